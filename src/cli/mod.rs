@@ -1,0 +1,1 @@
+//! The subcommands, and the runner of procedures that needs no screen.

@@ -1,0 +1,1 @@
+//! The configuration: environments, credentials, schema map, tiers, policy. Parsed once, passed down.

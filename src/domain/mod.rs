@@ -1,0 +1,1 @@
+//! Nouns and rules of the product under care. No I/O, no clock, no async.

@@ -1,0 +1,1 @@
+//! The outside: Postgres, Stripe, the application, the journal. The only module that performs effects.

@@ -1,0 +1,1 @@
+//! The process around the console: terminal guard, event loop, frame budget, hang-up watchdog.
