@@ -3,3 +3,4 @@
 //! It shares no rule with the console: what it breaks is labelled here, by what broke it, and the console must find it.
 
 pub mod population;
+pub mod stripe;
