@@ -6,3 +6,4 @@ pub mod app;
 pub mod cluster;
 pub mod population;
 pub mod schema;
+pub mod stripe;

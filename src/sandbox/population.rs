@@ -2,7 +2,7 @@
 
 pub mod ids;
 
-use chrono::{DateTime, Duration, DurationRound, Months, Utc};
+use chrono::{DateTime, Datelike, Duration, DurationRound, Months, Utc};
 use fake::Fake;
 use fake::faker::name::raw::{FirstName, LastName};
 use fake::locales::{AR_SA, DE_DE, EN, FR_FR, IT_IT, JA_JP, PT_BR, TR_TR, ZH_CN};
@@ -108,7 +108,7 @@ pub struct Cycle {
 /// How far back the oldest profile lies.
 const SPAN_DAYS: i64 = 730;
 /// From the profile to the finished checkout.
-const JOIN_MINUTES: i64 = 3;
+pub const JOIN_MINUTES: i64 = 3;
 const TRIAL_DAYS: i64 = 14;
 
 impl Population {
@@ -183,6 +183,10 @@ impl Population {
         ids::encode(self.seed, kind, Place { number, cycle, which: 0 })
     }
 
+    pub fn id_at(&self, kind: Kind, place: Place) -> String {
+        ids::encode(self.seed, kind, place)
+    }
+
     /// What an id of the population names; `None` for ids of nobody, of another seed, or of a cycle that never was.
     pub fn locate(&self, id: &str) -> Option<(Kind, Place)> {
         let (kind, place) = ids::decode(self.seed, id)?;
@@ -210,12 +214,12 @@ impl Population {
         self.locate(id).filter(|(kind, _)| *kind != Kind::Customer).map(|(_, place)| place.number)
     }
 
-    /// The number of the person with exactly this address.
+    /// The number of the person with this address, capitals aside.
     pub fn email_number(&self, email: &str) -> Option<u64> {
         let local = email.split_once('@')?.0;
         let digits = local.trim_start_matches(|c: char| !c.is_ascii_digit());
         let number: u64 = digits.parse().ok()?;
-        (number < self.customers && self.name_and_email(number).1 == email).then_some(number)
+        (number < self.customers && self.name_and_email(number).1.eq_ignore_ascii_case(email)).then_some(number)
     }
 
     pub fn name_and_email(&self, number: u64) -> (String, String) {
@@ -290,11 +294,15 @@ impl Population {
             c.period_end = started + Duration::days(TRIAL_DAYS);
             return c;
         }
-        while c.period_end <= self.born {
-            c.cycle += 1;
-            c.period_start = c.period_end;
-            c.period_end = interval.after(started, u32::from(c.cycle) + 1);
+        let months = (self.born.year() - started.year()) * 12 + self.born.month() as i32 - started.month() as i32;
+        let mut past = (months / interval.months() as i32).max(0) as u32;
+        // Rounding to whole months may overshoot by one boundary.
+        while past > 0 && interval.after(started, past) > self.born {
+            past -= 1;
         }
+        c.cycle = past as u8;
+        c.period_start = interval.after(started, past);
+        c.period_end = interval.after(started, past + 1);
         let roll = self.roll(number, Roll::Status, 100);
         if leaves && c.cycle > 0 {
             // Left at the end of one of the past periods, as `cancel_at_period_end` had asked.
@@ -342,13 +350,21 @@ impl Interval {
         }
     }
 
-    /// The boundary `count` cycles after `start`, on the same day of the month where that day exists.
+    pub fn months(self) -> u32 {
+        match self {
+            Interval::Month => 1,
+            Interval::Year => 12,
+        }
+    }
+
+    /// The boundary `count` cycles after `start`: on the same day of the month, or in the last second of a month that is too short.
+    /// That last second keeps boundaries in the order of their starts, which is what lists are computed from.
     pub fn after(self, start: DateTime<Utc>, count: u32) -> DateTime<Utc> {
-        let months = match self {
-            Interval::Month => count,
-            Interval::Year => 12 * count,
-        };
-        start.checked_add_months(Months::new(months)).expect("invariant: sandbox times lie near the present")
+        let same = start.checked_add_months(Months::new(count * self.months())).expect("invariant: sandbox times lie near the present");
+        if same.day() == start.day() {
+            return same;
+        }
+        same.date_naive().and_hms_opt(23, 59, 59).expect("invariant: a valid time of day").and_utc()
     }
 }
 
