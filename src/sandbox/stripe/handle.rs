@@ -163,6 +163,11 @@ impl Simulator {
         self.shared.deliveries.store(on, Ordering::Relaxed);
     }
 
+    /// Whether events are delivered automatically.
+    pub fn deliveries(&self) -> bool {
+        self.shared.deliveries.load(Ordering::Relaxed)
+    }
+
     /// How long an endpoint may take to answer (30 s at the start).
     pub fn set_delivery_timeout(&self, timeout: Duration) {
         self.shared.delivery_ms.store(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
