@@ -93,7 +93,7 @@ struct Shared {
 }
 
 impl App {
-    /// Starts the application; its pool connects when first needed.
+    /// Starts the application; its pool fills in the background.
     ///
     /// # Errors
     /// When the port or the log file cannot be had.
@@ -103,6 +103,7 @@ impl App {
         let log = Log::open(&options.log).map_err(|source| AppError::Log { path: options.log.clone(), source })?;
         let pool = PgPoolOptions::new()
             .max_connections(options.pool)
+            .min_connections(2.min(options.pool))
             .acquire_timeout(Duration::from_secs(5))
             .connect_lazy_with(options.database.application_name("api"));
         let shared = Arc::new(Shared {

@@ -27,13 +27,15 @@ const STOP_PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
     pub max_connections: u16,
+    /// Where the cluster's directory is made; `None`: in the temporary directory.
+    pub parent: Option<PathBuf>,
     /// Further `-c name=value` settings of the server.
     pub settings: Vec<(String, String)>,
 }
 
 impl Default for ClusterOptions {
     fn default() -> Self {
-        Self { max_connections: 100, settings: Vec::new() }
+        Self { max_connections: 100, parent: None, settings: Vec::new() }
     }
 }
 
@@ -61,6 +63,7 @@ pub struct Cluster {
 struct Order {
     bin: PathBuf,
     version: String,
+    parent: Option<PathBuf>,
     max_connections: u16,
     settings: Vec<(String, String)>,
 }
@@ -101,6 +104,7 @@ impl Cluster {
         let order = Order {
             bin: binaries.dir,
             version: binaries.version.clone(),
+            parent: options.parent.clone(),
             max_connections: options.max_connections,
             settings: options.settings.clone(),
         };

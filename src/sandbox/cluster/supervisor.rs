@@ -40,7 +40,7 @@ async fn run() -> ExitCode {
         Some(order) => order,
         None => return ExitCode::FAILURE,
     };
-    let directory = match directory() {
+    let directory = match directory(order.parent.clone().unwrap_or_else(std::env::temp_dir)) {
         Ok(directory) => directory,
         Err(error) => return answer(&Answer::Failed(format!("no private directory could be made: {error}"))),
     };
@@ -126,8 +126,8 @@ fn account() -> Result<Option<User>, String> {
 }
 
 /// A new 0700 directory with a name short enough for a socket.
-fn directory() -> io::Result<PathBuf> {
-    let parent = parent();
+fn directory(wanted: PathBuf) -> io::Result<PathBuf> {
+    let parent = parent(wanted);
     loop {
         let path = parent.join(format!("{PREFIX}{}", Alphanumeric.sample_string(&mut rand::rng(), 10)));
         match DirBuilder::new().mode(0o700).create(&path) {
@@ -138,10 +138,9 @@ fn directory() -> io::Result<PathBuf> {
     }
 }
 
-/// The temporary directory, or `/tmp` where its name is too long or another account could not pass through it.
-fn parent() -> PathBuf {
-    let named = std::env::temp_dir();
-    let named = fs::canonicalize(&named).unwrap_or(named);
+/// The wanted directory, or `/tmp` where its name is too long or another account could not pass through it.
+fn parent(wanted: PathBuf) -> PathBuf {
+    let named = fs::canonicalize(&wanted).unwrap_or(wanted);
     let short = named.as_os_str().len() + 1 + PREFIX.len() + 10 <= LONGEST_DIRECTORY;
     let open = named.ancestors().all(|a| fs::metadata(a).is_ok_and(|m| m.permissions().mode() & 0o001 != 0));
     if short && (open || !geteuid().is_root()) { named } else { PathBuf::from("/tmp") }

@@ -126,7 +126,7 @@ impl Shape {
     #[must_use]
     pub fn console_map(self) -> Option<String> {
         let (email, name) = match self.profiles {
-            Profiles::Jsonb => (r#"{ column = "doc", path = ["contact", "email"] }"#, r#"{ column = "doc", path = ["name"] }"#),
+            Profiles::Jsonb => (r#"{ column = "doc", json = ["contact", "email"] }"#, r#"{ column = "doc", json = "name" }"#),
             Profiles::Plain => (r#""contact_email""#, r#""display_name""#),
         };
         let map = include_str!("../../../assets/sandbox/renamed.toml");
