@@ -19,12 +19,24 @@ const LAWS: &[Law] = &[
     Law { place: "src/protocol/", may: &["domain", "protocol"], never: IO },
     Law { place: "src/procedures/", may: &["domain", "protocol", "procedures"], never: IO },
     Law { place: "src/checklists/", may: &["domain", "protocol", "checklists"], never: IO },
-    Law { place: "src/console/widgets/", may: &["domain", "protocol", "console::widgets"], never: &["tokio", "sqlx", "reqwest", "crossterm"] },
-    Law { place: "src/console/", may: &["domain", "protocol", "procedures", "checklists", "console"], never: &["tokio", "sqlx", "reqwest", "crossterm", "std::fs", "std::net", "std::process"] },
+    Law {
+        place: "src/console/widgets/",
+        may: &["domain", "protocol", "console::widgets"],
+        never: &["tokio", "sqlx", "reqwest", "crossterm"],
+    },
+    Law {
+        place: "src/console/",
+        may: &["domain", "protocol", "procedures", "checklists", "console"],
+        never: &["tokio", "sqlx", "reqwest", "crossterm", "std::fs", "std::net", "std::process"],
+    },
     Law { place: "src/gateway/", may: &["domain", "protocol", "config", "gateway"], never: &["ratatui", "crossterm"] },
     Law { place: "src/sandbox/", may: &["domain::ids", "domain::money", "config", "sandbox"], never: &["ratatui", "crossterm"] },
     Law { place: "src/shell/", may: &["console", "gateway", "protocol", "domain", "config", "shell"], never: &[] },
-    Law { place: "src/cli/", may: &["procedures", "checklists", "gateway", "sandbox", "protocol", "domain", "config", "cli"], never: &["ratatui", "crossterm"] },
+    Law {
+        place: "src/cli/",
+        may: &["procedures", "checklists", "gateway", "sandbox", "protocol", "domain", "config", "cli"],
+        never: &["ratatui", "crossterm"],
+    },
     Law { place: "src/config", may: &["domain", "config"], never: &["ratatui", "crossterm", "tokio", "sqlx"] },
 ];
 
