@@ -125,7 +125,7 @@ impl Reading<'_> {
     }
 
     fn case(&mut self) -> Case {
-        let (mut records, named) = self.from_handle();
+        let (mut records, named) = self.by_handle();
         let mut customers = self.stripe_customers(&records, named.as_ref());
         let mut subscriptions = Vec::new();
         let mut sessions = Vec::new();
@@ -193,7 +193,7 @@ impl Reading<'_> {
     }
 
     /// What the handle itself leads to: profiles of the database, and a Stripe customer where it names one.
-    fn from_handle(&mut self) -> (Known<Vec<Record>>, Option<Known<Option<StripeId>>>) {
+    fn by_handle(&mut self) -> (Known<Vec<Record>>, Option<Known<Option<StripeId>>>) {
         match self.handle.clone() {
             Handle::Subject(key) => (self.records(Locator::Subjects(vec![key])), None),
             Handle::Placeholder(id) => (self.records(Locator::CustomerId(id)), None),

@@ -1,6 +1,7 @@
 //! Tickets: a stale answer dies at the door. Taken at the start of a read, compared at its arrival.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Who is asking. One read per slot and key is in flight; the newest replaces the older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -12,8 +13,8 @@ pub enum Slot {
     Case(u16),
     /// A read of Home's scan.
     Home(u16),
-    /// A read that a procedure's plan needs.
-    Procedure(u16),
+    /// A read that this run needs.
+    Run(Uuid, u16),
     /// What unfinished runs there are.
     Runs,
 }
