@@ -1,1 +1,21 @@
 //! Nouns and rules of the product under care. No I/O, no clock, no async.
+
+pub mod diagnosis;
+pub mod entitlement;
+pub mod expected;
+pub mod facts;
+pub mod fault;
+pub mod ids;
+pub mod link;
+pub mod mask;
+pub mod money;
+pub mod needle;
+pub mod policy;
+pub mod row;
+pub mod shape;
+pub mod stripe;
+pub mod text;
+pub mod tiers;
+
+/// A point in time, always UTC. Rules never read the clock: they are handed one of these.
+pub type At = chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,137 @@
+//! The case of one customer: everything known about them from all sources, each part with what is still unknown about it.
+
+use super::At;
+use super::entitlement::Entitlement;
+use super::fault::Fault;
+use super::ids::{StripeId, SubjectKey};
+use super::link::Link;
+use super::row::Record;
+use super::shape::Shape;
+use super::stripe::{CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
+use serde::{Deserialize, Serialize};
+
+/// A value that a source gives, has yet to give, or could not give. "There is none" is a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Known<T> {
+    /// Asked or about to be; no answer yet.
+    Waiting,
+    Is {
+        value: T,
+        /// When the source answered.
+        at: At,
+    },
+    Failed(Fault),
+}
+
+/// What the operator holds in hand: where a case begins.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Handle {
+    Subject(SubjectKey),
+    /// A Stripe id of any kind that leads to a customer.
+    Stripe(StripeId),
+    /// A placeholder customer id: only a row can hold it.
+    Placeholder(String),
+    /// Exact, as typed.
+    Email(String),
+}
+
+/// One customer's case. Assembled anew from the answers that have arrived, so it is never half updated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    pub handle: Handle,
+    pub shape: Known<Shape>,
+    /// The profile in question: the handle's own, or the one that the evidence names. `None`: no profile can be named.
+    pub record: Known<Option<Record>>,
+    /// The Stripe customer in question: the live one where there are several. `None`: Stripe has none.
+    pub customer: Known<Option<Customer>>,
+    /// Every Stripe customer that was found for this case, the one in question included.
+    pub customers: Vec<Customer>,
+    /// All subscriptions of all those customers, newest first, ended ones included.
+    pub subscriptions: Known<Vec<Subscription>>,
+    pub sessions: Vec<CheckoutSession>,
+    pub invoices: Known<Vec<Invoice>>,
+    pub events: Known<Vec<StripeEvent>>,
+    pub entitlement: Known<Option<Entitlement>>,
+    /// What ties these Stripe customers to profiles, strongest first.
+    pub links: Vec<Link>,
+}
+
+impl<T> Known<T> {
+    #[must_use]
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Known::Is { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Known::Failed(fault) => Some(fault),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self, Known::Waiting)
+    }
+
+    /// When the value was read.
+    #[must_use]
+    pub fn at(&self) -> Option<At> {
+        match self {
+            Known::Is { at, .. } => Some(*at),
+            _ => None,
+        }
+    }
+
+    pub fn map<U>(&self, f: impl FnOnce(&T) -> U) -> Known<U> {
+        match self {
+            Known::Waiting => Known::Waiting,
+            Known::Is { value, at } => Known::Is { value: f(value), at: *at },
+            Known::Failed(fault) => Known::Failed(fault.clone()),
+        }
+    }
+}
+
+impl Case {
+    /// The record, where the database has answered and there is one.
+    #[must_use]
+    pub fn record(&self) -> Option<&Record> {
+        self.record.value().and_then(Option::as_ref)
+    }
+
+    /// Subscriptions that have not ended, newest first.
+    #[must_use]
+    pub fn live_subscriptions(&self) -> Vec<&Subscription> {
+        self.subscriptions.value().into_iter().flatten().filter(|s| s.status.is_live()).collect()
+    }
+
+    /// The subscription in question: the one live one, else the one whose id the row holds, else the newest ended one.
+    /// `None` where there is none, or where several are live and nobody has chosen.
+    #[must_use]
+    pub fn subscription(&self) -> Option<&Subscription> {
+        let live = self.live_subscriptions();
+        match live.as_slice() {
+            [one] => Some(one),
+            [] => {
+                let held = self.record().and_then(|r| r.row.as_ref()).and_then(|r| r.text(super::row::Field::Subscription));
+                let all = self.subscriptions.value()?;
+                all.iter().find(|s| Some(s.id.as_str()) == held).or_else(|| all.first())
+            }
+            _ => None,
+        }
+    }
+
+    /// The invoice that decides whether the subscription is paid.
+    #[must_use]
+    pub fn latest_invoice(&self, subscription: &Subscription) -> Option<&Invoice> {
+        let invoices = self.invoices.value()?;
+        invoices
+            .iter()
+            .find(|i| subscription.latest_invoice.as_ref() == Some(&i.id))
+            .or_else(|| invoices.iter().filter(|i| i.subscription.as_ref() == Some(&subscription.id)).max_by_key(|i| i.created))
+    }
+}

@@ -1,0 +1,68 @@
+//! Writes to production: one closed enum. Reading it tells everything this program can do to the world.
+
+use crate::domain::fault::{Fault, Source};
+use crate::domain::ids::SubjectKey;
+use crate::domain::policy::Tier;
+use crate::domain::row::{Change, Image};
+use serde::{Deserialize, Serialize};
+
+/// A write to production. Only procedures produce these, only the executor performs them, each through the gate and the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Set fields of one subject's subscription row, by compare-and-set on the whole row that was shown:
+    /// exactly one row changes, or none.
+    SetSubscriptionRow { subject: SubjectKey, shown: Image, changes: Vec<Change> },
+    /// Ask the application to bring one subject's row in line with Stripe: a configured admin endpoint.
+    ResyncByHttp { subject: SubjectKey, customer: String },
+    /// The same by a configured command (argv, never a shell line).
+    ResyncByCommand { subject: SubjectKey, customer: String },
+}
+
+/// How a write ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Done, and the target said so. `note` is its answer in one line.
+    Done { note: String },
+    /// Definitely not done: the world is as before.
+    NotDone(Fault),
+    /// Sent, and no answer: it may have happened. Settled by reading, never by repeating.
+    Unknown(Fault),
+}
+
+impl Command {
+    /// What it can break.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        match self {
+            Command::SetSubscriptionRow { .. } | Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. } => Tier::T1,
+        }
+    }
+
+    #[must_use]
+    pub fn target(&self) -> Source {
+        match self {
+            Command::SetSubscriptionRow { .. } => Source::Database,
+            Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. } => Source::Application,
+        }
+    }
+
+    /// Its name in journals and denials.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::SetSubscriptionRow { .. } => "set-subscription-row",
+            Command::ResyncByHttp { .. } => "resync-by-http",
+            Command::ResyncByCommand { .. } => "resync-by-command",
+        }
+    }
+
+    /// Whom it touches.
+    #[must_use]
+    pub fn subject(&self) -> &SubjectKey {
+        match self {
+            Command::SetSubscriptionRow { subject, .. }
+            | Command::ResyncByHttp { subject, .. }
+            | Command::ResyncByCommand { subject, .. } => subject,
+        }
+    }
+}

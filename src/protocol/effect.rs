@@ -1,0 +1,53 @@
+//! What the console wants done: plain data, returned by `update`, performed by somebody else.
+
+use super::query::Query;
+use super::record::{Detail, Entry};
+use super::run::Perform;
+use super::ticket::Ticket;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Effect {
+    /// Ask; a newer read of the same slot cancels this one.
+    Read {
+        ticket: Ticket,
+        query: Query,
+    },
+    /// Turn writes on for fifteen minutes, for this reason.
+    TurnWritesOn {
+        reason: String,
+    },
+    TurnWritesOff,
+    /// Open a run: journaled before anything else of it.
+    OpenRun {
+        run: Uuid,
+        procedure: String,
+        detail: Detail,
+    },
+    /// Go on with a run that another process left unfinished: takes its lock.
+    ResumeRun {
+        run: Uuid,
+    },
+    /// Through the gate, the journal, and out.
+    Perform(Box<Perform>),
+    /// Journal an entry that has no effect outside (confirmed, verified, closed, revealed).
+    Record {
+        run: Option<Uuid>,
+        entry: Entry,
+        detail: Detail,
+    },
+    /// Put text on the operator's clipboard through the terminal.
+    Copy {
+        text: String,
+    },
+    /// Ask every source again now.
+    Refresh,
+    /// Start an incident of the sandbox.
+    StartIncident {
+        name: String,
+    },
+    Redraw,
+    Suspend,
+    Quit,
+}

@@ -1,0 +1,40 @@
+//! What the console is told about where it is: names, modes, rules. No secret is in here.
+
+use crate::domain::fault::Source;
+use crate::domain::tiers::TierRules;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The environment, as the screen and the procedures need it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The configuration's name for it: `prod`, `sandbox`.
+    pub name: String,
+    /// Marked `production` in the configuration.
+    pub production: bool,
+    pub operator: String,
+    pub tiers: TierRules,
+    /// How repairs of the subscription row are written.
+    pub writer: Writer,
+    /// The sources that are configured.
+    pub set_up: BTreeSet<Source>,
+    /// A sandbox stands behind it: incidents can be started.
+    pub sandbox: bool,
+    pub contacts: Vec<Contact>,
+}
+
+/// How a repair reaches the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Writer {
+    Sql,
+    Http,
+    Command,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    pub issue: String,
+    pub contact: String,
+    pub responds: String,
+}

@@ -1,0 +1,78 @@
+//! What happens to the console: one ordered queue, each event stamped with time and a fresh id.
+
+use super::environment::Environment;
+use super::key::Key;
+use super::query::{Query, Reply};
+use super::run::Performed;
+use super::ticket::Ticket;
+use crate::domain::At;
+use crate::domain::fault::{Fault, Source};
+use crate::domain::policy::Writes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// An event with all that `update` may know about the moment: it reads no clock and makes no ids.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stamped {
+    pub at: At,
+    /// Milliseconds on a clock that only goes forward, from the start of the process.
+    pub tick: u64,
+    /// A fresh UUIDv7, for whatever this event begins.
+    pub id: Uuid,
+    pub event: Event,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    Key(Key),
+    /// Bracketed paste.
+    Pasted(String),
+    Resized {
+        columns: u16,
+        rows: u16,
+    },
+    /// Once a second.
+    Ticked,
+    /// The frame was painted: dialogs accept keys from here on.
+    Painted,
+    /// The environment is connected, or its description changed.
+    EnvironmentChanged(Box<Environment>),
+    /// What is going on before it is: `starting Postgres`.
+    Starting(String),
+    /// It cannot be used at all: one sentence that says what to do.
+    StartFailed(String),
+    ReplyArrived {
+        ticket: Ticket,
+        query: Query,
+        result: Result<Reply, Fault>,
+    },
+    /// A source answered a poll, or did not.
+    SourceReported {
+        source: Source,
+        result: Result<(), Fault>,
+    },
+    /// The key's account and mode are known.
+    AccountKnown {
+        name: String,
+        livemode: bool,
+        database: String,
+    },
+    WritesChanged(Writes),
+    /// Writes could not be turned on.
+    WritesRefused(String),
+    RunOpened {
+        run: Uuid,
+        result: Result<(), Fault>,
+    },
+    Performed(Performed),
+    /// An entry could not be journaled.
+    RecordFailed(Fault),
+    IncidentStarted {
+        name: String,
+        result: Result<String, Fault>,
+    },
+    /// The incidents that the sandbox offers.
+    IncidentsKnown(Vec<(String, String)>),
+    /// The terminal is going away, or the process is asked to end.
+    HungUp,
+}

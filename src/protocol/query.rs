@@ -1,0 +1,139 @@
+//! Reads: every question the console and the procedures can ask, and what answers it. None of them changes anything.
+
+use crate::domain::At;
+use crate::domain::entitlement::Entitlement;
+use crate::domain::fault::Source;
+use crate::domain::ids::{StripeId, SubjectKey};
+use crate::domain::needle::Needle;
+use crate::domain::row::{Record, Subject, SubscriptionRow};
+use crate::domain::shape::Shape;
+use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
+use serde::{Deserialize, Serialize};
+
+/// Which profiles to read. Every variant is answered by index or by a bounded scan.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Locator {
+    Subjects(Vec<SubjectKey>),
+    /// The row's Stripe customer id, placeholders included.
+    CustomerId(String),
+    SubscriptionId(String),
+    Email(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Query {
+    // -- the product's database
+    /// The shape behind the contracts and how far rows can be trusted.
+    Shape,
+    /// Hits for a search, best first, at most `limit`.
+    FindInDatabase {
+        needle: NeedleText,
+        limit: u32,
+    },
+    /// Profiles with their row and counters; at most 20.
+    Records(Locator),
+    /// Rows by their Stripe customer id, for many customers at once: what Home compares with.
+    RowsOf(Vec<StripeId>),
+    // -- Stripe
+    Account,
+    /// Hits for a search at Stripe, best first.
+    FindInStripe {
+        needle: NeedleText,
+        limit: u32,
+    },
+    /// A customer by id, deleted ones included; empty where Stripe has none.
+    Customer(StripeId),
+    /// The customer that an object of any other kind belongs to (subscription, invoice, session, payment, charge, event).
+    CustomerOf(StripeId),
+    /// Customers that a profile may own: by e-mail, and by metadata that names it.
+    CustomersFor {
+        email: Option<String>,
+        subject: SubjectKey,
+    },
+    /// All subscriptions of a customer, ended ones included, newest first.
+    SubscriptionsOf(StripeId),
+    SessionsOf(StripeId),
+    /// The newest invoices of a customer with their payments, at most 24.
+    InvoicesOf(StripeId),
+    /// Events since then that can change a row, newest first, and whether the list is complete.
+    EventsSince(At),
+    // -- the application
+    /// What it enforces; `None` where it does not know the subject.
+    Entitlement(SubjectKey),
+    // -- our own journal
+    /// Runs of this operator and environment that are not finished, and the newest finished ones.
+    Runs,
+}
+
+/// A needle in a form that can key a map.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NeedleText(pub String);
+
+/// A search hit, from one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hit {
+    pub source: Source,
+    pub handle: crate::domain::facts::Handle,
+    pub name: Option<String>,
+    pub email: Option<String>,
+    /// The profile's key, where the source knows it.
+    pub subject: Option<SubjectKey>,
+    /// The Stripe customer id, placeholders included.
+    pub customer: Option<String>,
+    /// What stands beside it: the tier in the database, the kind of object at Stripe.
+    pub note: String,
+    /// 0 exact, 1 prefix, 2 elsewhere.
+    pub rank: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    Shape(Box<Shape>),
+    Hits {
+        hits: Vec<Hit>,
+        truncated: bool,
+    },
+    Records(Vec<Record>),
+    /// Rows with the customer id they hold and the profile they belong to.
+    Rows(Vec<(SubscriptionRow, Subject)>),
+    Account(Account),
+    Customers(Vec<Customer>),
+    Subscriptions(Vec<Subscription>),
+    Sessions(Vec<CheckoutSession>),
+    Invoices(Vec<Invoice>),
+    Events {
+        events: Vec<StripeEvent>,
+        complete: bool,
+    },
+    Entitlement(Option<Entitlement>),
+    Runs(Vec<super::record::RunSummary>),
+}
+
+impl Query {
+    /// The source that answers it.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        match self {
+            Query::Shape | Query::FindInDatabase { .. } | Query::Records(_) | Query::RowsOf(_) => Source::Database,
+            Query::Account
+            | Query::FindInStripe { .. }
+            | Query::Customer(_)
+            | Query::CustomerOf(_)
+            | Query::CustomersFor { .. }
+            | Query::SubscriptionsOf(_)
+            | Query::SessionsOf(_)
+            | Query::InvoicesOf(_)
+            | Query::EventsSince(_) => Source::Stripe,
+            Query::Entitlement(_) => Source::Application,
+            Query::Runs => Source::Store,
+        }
+    }
+}
+
+impl NeedleText {
+    #[must_use]
+    pub fn needle(&self) -> Option<Needle> {
+        Needle::parse(&self.0)
+    }
+}

@@ -1,0 +1,114 @@
+//! The journal's records: one format for the local file and the shared store, each bound to the one before by its hash.
+
+use super::command::Outcome;
+use super::run::{Attempt, Inputs};
+use crate::domain::At;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What happened, as the journal tells it. Everything that names a person stands in `detail`,
+/// which is kept beside the chain as a payload and may be removed without breaking it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "kebab-case")]
+pub enum Entry {
+    WritesTurnedOn {
+        until: At,
+    },
+    WritesTurnedOff,
+    /// A run begins. Its inputs are in the payload.
+    RunOpened {
+        run: Uuid,
+        procedure: String,
+    },
+    /// The operator confirmed a plan with this digest, at this review.
+    Confirmed {
+        run: Uuid,
+        plan: String,
+    },
+    /// About to be performed; written and synced before anything is sent.
+    Intended {
+        attempt: Attempt,
+        command: String,
+        key: String,
+    },
+    /// How it ended.
+    Concluded {
+        attempt: Attempt,
+        result: Concluded,
+    },
+    /// A verify step's finding.
+    Verified {
+        run: Uuid,
+        step: String,
+        holds: bool,
+    },
+    RunClosed {
+        run: Uuid,
+        how: Closed,
+    },
+    /// Personal data was shown on screen, for this reason (in the payload).
+    Revealed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Concluded {
+    Done,
+    NotDone,
+    Unknown,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Closed {
+    Done,
+    /// Done and then taken back.
+    Undone,
+    Halted,
+    /// Left by the operator before anything was sent.
+    Abandoned,
+}
+
+/// What stands beside a record: ids, before-values, evidence, free text. Its hash is in the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail(pub serde_json::Value);
+
+/// A run as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSummary {
+    pub run: Uuid,
+    pub procedure: String,
+    pub operator: String,
+    pub opened: At,
+    pub last: At,
+    pub inputs: Option<Inputs>,
+    /// Whom it is about, masked; `None` where the payload has been removed.
+    pub who: Option<String>,
+    pub state: RunState,
+    /// Every attempt so far, oldest first.
+    pub attempts: Vec<(Attempt, Option<Outcome>)>,
+    /// The commands of those attempts, from the payloads, in the same order; with the command that takes each back.
+    pub commands: Vec<Option<(super::command::Command, Option<super::command::Command>)>>,
+    /// Whether another process holds it open right now.
+    pub held: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Opened or confirmed, nothing sent.
+    Open,
+    /// An intent without an outcome: it may have happened.
+    Unknown,
+    /// Something was done; verification or later steps are still to come.
+    Acted,
+    Closed(Closed),
+}
+
+impl RunSummary {
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state, RunState::Closed(_))
+    }
+}

@@ -1,0 +1,27 @@
+//! Tickets: a stale answer dies at the door. Taken at the start of a read, compared at its arrival.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Who is asking. One read per slot and key is in flight; the newest replaces the older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Slot {
+    /// The search field of the customers pane, one per source.
+    SearchDatabase,
+    SearchStripe,
+    /// A read of the customer's case on screen.
+    Case(u16),
+    /// A read of Home's scan.
+    Home(u16),
+    /// A read that this run needs.
+    Run(Uuid, u16),
+    /// What unfinished runs there are.
+    Runs,
+}
+
+/// A slot and the generation in which it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ticket {
+    pub slot: Slot,
+    pub generation: u64,
+}
