@@ -1,0 +1,3 @@
+//! One binary for everything that needs real parts: HTTP, Postgres, processes.
+
+mod simulator;
