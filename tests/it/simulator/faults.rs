@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nightdesk::sandbox::stripe::{Effect, Rule};
+use nightdesk::sandbox::stripe::{Effect, Rule, When};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -71,4 +71,43 @@ async fn faults_over_http_in_every_kind() {
     let served = bench.send(bench.http.get(format!("{}/_sim/requests", bench.sim.base_url()))).await.json();
     let last = served.as_array().expect("a list").last().expect("one").clone();
     assert_eq!((&last["path"], &last["status"], &last["worked"]), (&json!("/v1/customers"), &Value::Null, &json!(false)));
+}
+
+#[tokio::test]
+async fn a_client_that_gave_up_can_ask_again_with_the_same_key() {
+    let bench = Bench::new(50).await;
+    let customer = bench.paying("active").customer.expect("pays");
+    let path = format!("/v1/customers/{customer}");
+    let impatient = |key: &str, name: &str| {
+        let request = bench.request(Method::POST, &path).header("Idempotency-Key", key).body(format!("name={name}"));
+        request.timeout(Duration::from_millis(300)).send()
+    };
+    let name = || bench.sim.object(&customer).expect("there")["name"].clone();
+    let before = name();
+    bench.sim.faults().add(Rule::always("/v1/customers", Effect::Hang).method("POST").when(When::Nth(1)));
+    assert!(impatient("before", "A").await.is_err());
+    assert_eq!(name(), before, "nothing was done");
+    let again = async |key: &str, name: &str| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let reply = bench.post(&path, &format!("name={name}"), Some(key)).await;
+            // The server learns of the client's departure a moment later.
+            if reply.status != 409 {
+                return reply;
+            }
+            assert!(Instant::now() < deadline, "the key is freed");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let done = again("before", "A").await;
+    assert_eq!((done.status, done.header("idempotent-replayed"), name()), (200, "", json!("A")));
+    bench.sim.faults().clear();
+    bench.sim.faults().add(Rule::always("/v1/customers", Effect::Hang).method("POST").when(When::Nth(1)).after_the_work());
+    assert!(impatient("after", "B").await.is_err());
+    assert_eq!(name(), json!("B"), "the work was done");
+    let replay = again("after", "B").await;
+    assert_eq!((replay.status, replay.header("idempotent-replayed")), (200, "true"));
+    let works: Vec<_> =
+        bench.sim.requests().into_iter().filter(|r| r.worked).map(|r| (r.idempotency_key.unwrap_or_default(), r.status)).collect();
+    assert_eq!(works, [("before".to_string(), Some(200)), ("after".to_string(), None)], "each once; the second answer was lost");
 }
