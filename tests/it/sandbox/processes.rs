@@ -12,9 +12,13 @@ use sqlx::{Connection, PgConnection};
 use super::served::{Served, alive, gone, signal};
 use crate::bench::{self, http};
 
+fn options() -> ClusterOptions {
+    ClusterOptions { parent: Some(bench::home()), ..ClusterOptions::default() }
+}
+
 #[test]
 fn two_clusters_run_side_by_side_and_stop_without_a_trace() {
-    let start = || Cluster::start(&ClusterOptions::default(), bench::executable()).unwrap();
+    let start = || Cluster::start(&options(), bench::executable()).unwrap();
     let (one, two) = (start(), start());
     assert_ne!(one.port(), two.port());
     let traces = [&one, &two].map(|c| (c.directory().to_path_buf(), c.postmaster()));
@@ -27,7 +31,7 @@ fn two_clusters_run_side_by_side_and_stop_without_a_trace() {
 
 #[test]
 fn a_server_that_was_frozen_is_stopped_all_the_same() {
-    let cluster = Cluster::start(&ClusterOptions::default(), bench::executable()).unwrap();
+    let cluster = Cluster::start(&options(), bench::executable()).unwrap();
     let (directory, postmaster) = (cluster.directory().to_path_buf(), cluster.postmaster());
     signal(postmaster, Signal::SIGSTOP);
     cluster.stop();
@@ -36,7 +40,7 @@ fn a_server_that_was_frozen_is_stopped_all_the_same() {
 
 #[test]
 fn a_server_that_died_takes_its_supervisor_along() {
-    let cluster = Cluster::start(&ClusterOptions::default(), bench::executable()).unwrap();
+    let cluster = Cluster::start(&options(), bench::executable()).unwrap();
     let directory = cluster.directory().to_path_buf();
     signal(cluster.postmaster(), Signal::SIGQUIT);
     gone(&directory, cluster.postmaster());
@@ -45,7 +49,7 @@ fn a_server_that_died_takes_its_supervisor_along() {
 
 #[test]
 fn what_a_killed_supervisor_left_is_removed_by_the_next() {
-    let parent = tempfile::Builder::new().prefix("nd").tempdir_in("/tmp").unwrap();
+    let parent = tempfile::Builder::new().prefix("nd").tempdir_in(bench::home()).unwrap();
     // The server's account must be able to pass.
     std::fs::set_permissions(parent.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let options = ClusterOptions { parent: Some(parent.path().to_path_buf()), ..ClusterOptions::default() };

@@ -22,6 +22,7 @@ impl Served {
         let mut child = Command::new(bench::executable())
             .args(["sandbox", "--serve"])
             .args(arguments)
+            .env("TMPDIR", bench::home())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
