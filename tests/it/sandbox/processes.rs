@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use nightdesk::config::Config;
 use nightdesk::sandbox::cluster::{Cluster, ClusterOptions};
-use nix::sys::signal::Signal;
-use sqlx::{Connection, PgConnection};
+use nightdesk::sandbox::schema::roles::superuser;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, getpgid};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::served::{Served, alive, gone, signal};
-use crate::bench::{self, http};
+use crate::bench::{self, http, until};
 
 fn options() -> ClusterOptions {
     ClusterOptions { parent: Some(bench::home()), ..ClusterOptions::default() }
@@ -27,6 +29,25 @@ fn two_clusters_run_side_by_side_and_stop_without_a_trace() {
     assert!(traces[1].0.exists() && alive(traces[1].1), "the other one goes on");
     drop(two);
     gone(&traces[1].0, traces[1].1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_follows_and_refuses_writes() {
+    let start = |options: ClusterOptions| tokio::task::spawn_blocking(move || Cluster::start(&options, bench::executable()).unwrap());
+    let primary = start(options()).await.unwrap();
+    let replica = start(primary.replica()).await.unwrap();
+    let mut there = superuser(&primary, "postgres").connect().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE news (a int)").execute(&mut there).await.unwrap();
+    let mut here = superuser(&replica, "postgres").connect().await.unwrap();
+    until("the table arrived", async || sqlx::raw_sql("SELECT a FROM news").execute(&mut here).await.is_ok()).await;
+    let (recovering,): (bool,) = sqlx::query_as("SELECT pg_is_in_recovery()").fetch_one(&mut here).await.unwrap();
+    assert!(recovering);
+    assert!(sqlx::raw_sql("INSERT INTO news VALUES (1)").execute(&mut here).await.is_err());
+    for cluster in [replica, primary] {
+        let directory = cluster.directory().to_path_buf();
+        tokio::task::spawn_blocking(move || cluster.stop()).await.unwrap();
+        assert!(!directory.exists());
+    }
 }
 
 #[test]
@@ -90,7 +111,10 @@ fn it_serves_until_it_is_asked_to_end() {
                 assert!(answer.status().is_success(), "{path}");
             }
         });
-        signal(served.child.id(), asked);
+        // As a terminal does it: to the whole group, in which the server must not be.
+        let group = |pid: u32| getpgid(Some(Pid::from_raw(pid.cast_signed()))).unwrap();
+        assert_ne!(group(served.child.id()), group(served.postmaster));
+        killpg(group(served.child.id()), asked).unwrap();
         assert!(served.child.wait().unwrap().success());
         assert!(!served.directory().exists() && !alive(served.postmaster), "{asked}: gone before the program was");
     }

@@ -1,6 +1,7 @@
 //! `nightdesk sandbox --serve` as a child process, and the end of processes.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ impl Served {
         let mut child = Command::new(bench::executable())
             .args(["sandbox", "--serve"])
             .args(arguments)
+            .process_group(0)
             .env("TMPDIR", bench::home())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
