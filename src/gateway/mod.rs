@@ -1,1 +1,4 @@
 //! The outside: Postgres, Stripe, the application, the journal. The only module that performs effects.
+
+pub mod application;
+pub mod stripe;
