@@ -3,3 +3,4 @@
 mod bench;
 mod sandbox;
 mod simulator;
+mod stripe;

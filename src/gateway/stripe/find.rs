@@ -33,7 +33,12 @@ impl Stripe {
             }
             Needle::Words(words) if words.chars().count() >= SHORTEST => {
                 let term = escaped(words);
-                self.search(&format!("name~'{term}' OR email~'{term}'"), limit, 2).await?
+                let (by_name, by_email) = (format!("name~'{term}'"), format!("email~'{term}'"));
+                let (by_name, by_email) = tokio::try_join!(self.search(&by_name, limit, 2), self.search(&by_email, limit, 2))?;
+                let mut found = by_name;
+                let more: Vec<_> = by_email.into_iter().filter(|h| !found.iter().any(|f| f.handle == h.handle)).collect();
+                found.extend(more);
+                found
             }
             Needle::Uuid(key) => self.search(&format!("metadata['profileId']:'{}'", escaped(key)), limit, 0).await?,
             // Stripe looks nothing up by a piece of an id, and never heard of placeholders.

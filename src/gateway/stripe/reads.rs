@@ -119,7 +119,10 @@ impl Stripe {
             | StripeKind::Account
             | StripeKind::Request => return Ok(Vec::new()),
         };
-        let request = RequestBuilder::new(StripeMethod::Get, format!("/{folder}/{id}")).query(&Expand { expand });
+        let mut request = RequestBuilder::new(StripeMethod::Get, format!("/{folder}/{id}"));
+        if !expand.is_empty() {
+            request = request.query(&Expand { expand });
+        }
         let Some(object) = absent_is_none(self.send_raw(request).await)? else { return Ok(Vec::new()) };
         let holder = match id.kind() {
             StripeKind::InvoicePayment => object.get("invoice"),
