@@ -10,6 +10,7 @@ use nightdesk::sandbox::population::{PRICE_PRO_MONTH, Person, Population};
 use nightdesk::sandbox::stripe::{CheckedOut, NewCheckout, Simulator, SimulatorOptions};
 use reqwest::Method;
 use serde_json::Value;
+use stripe_client_core::{StripeMethod, StripeRequest};
 
 pub struct Bench {
     pub sim: Simulator,
@@ -40,6 +41,23 @@ impl Bench {
         let response = request.send().await.expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Reply { status, headers, text: response.text().await.expect("a body") }
+    }
+
+    /// Sends what the client library built, and decodes the answer into what it promises.
+    pub async fn ask<R: StripeRequest>(&self, request: R) -> R::Output
+    where
+        R::Output: miniserde::Deserialize,
+    {
+        let built = request.build();
+        let method = match built.method {
+            StripeMethod::Get => Method::GET,
+            StripeMethod::Post => Method::POST,
+            StripeMethod::Delete => Method::DELETE,
+        };
+        let query = built.query.map(|q| format!("?{q}")).unwrap_or_default();
+        let request = self.request(method, &format!("/v1{}{query}", built.path)).body(built.body.unwrap_or_default());
+        let reply = self.send(request).await;
+        miniserde::json::from_str(&reply.text).unwrap_or_else(|_| panic!("{} {query}: {}", built.path, reply.text))
     }
 
     pub async fn get(&self, path: &str) -> Reply {

@@ -175,5 +175,5 @@ async fn a_million_people_cost_nothing_until_asked() {
     if let Some(id) = &person.customer {
         assert_eq!(bench.get(&format!("/v1/customers/{id}")).await.json()["email"], person.email.as_str());
     }
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }

@@ -5,6 +5,22 @@ use nightdesk::sandbox::population::{PRICE_LEGACY_GOLD, PRICE_PRO_MONTH};
 use reqwest::Method;
 use serde_json::json;
 
+use stripe_billing::invoice::ListInvoice;
+use stripe_billing::invoice_payment::ListInvoicePayment;
+use stripe_billing::subscription::{
+    CancelSubscription, ListSubscription, ListSubscriptionStatus, RetrieveSubscription, UpdateSubscription,
+};
+use stripe_checkout::checkout_session::ListCheckoutSession;
+use stripe_connect::account::RetrieveForMyAccountAccount;
+use stripe_core::balance::RetrieveForMyAccountBalance;
+use stripe_core::customer::{ListCustomer, RetrieveCustomer, RetrieveCustomerReturned, SearchCustomer, UpdateCustomer};
+use stripe_core::event::{ListEvent, RetrieveEvent};
+use stripe_misc::webhook_endpoint::ListWebhookEndpoint;
+use stripe_product::price::ListPrice;
+use stripe_product::product::RetrieveProduct;
+use stripe_shared::{CheckoutSessionStatus, InvoiceStatus, SubscriptionStatus};
+use stripe_types::{RangeBoundsTs, RangeQueryTs};
+
 use super::bench::Bench;
 
 #[tokio::test]
@@ -122,4 +138,47 @@ async fn subscriptions_and_customers_change_over_the_api() {
         "resource_missing",
         "No such customer",
     );
+}
+
+#[tokio::test]
+async fn the_client_librarys_requests_are_understood() {
+    let bench = Bench::new(100).await;
+    bench.sim.set_webhook_url("http://127.0.0.1:9/webhooks".to_string());
+    let person = bench.paying("active");
+    let made = bench.checkout(person.number, false);
+    let (customer, email) = (made.customer.as_str(), person.email.as_str());
+    let subscription = made.subscribed.subscription.as_str();
+    assert_eq!(bench.ask(ListCustomer::new().email(email).limit(5).expand(["data.subscriptions".to_string()])).await.data[0].id, *customer);
+    assert_eq!(bench.ask(SearchCustomer::new(format!("email:'{email}'"))).await.data.len(), 1);
+    assert!(matches!(bench.ask(RetrieveCustomer::new(customer)).await, RetrieveCustomerReturned::Customer(_)));
+    let renamed = UpdateCustomer::new(customer).name("Ä & B").metadata([("case 1".to_string(), "x=y".to_string())]);
+    let renamed = bench.ask(renamed).await;
+    assert_eq!((renamed.name.as_deref(), renamed.metadata.and_then(|m| m.get("case 1").cloned()).as_deref()), (Some("Ä & B"), Some("x=y")));
+    let listed = bench.ask(ListSubscription::new().customer(customer).status(ListSubscriptionStatus::All)).await;
+    assert_eq!(listed.data.len(), 2);
+    let paths = ["latest_invoice.payments".to_string(), "customer".to_string()];
+    let one = bench.ask(RetrieveSubscription::new(subscription).expand(paths)).await;
+    assert!(one.latest_invoice.is_some_and(|i| i.into_object().is_some_and(|i| i.payments.is_some_and(|p| p.data.len() == 1))));
+    let leaving = bench.ask(UpdateSubscription::new(subscription).cancel_at_period_end(true)).await;
+    assert!(leaving.cancel_at_period_end && leaving.cancel_at == Some(leaving.items.data[0].current_period_end));
+    let gone = bench.ask(CancelSubscription::new(subscription).invoice_now(false).prorate(false)).await;
+    assert_eq!(gone.status, SubscriptionStatus::Canceled);
+    assert!(bench.ask(RetrieveSubscription::new(subscription)).await.ended_at.is_some());
+    let bounds = RangeQueryTs::Bounds(RangeBoundsTs { gt: None, gte: Some(bench.born().timestamp()), lt: None, lte: None });
+    let types = vec!["customer.subscription.deleted".to_string(), "customer.updated".to_string()];
+    assert_eq!(bench.ask(ListEvent::new().types(types).created(bounds)).await.data.len(), 2);
+    let owed = bench.ask(ListEvent::new().type_("customer.subscription.*").delivery_success(false)).await;
+    assert_eq!(owed.data.len(), 3);
+    assert_eq!(bench.ask(RetrieveEvent::new(owed.data[0].id.as_str())).await.pending_webhooks, 1);
+    assert_eq!(bench.ask(ListInvoice::new().subscription(subscription).status(InvoiceStatus::Paid)).await.data.len(), 1);
+    assert_eq!(bench.ask(ListInvoicePayment::new().invoice(made.subscribed.invoice.as_str())).await.data.len(), 1);
+    let sessions = bench.ask(ListCheckoutSession::new().customer(customer).status(CheckoutSessionStatus::Complete)).await;
+    assert_eq!(sessions.data[0].client_reference_id.as_deref(), Some("profile-1"));
+    assert_eq!(bench.ask(ListPrice::new().lookup_keys(["pro_monthly".to_string()]).active(true)).await.data.len(), 1);
+    assert_eq!(bench.ask(RetrieveProduct::new("prod_pro")).await.metadata["tier"], "PRO");
+    assert_eq!(bench.ask(ListWebhookEndpoint::new()).await.data[0].status, "enabled");
+    assert_eq!(*bench.ask(RetrieveForMyAccountAccount::new()).await.id, *bench.sim.account());
+    assert!(!bench.ask(RetrieveForMyAccountBalance::new()).await.livemode);
+    assert!(!bench.sim.delete_customer(customer, bench.born()).is_empty());
+    assert!(matches!(bench.ask(RetrieveCustomer::new(customer)).await, RetrieveCustomerReturned::DeletedCustomer(_)));
 }

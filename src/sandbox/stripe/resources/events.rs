@@ -107,10 +107,7 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         }
     }
     // What the population has was delivered, and is of a few types only.
-    let people = match success != Some(false) && ordinals != 0 {
-        true => People::Where(&|_, _| true),
-        false => People::Only(Vec::new()),
-    };
+    let people = if success != Some(false) && ordinals != 0 { People::Where(&|_, _| true) } else { People::Only(Vec::new()) };
     Listing {
         url: "/v1/events",
         noun: "event",

@@ -138,9 +138,10 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
     }
     let (status, intent) = (call.params.text("status").map(str::to_string), call.params.text("payment_intent").map(str::to_string));
     // Every session of the population is complete, and in subscription mode: none has a payment intent of its own.
-    let people = match intent.is_none() && status.as_deref().is_none_or(|s| s == "complete") {
-        true => People::Where(&|_, _| true),
-        false => People::Only(state.touched_and(None)),
+    let people = if intent.is_none() && status.as_deref().is_none_or(|s| s == "complete") {
+        People::Where(&|_, _| true)
+    } else {
+        People::Only(state.touched_and(None))
     };
     Listing {
         url: "/v1/checkout/sessions",

@@ -202,9 +202,10 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         _ => false,
     };
     let sold = wanted_price.as_deref() != Some(PRICE_LEGACY_GOLD);
-    let people = match sold && ["active", "trialing", "past_due", "canceled"].iter().any(|s| admits(s)) {
-        true => People::Where(&may_match),
-        false => People::Only(state.touched_and(None)),
+    let people = if sold && ["active", "trialing", "past_due", "canceled"].iter().any(|s| admits(s)) {
+        People::Where(&may_match)
+    } else {
+        People::Only(state.touched_and(None))
     };
     let has_price = |v: &Value| {
         let items = v["items"]["data"].as_array().into_iter().flatten();
