@@ -1,1 +1,5 @@
 //! The outside: Postgres, Stripe, the application, the journal. The only module that performs effects.
+
+pub mod gate;
+pub mod journal;
+pub mod writes;
