@@ -147,7 +147,7 @@ impl Stripe {
     /// By e-mail (exact, immediate), and by metadata that names the profile (search, which may lag or be switched off: then it finds nothing).
     async fn customers_for(&self, email: Option<&str>, subject: &SubjectKey) -> Result<Vec<Customer>, Fault> {
         let by_email = async {
-            let Some(email) = email else { return Ok(Vec::new()) };
+            let Some(email) = email else { return Ok::<_, Fault>(Vec::new()) };
             Ok(decode::list(&self.send(&ListCustomer::new().email(email).limit(10)).await?, decode::customer))
         };
         let clause = format!("metadata['profileId']:'{}'", escaped(subject.as_str()));
