@@ -2,6 +2,10 @@
 
 pub mod application;
 pub mod gate;
+mod http;
 pub mod journal;
+pub mod postgres;
+mod sandbox;
+pub mod sources;
 pub mod stripe;
 pub mod writes;

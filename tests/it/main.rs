@@ -3,4 +3,3 @@
 mod bench;
 mod sandbox;
 mod simulator;
-mod stripe;

@@ -1,201 +1,135 @@
-//! The application under care: whether it answers, what it enforces, and its own way to bring a subject in line with Stripe.
+//! The application: its health, what it enforces, and the ways to have it bring one subject in line. Judges nothing.
 
-use crate::config::secret::Credential;
-use crate::config::{Config, Writer};
+mod resync;
+
+use crate::config::Config;
 use crate::domain::entitlement::{Entitlement, FeatureUse};
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::text::clean;
+use crate::gateway::http::{self, segment};
 use crate::protocol::command::Outcome;
-use crate::protocol::query::{Query, Reply};
+use serde::Deserialize;
 use serde_json::Value;
-use std::process::Stdio;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A handle on the application's HTTP API, cheap to clone.
+/// The way to the application. Clones share connections.
 #[derive(Clone)]
 pub struct Application {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    http: reqwest::Client,
+    config: Arc<Config>,
     base: String,
-    token: Option<Credential>,
-    writer: Writer,
 }
 
-/// Where the entitlements are, the subject's key behind it.
-const ENTITLEMENTS: &str = "/admin/licensing/entitlements";
-const READ_PATIENCE: Duration = Duration::from_secs(3);
-const WRITE_PATIENCE: Duration = Duration::from_secs(30);
+/// What `nightdesk check` says about the application.
+#[derive(Debug, Clone)]
+pub struct ApplicationReport {
+    /// The status of `/health`.
+    pub health: Result<u16, Fault>,
+    /// The status of `/ready`, which touches its database.
+    pub ready: Result<u16, Fault>,
+    /// Whether the admin API takes the token.
+    pub admin: Result<(), Fault>,
+}
+
+const READ: Duration = Duration::from_secs(3);
+
+#[derive(Deserialize)]
+struct Answer {
+    data: Option<Entitled>,
+}
+
+#[derive(Deserialize)]
+struct Entitled {
+    tier: String,
+    #[serde(default)]
+    features: BTreeMap<String, Value>,
+}
 
 impl Application {
-    /// `None` where no `app_url` is configured.
+    /// `None` where no address is configured.
     #[must_use]
-    pub fn new(config: &Config) -> Option<Self> {
+    pub fn of(config: Arc<Config>) -> Option<Self> {
         let base = config.app_url.clone()?;
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("nightdesk/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .ok()?;
-        let shared = Shared { http, base, token: config.admin_token.clone(), writer: config.writer.clone() };
-        Some(Self { shared: Arc::new(shared) })
+        Some(Self { config, base })
     }
 
-    /// Answers a query whose source is the application.
+    /// What it enforces for the subject; `None` where it knows no such profile.
     ///
     /// # Errors
-    /// What kept it from answering.
-    pub async fn answer(&self, query: &Query) -> Result<Reply, Fault> {
-        match query {
-            Query::Entitlement(subject) => self.entitlement(subject).await.map(Reply::Entitlement),
-            _ => Err(fault(FaultKind::Refused, "this question is not the application's")),
+    /// No answer in three seconds, a refused token, or an answer of another shape.
+    pub async fn entitlement(&self, subject: &SubjectKey) -> Result<Option<Entitlement>, Fault> {
+        let url = format!("{}/admin/licensing/entitlements/{}", self.base, segment(subject.as_str()));
+        let mut request = http::client(Source::Application, &self.base)?.get(url).timeout(READ);
+        match &self.config.admin_token {
+            Some(token) => request = request.bearer_auth(token.expose()),
+            None => {
+                return Err(fault(FaultKind::NotSetUp, "what the application enforces is read with admin_token, and none is configured"));
+            }
         }
-    }
-
-    /// Whether it is ready: unlike its health, that touches the database.
-    ///
-    /// # Errors
-    /// What it answered instead, or why it did not.
-    pub async fn ready(&self) -> Result<(), Fault> {
-        let url = format!("{}/ready", self.shared.base);
-        let answer = self.shared.http.get(url).timeout(READ_PATIENCE).send().await.map_err(|e| transport(&e))?;
-        match answer.status().as_u16() {
-            200..=299 => Ok(()),
-            status => Err(fault(FaultKind::Unreachable, format!("the application is not ready: /ready answered {status}"))),
-        }
-    }
-
-    async fn entitlement(&self, subject: &SubjectKey) -> Result<Option<Entitlement>, Fault> {
-        let token = self.shared.token.as_ref().ok_or_else(|| {
-            fault(FaultKind::NotSetUp, "what the app enforces is not read: give admin_token in the configuration, or APP_ADMIN_TOKEN")
-        })?;
-        let url = format!("{}{ENTITLEMENTS}/{}", self.shared.base, encoded(subject.as_str()));
-        let request = self.shared.http.get(url).timeout(READ_PATIENCE).bearer_auth(token.expose());
-        let answer = request.send().await.map_err(|e| transport(&e))?;
-        match answer.status().as_u16() {
+        let response = request.send().await.map_err(|e| http::fault(Source::Application, &e))?;
+        let status = response.status().as_u16();
+        let body = response.bytes().await.map_err(|e| http::fault(Source::Application, &e))?;
+        let json = serde_json::from_slice::<Value>(&body).ok();
+        match status {
             200 => {}
-            401 | 403 => return Err(fault(FaultKind::Auth, "the application refuses the admin token")),
-            404 => return Ok(None),
-            status => return Err(fault(FaultKind::Unreachable, format!("the application answered {status} when asked what it enforces"))),
+            401 | 403 => return Err(fault(FaultKind::Auth, "the application does not accept the admin token: check admin_token")),
+            // Its own "no such profile" is JSON; a server that has no such path answers otherwise.
+            404 if json.as_ref().is_some_and(|j| j["ok"] == false) => return Ok(None),
+            404 => return Err(fault(FaultKind::Schema, "the application has no entitlements path at app_url: check the address")),
+            other => return Err(fault(FaultKind::Refused, &format!("the application answered {other} when asked for entitlements"))),
         }
-        let body: Value = answer.json().await.map_err(|_| unreadable())?;
-        decode(&body).map(Some).ok_or_else(unreadable)
+        let odd = || fault(FaultKind::Schema, "the application's entitlements have another shape than {ok, data: {tier, features}}");
+        let answer: Answer = json.and_then(|j| serde_json::from_value(j).ok()).ok_or_else(odd)?;
+        let data = answer.data.ok_or_else(odd)?;
+        let feature = |value: &Value| Some(FeatureUse { value: value["value"].as_i64()?, used: value["used"].as_i64() });
+        let features = data.features.iter().filter_map(|(name, v)| Some((clean(name), feature(v)?))).collect();
+        Ok(Some(Entitlement { tier: clean(&data.tier), features }))
     }
 
-    /// Performs the configured resync. A time-out or a broken line after sending is [`Outcome::Unknown`].
-    pub async fn resync(&self, subject: &SubjectKey, customer: &str, key: &str) -> Outcome {
-        match &self.shared.writer {
-            Writer::Sql => Outcome::NotDone(fault(FaultKind::NotSetUp, "no resync is configured: the writer is sql")),
-            Writer::Http { path } => self.resync_by_http(&filled(path, subject, customer), key).await,
-            Writer::Command { argv } => resync_by_command(argv, subject, customer, key).await,
+    /// Whether its process runs and says that it is ready.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn poll(&self) -> Result<(), Fault> {
+        let health = self.status("/health").await?;
+        if !(200..300).contains(&health) {
+            return Err(fault(FaultKind::Refused, &format!("the application's /health answered {health}")));
         }
+        let ready = self.status("/ready").await?;
+        // Not everybody has a readiness check.
+        if (200..300).contains(&ready) || ready == 404 {
+            return Ok(());
+        }
+        Err(fault(FaultKind::Refused, &format!("the application runs and is not ready: /ready answered {ready}")))
     }
 
-    async fn resync_by_http(&self, path: &str, key: &str) -> Outcome {
-        let mut request =
-            self.shared.http.post(format!("{}{path}", self.shared.base)).timeout(WRITE_PATIENCE).header("Idempotency-Key", key);
-        if let Some(token) = &self.shared.token {
-            request = request.bearer_auth(token.expose());
-        }
-        match request.send().await {
-            Ok(answer) => match answer.status().as_u16() {
-                status @ 200..=299 => Outcome::Done { note: format!("the application answered {status}") },
-                status @ 400..=499 => Outcome::NotDone(fault(FaultKind::Refused, format!("the application refused with {status}"))),
-                // It may have worked before it failed.
-                status => Outcome::Unknown(fault(FaultKind::Unreachable, format!("the application answered {status}"))),
-            },
-            Err(e) if e.is_connect() => Outcome::NotDone(transport(&e)),
-            Err(e) => Outcome::Unknown(transport(&e)),
-        }
+    /// What `nightdesk check` says about it.
+    pub async fn report(&self) -> ApplicationReport {
+        // Nobody's key: the answer "not found" proves token and path as well as any.
+        let nobody = SubjectKey("00000000-0000-0000-0000-000000000000".into());
+        let (health, ready, admin) = tokio::join!(self.status("/health"), self.status("/ready"), self.entitlement(&nobody));
+        ApplicationReport { health, ready, admin: admin.map(drop) }
     }
-}
 
-async fn resync_by_command(argv: &[String], subject: &SubjectKey, customer: &str, key: &str) -> Outcome {
-    let argv: Vec<String> = argv.iter().map(|a| filled(a, subject, customer)).collect();
-    let Some((program, arguments)) = argv.split_first() else {
-        return Outcome::NotDone(fault(FaultKind::NotSetUp, "the resync command is empty"));
-    };
-    let child = tokio::process::Command::new(program)
-        .args(arguments)
-        .env("NIGHTDESK_IDEMPOTENCY_KEY", key)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let mut child = match child {
-        Ok(child) => child,
-        Err(e) => return Outcome::NotDone(fault(FaultKind::Refused, format!("the resync command could not be run: {e}"))),
-    };
-    match tokio::time::timeout(WRITE_PATIENCE, child.wait()).await {
-        Ok(Ok(status)) if status.success() => Outcome::Done { note: "the resync command ended well".into() },
-        // A command that failed may have done half of its work.
-        Ok(Ok(status)) => Outcome::Unknown(fault(FaultKind::Refused, format!("the resync command ended with {status}"))),
-        Ok(Err(e)) => Outcome::Unknown(fault(FaultKind::Refused, format!("the resync command was lost: {e}"))),
-        Err(_) => Outcome::Unknown(fault(FaultKind::Timeout, "the resync command is still running after 30 s")),
+    /// Has the application bring the subject in line with Stripe, by the configured admin path. Not repeated.
+    pub async fn resync_by_http(&self, subject: &SubjectKey, customer: &str, key: &str) -> Outcome {
+        resync::by_http(&self.config, &self.base, subject, customer, key).await
+    }
+
+    async fn status(&self, path: &str) -> Result<u16, Fault> {
+        let request = http::client(Source::Application, &self.base)?.get(format!("{}{path}", self.base)).timeout(READ);
+        let response = request.send().await.map_err(|e| http::fault(Source::Application, &e))?;
+        Ok(response.status().as_u16())
     }
 }
 
-/// `{ok, data:{tier, features:{<feature>:{value, used}}}}`.
-fn decode(body: &Value) -> Option<Entitlement> {
-    let data = body.get("data")?;
-    let features = data.get("features").and_then(Value::as_object).into_iter().flatten();
-    let feature =
-        |v: &Value| Some(FeatureUse { value: v.get("value").and_then(Value::as_i64)?, used: v.get("used").and_then(Value::as_i64) });
-    Some(Entitlement {
-        tier: data.get("tier").and_then(Value::as_str).map(clean)?,
-        features: features.filter_map(|(name, v)| Some((clean(name), feature(v)?))).collect(),
-    })
+/// Has a configured command bring the subject in line with Stripe. Not repeated.
+pub async fn resync_by_command(config: &Config, subject: &SubjectKey, customer: &str, key: &str) -> Outcome {
+    resync::by_command(config, subject, customer, key).await
 }
 
-fn filled(template: &str, subject: &SubjectKey, customer: &str) -> String {
-    template.replace("{subject}", subject.as_str()).replace("{customer}", customer)
-}
-
-/// A path segment: everything that is not a letter, a digit or a hyphen is escaped.
-fn encoded(segment: &str) -> String {
-    segment.bytes().map(|b| if b.is_ascii_alphanumeric() || b == b'-' { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
-
-fn fault(kind: FaultKind, say: impl Into<String>) -> Fault {
+fn fault(kind: FaultKind, say: &str) -> Fault {
     Fault::new(Source::Application, kind, say)
-}
-
-fn unreadable() -> Fault {
-    fault(FaultKind::Schema, "the application's answer about entitlements has not the expected shape (data.tier, data.features)")
-}
-
-fn transport(error: &reqwest::Error) -> Fault {
-    if error.is_timeout() {
-        return fault(FaultKind::Timeout, "the application did not answer in time");
-    }
-    if error.is_connect() {
-        fault(FaultKind::Unreachable, "nobody answers at app_url")
-    } else {
-        fault(FaultKind::Unreachable, "the connection to the application broke off")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn the_documented_answer_is_read() {
-        let body = json!({"ok":true,"data":{"tier":"PRO","features":{"searches":{"value":100,"used":7},"exports":{"value":-1}}}});
-        let e = decode(&body).expect("it is");
-        assert_eq!((e.tier.as_str(), e.features["searches"].used, e.features["exports"].value), ("PRO", Some(7), -1));
-        assert!(decode(&json!({"ok":false})).is_none());
-    }
-
-    #[test]
-    fn a_key_cannot_leave_its_path_segment() {
-        assert_eq!(encoded("a/../b?x"), "a%2F%2E%2E%2Fb%3Fx");
-    }
 }

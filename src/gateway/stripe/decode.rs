@@ -1,6 +1,7 @@
-//! Stripe's JSON into the domain's objects, element by element, new shapes and old: one object that cannot be read never hides the others.
+//! Stripe's JSON, of whatever API version, into the domain's objects: element by element, so that one odd object stays one.
 
 use crate::domain::At;
+use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::money::Money;
 use crate::domain::stripe::{
@@ -9,168 +10,221 @@ use crate::domain::stripe::{
 use crate::domain::text::clean;
 use serde_json::Value;
 
-/// The elements of a list or search result that can be read, in Stripe's order.
-pub(super) fn list<T>(page: &Value, decode: impl Fn(&Value) -> Option<T>) -> Vec<T> {
-    page.get("data").and_then(Value::as_array).into_iter().flatten().filter_map(decode).collect()
+/// The elements of a list that can be read. One that cannot is left out and logged by its place; if none can, that is a fault.
+///
+/// # Errors
+/// [`FaultKind::Schema`] where the answer is no list, or nothing in it can be read.
+pub fn list<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, Fault> {
+    let Some(elements) = answer["data"].as_array() else {
+        return Err(Fault::new(Source::Stripe, FaultKind::Schema, "Stripe's answer is not the list that was asked for"));
+    };
+    let decoded: Vec<T> = elements.iter().filter_map(decode).collect();
+    let odd = elements.len() - decoded.len();
+    if odd > 0 {
+        tracing::warn!(odd, of = elements.len(), list = answer["url"].as_str().unwrap_or("?"), "objects that cannot be read");
+    }
+    if decoded.is_empty() && odd > 0 {
+        return Err(Fault::new(Source::Stripe, FaultKind::Schema, format!("none of the {odd} objects of Stripe's answer can be read")));
+    }
+    Ok(decoded)
 }
 
-pub(super) fn customer(v: &Value) -> Option<Customer> {
+/// One object, or a sentence that it cannot be read.
+///
+/// # Errors
+/// [`FaultKind::Schema`].
+pub fn one<T>(value: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result<T, Fault> {
+    decode(value).ok_or_else(|| Fault::new(Source::Stripe, FaultKind::Schema, "Stripe's object lacks what every object of its kind has"))
+}
+
+/// An id, of an object that is expanded or not.
+pub fn id(value: &Value) -> Option<StripeId> {
+    StripeId::parse(value.as_str().or_else(|| value["id"].as_str())?).ok()
+}
+
+fn id_of(kind: StripeKind, value: &Value) -> Option<StripeId> {
+    id(value).filter(|id| id.kind() == kind)
+}
+
+fn time(value: &Value) -> Option<At> {
+    At::from_timestamp(value.as_i64()?, 0)
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(clean).filter(|t| !t.is_empty())
+}
+
+fn flag(value: &Value) -> bool {
+    value.as_bool().unwrap_or(false)
+}
+
+pub fn metadata(value: &Value) -> Metadata {
+    let entries = value.as_object().into_iter().flatten();
+    entries.filter_map(|(k, v)| Some((clean(k), clean(v.as_str()?)))).collect()
+}
+
+fn period(value: &Value) -> Option<Period> {
+    Some(Period { start: time(&value["current_period_start"])?, end: time(&value["current_period_end"])? })
+}
+
+/// A customer, deleted ones included: of those only the id is left.
+pub fn customer(value: &Value) -> Option<Customer> {
     Some(Customer {
-        id: id(v.get("id")?)?,
-        deleted: flag(v, "deleted"),
-        email: text(v, "email"),
-        name: text(v, "name"),
-        created: time(v, "created").unwrap_or_default(),
-        livemode: flag(v, "livemode"),
-        metadata: metadata(v),
+        id: id_of(StripeKind::Customer, value)?,
+        deleted: flag(&value["deleted"]),
+        email: text(&value["email"]),
+        name: text(&value["name"]),
+        created: time(&value["created"]).unwrap_or_default(),
+        livemode: flag(&value["livemode"]),
+        metadata: metadata(&value["metadata"]),
     })
 }
 
-pub(super) fn subscription(v: &Value) -> Option<Subscription> {
-    Some(Subscription {
-        id: id(v.get("id")?)?,
-        customer: id(v.get("customer")?)?,
-        status: Status::from(text(v, "status")?),
-        items: v.pointer("/items/data").and_then(Value::as_array).into_iter().flatten().filter_map(item).collect(),
-        period: period(v),
-        created: time(v, "created")?,
-        cancel_at: time(v, "cancel_at"),
-        cancel_at_period_end: flag(v, "cancel_at_period_end"),
-        canceled_at: time(v, "canceled_at"),
-        ended_at: time(v, "ended_at"),
-        trial_end: time(v, "trial_end"),
-        pause: v.pointer("/pause_collection/behavior").and_then(Value::as_str).map(clean),
-        // A schedule's id has a prefix of its own that leads nowhere here: it is a mark, not a way.
-        schedule: v.get("schedule").filter(|s| !s.is_null()).and_then(id),
-        metadata: metadata(v),
-        latest_invoice: v.get("latest_invoice").and_then(id),
-    })
-}
-
-fn item(v: &Value) -> Option<Item> {
-    Some(Item {
-        id: id(v.get("id")?)?,
-        price: price(v.get("price")?)?,
-        quantity: v.get("quantity").and_then(Value::as_u64).unwrap_or(1),
-        period: period(v),
-    })
-}
-
-pub(super) fn price(v: &Value) -> Option<Price> {
-    let currency = text(v, "currency").unwrap_or_default();
-    Some(Price {
-        id: id(v.get("id")?)?,
-        lookup_key: text(v, "lookup_key"),
-        interval: v.pointer("/recurring/interval").and_then(Value::as_str).and_then(interval),
-        interval_count: v.pointer("/recurring/interval_count").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
-        unit_amount: v.get("unit_amount").and_then(Value::as_i64).map(|minor| Money::new(minor, &currency)),
-        product: v.get("product").and_then(id),
-        metadata: metadata(v),
-        product_metadata: v.get("product").map(metadata).unwrap_or_default(),
-    })
-}
-
-pub(super) fn invoice(v: &Value) -> Option<Invoice> {
-    let currency = text(v, "currency")?;
-    let amount = |key: &str| Money::new(v.get(key).and_then(Value::as_i64).unwrap_or_default(), &currency);
-    let subscription = v.pointer("/parent/subscription_details/subscription").or_else(|| v.get("subscription"));
-    Some(Invoice {
-        id: id(v.get("id")?)?,
-        customer: v.get("customer").and_then(id),
-        subscription: subscription.and_then(id),
-        status: text(v, "status").unwrap_or_else(|| "draft".into()),
-        total: amount("total"),
-        amount_paid: amount("amount_paid"),
-        created: time(v, "created")?,
-        paid_at: v.get("status_transitions").and_then(|t| time(t, "paid_at")),
-        payments: v
-            .pointer("/payments/data")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(|p| payment(p, &currency))
-            .collect(),
-    })
-}
-
-fn payment(v: &Value, currency: &str) -> Option<Payment> {
-    let paid = v.get("amount_paid").and_then(Value::as_i64).or_else(|| v.get("amount_requested").and_then(Value::as_i64));
-    Some(Payment {
-        id: id(v.get("id")?)?,
-        intent: v.pointer("/payment/payment_intent").and_then(id),
-        status: text(v, "status")?,
-        amount: Money::new(paid.unwrap_or_default(), currency),
-        paid_at: v.get("status_transitions").and_then(|t| time(t, "paid_at")),
-    })
-}
-
-pub(super) fn session(v: &Value) -> Option<CheckoutSession> {
-    Some(CheckoutSession {
-        id: id(v.get("id")?)?,
-        customer: v.get("customer").and_then(id),
-        subscription: v.get("subscription").and_then(id),
-        client_reference_id: text(v, "client_reference_id"),
-        metadata: metadata(v),
-        status: text(v, "status").unwrap_or_default(),
-        payment_status: text(v, "payment_status").unwrap_or_default(),
-        created: time(v, "created")?,
-    })
-}
-
-pub(super) fn event(v: &Value) -> Option<StripeEvent> {
-    let object = v.pointer("/data/object")?;
-    let kind = text(v, "type")?;
-    let is_subscription = kind.starts_with("customer.subscription.");
-    Some(StripeEvent {
-        id: id(v.get("id")?)?,
-        created: time(v, "created")?,
-        pending_webhooks: v.get("pending_webhooks").and_then(Value::as_u64).unwrap_or_default(),
-        object: object.get("id").and_then(id),
-        customer: object.get("customer").and_then(id),
-        subscription: if is_subscription { subscription(object).map(Box::new) } else { None },
-        kind,
-    })
-}
-
-/// The id itself, or of the object that was expanded in its place.
-pub(super) fn id(v: &Value) -> Option<StripeId> {
-    let text = v.as_str().or_else(|| v.get("id").and_then(Value::as_str))?;
-    StripeId::parse(text).ok()
-}
-
-pub(super) fn customer_id(v: &Value) -> Option<StripeId> {
-    v.get("customer").and_then(id).filter(|c| c.kind() == StripeKind::Customer)
-}
-
-pub(super) fn metadata(v: &Value) -> Metadata {
-    let pairs = v.get("metadata").and_then(Value::as_object).into_iter().flatten();
-    pairs.filter_map(|(k, v)| v.as_str().map(|v| (clean(k), clean(v)))).collect()
-}
-
-pub(super) fn text(v: &Value, key: &str) -> Option<String> {
-    v.get(key).and_then(Value::as_str).map(clean)
-}
-
-pub(super) fn flag(v: &Value, key: &str) -> bool {
-    v.get(key).and_then(Value::as_bool).unwrap_or_default()
-}
-
-fn time(v: &Value, key: &str) -> Option<At> {
-    v.get(key).and_then(Value::as_i64).and_then(|s| At::from_timestamp(s, 0))
-}
-
-fn period(v: &Value) -> Option<Period> {
-    Some(Period { start: time(v, "current_period_start")?, end: time(v, "current_period_end")? })
-}
-
-fn interval(word: &str) -> Option<Interval> {
-    match word {
+fn price(value: &Value) -> Option<Price> {
+    let recurring = &value["recurring"];
+    let interval = recurring["interval"].as_str().or_else(|| value["interval"].as_str()).and_then(|word| match word {
         "day" => Some(Interval::Day),
         "week" => Some(Interval::Week),
         "month" => Some(Interval::Month),
         "year" => Some(Interval::Year),
         _ => None,
+    });
+    let count = recurring["interval_count"].as_u64().or_else(|| value["interval_count"].as_u64());
+    let currency = value["currency"].as_str().unwrap_or_default();
+    // Plans, the prices of old, call it `amount`.
+    let amount = value["unit_amount"].as_i64().or_else(|| value["amount"].as_i64());
+    Some(Price {
+        id: plan_or_price(value)?,
+        lookup_key: text(&value["lookup_key"]),
+        interval,
+        interval_count: count.and_then(|c| u32::try_from(c).ok()).unwrap_or(1),
+        unit_amount: amount.map(|minor| Money::new(minor, currency)),
+        product: id_of(StripeKind::Product, &value["product"]),
+        metadata: metadata(&value["metadata"]),
+        product_metadata: metadata(&value["product"]["metadata"]),
+    })
+}
+
+/// Plans may have ids of the merchant's own choosing; those name no price of ours, and are kept under a price's prefix.
+fn plan_or_price(value: &Value) -> Option<StripeId> {
+    let text = value["id"].as_str()?;
+    if let Some(id) = StripeId::of(StripeKind::Price, text) {
+        return Some(id);
     }
+    let kept: String = text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(80).collect();
+    StripeId::of(StripeKind::Price, &format!("plan_{kept}"))
+}
+
+fn item(value: &Value) -> Option<Item> {
+    let sold = if value["price"].is_object() { &value["price"] } else { &value["plan"] };
+    Some(Item {
+        id: id_of(StripeKind::SubscriptionItem, value)?,
+        price: price(sold)?,
+        quantity: value["quantity"].as_u64().unwrap_or(1),
+        period: period(value),
+    })
+}
+
+pub fn subscription(value: &Value) -> Option<Subscription> {
+    let items = value["items"]["data"].as_array();
+    let decoded: Vec<Item> = items.into_iter().flatten().filter_map(item).collect();
+    // With one of several items unread, the deciding one may be missing.
+    if items.is_some_and(|all| all.len() != decoded.len()) {
+        return None;
+    }
+    Some(Subscription {
+        id: id_of(StripeKind::Subscription, value)?,
+        customer: id_of(StripeKind::Customer, &value["customer"])?,
+        status: Status::from(clean(value["status"].as_str()?)),
+        items: decoded,
+        period: period(value),
+        created: time(&value["created"])?,
+        cancel_at: time(&value["cancel_at"]),
+        cancel_at_period_end: flag(&value["cancel_at_period_end"]),
+        canceled_at: time(&value["canceled_at"]),
+        ended_at: time(&value["ended_at"]),
+        trial_end: time(&value["trial_end"]),
+        pause: text(&value["pause_collection"]["behavior"]),
+        schedule: id(&value["schedule"]),
+        metadata: metadata(&value["metadata"]),
+        latest_invoice: id_of(StripeKind::Invoice, &value["latest_invoice"]),
+    })
+}
+
+/// The subscription that an invoice is for, in the shape of today or of before.
+pub fn invoice_subscription(value: &Value) -> Option<StripeId> {
+    let now = &value["parent"]["subscription_details"]["subscription"];
+    id_of(StripeKind::Subscription, now).or_else(|| id_of(StripeKind::Subscription, &value["subscription"]))
+}
+
+pub fn invoice(value: &Value) -> Option<Invoice> {
+    let currency = value["currency"].as_str()?;
+    let money = |v: &Value| Money::new(v.as_i64().unwrap_or(0), currency);
+    let payments = value["payments"]["data"].as_array();
+    let mut payments: Vec<Payment> = payments.into_iter().flatten().filter_map(payment).collect();
+    let paid_at = time(&value["status_transitions"]["paid_at"]);
+    // Before payments had objects of their own, the invoice named its one intent.
+    if let Some(intent) = id_of(StripeKind::PaymentIntent, &value["payment_intent"]).filter(|_| payments.is_empty()) {
+        let status = if value["status"] == "paid" { "paid" } else { "open" };
+        payments.push(Payment {
+            id: intent.clone(),
+            intent: Some(intent),
+            status: status.into(),
+            amount: money(&value["amount_paid"]),
+            paid_at,
+        });
+    }
+    Some(Invoice {
+        id: id_of(StripeKind::Invoice, value)?,
+        customer: id_of(StripeKind::Customer, &value["customer"]),
+        subscription: invoice_subscription(value),
+        status: text(&value["status"]).unwrap_or_else(|| "draft".into()),
+        total: money(&value["total"]),
+        amount_paid: money(&value["amount_paid"]),
+        created: time(&value["created"])?,
+        paid_at,
+        payments,
+    })
+}
+
+fn payment(value: &Value) -> Option<Payment> {
+    let currency = value["currency"].as_str()?;
+    let amount = value["amount_paid"].as_i64().or_else(|| value["amount_requested"].as_i64()).unwrap_or(0);
+    Some(Payment {
+        id: id_of(StripeKind::InvoicePayment, value)?,
+        intent: id_of(StripeKind::PaymentIntent, &value["payment"]["payment_intent"]),
+        status: text(&value["status"])?,
+        amount: Money::new(amount, currency),
+        paid_at: time(&value["status_transitions"]["paid_at"]),
+    })
+}
+
+pub fn session(value: &Value) -> Option<CheckoutSession> {
+    Some(CheckoutSession {
+        id: id_of(StripeKind::CheckoutSession, value)?,
+        customer: id_of(StripeKind::Customer, &value["customer"]),
+        subscription: id_of(StripeKind::Subscription, &value["subscription"]),
+        client_reference_id: text(&value["client_reference_id"]),
+        metadata: metadata(&value["metadata"]),
+        status: text(&value["status"]).unwrap_or_default(),
+        payment_status: text(&value["payment_status"]).unwrap_or_default(),
+        created: time(&value["created"])?,
+    })
+}
+
+pub fn event(value: &Value) -> Option<StripeEvent> {
+    let object = &value["data"]["object"];
+    let kind = object["object"].as_str();
+    let about = id(object);
+    Some(StripeEvent {
+        id: id_of(StripeKind::Event, value)?,
+        kind: text(&value["type"])?,
+        created: time(&value["created"])?,
+        pending_webhooks: value["pending_webhooks"].as_u64().unwrap_or(0),
+        customer: if kind == Some("customer") { about.clone() } else { id_of(StripeKind::Customer, &object["customer"]) },
+        object: about,
+        subscription: (kind == Some("subscription")).then(|| subscription(object)).flatten().map(Box::new),
+    })
 }
 
 #[cfg(test)]
@@ -178,21 +232,40 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    #[test]
-    fn periods_are_found_on_items_and_in_old_shapes_on_the_subscription() {
-        let old = json!({"id":"sub_1abcdefgh","customer":"cus_abcdefgh1","status":"active","created":1_700_000_000,
-            "current_period_start":1_700_000_000,"current_period_end":1_702_592_000,
-            "items":{"data":[{"id":"si_1abc","price":{"id":"price_1abc","currency":"eur","recurring":{"interval":"month"}}}]}});
-        let s = subscription(&old).expect("an old shape");
-        assert!(s.items[0].period.is_none() && s.period_of(s.items.first()).is_some());
-        assert_eq!((s.items[0].price.interval, s.items[0].quantity), (Some(Interval::Month), 1));
+    fn old_subscription() -> Value {
+        json!({
+            "id": "sub_1AbcdefGHIJ", "object": "subscription", "customer": { "id": "cus_AbcdefGH", "object": "customer" },
+            "status": "active", "created": 1_700_000_000, "current_period_start": 1_700_000_000, "current_period_end": 1_702_592_000,
+            "items": { "data": [{ "id": "si_1", "plan": { "id": "gold", "interval": "month", "amount": 4900, "currency": "eur" } }] },
+            "metadata": { "profileId": "\u{202E}evil" }
+        })
     }
 
     #[test]
-    fn one_unreadable_element_hides_no_other() {
-        let page = json!({"data":[{"id":"cus_abcdefgh1","created":1},{"id":42},{"object":"alien"},{"id":"cus_abcdefgh2","name":"\u{1b}[31mEve","created":2}]});
-        let found = list(&page, customer);
-        assert_eq!(found.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["cus_abcdefgh1", "cus_abcdefgh2"]);
-        assert_eq!(found[1].name.as_deref(), Some("\u{FFFD}[31mEve"));
+    fn an_old_shape_is_read_with_its_own_period_and_plan() {
+        let s = subscription(&old_subscription()).expect("readable");
+        assert_eq!(s.period.map(|p| p.end.timestamp()), Some(1_702_592_000));
+        assert_eq!(s.items[0].period, None);
+        assert_eq!(s.items[0].price.interval, Some(Interval::Month));
+        assert_eq!(s.customer.as_str(), "cus_AbcdefGH");
+        assert!(!s.metadata["profileId"].contains('\u{202E}'));
+    }
+
+    #[test]
+    fn one_undecodable_element_stays_one() {
+        let answer = json!({ "data": [{ "id": "sub_broken99" }, old_subscription(), null], "url": "/v1/subscriptions" });
+        assert_eq!(list(&answer, subscription).expect("one is readable").len(), 1);
+        let none = json!({ "data": [{ "id": 7 }] });
+        assert_eq!(list(&none, subscription).expect_err("nothing is").kind, FaultKind::Schema);
+        assert!(list(&json!({ "data": [] }), subscription).expect("an empty list is an answer").is_empty());
+        assert!(list(&json!([]), subscription).is_err());
+    }
+
+    #[test]
+    fn an_invoice_names_its_subscription_in_both_shapes() {
+        let new = json!({ "parent": { "subscription_details": { "subscription": "sub_1AbcdefGHIJ" } } });
+        let old = json!({ "subscription": { "id": "sub_1AbcdefGHIJ" } });
+        assert_eq!(invoice_subscription(&new), invoice_subscription(&old));
+        assert!(invoice_subscription(&new).is_some());
     }
 }

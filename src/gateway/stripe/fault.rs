@@ -1,70 +1,69 @@
-//! What Stripe's refusals mean, in one sentence each.
+//! What Stripe's errors mean to an operator: class, missing permission, one sentence. Keys never get into it.
 
 use crate::domain::fault::{Fault, FaultKind, Source};
 use serde_json::Value;
 
-/// A status other than 200, with its body.
-pub(super) fn classify(status: u16, body: &[u8], request_id: Option<&str>) -> Fault {
-    let json: Value = serde_json::from_slice(body).unwrap_or_default();
-    let message = json.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
-    let asked = request_id.map(|r| format!(" ({r})")).unwrap_or_default();
-    let fault = |kind, say: String| Fault::new(Source::Stripe, kind, say);
+/// The fault behind an answer that is no success. `body` is the answer, where it was JSON.
+pub fn of(status: u16, request: Option<&str>, body: Option<&Value>) -> Fault {
+    let new = |kind, say: String| Fault::new(Source::Stripe, kind, say);
+    let reference = request.filter(|r| r.len() < 60).map(|r| format!(", request {r}")).unwrap_or_default();
+    let Some(error) = body.map(|b| &b["error"]).filter(|e| e.is_object()) else {
+        let hint = "something else answers at Stripe's address: check stripe_base, and any proxy";
+        let kind = match status {
+            429 => FaultKind::Limit,
+            500..=599 => FaultKind::Unreachable,
+            _ => FaultKind::Schema,
+        };
+        return new(kind, format!("the answer ({status}) is not Stripe's JSON; {hint}"));
+    };
+    let message = error["message"].as_str().unwrap_or_default();
     match status {
-        401 => fault(FaultKind::Auth, format!("Stripe refuses the key: it is wrong, rolled or expired{asked}")),
-        403 => {
-            let missing = missing_permission(message);
-            let say = match &missing {
-                Some(slug) => format!("the Stripe key lacks the permission {slug}: add it to the restricted key{asked}"),
-                None => format!("Stripe forbids this to the key{asked}"),
-            };
-            fault(FaultKind::Permission { missing }, say)
+        401 => new(FaultKind::Auth, "Stripe does not accept the key: check stripe_key".into()),
+        403 => match slug(message) {
+            Some(slug) => {
+                let say = format!("the Stripe key lacks the permission {slug}: add it to the key in Stripe's dashboard");
+                new(FaultKind::Permission { missing: Some(slug) }, say)
+            }
+            None => new(
+                FaultKind::Permission { missing: None },
+                format!("the Stripe key may not do this{reference}: use a secret or restricted key"),
+            ),
+        },
+        404 => new(FaultKind::NotFound, "Stripe has no such object".into()),
+        429 => new(FaultKind::Limit, format!("Stripe limits our requests{reference}; they go on by themselves")),
+        500..=599 => new(FaultKind::Refused, format!("Stripe answered {status}{reference}; see its status page")),
+        _ => {
+            let code = error["code"].as_str().or(error["type"].as_str()).unwrap_or("no code");
+            let parameter = error["param"].as_str().map(|p| format!(" for {p}")).unwrap_or_default();
+            new(FaultKind::Refused, format!("Stripe refused the request: {status} {code}{parameter}{reference}"))
         }
-        404 => fault(FaultKind::NotFound, format!("Stripe has no such object{asked}")),
-        429 => fault(FaultKind::Limit, format!("Stripe limits us (429); asking less often{asked}")),
-        500.. => fault(FaultKind::Unreachable, format!("Stripe answered {status}{asked}")),
-        // The request was ours, so the sentence about it is for us: without the parameters, which may hold an address.
-        _ => fault(FaultKind::Refused, format!("Stripe refused the request with {status}{asked}")),
     }
 }
 
-/// The line failed; with the fault, whether another attempt may help.
-pub(super) fn transport(error: &reqwest::Error) -> (Fault, bool) {
-    let fault = |kind, say: &str| Fault::new(Source::Stripe, kind, say);
-    if error.is_timeout() {
-        // Once is enough: the operator has waited five seconds already.
-        return (fault(FaultKind::Timeout, "Stripe did not answer within 5 s"), false);
-    }
-    let text = format!("{error:?}").to_ascii_lowercase();
-    if text.contains("certificate") || text.contains("tls") {
-        return (fault(FaultKind::Tls, "no trusted TLS connection to Stripe; look at the clock, the certificates and any proxy"), false);
-    }
-    if error.is_connect() {
-        return (fault(FaultKind::Unreachable, "Stripe cannot be reached from here"), true);
-    }
-    (fault(FaultKind::Unreachable, "the connection to Stripe broke off"), true)
-}
-
-/// `Having the 'rak_subscription_read' permission would allow this request to continue.`
-fn missing_permission(message: &str) -> Option<String> {
-    let (_, rest) = message.split_once("Having the '")?;
-    let (slug, _) = rest.split_once('\'')?;
-    slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_').then(|| slug.to_string())
+/// The permission that Stripe's sentence names: `Having the 'rak_…' permission would allow …`.
+fn slug(message: &str) -> Option<String> {
+    let start = message.find("'rak_")? + 1;
+    let slug: String = message[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    Some(slug)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
-    fn a_forbidden_read_names_the_permission() {
-        let body = br#"{"error":{"message":"The provided key 'rk_test_x' does not have the required permissions for this endpoint on account 'acct_1'. Having the 'rak_invoice_read' permission would allow this request to continue.","type":"invalid_request_error"}}"#;
-        let fault = classify(403, body, Some("req_1"));
-        assert_eq!(fault.kind, FaultKind::Permission { missing: Some("rak_invoice_read".into()) });
-        assert!(fault.say.contains("rak_invoice_read") && !fault.say.contains("rk_test_x"), "{fault}");
+    fn a_missing_permission_is_named_and_the_key_is_not() {
+        let sentence = "The provided key 'rk_test_*********abcd' does not have the required permissions for this endpoint on account 'acct_1'. Having the 'rak_subscription_read' permission would allow this request to continue.";
+        let fault = of(403, Some("req_1"), Some(&json!({ "error": { "message": sentence } })));
+        assert_eq!(fault.kind, FaultKind::Permission { missing: Some("rak_subscription_read".into()) });
+        assert!(!fault.say.contains("rk_test"), "{fault}");
     }
 
     #[test]
-    fn a_page_of_a_proxy_keeps_its_status() {
-        assert_eq!(classify(502, b"<html>bad gateway</html>", None).say, "Stripe answered 502");
+    fn what_is_not_json_is_no_answer_of_stripe_s() {
+        assert_eq!(of(502, None, None).kind, FaultKind::Unreachable);
+        assert_eq!(of(200, None, None).kind, FaultKind::Schema);
+        assert_eq!(of(404, None, Some(&json!("<html>"))).kind, FaultKind::Schema, "a wrong address is not a missing customer");
     }
 }

@@ -1,76 +1,109 @@
-//! Search at Stripe: exact reads where the term allows one, Stripe's own search otherwise.
+//! The search at Stripe: ids by retrieval, addresses by list and then search, words by search.
 
-use super::client::Stripe;
-use super::decode;
-use super::reads::escaped;
+use super::client::Lane;
+use super::customers::{self, quoted};
 use crate::domain::facts::Handle;
 use crate::domain::fault::{Fault, Source};
-use crate::domain::ids::StripeKind;
+use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::needle::Needle;
 use crate::domain::stripe::{Customer, named_profile};
-use crate::protocol::query::{Hit, NeedleText, Query, Reply};
-use stripe_core::customer::{ListCustomer, SearchCustomer};
+use crate::protocol::query::{Hit, Reply};
 
-/// Stripe's substring search takes no shorter terms.
+/// Stripe refuses to search for less.
 const SHORTEST: usize = 3;
 
-impl Stripe {
-    pub(super) async fn find(&self, needle: &NeedleText, limit: u32) -> Result<Reply, Fault> {
-        let Some(needle) = needle.needle() else { return Ok(hits(Vec::new(), limit)) };
-        let found = match &needle {
-            Needle::Stripe(id) => {
-                let query = if id.kind() == StripeKind::Customer { Query::Customer(id.clone()) } else { Query::CustomerOf(id.clone()) };
-                // Boxed: answering that query is what called this.
-                let Reply::Customers(found) = Box::pin(self.answer(&query)).await? else { return Ok(hits(Vec::new(), limit)) };
-                found.into_iter().map(|c| hit(c, 0)).collect()
-            }
-            Needle::Email(email) => {
-                let exact = decode::list(&self.send(&ListCustomer::new().email(email.as_str()).limit(10)).await?, decode::customer);
-                match exact.is_empty() {
-                    true => self.search(&format!("email~'{}'", escaped(email)), limit, 2).await?,
-                    false => exact.into_iter().map(|c| hit(c, 0)).collect(),
-                }
-            }
-            Needle::Words(words) if words.chars().count() >= SHORTEST => {
-                let term = escaped(words);
-                let (by_name, by_email) = (format!("name~'{term}'"), format!("email~'{term}'"));
-                let (by_name, by_email) = tokio::try_join!(self.search(&by_name, limit, 2), self.search(&by_email, limit, 2))?;
-                let mut found = by_name;
-                let more: Vec<_> = by_email.into_iter().filter(|h| !found.iter().any(|f| f.handle == h.handle)).collect();
-                found.extend(more);
-                found
-            }
-            Needle::Uuid(key) => self.search(&format!("metadata['profileId']:'{}'", escaped(key)), limit, 0).await?,
-            // Stripe looks nothing up by a piece of an id, and never heard of placeholders.
-            Needle::StripePrefix { .. } | Needle::Placeholder(_) | Needle::UuidPrefix(_) | Needle::Number(_) | Needle::Words(_) => {
-                Vec::new()
-            }
-        };
-        Ok(hits(found, limit))
-    }
-
-    async fn search(&self, clause: &str, limit: u32, rank: u8) -> Result<Vec<Hit>, Fault> {
-        let request = SearchCustomer::new(clause).limit(i64::from(limit.clamp(1, 99)) + 1);
-        Ok(decode::list(&self.send(&request).await?, decode::customer).into_iter().map(|c| hit(c, rank)).collect())
-    }
+pub async fn find(lane: Lane<'_>, needle: &Needle, limit: u32) -> Result<Reply, Fault> {
+    let hits = match needle {
+        Needle::Stripe(id) => by_id(lane, id).await?,
+        Needle::Email(email) => by_email(lane, email, limit).await?,
+        Needle::Words(words) => by_words(lane, words, limit).await?,
+        Needle::Uuid(key) => {
+            let found = customers::search(lane, &format!("metadata['profileId']:'{}'", quoted(key)), limit).await?;
+            found.iter().map(|c| hit(c, Handle::Stripe(c.id.clone()), 0)).collect()
+        }
+        // Placeholders are unknown to Stripe, and it finds nothing by the beginning of an id.
+        Needle::StripePrefix { .. } | Needle::Placeholder(_) | Needle::UuidPrefix(_) | Needle::Number(_) => Vec::new(),
+    };
+    let truncated = hits.len() >= limit as usize;
+    Ok(Reply::Hits { hits, truncated })
 }
 
-fn hits(mut hits: Vec<Hit>, limit: u32) -> Reply {
-    let most = limit as usize;
-    let truncated = hits.len() > most;
-    hits.truncate(most);
-    Reply::Hits { hits, truncated }
+async fn by_id(lane: Lane<'_>, id: &StripeId) -> Result<Vec<Hit>, Fault> {
+    let found = if id.kind() == StripeKind::Customer { customers::by_id(lane, id).await? } else { customers::owner(lane, id).await? };
+    Ok(found.map(|c| hit(&c, Handle::Stripe(id.clone()), 0)).into_iter().collect())
 }
 
-fn hit(customer: Customer, rank: u8) -> Hit {
+async fn by_email(lane: Lane<'_>, email: &str, limit: u32) -> Result<Vec<Hit>, Fault> {
+    let exact = customers::with_email(lane, email).await?;
+    if !exact.is_empty() {
+        return Ok(exact.iter().map(|c| hit(c, Handle::Stripe(c.id.clone()), 0)).collect());
+    }
+    let found = customers::search(lane, &format!("email:'{}'", quoted(email)), limit).await?;
+    Ok(found.iter().map(|c| hit(c, Handle::Stripe(c.id.clone()), 1)).collect())
+}
+
+async fn by_words(lane: Lane<'_>, words: &str, limit: u32) -> Result<Vec<Hit>, Fault> {
+    if words.chars().count() < SHORTEST {
+        return Ok(Vec::new());
+    }
+    let text = quoted(words);
+    // Two queries: Stripe takes one field or all clauses together, not either of two.
+    let (name, email) = (format!("name~'{text}'"), format!("email~'{text}'"));
+    let (by_name, by_email) = tokio::join!(customers::search(lane, &name, limit), customers::search(lane, &email, limit));
+    let mut all = by_name?;
+    for customer in by_email? {
+        if !all.iter().any(|c| c.id == customer.id) {
+            all.push(customer);
+        }
+    }
+    let lower = words.to_lowercase();
+    let begins = |text: Option<&String>| text.is_some_and(|t| t.to_lowercase().starts_with(&lower));
+    let mut hits: Vec<Hit> = all
+        .iter()
+        .map(|c| {
+            let rank = if begins(c.name.as_ref()) || begins(c.email.as_ref()) { 1 } else { 2 };
+            hit(c, Handle::Stripe(c.id.clone()), rank)
+        })
+        .collect();
+    hits.sort_by_key(|h| h.rank);
+    hits.truncate(limit as usize);
+    Ok(hits)
+}
+
+fn hit(customer: &Customer, handle: Handle, rank: u8) -> Hit {
+    let kind = match &handle {
+        Handle::Stripe(id) => kind_word(id.kind()),
+        _ => "customer",
+    };
     Hit {
         source: Source::Stripe,
+        handle,
+        name: customer.name.clone(),
+        email: customer.email.clone(),
         subject: named_profile(&customer.metadata),
         customer: Some(customer.id.to_string()),
-        handle: Handle::Stripe(customer.id),
-        name: customer.name,
-        email: customer.email,
-        note: if customer.deleted { "deleted customer".into() } else { "customer".into() },
+        note: if customer.deleted { "deleted customer".into() } else { kind.to_string() },
         rank,
+    }
+}
+
+fn kind_word(kind: StripeKind) -> &'static str {
+    match kind {
+        StripeKind::Customer => "customer",
+        StripeKind::Subscription => "subscription",
+        StripeKind::SubscriptionItem => "subscription item",
+        StripeKind::Price => "price",
+        StripeKind::Product => "product",
+        StripeKind::Invoice => "invoice",
+        StripeKind::InvoicePayment => "invoice payment",
+        StripeKind::PaymentIntent => "payment",
+        StripeKind::Charge => "charge",
+        StripeKind::CheckoutSession => "checkout session",
+        StripeKind::Event => "event",
+        StripeKind::WebhookEndpoint => "webhook endpoint",
+        StripeKind::Refund => "refund",
+        StripeKind::Dispute => "dispute",
+        StripeKind::Account => "account",
+        StripeKind::Request => "request",
     }
 }
