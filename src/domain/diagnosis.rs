@@ -271,7 +271,9 @@ fn subscription_words(subscription: &Subscription) -> &'static str {
     }
 }
 
-fn fix_words(changes: &[Change], linked: bool) -> String {
+/// What a repair by these changes does, in one line; `linked`: the row holds the right customer id already.
+#[must_use]
+pub fn fix_words(changes: &[Change], linked: bool) -> String {
     let copied = changes.iter().filter(|c| linked || c.field != Field::Customer).count();
     let fields = if copied == 1 { "one field".to_string() } else { format!("{copied} fields") };
     if linked { format!("Copy {fields} from Stripe") } else { format!("Link, then copy {fields} from Stripe") }

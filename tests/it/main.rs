@@ -1,0 +1,4 @@
+//! Integration tests: one binary, so that all of them share one Postgres cluster.
+
+mod bench;
+mod sandbox;
