@@ -40,7 +40,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             Vec::new()
         }
         Ask::Start { procedure, inputs } => {
-            let (run, effects) = Run::draft(id, &procedure, inputs, state.world.now);
+            let (run, effects) = Run::draft(id, &procedure, inputs);
             show_run(state, run);
             effects
         }
@@ -130,7 +130,7 @@ pub fn resume(state: &mut State, run: Uuid) -> Vec<Effect> {
         state.say("Another console holds that run open");
         return Vec::new();
     }
-    let (run, effects) = Run::resume(summary, state.world.now);
+    let (run, effects) = Run::resume(summary);
     show_run(state, run);
     effects
 }
@@ -150,12 +150,11 @@ pub fn undo(state: &mut State, id: Uuid) -> Vec<Effect> {
 
 /// Leaving never stops a run silently. Only one that has not been confirmed is let go of: nothing of it was sent.
 fn leave_run(state: &mut State, id: Uuid) -> Vec<Effect> {
-    let now = state.world.now;
     let Some(model) = state.tasks.get_mut(id) else { return Vec::new() };
     if !model.is_draft() {
         return Vec::new();
     }
-    let effects = model.run.abandon(now);
+    let effects = model.run.abandon();
     state.tasks.remove(id);
     effects
 }

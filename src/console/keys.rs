@@ -190,7 +190,7 @@ pub fn confirm(state: &mut State, run: Uuid) -> Vec<Effect> {
     if state.dialog.is_some() || state.screens.top() != Screen::Run(run) {
         return Vec::new();
     }
-    confirmed(state, run, String::new())
+    confirmed(state, run, "")
 }
 
 /// Enter after the text that a plan asks for: an incomplete one does nothing.
@@ -198,13 +198,17 @@ fn confirm_typed(state: &mut State, run: Uuid) -> Vec<Effect> {
     let tick = state.world.tick;
     let Some(model) = state.tasks.get(run) else { return Vec::new() };
     let complete = model.run.plan.as_ref().and_then(|p| p.typed.as_deref()) == Some(model.typed.text().trim());
-    if complete && model.is_settled(tick) { confirmed(state, run, model.typed.text().trim().to_string()) } else { Vec::new() }
+    if !complete || !model.is_settled(tick) {
+        return Vec::new();
+    }
+    let typed = model.typed.text().trim().to_string();
+    confirmed(state, run, &typed)
 }
 
-fn confirmed(state: &mut State, run: Uuid, typed: String) -> Vec<Effect> {
+fn confirmed(state: &mut State, run: Uuid, typed: &str) -> Vec<Effect> {
     let cx = state.world.context();
-    let (Some(model), Some(env)) = (state.tasks.get_mut(run), cx.env) else { return Vec::new() };
-    let result = model.may_confirm(&cx).and_then(|()| model.run.confirm(&typed, cx.now, env));
+    let Some(model) = state.tasks.get_mut(run) else { return Vec::new() };
+    let result = model.may_confirm(&cx).and_then(|()| model.run.confirm(typed, cx.now));
     match result {
         Ok(effects) => {
             model.confirmed();

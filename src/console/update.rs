@@ -74,7 +74,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             Vec::new()
         }
         Event::RunOpened { run, result } => fulfil::run(state, run, id, |r, _, now| r.opened(&result, now)),
-        Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, env, now| r.performed(&performed, env, now)),
+        Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
         Event::RecordFailed(fault) => {
             // What cannot be audited is not shown.
             state.world.revealed_until = None;
@@ -143,7 +143,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     state.world.answered(query.source(), result.as_ref().err());
     // Runs keep their own generations: they outlive screens.
     if let Slot::Run(run, _) = ticket.slot {
-        return fulfil::run(state, run, id, |r, env, now| r.replied(ticket, query, result, env, now));
+        return fulfil::run(state, run, id, |r, env, now| r.replied(*ticket, query, result, env, now));
     }
     if !state.tickets.arrived(ticket) {
         return Vec::new();
