@@ -1,1 +1,48 @@
-//! The runbook as code: one file per procedure, each a pure plan over facts.
+//! The runbook as code: one file per procedure, each a pure plan over facts, and the one engine that runs them all.
+
+pub mod engine;
+mod tier_update;
+
+use crate::domain::At;
+use crate::protocol::answers::Answers;
+use crate::protocol::environment::Environment;
+use crate::protocol::query::Query;
+use crate::protocol::run::{Inputs, Plan, Refusal};
+
+/// A procedure of the runbook. It knows which facts it needs and what follows from them; it performs nothing.
+pub trait Procedure: Sync {
+    /// `tier-update`: the command line's and the journal's name for it.
+    fn id(&self) -> &'static str;
+    fn title(&self) -> &'static str;
+    /// The runbook's section.
+    fn section(&self) -> &'static str;
+    /// The runbook's words and synonyms, lower case, for the palette.
+    fn words(&self) -> &'static [&'static str];
+    fn book(&self) -> Book;
+    /// What is still to be asked. Empty and nothing outstanding: the facts are complete.
+    fn reads(&self, inputs: &Inputs, answers: &Answers) -> Vec<Query>;
+    /// The steps that remain; what is done already comes as passed. Pure: review, dry run, audit and tests share it.
+    ///
+    /// # Errors
+    /// [`Refusal`]: why there is nothing to confirm.
+    fn plan(&self, inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> Result<Plan, Refusal>;
+    /// The inputs with everything filled in that the facts have decided, so that a run finds the same people again after its own
+    /// effect has changed what the handle leads to.
+    fn pin(&self, inputs: &Inputs, answers: &Answers) -> Inputs;
+}
+
+/// What the runbook says, and where this procedure does otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Book {
+    pub sentence: &'static str,
+    /// One difference a line.
+    pub differs: &'static [&'static str],
+}
+
+/// Every procedure there is, in the runbook's order.
+pub static ALL: &[&dyn Procedure] = &[&tier_update::TierUpdate];
+
+#[must_use]
+pub fn by_id(id: &str) -> Option<&'static dyn Procedure> {
+    ALL.iter().copied().find(|p| p.id() == id)
+}

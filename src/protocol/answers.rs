@@ -47,6 +47,11 @@ impl Answers {
         self.given.iter().filter(|(_, k)| k.is_waiting()).map(|(q, _)| q)
     }
 
+    /// Why questions got no answer.
+    pub fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.given.values().filter_map(Known::fault)
+    }
+
     fn known<T>(&self, query: &Query, take: impl Fn(&Reply) -> Option<T>) -> Known<T> {
         match self.given.get(query) {
             None | Some(Known::Waiting) => Known::Waiting,

@@ -1,8 +1,9 @@
 //! The journal's records: one format for the local file and the shared store, each bound to the one before by its hash.
 
-use super::command::Outcome;
-use super::run::{Attempt, Inputs};
+use super::command::{Command, Outcome};
+use super::run::{Attempt, Inputs, Undoing};
 use crate::domain::At;
+use crate::domain::ids::SubjectKey;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -74,6 +75,29 @@ pub enum Closed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detail(pub serde_json::Value);
 
+/// The payload of [`Entry::RunOpened`]: all that a run needs to be taken up again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenedDetail {
+    pub inputs: Inputs,
+    pub subject: SubjectKey,
+    /// Whom it is about, masked.
+    pub who: String,
+    pub undoes: Option<Undoing>,
+}
+
+/// The payload of [`Entry::Intended`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntendedDetail {
+    pub command: Command,
+    pub undo: Option<Command>,
+}
+
+/// The payload of [`Entry::Concluded`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConcludedDetail {
+    pub outcome: Outcome,
+}
+
 /// A run as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSummary {
@@ -89,7 +113,9 @@ pub struct RunSummary {
     /// Every attempt so far, oldest first.
     pub attempts: Vec<(Attempt, Option<Outcome>)>,
     /// The commands of those attempts, from the payloads, in the same order; with the command that takes each back.
-    pub commands: Vec<Option<(super::command::Command, Option<super::command::Command>)>>,
+    pub commands: Vec<Option<(Command, Option<Command>)>>,
+    /// The run that this one takes back.
+    pub undoes: Option<Undoing>,
     /// Whether another process holds it open right now.
     pub held: bool,
 }
@@ -104,6 +130,30 @@ pub enum RunState {
     /// Something was done; verification or later steps are still to come.
     Acted,
     Closed(Closed),
+}
+
+impl Detail {
+    /// # Panics
+    /// Never for payloads of this module: they are plain data with text keys.
+    #[must_use]
+    pub fn of<T: Serialize>(payload: &T) -> Self {
+        Detail(serde_json::to_value(payload).expect("invariant: payloads are plain data"))
+    }
+
+    #[must_use]
+    pub fn none() -> Self {
+        Detail(serde_json::Value::Null)
+    }
+}
+
+impl From<&Outcome> for Concluded {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Done { .. } => Concluded::Done,
+            Outcome::NotDone(_) => Concluded::NotDone,
+            Outcome::Unknown(_) => Concluded::Unknown,
+        }
+    }
 }
 
 impl RunSummary {

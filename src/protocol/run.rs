@@ -129,8 +129,18 @@ pub struct Attempt {
 pub struct Perform {
     pub attempt: Attempt,
     pub command: Command,
+    /// What takes it back: journaled with the intent, so that a run can be undone after its process has died.
+    pub undo: Option<Command>,
     /// The plan that holds it was confirmed at this time.
     pub confirmed_at: At,
+}
+
+/// What a run that takes another one back undoes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undoing {
+    pub run: Uuid,
+    /// The inverse of what that run did, as journaled with it.
+    pub command: Command,
 }
 
 /// How an attempt ended.
