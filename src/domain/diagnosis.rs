@@ -361,7 +361,11 @@ pub fn is_paid(subscription: &Subscription, invoice: Option<&Invoice>) -> bool {
 
 fn fix_words(changes: &[Change], linked: bool) -> String {
     let copied = changes.iter().filter(|c| linked || c.field != Field::Customer).count();
-    let fields = if copied == 1 { "one field".to_string() } else { format!("{copied} fields") };
+    let fields = match copied {
+        1 => "one field".to_string(),
+        n @ 2..=9 => format!("{} fields", ["two", "three", "four", "five", "six", "seven", "eight", "nine"][n - 2]),
+        n => format!("{n} fields"),
+    };
     if linked { format!("Copy {fields} from Stripe") } else { format!("Link, then copy {fields} from Stripe") }
 }
 

@@ -1,0 +1,4 @@
+//! Integration tests: one binary, so that all of them share one build and one Postgres cluster.
+
+mod fixtures;
+mod panes_case;
