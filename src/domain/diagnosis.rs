@@ -359,21 +359,9 @@ pub fn is_paid(subscription: &Subscription, invoice: Option<&Invoice>) -> bool {
     }
 }
 
-<<<<<<< HEAD
-fn subscription_words(subscription: &Subscription) -> &'static str {
-    match subscription.status {
-        Status::Trialing => "On trial in Stripe",
-        Status::PastDue => "Past due in Stripe and still served",
-        _ => "Active in Stripe, last invoice not paid",
-    }
-}
-
 /// What a repair by these changes does, in one line; `linked`: the row holds the right customer id already.
 #[must_use]
 pub fn fix_words(changes: &[Change], linked: bool) -> String {
-=======
-fn fix_words(changes: &[Change], linked: bool) -> String {
->>>>>>> panes
     let copied = changes.iter().filter(|c| linked || c.field != Field::Customer).count();
     let fields = match copied {
         1 => "one field".to_string(),
