@@ -110,6 +110,17 @@ pub fn meaning(key: Key) -> Option<Action> {
     TABLE.iter().find(|r| r.keys.contains(&key)).map(|r| r.action)
 }
 
+/// The table as Markdown: what the README prints, and a test compares.
+#[must_use]
+pub fn markdown() -> String {
+    let mut out = String::from("| Key | Meaning |\n|---|---|\n");
+    for row in TABLE {
+        let keys = row.keys.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(" ");
+        out.push_str(&format!("| {keys} | {} |\n", row.meaning));
+    }
+    out
+}
+
 impl Action {
     /// Its row in the table.
     #[must_use]

@@ -359,7 +359,9 @@ pub fn is_paid(subscription: &Subscription, invoice: Option<&Invoice>) -> bool {
     }
 }
 
-fn fix_words(changes: &[Change], linked: bool) -> String {
+/// What a repair by these changes does, in one line; `linked`: the row holds the right customer id already.
+#[must_use]
+pub fn fix_words(changes: &[Change], linked: bool) -> String {
     let copied = changes.iter().filter(|c| linked || c.field != Field::Customer).count();
     let fields = match copied {
         1 => "one field".to_string(),

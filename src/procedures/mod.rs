@@ -2,6 +2,8 @@
 
 pub mod engine;
 mod tier_update;
+mod undo;
+mod words;
 
 use crate::domain::At;
 use crate::protocol::answers::Answers;
@@ -38,6 +40,11 @@ pub struct Book {
     /// One difference a line.
     pub differs: &'static [&'static str],
 }
+
+/// The verify step that reads the row back.
+pub const ROW: &str = "row";
+/// The verify step that asks the application what it enforces.
+pub const ENTITLEMENT: &str = "entitlement";
 
 /// Every procedure there is, in the runbook's order.
 pub static ALL: &[&dyn Procedure] = &[&tier_update::TierUpdate];

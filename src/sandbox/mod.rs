@@ -1,3 +1,207 @@
 //! A whole system to practise and test on: a Postgres cluster, a Stripe simulator, a sample application, incidents.
 //!
 //! It shares no rule with the console: what it breaks is labelled here, by what broke it, and the console must find it.
+
+pub mod app;
+pub mod cluster;
+mod control;
+pub mod incidents;
+pub mod population;
+pub mod schema;
+pub mod stripe;
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::Utc;
+use rand::distr::{Alphanumeric, SampleString};
+use sqlx::postgres::PgPoolOptions;
+
+use app::{App, AppError, AppOptions, Manner};
+use cluster::{Cluster, ClusterError, ClusterOptions, SUPERUSER};
+use control::Control;
+use incidents::{Ground, Incident, IncidentError};
+use population::Population;
+use schema::roles::{self, Roles};
+use schema::{Naming, Shape};
+use stripe::{ProfileReference, Simulator, SimulatorOptions};
+
+/// The database of the sample application.
+const DATABASE: &str = "app";
+/// How many of each incident an ordinary start has, and how many of one that was asked for by name.
+const A_FEW: usize = 3;
+pub const MANY: usize = 14;
+
+/// What a sandbox is made of.
+#[derive(Debug, Clone)]
+pub struct SandboxOptions {
+    pub seed: u64,
+    pub customers: u64,
+    pub shape: Shape,
+    pub max_connections: u16,
+    pub manner: Manner,
+    /// Incidents to start with in full; of the others there are a few.
+    pub incidents: Vec<Incident>,
+}
+
+impl Default for SandboxOptions {
+    fn default() -> Self {
+        Self { seed: 42, customers: 2_000, shape: Shape::default(), max_connections: 100, manner: Manner::default(), incidents: Vec::new() }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error("the sandbox's database could not be filled: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("the Stripe simulator could not listen on a loopback port: {0}")]
+    Simulator(io::Error),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error("the sandbox's own server could not listen on a loopback port: {0}")]
+    Control(io::Error),
+    #[error("{} could not be written: {source}", path.display())]
+    Config { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Incident(#[from] IncidentError),
+}
+
+/// A running sandbox. Dropping it ends the cluster too, a little later.
+pub struct Sandbox {
+    cluster: Cluster,
+    roles: Roles,
+    simulator: Simulator,
+    app: App,
+    admin_token: String,
+    log: PathBuf,
+    config: Option<PathBuf>,
+    ground: Arc<Ground>,
+    control: Control,
+}
+
+impl Sandbox {
+    /// Starts everything; `executable` is the binary that can be the cluster's supervisor, normally the running one.
+    ///
+    /// # Errors
+    /// When a part does not start. The cluster, if it was started, ends again.
+    pub async fn start(options: SandboxOptions, executable: PathBuf) -> Result<Self, SandboxError> {
+        let population = Arc::new(Population::new(options.seed, options.customers, Utc::now()));
+        let settings = ClusterOptions { max_connections: options.max_connections, ..ClusterOptions::default() };
+        let cluster = tokio::task::spawn_blocking(move || Cluster::start(&settings, &executable))
+            .await
+            .map_err(|e| ClusterError::Start(e.to_string()))??;
+        let roles = roles::create(&cluster).await?;
+        roles::adopt_database(&cluster, DATABASE).await?;
+        let superuser = roles::superuser(&cluster, DATABASE);
+        schema::create(&superuser, options.shape, &population).await?;
+
+        let simulator = Simulator::start(SimulatorOptions::new(Arc::clone(&population))).await.map_err(SandboxError::Simulator)?;
+        simulator.set_profile_reference(reference(options.shape));
+        let log = cluster.directory().join("app.log");
+        let admin_token = Alphanumeric.sample_string(&mut rand::rng(), 32);
+        let app = App::start(AppOptions {
+            database: cluster.url(roles::APP, &roles.app, DATABASE).parse()?,
+            shape: options.shape,
+            webhook_path: "/webhooks/stripe".into(),
+            webhook_secret: simulator.webhook_secret(),
+            admin_token: admin_token.clone(),
+            log: log.clone(),
+            manner: options.manner,
+            pool: 10,
+            port: 0,
+        })
+        .await?;
+        simulator.set_webhook_url(app.webhook_url());
+
+        let pool = PgPoolOptions::new().max_connections(2).connect_lazy_with(superuser);
+        let ground = Arc::new(Ground::new(pool, options.shape, population, simulator.clone()));
+        for incident in Incident::ALL {
+            ground.strike(incident, if options.incidents.contains(&incident) { MANY } else { A_FEW }).await?;
+        }
+        // From here on Stripe behaves as Stripe does.
+        simulator.set_deliveries(true);
+        let config = console_config(&cluster, options.shape)?;
+        let control =
+            Control::start(Arc::clone(&ground), app.manner(), cluster.version().to_string()).await.map_err(SandboxError::Control)?;
+        Ok(Self { cluster, roles, simulator, app, admin_token, log, config, ground, control })
+    }
+
+    /// What the console and other programs need to know, as environment variables.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        let mut out = vec![
+            ("DATABASE_URL", self.cluster.url(roles::CONSOLE, &self.roles.console, DATABASE)),
+            ("ADMIN_DATABASE_URL", self.cluster.url(SUPERUSER, &self.roles.superuser, DATABASE)),
+            ("STRIPE_API_BASE", self.simulator.base_url()),
+            ("STRIPE_SECRET_KEY", self.simulator.secret_key()),
+            ("STRIPE_WEBHOOK_SECRET", self.simulator.webhook_secret()),
+            ("APP_URL", self.app.base_url()),
+            ("APP_WEBHOOK_URL", self.app.webhook_url()),
+            ("APP_ADMIN_TOKEN", self.admin_token.clone()),
+            ("APP_LOG", path(&self.log)),
+            ("NIGHTDESK_SANDBOX_URL", self.control.base_url()),
+        ];
+        out.extend(self.config.as_deref().map(|config| ("NIGHTDESK_CONFIG", path(config))));
+        out
+    }
+
+    /// The incidents and what they did.
+    #[must_use]
+    pub fn ground(&self) -> &Arc<Ground> {
+        &self.ground
+    }
+
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    #[must_use]
+    pub fn simulator(&self) -> &Simulator {
+        &self.simulator
+    }
+
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Stops everything and waits until nothing is left.
+    pub async fn stop(self) {
+        self.control.stop();
+        self.simulator.stop().await;
+        self.app.stop().await;
+        self.ground.close().await;
+        let cluster = self.cluster;
+        let _ = tokio::task::spawn_blocking(move || cluster.stop()).await;
+    }
+}
+
+/// How Stripe's objects name a profile of this database.
+#[must_use]
+pub fn reference(shape: Shape) -> ProfileReference {
+    match shape.naming {
+        Naming::Usual => ProfileReference::Uuid,
+        Naming::Renamed => ProfileReference::Serial,
+    }
+}
+
+/// The console's configuration where the schema needs a map; beside the cluster, so that it goes when the cluster goes.
+fn console_config(cluster: &Cluster, shape: Shape) -> Result<Option<PathBuf>, SandboxError> {
+    let Some(map) = shape.console_map() else { return Ok(None) };
+    let path = cluster.directory().join("nightdesk.toml");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|source| SandboxError::Config { path: path.clone(), source })?;
+    file.write_all(map.as_bytes()).map_err(|source| SandboxError::Config { path: path.clone(), source })?;
+    Ok(Some(path))
+}

@@ -3,4 +3,5 @@
 pub mod customer;
 pub mod customers;
 pub mod home;
+pub mod run;
 pub mod subscription;

@@ -1,14 +1,22 @@
 //! The engine: a run as a pure state machine. Events in, effects out; it reads no clock, makes no ids and performs nothing.
 
+mod advance;
+mod gather;
+pub(super) mod reconcile;
+#[cfg(test)]
+mod tests;
+
 use crate::domain::At;
+use crate::domain::facts::Handle;
 use crate::domain::fault::Fault;
-use crate::procedures::{Procedure, by_id};
+use crate::domain::ids::{StripeId, SubjectKey};
+use crate::procedures::by_id;
 use crate::protocol::answers::Answers;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
-use crate::protocol::record::RunSummary;
+use crate::protocol::record::{Closed, RunState, RunSummary};
 use crate::protocol::run::{Attempt, Decision, Inputs, Performed, Plan, Undoing};
 use crate::protocol::ticket::Ticket;
 use serde::{Deserialize, Serialize};
@@ -33,13 +41,15 @@ pub struct Run {
     pub undoing: Option<Undoing>,
     /// When the effect was proven, or found wanting.
     pub ended: Option<At>,
-    /// It stands in the journal, and this process holds its lock.
-    opened: bool,
+    /// Whether it stands in the journal and this process holds its lock.
+    hold: Hold,
     goal: Goal,
     generation: u64,
     /// How many reads this generation has asked.
     asked: u16,
     confirmed: Option<Confirmation>,
+    /// When the last try was dispatched.
+    sent: Option<At>,
     /// When to read again; `None` while reads are under way or nothing is waited for.
     next_read: Option<At>,
     /// When waiting for an effect to show ends.
@@ -79,6 +89,14 @@ pub struct Try {
     pub outcome: Option<Outcome>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Hold {
+    /// A draft: nothing of it is journaled.
+    None,
+    Asked,
+    Held,
+}
+
 /// What the reads under way are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Goal {
@@ -94,63 +112,219 @@ struct Confirmation {
     at: At,
 }
 
+/// A try, and a proof, are given this long to show their effect, in seconds.
+const PATIENCE_SECONDS: i64 = 10;
 /// How long a done run can be taken back with one key, in minutes.
 pub const UNDO_MINUTES: i64 = 10;
 
 impl Run {
+    fn new(id: Uuid, procedure: &str, inputs: Inputs, undoing: Option<Undoing>) -> Self {
+        Self {
+            id,
+            procedure: procedure.to_string(),
+            inputs,
+            phase: Phase::Gathering,
+            plan: None,
+            note: None,
+            answers: Answers::default(),
+            tries: Vec::new(),
+            undoing,
+            ended: None,
+            hold: Hold::None,
+            goal: Goal::Review,
+            generation: 0,
+            asked: 0,
+            confirmed: None,
+            sent: None,
+            next_read: None,
+            patience: None,
+        }
+    }
+
     /// A new run: starts with reads, journals nothing before its plan is confirmed.
     #[must_use]
-    pub fn draft(id: Uuid, procedure: &str, inputs: Inputs, now: At) -> (Run, Vec<Effect>) {
-        todo!("{id}{procedure}{inputs:?}{now}")
+    pub fn draft(id: Uuid, procedure: &str, inputs: Inputs) -> (Run, Vec<Effect>) {
+        let mut run = Run::new(id, procedure, inputs, None);
+        if by_id(procedure).is_none() {
+            run.phase = Phase::Halted(format!("There is no procedure `{procedure}`."));
+            return (run, Vec::new());
+        }
+        let effects = run.gather();
+        (run, effects)
     }
 
     /// Takes up a run that its journal shows unfinished: takes its lock ([`Effect::ResumeRun`]), then reads; never begins with a repeat.
     #[must_use]
-    pub fn resume(summary: &RunSummary, now: At) -> (Run, Vec<Effect>) {
-        todo!("{summary:?}{now}")
+    pub fn resume(summary: &RunSummary) -> (Run, Vec<Effect>) {
+        let inputs = summary.inputs.clone();
+        let known = inputs.is_some() && by_id(&summary.procedure).is_some();
+        let mut run = Run::new(
+            summary.run,
+            &summary.procedure,
+            inputs.unwrap_or_else(|| Inputs::of(Handle::Email(String::new()))),
+            summary.undoes.clone(),
+        );
+        run.tries = summary
+            .attempts
+            .iter()
+            .zip(summary.commands.iter().cloned().chain(std::iter::repeat(None)))
+            .map(|((attempt, outcome), commands)| {
+                let (command, undo) = commands.map_or((None, None), |(c, u)| (Some(c), u));
+                Try { attempt: attempt.clone(), command, undo, outcome: outcome.clone() }
+            })
+            .collect();
+        run.sent = Some(summary.last);
+        match summary.state {
+            RunState::Closed(_) => run.phase = Phase::Halted("This run is finished; there is nothing to go on with.".into()),
+            _ if !known => run.phase = Phase::Halted("Its inputs were removed from the journal: settle it by hand, or abandon it.".into()),
+            RunState::Open => {}
+            RunState::Unknown => {
+                run.goal = Goal::Reconcile;
+                run.phase = Phase::Unknown("It was interrupted while a write was on its way; the row is read first.".into());
+            }
+            RunState::Acted => {
+                run.goal = Goal::Verify;
+                run.phase = Phase::Verifying;
+            }
+        }
+        if !run.is_open() {
+            return (run, Vec::new());
+        }
+        run.hold = Hold::Asked;
+        let effects = vec![Effect::ResumeRun { run: run.id }];
+        (run, effects)
     }
 
     /// The run that takes this one back, through a review of its own. `None` where [`Run::can_undo`] says no.
     #[must_use]
     pub fn undo(&self, id: Uuid, now: At) -> Option<(Run, Vec<Effect>)> {
-        todo!("{id}{now}")
+        if !self.can_undo(now) {
+            return None;
+        }
+        let command = self.tries.last()?.undo.clone()?;
+        let mut run = Run::new(id, &self.procedure, self.inputs.clone(), Some(Undoing { run: self.id, command }));
+        let effects = run.gather();
+        Some((run, effects))
     }
 
     /// A read was answered. Answers to older generations change nothing.
-    pub fn replied(&mut self, ticket: &Ticket, query: &Query, result: &Result<Reply, Fault>, env: &Environment, now: At) -> Vec<Effect> {
-        todo!("{ticket:?}{query:?}{result:?}{env:?}{now}")
+    pub fn replied(&mut self, ticket: Ticket, query: &Query, result: &Result<Reply, Fault>, env: &Environment, now: At) -> Vec<Effect> {
+        let expected = ticket.generation == self.generation && self.answers.outstanding().any(|q| q == query);
+        if !expected || !self.is_open() {
+            return Vec::new();
+        }
+        self.answers.put(query.clone(), result.clone(), now);
+        self.go_on(env, now)
     }
 
     /// The operator chose; an index that is not there changes nothing.
     pub fn decide(&mut self, index: usize, env: &Environment, now: At) -> Vec<Effect> {
-        todo!("{index}{env:?}{now}")
+        let Phase::Deciding(decision) = &self.phase else { return Vec::new() };
+        let Some(choice) = decision.options.get(index) else { return Vec::new() };
+        let value = choice.value.clone();
+        match decision.id.as_str() {
+            "subject" => self.inputs.subject = Some(SubjectKey(value)),
+            "subscription" => self.inputs.subscription = StripeId::parse(&value).ok(),
+            _ => self.inputs.tier = Some(value),
+        }
+        self.phase = Phase::Gathering;
+        self.goal = Goal::Review;
+        self.go_on(env, now)
     }
 
     /// The operator confirmed the plan under review. The facts are read again before anything is opened or sent.
     ///
     /// # Errors
     /// One sentence: there is nothing to confirm, or the typed text is not the one asked for.
-    pub fn confirm(&mut self, typed: &str, now: At, env: &Environment) -> Result<Vec<Effect>, String> {
-        todo!("{typed}{env:?}{now}")
+    pub fn confirm(&mut self, typed: &str, now: At) -> Result<Vec<Effect>, String> {
+        let (Phase::Review, Some(plan)) = (&self.phase, &self.plan) else {
+            return Err("There is no plan under review.".into());
+        };
+        if let Some(text) = plan.typed.as_deref().filter(|t| *t != typed) {
+            return Err(format!("Type `{text}` to confirm."));
+        }
+        self.confirmed = Some(Confirmation { digest: plan.digest(), at: now });
+        self.goal = Goal::Confirm;
+        self.phase = Phase::Gathering;
+        self.note = None;
+        Ok(self.gather())
     }
 
     /// The answer to [`Effect::OpenRun`] or [`Effect::ResumeRun`].
     pub fn opened(&mut self, result: &Result<(), Fault>, now: At) -> Vec<Effect> {
-        todo!("{result:?}{now}")
+        if self.hold != Hold::Asked {
+            return Vec::new();
+        }
+        match (result, self.goal) {
+            (Ok(()), Goal::Confirm) => {
+                self.hold = Hold::Held;
+                self.inputs = self.pinned();
+                self.send(now)
+            }
+            (Ok(()), _) => {
+                self.hold = Hold::Held;
+                self.patience = Some(now + chrono::Duration::seconds(PATIENCE_SECONDS));
+                self.gather()
+            }
+            (Err(fault), Goal::Confirm) => {
+                self.hold = Hold::None;
+                self.back_to_review(format!("Nothing was sent: {}", fault.say));
+                Vec::new()
+            }
+            (Err(fault), _) => {
+                self.hold = Hold::None;
+                self.phase = Phase::Halted(format!("Not taken up: {}", fault.say));
+                Vec::new()
+            }
+        }
     }
 
-    pub fn performed(&mut self, performed: &Performed, env: &Environment, now: At) -> Vec<Effect> {
-        todo!("{performed:?}{env:?}{now}")
+    /// A write ended, or nobody knows whether it did.
+    pub fn performed(&mut self, performed: &Performed, now: At) -> Vec<Effect> {
+        let awaited = self.tries.last().is_some_and(|t| t.attempt == performed.attempt && t.outcome.is_none());
+        if !awaited || self.phase != Phase::Running {
+            return Vec::new();
+        }
+        if let Some(reason) = &performed.unrecorded {
+            self.note = Some(format!("Its outcome could not be journaled: {reason}"));
+        }
+        let last = self.tries.last_mut().expect("invariant: the awaited try is the last");
+        last.outcome = Some(performed.outcome.clone());
+        match &performed.outcome {
+            Outcome::Done { .. } => self.verify(now),
+            Outcome::NotDone(fault) => {
+                self.note = Some(format!("Not done: {}", fault.say));
+                self.confirmed = None;
+                self.goal = Goal::Review;
+                self.phase = Phase::Gathering;
+                self.gather()
+            }
+            Outcome::Unknown(fault) => {
+                self.goal = Goal::Reconcile;
+                self.patience = Some(now + chrono::Duration::seconds(PATIENCE_SECONDS));
+                self.doubt(format!("Sent, and no answer: {}. The row is read before anything else.", fault.say.trim_end_matches('.')));
+                self.gather()
+            }
+        }
     }
 
     /// Once a second: reads again what is being waited for.
     pub fn ticked(&mut self, now: At) -> Vec<Effect> {
-        todo!("{now}")
+        match self.next_read {
+            Some(due) if due <= now && self.is_open() => self.gather(),
+            _ => Vec::new(),
+        }
     }
 
     /// The operator leaves. What may have been sent cannot be abandoned: such a run stays open, and is listed for later.
-    pub fn abandon(&mut self, now: At) -> Vec<Effect> {
-        todo!("{now}")
+    pub fn abandon(&mut self) -> Vec<Effect> {
+        let nothing_sent = self.tries.iter().all(|t| matches!(t.outcome, Some(Outcome::NotDone(_))));
+        if !self.is_open() || !nothing_sent || self.hold == Hold::Asked {
+            return Vec::new();
+        }
+        let effects = if self.hold == Hold::Held { vec![self.close(Closed::Abandoned)] } else { Vec::new() };
+        self.phase = Phase::Halted("Left; nothing was done.".into());
+        effects
     }
 
     #[must_use]
@@ -158,8 +332,17 @@ impl Run {
         !matches!(self.phase, Phase::Done(_) | Phase::Halted(_))
     }
 
+    /// Whether one key may still take it back: its last try was done, it can be inverted, and it ended no longer ago than [`UNDO_MINUTES`].
     #[must_use]
     pub fn can_undo(&self, now: At) -> bool {
-        todo!("{now}")
+        let done = self.tries.last().is_some_and(|t| t.undo.is_some() && matches!(t.outcome, Some(Outcome::Done { .. })));
+        let recent = self.ended.is_some_and(|e| now - e <= chrono::Duration::minutes(UNDO_MINUTES));
+        done && recent && self.undoing.is_none() && !self.is_open()
+    }
+
+    /// Which try a new one would be: grows only over tries that are journaled as not done.
+    fn next_attempt(&self, step: &str) -> Attempt {
+        let before = self.tries.iter().filter(|t| t.attempt.step == step).map(|t| t.attempt.attempt).max().unwrap_or(0);
+        Attempt { run: self.id, step: step.to_string(), attempt: before + 1 }
     }
 }

@@ -1,1 +1,0 @@
-//! The configuration: environments, credentials, schema map, tiers, policy. Parsed once, passed down.

@@ -1,0 +1,122 @@
+//! The TOML file's own shape. Unknown keys are errors, and every error names its line and column.
+
+use super::ConfigError;
+use super::schema::SchemaMap;
+use super::secret::SecretRef;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    #[serde(default)]
+    pub env: BTreeMap<String, Env>,
+    pub schema: Option<SchemaMap>,
+    pub tiers: Option<Tiers>,
+    #[serde(default)]
+    pub limits: BTreeMap<String, BTreeMap<String, i64>>,
+    pub access: Option<Access>,
+    pub policy: Option<Policy>,
+    pub stripe: Option<Stripe>,
+    pub hooks: Option<Hooks>,
+    #[serde(default)]
+    pub contacts: Vec<ContactEntry>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Env {
+    #[serde(default)]
+    pub production: bool,
+    pub operator: Option<String>,
+    pub database_url: Option<SecretRef>,
+    pub admin_url: Option<SecretRef>,
+    pub rescue_url: Option<SecretRef>,
+    pub store_url: Option<SecretRef>,
+    pub stripe_key: Option<SecretRef>,
+    pub stripe_write_key: Option<SecretRef>,
+    pub stripe_base: Option<String>,
+    pub app_url: Option<String>,
+    pub webhook_url: Option<String>,
+    pub webhook_secret: Option<SecretRef>,
+    pub admin_token: Option<SecretRef>,
+    pub subject_key: Option<SecretRef>,
+    #[serde(default)]
+    pub logs: Vec<LogSource>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSource {
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tiers {
+    #[serde(default)]
+    pub prices: BTreeMap<String, String>,
+    #[serde(default)]
+    pub lookup_keys: BTreeMap<String, String>,
+    pub metadata_key: Option<String>,
+    pub ladder: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    pub keeps_tier: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    pub writer: Option<String>,
+    pub resync_path: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stripe {
+    pub background_per_s: Option<u32>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hooks {
+    pub resync: Option<Vec<String>>,
+}
+
+/// Whom to call, for which kind of trouble.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContactEntry {
+    pub issue: String,
+    pub contact: String,
+    #[serde(default)]
+    pub responds: String,
+}
+
+impl File {
+    /// # Errors
+    /// [`ConfigError::Unreadable`] or [`ConfigError::Malformed`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Unreadable { path: shown.clone(), why: e.to_string() })?;
+        Self::parse(&text, &shown)
+    }
+
+    /// # Errors
+    /// [`ConfigError::Malformed`] with line and column, counted from 1.
+    pub fn parse(text: &str, shown: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|e| {
+            let at = e.span().map_or(0, |s| s.start).min(text.len());
+            let before = text.get(..at).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            let why = e.message().lines().collect::<Vec<_>>().join(" ");
+            ConfigError::Malformed { path: shown.into(), line, column, why }
+        })
+    }
+}

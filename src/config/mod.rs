@@ -1,0 +1,224 @@
+//! The configuration: environments, credentials, schema map, tiers, policy. Parsed once, passed down.
+//!
+//! It comes from a TOML file, from the environment variables that the sandbox prints, or from both: a variable fills
+//! what the file leaves out. Every error is one sentence with its place and what to do.
+
+pub mod file;
+pub mod schema;
+pub mod secret;
+
+use crate::domain::stripe::Status;
+use crate::domain::tiers::TierRules;
+use file::{Env, File};
+use schema::SchemaMap;
+use secret::{Credential, SecretRef};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// One environment, ready to connect to. Credentials are types that cannot be printed.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The environment's name: `prod`, `sandbox`, or `env` when only variables are set.
+    pub name: String,
+    pub production: bool,
+    pub operator: String,
+    pub database_url: Option<Credential>,
+    pub admin_url: Option<Credential>,
+    pub rescue_url: Option<Credential>,
+    pub store_url: Option<Credential>,
+    pub stripe_key: Option<Credential>,
+    /// Fetched when writes are turned on, dropped after.
+    pub stripe_write_key: Option<SecretRef>,
+    /// Without a trailing slash.
+    pub stripe_base: String,
+    pub app_url: Option<String>,
+    pub webhook_url: Option<String>,
+    pub webhook_secret: Option<Credential>,
+    pub admin_token: Option<Credential>,
+    /// One secret for all consoles of the environment, from which subjects get their keyed hashes in the journal.
+    pub subject_key: Option<Credential>,
+    pub log_file: Option<PathBuf>,
+    pub sandbox_url: Option<String>,
+    pub schema: SchemaMap,
+    pub tiers: TierRules,
+    /// Tier → feature → value, where the database has no limits table.
+    pub limits: BTreeMap<String, BTreeMap<String, i64>>,
+    pub writer: Writer,
+    /// Stripe reads per second in the background.
+    pub stripe_background_per_s: u32,
+    pub contacts: Vec<file::ContactEntry>,
+}
+
+/// How repairs of the subscription row are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writer {
+    /// Compare-and-set on the row.
+    Sql,
+    /// `POST` to this path of the application; `{subject}` and `{customer}` are replaced.
+    Http { path: String },
+    /// This argv, `{subject}` and `{customer}` replaced in each argument; never a shell line.
+    Command { argv: Vec<String> },
+}
+
+/// Why there is no configuration to work with: one sentence, with the place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{path}: {why}")]
+    Unreadable { path: String, why: String },
+    #[error("{path}:{line}:{column}: {why}")]
+    Malformed { path: String, line: usize, column: usize, why: String },
+    #[error("{path}: no environment named `{wanted}`; it has {}", list(.known))]
+    NoSuchEnvironment { path: String, wanted: String, known: Vec<String> },
+    #[error("{path}: several environments ({}); choose one with --env", list(.known))]
+    WhichEnvironment { path: String, known: Vec<String> },
+    #[error("{what}: {why}")]
+    Secret { what: String, why: String },
+    #[error("{what}: {why}")]
+    Invalid { what: String, why: String },
+    #[error(
+        "nothing to connect to: set DATABASE_URL, or write a configuration file and name it with --config; `nightdesk sandbox` needs neither"
+    )]
+    Nothing,
+}
+
+/// The variables that stand in for a file, and fill what it leaves out.
+pub const VARIABLES: &[&str] = &[
+    "DATABASE_URL",
+    "ADMIN_DATABASE_URL",
+    "STRIPE_API_BASE",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "APP_URL",
+    "APP_WEBHOOK_URL",
+    "APP_ADMIN_TOKEN",
+    "APP_LOG",
+    "NIGHTDESK_SANDBOX_URL",
+];
+
+/// Stripe's own address, where no other is configured.
+pub const STRIPE_BASE: &str = "https://api.stripe.com";
+
+impl Config {
+    /// Reads the file, if there is one, chooses the environment, and fills what is left from `variables`.
+    ///
+    /// # Errors
+    /// [`ConfigError`], each a sentence with its place.
+    pub fn load(path: Option<&Path>, wanted: Option<&str>, variables: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let (file, shown) = match path {
+            Some(path) => (File::read(path)?, path.display().to_string()),
+            None => (File::default(), "the environment".to_string()),
+        };
+        let (name, env) = choose(&file, wanted, &shown)?;
+        let config = Self::assemble(name, env, file, variables)?;
+        if config.database_url.is_none() && config.stripe_key.is_none() && config.app_url.is_none() {
+            return Err(ConfigError::Nothing);
+        }
+        Ok(config)
+    }
+
+    fn assemble(name: String, env: Env, file: File, variables: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let credential = |what: &str, given: Option<SecretRef>, variable: &str| -> Result<Option<Credential>, ConfigError> {
+            match given {
+                Some(secret) => secret.resolve(what, variables).map(Some),
+                None if variable.is_empty() => Ok(None),
+                None => Ok(variables(variable).filter(|v| !v.is_empty()).map(Credential::new)),
+            }
+        };
+        let plain = |given: Option<String>, variable: &str| given.or_else(|| variables(variable)).filter(|v| !v.is_empty());
+        let url = |what: &str, text: Option<String>| -> Result<Option<String>, ConfigError> {
+            match text {
+                Some(t) if !t.starts_with("http://") && !t.starts_with("https://") => Err(ConfigError::Invalid {
+                    what: what.into(),
+                    why: format!("`{t}` is not a URL: it must begin with http:// or https://"),
+                }),
+                other => Ok(other.map(|t| t.trim_end_matches('/').to_string())),
+            }
+        };
+        let mut tiers = TierRules::default();
+        if let Some(t) = file.tiers {
+            tiers.prices = t.prices;
+            tiers.lookup_keys = t.lookup_keys;
+            tiers.metadata_key = t.metadata_key.unwrap_or(tiers.metadata_key);
+            tiers.ladder = t.ladder.unwrap_or(tiers.ladder);
+            if tiers.ladder.is_empty() {
+                return Err(ConfigError::Invalid {
+                    what: "[tiers] ladder".into(),
+                    why: "it needs at least the tier of those who pay nothing".into(),
+                });
+            }
+        }
+        if let Some(words) = file.access.and_then(|a| a.keeps_tier) {
+            tiers.keeps_tier = words.into_iter().map(Status::from).collect();
+        }
+        let hooks = file.hooks.unwrap_or_default();
+        let policy = file.policy.unwrap_or_default();
+        let writer = match policy.writer.as_deref() {
+            None | Some("sql") => Writer::Sql,
+            Some("http") => Writer::Http {
+                path: policy.resync_path.ok_or_else(|| ConfigError::Invalid {
+                    what: "[policy] writer".into(),
+                    why: "`http` needs resync_path, the application's path that brings one subject in line with Stripe".into(),
+                })?,
+            },
+            Some("command") => Writer::Command {
+                argv: hooks.resync.filter(|a| !a.is_empty()).ok_or_else(|| ConfigError::Invalid {
+                    what: "[policy] writer".into(),
+                    why: "`command` needs [hooks] resync, the argv that brings one subject in line with Stripe".into(),
+                })?,
+            },
+            Some(other) => {
+                return Err(ConfigError::Invalid {
+                    what: "[policy] writer".into(),
+                    why: format!("`{other}` is none of sql, http, command"),
+                });
+            }
+        };
+        let operator = plain(env.operator, "NIGHTDESK_OPERATOR").or_else(|| variables("USER")).or_else(|| variables("LOGNAME"));
+        Ok(Self {
+            production: env.production,
+            operator: operator.unwrap_or_else(|| "operator".into()),
+            database_url: credential("database_url", env.database_url, "DATABASE_URL")?,
+            admin_url: credential("admin_url", env.admin_url, "ADMIN_DATABASE_URL")?,
+            rescue_url: credential("rescue_url", env.rescue_url, "")?,
+            store_url: credential("store_url", env.store_url, "")?,
+            stripe_key: credential("stripe_key", env.stripe_key, "STRIPE_SECRET_KEY")?,
+            stripe_write_key: env.stripe_write_key,
+            stripe_base: url("stripe_base", plain(env.stripe_base, "STRIPE_API_BASE"))?.unwrap_or_else(|| STRIPE_BASE.into()),
+            app_url: url("app_url", plain(env.app_url, "APP_URL"))?,
+            webhook_url: url("webhook_url", plain(env.webhook_url, "APP_WEBHOOK_URL"))?,
+            webhook_secret: credential("webhook_secret", env.webhook_secret, "STRIPE_WEBHOOK_SECRET")?,
+            admin_token: credential("admin_token", env.admin_token, "APP_ADMIN_TOKEN")?,
+            subject_key: credential("subject_key", env.subject_key, "")?,
+            log_file: env.logs.into_iter().find_map(|l| l.file).or_else(|| variables("APP_LOG").map(PathBuf::from)),
+            sandbox_url: url("NIGHTDESK_SANDBOX_URL", variables("NIGHTDESK_SANDBOX_URL"))?,
+            schema: file.schema.unwrap_or_default(),
+            tiers,
+            limits: file.limits,
+            writer,
+            stripe_background_per_s: file.stripe.and_then(|s| s.background_per_s).unwrap_or(5).max(1),
+            contacts: file.contacts,
+            name,
+        })
+    }
+}
+
+/// The one environment, or the one that was asked for.
+fn choose(file: &File, wanted: Option<&str>, shown: &str) -> Result<(String, Env), ConfigError> {
+    let known: Vec<String> = file.env.keys().cloned().collect();
+    match (wanted, known.as_slice()) {
+        (Some(name), _) => match file.env.get(name) {
+            Some(env) => Ok((name.to_string(), env.clone())),
+            None => Err(ConfigError::NoSuchEnvironment { path: shown.into(), wanted: name.into(), known }),
+        },
+        (None, []) => Ok(("env".into(), Env::default())),
+        (None, [one]) => Ok((one.clone(), file.env[one].clone())),
+        (None, _) => Err(ConfigError::WhichEnvironment { path: shown.into(), known }),
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests;

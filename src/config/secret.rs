@@ -1,0 +1,93 @@
+//! Credentials: where they come from, and a type that cannot be printed.
+
+use super::ConfigError;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A resolved credential. `Debug` shows nothing of it; whoever sends it says so with [`Credential::expose`].
+#[derive(Debug, Clone)]
+pub struct Credential(SecretString);
+
+/// Where a credential is kept. Its text stands in no file of ours.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+pub enum SecretRef {
+    Env {
+        env: String,
+    },
+    File {
+        file: PathBuf,
+    },
+    /// argv, never a shell line; its standard output, trimmed.
+    Command {
+        command: Vec<String>,
+    },
+    /// Only for addresses that hold no password.
+    Plain(String),
+}
+
+impl Credential {
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(SecretString::from(text))
+    }
+
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl std::fmt::Debug for SecretRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SecretRef::Env { env } => write!(f, "env {env}"),
+            SecretRef::File { file } => write!(f, "file {}", file.display()),
+            SecretRef::Command { command } => write!(f, "command {}", command.first().map_or("", String::as_str)),
+            SecretRef::Plain(_) => f.write_str("plain text"),
+        }
+    }
+}
+
+impl SecretRef {
+    /// Fetches the credential. `what` is its key in the file, for the error.
+    ///
+    /// # Errors
+    /// [`ConfigError::Secret`] when the variable is not set, the file cannot be read, the command fails or answers nothing.
+    pub fn resolve(&self, what: &str, variables: &dyn Fn(&str) -> Option<String>) -> Result<Credential, ConfigError> {
+        let fail = |why: String| ConfigError::Secret { what: what.into(), why };
+        let text = match self {
+            SecretRef::Env { env } => variables(env).ok_or_else(|| fail(format!("the environment variable {env} is not set")))?,
+            SecretRef::File { file } => std::fs::read_to_string(file).map_err(|e| fail(format!("{}: {e}", file.display())))?,
+            SecretRef::Command { command } => run(command).map_err(fail)?,
+            SecretRef::Plain(text) => {
+                let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
+                let has_password = text.split_once("://").and_then(|(_, r)| r.split_once('@')).is_some_and(|(user, _)| user.contains(':'));
+                if !is_url || has_password {
+                    let hint = "a secret does not stand in this file; use { env = \"NAME\" }, { file = \"path\" } or { command = [\"…\"] }";
+                    return Err(fail(hint.into()));
+                }
+                text.clone()
+            }
+        };
+        let text = text.trim();
+        if text.is_empty() { Err(fail("it is empty".into())) } else { Ok(Credential::new(text.to_string())) }
+    }
+}
+
+/// The command's standard output. Its standard error goes to the operator's: a password manager may ask there.
+fn run(argv: &[String]) -> Result<String, String> {
+    let Some((program, arguments)) = argv.split_first() else { return Err("the command is empty".into()) };
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::inherit())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|e| format!("{program} could not be run: {e}"))?;
+    if !output.status.success() {
+        return Err(format!("{program} ended with {}", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|_| format!("{program} answered something that is not text"))
+}

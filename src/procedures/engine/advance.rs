@@ -1,0 +1,299 @@
+//! What follows when the facts are in: review, dispatch, reconciliation, proof, end. The reading itself is [`super::gather`]'s.
+
+use super::reconcile::{Seen, seen};
+use super::{Goal, Hold, PATIENCE_SECONDS, Phase, Run, Try};
+use crate::domain::At;
+use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::procedures::{ENTITLEMENT, ROW};
+use crate::protocol::command::{Command, Outcome};
+use crate::protocol::effect::Effect;
+use crate::protocol::environment::Environment;
+use crate::protocol::record::{Closed, Concluded, ConcludedDetail, Detail, Entry, OpenedDetail};
+use crate::protocol::run::{Perform, Refusal, StepKind, StepState};
+use chrono::Duration;
+
+/// A statement that nobody answered for may still run at the server for as long as its time-out (5 s). Only after that does a row
+/// that is still as before prove that the write did not happen.
+const SETTLED_AFTER_SECONDS: i64 = 7;
+/// Between two reads of something that is being waited for, in seconds.
+const READ_EVERY_SECONDS: i64 = 1;
+/// The same while a source is down.
+const RETRY_SECONDS: i64 = 3;
+
+impl Run {
+    /// Every question is answered.
+    pub(super) fn gathered(&mut self, env: &Environment, now: At) -> Vec<Effect> {
+        match self.goal {
+            Goal::Review => self.review(env, now),
+            Goal::Confirm => self.confirm_again(env, now),
+            Goal::Reconcile => self.reconcile(env, now),
+            Goal::Verify => self.prove(env, now),
+        }
+    }
+
+    fn review(&mut self, env: &Environment, now: At) -> Vec<Effect> {
+        match self.planned(env, now) {
+            Ok(plan) => {
+                self.plan = Some(plan);
+                self.phase = Phase::Review;
+                Vec::new()
+            }
+            Err(Refusal::Decide(decision)) => {
+                self.phase = Phase::Deciding(decision);
+                Vec::new()
+            }
+            Err(Refusal::AlreadyRight(say)) => {
+                self.phase = Phase::Done(say);
+                self.leave_journal(Closed::Abandoned)
+            }
+            Err(Refusal::Because(say)) if self.hold == Hold::Held && self.source_fault().is_some() => self.wait(say, now),
+            Err(Refusal::Because(say)) => {
+                self.phase = Phase::Halted(say);
+                self.leave_journal(Closed::Halted)
+            }
+        }
+    }
+
+    /// The plan computed again at the moment of confirming: only the one that was reviewed goes on.
+    fn confirm_again(&mut self, env: &Environment, now: At) -> Vec<Effect> {
+        let confirmed = self.confirmed.as_ref().expect("invariant: confirming follows a confirmation").digest.clone();
+        match self.planned(env, now) {
+            Ok(plan) if plan.digest() == confirmed => {
+                let detail = OpenedDetail {
+                    inputs: self.pinned(),
+                    subject: plan.subject.clone(),
+                    who: plan.who.clone(),
+                    undoes: self.undoing.clone(),
+                };
+                self.plan = Some(plan);
+                self.phase = Phase::Running;
+                if self.hold == Hold::Held {
+                    return self.send(now);
+                }
+                self.hold = Hold::Asked;
+                vec![Effect::OpenRun { run: self.id, procedure: self.procedure.clone(), detail: Detail::of(&detail) }]
+            }
+            Ok(plan) => {
+                self.plan = Some(plan);
+                self.back_to_review("The world changed since the review: this is the plan now. Nothing was sent.".into());
+                Vec::new()
+            }
+            Err(Refusal::Because(say)) if self.source_fault().is_some() => {
+                self.back_to_review(format!("Nothing was sent: the facts could not be read again. {say}"));
+                Vec::new()
+            }
+            Err(_) => {
+                self.confirmed = None;
+                self.goal = Goal::Review;
+                self.note = Some("The world changed since the review. Nothing was sent.".into());
+                self.review(env, now)
+            }
+        }
+    }
+
+    pub(super) fn back_to_review(&mut self, note: String) {
+        self.note = Some(note);
+        self.confirmed = None;
+        self.goal = Goal::Review;
+        self.phase = Phase::Review;
+    }
+
+    /// Journals the confirmation and dispatches the plan's first act.
+    pub(super) fn send(&mut self, now: At) -> Vec<Effect> {
+        let (Some(plan), Some(confirmed)) = (self.plan.as_ref(), self.confirmed.take()) else {
+            return Vec::new();
+        };
+        let step = plan.steps.iter().find(|s| s.command.is_some()).expect("invariant: a plan under review has an act").clone();
+        let command = step.command.expect("invariant: an act carries its command");
+        let attempt = self.next_attempt(&step.id);
+        let record = Effect::Record {
+            run: Some(self.id),
+            entry: Entry::Confirmed { run: self.id, plan: confirmed.digest },
+            detail: Detail::of(plan),
+        };
+        let undo = step.undo;
+        self.tries.push(Try { attempt: attempt.clone(), command: Some(command.clone()), undo: undo.clone(), outcome: None });
+        self.sent = Some(now);
+        self.phase = Phase::Running;
+        self.mark_acts(&StepState::Running);
+        vec![record, Effect::Perform(Box::new(Perform { attempt, command, undo, confirmed_at: confirmed.at }))]
+    }
+
+    pub(super) fn doubt(&mut self, say: String) {
+        self.mark_acts(&StepState::Unknown(say.clone()));
+        self.phase = Phase::Unknown(say);
+    }
+
+    /// Reads what became of a try that nobody answered for.
+    fn reconcile(&mut self, env: &Environment, now: At) -> Vec<Effect> {
+        let Some(last) = self.tries.last() else { return self.review(env, now) };
+        let settled = self.sent.is_none_or(|sent| now - sent >= Duration::seconds(SETTLED_AFTER_SECONDS));
+        let compare_and_set = matches!(last.command, Some(Command::SetSubscriptionRow { .. }));
+        match seen(last, &self.answers) {
+            Seen::Applied => {
+                let mut effects = vec![self.conclude(Outcome::Done { note: "read back: the row holds what was sent".into() })];
+                self.goal = Goal::Verify;
+                effects.extend(self.enter_verify(env, now));
+                effects
+            }
+            Seen::AsBefore if compare_and_set && settled => {
+                let fault = Fault::new(Source::Database, FaultKind::Timeout, "read back: the row is as it was before");
+                let mut effects = vec![self.conclude(Outcome::NotDone(fault))];
+                self.note = Some("The last try did not happen: the row is as it was before. Confirm to try again.".into());
+                self.goal = Goal::Review;
+                self.phase = Phase::Gathering;
+                effects.extend(self.go_on(env, now));
+                effects
+            }
+            Seen::AsBefore if compare_and_set || self.patience_left(now) => {
+                self.next_read = Some(now + Duration::seconds(READ_EVERY_SECONDS));
+                Vec::new()
+            }
+            Seen::AsBefore => self.halt(
+                "Nobody knows whether the resync happened; the row is as before. Look at the application, then start again.".into(),
+                now,
+            ),
+            Seen::Unread(say) => {
+                self.next_read = Some(now + Duration::seconds(RETRY_SECONDS));
+                self.doubt(format!("It is not known whether the write happened, and the row cannot be read: {say}"));
+                Vec::new()
+            }
+            Seen::Other(what) => self.halt(
+                format!("The row holds neither what was sent nor what was there before: {what}. Look at it before writing again."),
+                now,
+            ),
+            Seen::CannotTell => {
+                self.goal = Goal::Verify;
+                self.enter_verify(env, now)
+            }
+        }
+    }
+
+    /// A try was answered as done: reads everything again for the proof.
+    pub(super) fn verify(&mut self, now: At) -> Vec<Effect> {
+        self.goal = Goal::Verify;
+        self.phase = Phase::Verifying;
+        self.patience = Some(now + Duration::seconds(PATIENCE_SECONDS));
+        self.mark_acts(&StepState::Passed);
+        self.mark_proofs(|_| StepState::Running);
+        self.gather()
+    }
+
+    /// The same with the row just read: asks only for the rest.
+    fn enter_verify(&mut self, env: &Environment, now: At) -> Vec<Effect> {
+        self.phase = Phase::Verifying;
+        self.patience = Some(now + Duration::seconds(PATIENCE_SECONDS));
+        self.mark_proofs(|_| StepState::Running);
+        self.go_on(env, now)
+    }
+
+    /// Row, then entitlement: proven, or read again until patience ends.
+    fn prove(&mut self, env: &Environment, now: At) -> Vec<Effect> {
+        let refusal = match self.planned(env, now) {
+            Err(Refusal::AlreadyRight(say)) => return self.proven(&say, env, now),
+            Err(Refusal::Because(say)) => say,
+            Err(Refusal::Decide(decision)) => format!("The facts are no longer clear: {}", decision.question),
+            Ok(plan) => {
+                let fields: Vec<_> = plan.diff.iter().map(|c| c.field.label()).collect();
+                format!("It was answered as done, and the row still differs from what is due in {}.", fields.join(", "))
+            }
+        };
+        if self.patience_left(now) {
+            self.next_read = Some(now + Duration::seconds(READ_EVERY_SECONDS));
+            return Vec::new();
+        }
+        // Without the database or Stripe nothing can be said about the row: wait. The application is only the last witness.
+        if self.answers.faults().any(|f| f.source != Source::Application) {
+            return self.wait(refusal, now);
+        }
+        self.halt(refusal, now)
+    }
+
+    fn proven(&mut self, say: &str, env: &Environment, now: At) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if !matches!(self.tries.last().and_then(|t| t.outcome.as_ref()), Some(Outcome::Done { .. })) {
+            effects.push(self.conclude(Outcome::Done { note: "read back: the row is as it should be".into() }));
+        }
+        effects.push(self.verified(ROW, true));
+        if env.set_up.contains(&Source::Application) {
+            effects.push(self.verified(ENTITLEMENT, true));
+        }
+        self.mark_acts(&StepState::Passed);
+        self.mark_proofs(|_| StepState::Passed);
+        effects.push(self.close(Closed::Done));
+        if let Some(undoing) = &self.undoing {
+            let entry = Entry::RunClosed { run: undoing.run, how: Closed::Undone };
+            effects.push(Effect::Record { run: Some(undoing.run), entry, detail: Detail::none() });
+        }
+        self.ended = Some(now);
+        self.phase = Phase::Done(say.to_string());
+        effects
+    }
+
+    /// Ends it short of its goal, with what was proven on the way.
+    fn halt(&mut self, say: String, now: At) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.goal == Goal::Verify {
+            let row_holds = self.tries.last().is_some_and(|t| seen(t, &self.answers) == Seen::Applied);
+            effects.push(self.verified(ROW, row_holds));
+            if row_holds {
+                effects.push(self.verified(ENTITLEMENT, false));
+            }
+            self.mark_proofs(|id| if id == ROW && row_holds { StepState::Passed } else { StepState::Failed(say.clone()) });
+        }
+        effects.push(self.close(Closed::Halted));
+        self.ended = Some(now);
+        self.phase = Phase::Halted(say);
+        effects
+    }
+
+    fn wait(&mut self, say: String, now: At) -> Vec<Effect> {
+        self.phase = Phase::Waiting(say);
+        self.next_read = Some(now + Duration::seconds(RETRY_SECONDS));
+        // When the source is back, what is read then has its full time to show the effect.
+        self.patience = Some(now + Duration::seconds(RETRY_SECONDS + PATIENCE_SECONDS));
+        Vec::new()
+    }
+
+    /// Ends a run that did nothing; drafts have nothing in the journal to end.
+    fn leave_journal(&mut self, how: Closed) -> Vec<Effect> {
+        if self.hold == Hold::Held { vec![self.close(how)] } else { Vec::new() }
+    }
+
+    fn source_fault(&self) -> Option<&Fault> {
+        self.answers.faults().next()
+    }
+
+    fn patience_left(&self, now: At) -> bool {
+        self.patience.is_some_and(|p| now < p)
+    }
+
+    fn conclude(&mut self, outcome: Outcome) -> Effect {
+        let last = self.tries.last_mut().expect("invariant: a try is concluded after it was made");
+        last.outcome = Some(outcome.clone());
+        let entry = Entry::Concluded { attempt: last.attempt.clone(), result: Concluded::from(&outcome) };
+        Effect::Record { run: Some(self.id), entry, detail: Detail::of(&ConcludedDetail { outcome }) }
+    }
+
+    fn verified(&self, step: &str, holds: bool) -> Effect {
+        let entry = Entry::Verified { run: self.id, step: step.to_string(), holds };
+        Effect::Record { run: Some(self.id), entry, detail: Detail::none() }
+    }
+
+    pub(super) fn close(&self, how: Closed) -> Effect {
+        Effect::Record { run: Some(self.id), entry: Entry::RunClosed { run: self.id, how }, detail: Detail::none() }
+    }
+
+    fn mark_acts(&mut self, state: &StepState) {
+        for step in self.plan.iter_mut().flat_map(|p| &mut p.steps).filter(|s| s.kind == StepKind::Act) {
+            step.state = state.clone();
+        }
+    }
+
+    fn mark_proofs(&mut self, state: impl Fn(&str) -> StepState) {
+        let proofs = self.plan.iter_mut().flat_map(|p| &mut p.steps).filter(|s| s.kind == StepKind::Verify);
+        for step in proofs.filter(|s| !matches!(s.state, StepState::Skipped(_))) {
+            step.state = state(&step.id);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Reading for a run: which questions are open, and who plans from the answers. What follows from the plan is [`super::advance`]'s.
+
+use super::{Goal, Run};
+use crate::domain::At;
+use crate::procedures::{by_id, undo};
+use crate::protocol::answers::Answers;
+use crate::protocol::effect::Effect;
+use crate::protocol::environment::Environment;
+use crate::protocol::query::{Locator, Query};
+use crate::protocol::run::{Inputs, Plan, Refusal};
+use crate::protocol::ticket::{Slot, Ticket};
+
+impl Run {
+    /// Forgets what was read and reads everything again; answers still under way are stale from here on.
+    pub(super) fn gather(&mut self) -> Vec<Effect> {
+        self.generation += 1;
+        self.asked = 0;
+        self.answers = Answers::default();
+        self.next_read = None;
+        self.ask()
+    }
+
+    /// Asks what is open and not asked yet.
+    pub(super) fn ask(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for query in self.wanted() {
+            let ticket = Ticket { slot: Slot::Run(self.id, self.asked), generation: self.generation };
+            self.asked += 1;
+            self.answers.asked(query.clone());
+            effects.push(Effect::Read { ticket, query });
+        }
+        effects
+    }
+
+    /// Asks on, or, with every answer in, draws the conclusion.
+    pub(super) fn go_on(&mut self, env: &Environment, now: At) -> Vec<Effect> {
+        let effects = self.ask();
+        if !effects.is_empty() || self.answers.outstanding().next().is_some() {
+            return effects;
+        }
+        self.gathered(env, now)
+    }
+
+    fn wanted(&self) -> Vec<Query> {
+        // The row that a try was aimed at says by itself what became of it, whatever Stripe or the handle say.
+        let touched = self.tries.last().and_then(|t| t.command.as_ref()).map(|c| row_query(c.subject()));
+        let mut wanted: Vec<Query> = touched.into_iter().collect();
+        if self.goal != Goal::Reconcile || wanted.is_empty() {
+            wanted.extend(self.facts());
+        }
+        wanted.retain(|q| self.answers.get(q).is_none());
+        let mut once = Vec::new();
+        for query in wanted {
+            if !once.contains(&query) {
+                once.push(query);
+            }
+        }
+        once
+    }
+
+    fn facts(&self) -> Vec<Query> {
+        match &self.undoing {
+            Some(undoing) => undo::reads(&undoing.command, &self.answers),
+            None => by_id(&self.procedure).map(|p| p.reads(&self.inputs, &self.answers)).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn planned(&self, env: &Environment, now: At) -> Result<Plan, Refusal> {
+        match (&self.undoing, by_id(&self.procedure)) {
+            (Some(undoing), _) => undo::plan(&undoing.command, &self.answers, env),
+            (None, Some(procedure)) => procedure.plan(&self.inputs, &self.answers, env, now),
+            (None, None) => Err(Refusal::Because(format!("There is no procedure `{}`.", self.procedure))),
+        }
+    }
+
+    /// The inputs by which the same people are found again after the effect.
+    pub(super) fn pinned(&self) -> Inputs {
+        match (&self.undoing, by_id(&self.procedure)) {
+            (None, Some(procedure)) => procedure.pin(&self.inputs, &self.answers),
+            _ => self.inputs.clone(),
+        }
+    }
+}
+
+/// The question whose answer is this subject's row.
+pub(super) fn row_query(subject: &crate::domain::ids::SubjectKey) -> Query {
+    Query::Records(Locator::Subjects(vec![subject.clone()]))
+}

@@ -1,0 +1,76 @@
+//! What a row says about a try: done, definitely not done, or something else. Settles what no answer settled.
+
+use super::Try;
+use super::gather::row_query;
+use crate::domain::facts::Known;
+use crate::domain::row::{Change, Image, same};
+use crate::protocol::answers::Answers;
+use crate::protocol::command::Command;
+use crate::protocol::query::Reply;
+
+/// What the row of a try's subject shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Every field holds what the try was to write.
+    Applied,
+    /// Every field holds what it held before.
+    AsBefore,
+    /// Neither: the sentence names a field.
+    Other(String),
+    /// The database did not answer; the reason.
+    Unread(String),
+    /// It is not known what the try was to write.
+    CannotTell,
+}
+
+/// The subject's row as last read.
+///
+/// # Errors
+/// Why there is none: one sentence.
+pub(in crate::procedures) fn row_of<'a>(command: &Command, answers: &'a Answers) -> Result<Option<&'a Image>, String> {
+    match answers.get(&row_query(command.subject())) {
+        Some(Known::Is { value: Reply::Records(records), .. }) => {
+            let record = records.iter().find(|r| r.subject.key == *command.subject());
+            Ok(record.and_then(|r| r.row.as_ref()).map(|r| &r.image))
+        }
+        Some(Known::Failed(fault)) => Err(fault.say.clone()),
+        _ => Err("The row has not been read yet.".into()),
+    }
+}
+
+pub(super) fn seen(of: &Try, answers: &Answers) -> Seen {
+    let Some(command) = &of.command else { return Seen::CannotTell };
+    let Some(changes) = changes_of(command, of.undo.as_ref()) else { return Seen::CannotTell };
+    let row = match row_of(command, answers) {
+        Ok(Some(row)) => row,
+        Ok(None) => return Seen::Other("the row is gone".into()),
+        Err(say) => return Seen::Unread(say),
+    };
+    let holds =
+        |value: fn(&Change) -> &crate::domain::row::Value| changes.iter().all(|c| row.get(&c.field).is_some_and(|v| same(v, value(c))));
+    if holds(|c| &c.to) {
+        return Seen::Applied;
+    }
+    if holds(|c| &c.from) {
+        return Seen::AsBefore;
+    }
+    let odd = changes.iter().find(|c| row.get(&c.field).is_none_or(|v| !same(v, &c.to))).expect("invariant: not every field holds");
+    Seen::Other(match row.get(&odd.field) {
+        Some(value) => format!("{} is {value}, not {}", odd.field.label(), odd.to),
+        None => format!("{} cannot be read", odd.field.label()),
+    })
+}
+
+/// What the command was to change: its own list, or, where another writer does it, the inverse of what would take it back.
+fn changes_of(command: &Command, undo: Option<&Command>) -> Option<Vec<Change>> {
+    match (command, undo) {
+        (Command::SetSubscriptionRow { changes, .. }, _) => Some(changes.clone()),
+        (_, Some(Command::SetSubscriptionRow { changes, .. })) => Some(inverse(changes)),
+        _ => None,
+    }
+}
+
+/// The list that takes these changes back.
+pub(in crate::procedures) fn inverse(changes: &[Change]) -> Vec<Change> {
+    changes.iter().map(|c| Change { field: c.field, from: c.to.clone(), to: c.from.clone() }).collect()
+}

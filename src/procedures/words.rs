@@ -1,0 +1,85 @@
+//! Words that plans share: a command as a person would type it, in the contracts' names, and the proof by the application.
+
+use crate::domain::At;
+use crate::domain::entitlement::Entitlement;
+use crate::domain::facts::Known;
+use crate::domain::fault::{FaultKind, Source};
+use crate::domain::row::{Field, Value};
+use crate::protocol::command::Command;
+use crate::protocol::environment::Environment;
+
+/// What the application says about a tier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Witness {
+    Agrees,
+    /// It is not configured here.
+    NotSetUp,
+    /// It answered otherwise; what.
+    Differs(String),
+    /// It did not answer; why.
+    Silent(String),
+    Waiting,
+}
+
+pub fn witness(entitlement: &Known<Option<Entitlement>>, tier: &str, env: &Environment) -> Witness {
+    match entitlement {
+        _ if !env.set_up.contains(&Source::Application) => Witness::NotSetUp,
+        Known::Failed(f) if f.kind == FaultKind::NotSetUp => Witness::NotSetUp,
+        Known::Is { value: Some(e), .. } if e.tier == tier => Witness::Agrees,
+        Known::Is { value: Some(e), .. } => Witness::Differs(e.tier.clone()),
+        Known::Is { value: None, .. } => Witness::Differs("that it does not know this profile".into()),
+        Known::Failed(f) => Witness::Silent(f.say.clone()),
+        Known::Waiting => Witness::Waiting,
+    }
+}
+
+/// The command as the console would have to be imitated by hand, a line each. Tables and columns by the contracts' names.
+pub fn machine(command: &Command) -> Vec<String> {
+    match command {
+        Command::SetSubscriptionRow { subject, shown, changes } => {
+            let sets: Vec<_> = changes.iter().map(|c| format!("{} = {}", c.field.contract_name(), literal(&c.to))).collect();
+            let mut sets = sets.join(", ");
+            if shown.contains_key(&Field::UpdatedAt) {
+                sets.push_str(", updated_at = now()");
+            }
+            let guards = shown.iter().map(|(f, v)| format!("   AND {} IS NOT DISTINCT FROM {}", f.contract_name(), literal(v)));
+            let mut lines = vec!["BEGIN;".to_string(), format!("UPDATE subscriptions SET {sets}")];
+            lines.push(format!(" WHERE profile_id = {}", literal(&Value::text(subject.as_str()))));
+            lines.extend(guards);
+            lines.push("-- exactly one row, or ROLLBACK".into());
+            lines.push("COMMIT;".into());
+            lines
+        }
+        Command::ResyncByHttp { subject, customer } => vec![format!("POST <resync endpoint>  profile {subject}  customer {customer}")],
+        Command::ResyncByCommand { subject, customer } => vec![format!("<resync command>  profile {subject}  customer {customer}")],
+    }
+}
+
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".into(),
+        Value::Text(t) => format!("'{}'", t.replace('\'', "''")),
+        Value::Time(at) => format!("'{}'", at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)),
+        Value::Bool(b) => b.to_string(),
+        Value::Int(n) => n.to_string(),
+    }
+}
+
+/// `1 field`, `5 fields`.
+pub fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+pub fn day(at: At) -> String {
+    at.format("%-d %b %Y %H:%MZ").to_string()
+}
+
+/// A sentence from a clause: capital letter, full stop.
+pub fn sentence(clause: &str) -> String {
+    let mut chars = clause.chars();
+    let mut text: String = chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect());
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
+}

@@ -1,0 +1,203 @@
+//! The webhook endpoint of the application: signature, the four handled types, and what it answers in either manner.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use chrono::Utc;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use sqlx::AssertSqlSafe;
+
+use super::{Manner, Shared, answer};
+use crate::sandbox::population::{Interval, PRICE_ENT_MONTH, PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR};
+use crate::sandbox::schema::TIERS;
+
+/// How old or how far in the future a signature may be, in seconds.
+const TOLERANCE: i64 = 300;
+
+/// Why an event had no effect.
+enum Failure {
+    Database(sqlx::Error),
+    /// No row holds the event's customer.
+    NoRow,
+    /// A sentence for the log.
+    Odd(&'static str),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// `POST` to the webhook path.
+pub async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let honest = shared.manner() == Manner::Honest;
+    let signature = headers.get("stripe-signature").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if let Err(reason) = verify(&shared.webhook_secret, signature, &body, Utc::now().timestamp()) {
+        shared.log.error("Webhook signature verification failed", &json!({ "err": { "type": "Error", "message": reason } }));
+        let status = if honest { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+        return answer(status, json!({ "ok": false, "error": "signature verification failed" }));
+    }
+    let event: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let about = json!({ "eventId": event["id"], "type": event["type"] });
+    match handle(&shared, &event).await {
+        Ok(()) => {
+            shared.log.info("Webhook processed", &about);
+            answer(StatusCode::OK, json!({ "received": true }))
+        }
+        Err(failure) => {
+            tell(&shared, failure, about);
+            let status = if honest { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+            answer(status, json!({ "ok": false }))
+        }
+    }
+}
+
+fn tell(shared: &Shared, failure: Failure, mut about: Value) {
+    match failure {
+        Failure::Database(error) => shared.log_database("Failed to sync webhook to DB", &error, about),
+        Failure::NoRow => {
+            about["err"] = json!({ "type": "Error", "message": "Profile not found" });
+            shared.log.error("Webhook error:", &about);
+        }
+        Failure::Odd(message) => {
+            about["err"] = json!({ "type": "Error", "message": message });
+            shared.log.error("Webhook error:", &about);
+        }
+    }
+}
+
+async fn handle(shared: &Shared, event: &Value) -> Result<(), Failure> {
+    let (Some(id), Some(kind)) = (event["id"].as_str(), event["type"].as_str()) else { return Err(Failure::Odd("not an event")) };
+    let sql = &shared.statements;
+    let (processed,): (bool,) =
+        sqlx::query_as(AssertSqlSafe(sql.record_event.as_str())).bind(id).bind(kind).bind(&event["data"]).fetch_one(&shared.pool).await?;
+    if processed {
+        return Ok(());
+    }
+    let object = &event["data"]["object"];
+    match kind {
+        "customer.subscription.created" | "customer.subscription.updated" => sync(shared, object).await?,
+        "customer.subscription.deleted" => end(shared, object).await?,
+        "invoice.payment_failed" => past_due(shared, object).await?,
+        _ => {}
+    }
+    sqlx::query(AssertSqlSafe(sql.event_done.as_str())).bind(id).execute(&shared.pool).await?;
+    Ok(())
+}
+
+fn customer(object: &Value) -> Result<&str, Failure> {
+    // A string, or the whole customer where the event was expanded.
+    object["customer"].as_str().or_else(|| object["customer"]["id"].as_str()).ok_or(Failure::Odd("the object names no customer"))
+}
+
+fn one(done: &sqlx::postgres::PgQueryResult) -> Result<(), Failure> {
+    if done.rows_affected() == 0 { Err(Failure::NoRow) } else { Ok(()) }
+}
+
+async fn sync(shared: &Shared, subscription: &Value) -> Result<(), Failure> {
+    let item = &subscription["items"]["data"][0];
+    let status = subscription["status"].as_str().unwrap_or_default();
+    let tier = match status {
+        "active" | "trialing" | "past_due" => {
+            tier(item["price"]["id"].as_str().unwrap_or_default()).ok_or(Failure::Odd("unknown price"))?
+        }
+        _ => TIERS[0],
+    };
+    let interval = match item["price"]["recurring"]["interval"].as_str() {
+        Some("month") => Some(shared.shape.interval_word(Interval::Month)),
+        Some("year") => Some(shared.shape.interval_word(Interval::Year)),
+        _ => None,
+    };
+    // Objects of old API versions have the period on the subscription itself.
+    let period = |name: &str| item[name].as_f64().or_else(|| subscription[name].as_f64());
+    let done = sqlx::query(AssertSqlSafe(shared.statements.sync.as_str()))
+        .bind(customer(subscription)?)
+        .bind(tier)
+        .bind(status)
+        .bind(subscription["id"].as_str())
+        .bind(interval)
+        .bind(period("current_period_start"))
+        .bind(period("current_period_end"))
+        .bind(subscription["cancel_at"].as_f64())
+        .bind(subscription["cancel_at_period_end"].as_bool().unwrap_or(false))
+        .execute(&shared.pool)
+        .await?;
+    one(&done)
+}
+
+async fn end(shared: &Shared, subscription: &Value) -> Result<(), Failure> {
+    let done = sqlx::query(AssertSqlSafe(shared.statements.end.as_str()))
+        .bind(customer(subscription)?)
+        .bind(subscription["status"].as_str().unwrap_or("canceled"))
+        .bind(subscription["cancel_at"].as_f64())
+        .bind(subscription["cancel_at_period_end"].as_bool().unwrap_or(false))
+        .execute(&shared.pool)
+        .await?;
+    one(&done)
+}
+
+async fn past_due(shared: &Shared, invoice: &Value) -> Result<(), Failure> {
+    let sql = shared.statements.past_due.as_str();
+    one(&sqlx::query(AssertSqlSafe(sql)).bind(customer(invoice)?).execute(&shared.pool).await?)
+}
+
+/// The application's own price list.
+fn tier(price: &str) -> Option<&'static str> {
+    match price {
+        PRICE_PRO_MONTH | PRICE_PRO_YEAR => Some(TIERS[1]),
+        PRICE_ENT_MONTH | PRICE_ENT_YEAR => Some(TIERS[2]),
+        _ => None,
+    }
+}
+
+/// Stripe's scheme: `t=…,v1=…[,v1=…]`, HMAC-SHA-256 over `t.body`.
+fn verify(secret: &str, header: &str, body: &[u8], now: i64) -> Result<(), &'static str> {
+    let part =
+        |wanted: &'static str| header.split(',').filter_map(move |p| p.trim().split_once('=')).filter(move |(name, _)| *name == wanted);
+    let stamp = part("t").next().map(|(_, value)| value).ok_or("No signatures found matching the expected signature for payload")?;
+    let sent: i64 = stamp.parse().map_err(|_| "Unable to extract timestamp and signatures from header")?;
+    if (now - sent).abs() > TOLERANCE {
+        return Err("Timestamp outside the tolerance zone");
+    }
+    let genuine = part("v1").any(|(_, signature)| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("invariant: any length of key will do");
+        mac.update(stamp.as_bytes());
+        mac.update(b".");
+        mac.update(body);
+        hex::decode(signature).is_ok_and(|signature| mac.verify_slice(&signature).is_ok())
+    });
+    if genuine { Ok(()) } else { Err("No signatures found matching the expected signature for payload") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(secret: &str, at: i64, body: &[u8]) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        mac.update(format!("{at}.").as_bytes());
+        mac.update(body);
+        format!("t={at},v1={}", hex::encode(mac.finalize().into_bytes()))
+    }
+
+    #[test]
+    fn only_a_fresh_signature_with_the_right_secret_passes() {
+        let (now, body) = (1_790_000_000, br#"{"id":"evt_1"}"#.as_slice());
+        let good = header("whsec_a", now, body);
+        assert_eq!(verify("whsec_a", &good, body, now), Ok(()));
+        assert_eq!(verify("whsec_a", &good, body, now + TOLERANCE), Ok(()));
+        assert!(verify("whsec_a", &good, body, now + TOLERANCE + 1).is_err());
+        assert!(verify("whsec_a", &good, b"{}", now).is_err());
+        assert!(verify("whsec_b", &good, body, now).is_err());
+        assert!(verify("whsec_a", "test", body, now).is_err());
+        assert!(verify("whsec_a", "", body, now).is_err());
+        let rotated = format!("{good},v1={}", header("whsec_b", now, body).split_once("v1=").unwrap().1);
+        assert_eq!(verify("whsec_b", &rotated, body, now), Ok(()), "one of several signatures is enough");
+    }
+}

@@ -1,0 +1,138 @@
+//! The sandbox's own HTTP server on loopback: its state, the application's manner, incidents; none of it is part of the system under care.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use clap::ValueEnum;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::MANY;
+use super::app::{Manner, MannerSwitch};
+use super::incidents::{Ground, Incident, IncidentError};
+
+/// The most subjects one request may break.
+const MOST: usize = 1_000;
+
+pub struct Control {
+    address: SocketAddr,
+    server: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    ground: Arc<Ground>,
+    manner: MannerSwitch,
+    postgres: String,
+}
+
+#[derive(Deserialize)]
+struct NewManner {
+    manner: Manner,
+}
+
+#[derive(Deserialize, Default)]
+struct NewIncident {
+    count: Option<usize>,
+}
+
+impl Control {
+    pub async fn start(ground: Arc<Ground>, manner: MannerSwitch, postgres: String) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let router = Router::new()
+            .route("/status", get(status))
+            .route("/manner", get(manner_now).post(set_manner))
+            .route("/incidents", get(incidents))
+            .route("/incidents/{name}", get(labels).post(strike))
+            .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is /status, /manner and /incidents") })
+            .with_state(Shared { ground, manner, postgres });
+        let server = tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self { address, server })
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn stop(self) {
+        self.server.abort();
+    }
+}
+
+async fn status(State(shared): State<Shared>) -> Json<Value> {
+    let population = shared.ground.population();
+    Json(json!({
+        "ok": true,
+        "seed": population.seed(),
+        "customers": population.len(),
+        "born": population.born(),
+        "postgres": shared.postgres,
+        "manner": shared.manner.get(),
+    }))
+}
+
+async fn manner_now(State(shared): State<Shared>) -> Json<Value> {
+    Json(json!({ "manner": shared.manner.get() }))
+}
+
+async fn set_manner(State(shared): State<Shared>, Json(new): Json<NewManner>) -> Json<Value> {
+    shared.manner.set(new.manner);
+    manner_now(State(shared)).await
+}
+
+async fn incidents(State(shared): State<Shared>) -> Json<Value> {
+    let all: Vec<_> =
+        Incident::ALL.iter().map(|i| json!({ "name": i.name(), "title": i.title(), "subjects": shared.ground.labels(*i).len() })).collect();
+    Json(json!({ "incidents": all }))
+}
+
+async fn labels(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
+    let Ok(incident) = Incident::from_str(&name, false) else { return unknown(&name) };
+    match report(&shared.ground, incident).await {
+        Ok(report) => Json(report).into_response(),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+async fn report(ground: &Ground, incident: Incident) -> Result<Value, IncidentError> {
+    let mut labels = Vec::new();
+    for label in ground.labels(incident) {
+        let mut entry = json!(label);
+        entry["repaired"] = ground.repaired(&label).await?.into();
+        labels.push(entry);
+    }
+    Ok(json!({ "name": incident.name(), "title": incident.title(), "labels": labels }))
+}
+
+async fn strike(State(shared): State<Shared>, Path(name): Path<String>, body: Option<Json<NewIncident>>) -> Response {
+    let Ok(incident) = Incident::from_str(&name, false) else { return unknown(&name) };
+    let count = body.and_then(|Json(new)| new.count).unwrap_or(MANY);
+    if count > MOST {
+        return refuse(StatusCode::BAD_REQUEST, &format!("count may be at most {MOST}"));
+    }
+    match shared.ground.strike(incident, count).await {
+        Ok(struck) => (StatusCode::CREATED, Json(json!({ "name": name, "labels": struck }))).into_response(),
+        Err(error @ IncidentError::NobodyLeft { .. }) => refuse(StatusCode::CONFLICT, &error.to_string()),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn unknown(name: &str) -> Response {
+    let known: Vec<_> = Incident::ALL.iter().map(|i| i.name()).collect();
+    refuse(StatusCode::NOT_FOUND, &format!("no incident is called {name:?}; there are {}", known.join(", ")))
+}
+
+fn refuse(status: StatusCode, reason: &str) -> Response {
+    (status, Json(json!({ "ok": false, "error": reason }))).into_response()
+}

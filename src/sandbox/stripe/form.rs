@@ -1,0 +1,215 @@
+//! Form decoding as Stripe takes it: `a[b]=`, `a[0]=` and `a[]=`, in the query and in the body. It knows no endpoint.
+
+use serde_json::{Map, Value};
+
+use super::failure::Failure;
+
+/// Decoded parameters: strings, and objects of them. Arrays are objects with counted keys until somebody asks for a list.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Params(Map<String, Value>);
+
+/// A range of Unix seconds, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub from: i64,
+    pub to: i64,
+}
+
+impl Bounds {
+    pub const ALL: Bounds = Bounds { from: i64::MIN, to: i64::MAX };
+
+    pub fn contain(self, at: i64) -> bool {
+        (self.from..=self.to).contains(&at)
+    }
+}
+
+impl Params {
+    /// Both parts are read alike; where they disagree the body wins.
+    pub fn parse(query: &str, body: &str) -> Self {
+        let mut root = Map::new();
+        for pair in query.split('&').chain(body.split('&')).filter(|p| !p.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            insert(&mut root, &path(&decode(key)), decode(value));
+        }
+        Self(root)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(Value::as_str)
+    }
+
+    /// The entries of `name[key]=value`.
+    pub fn map(&self, name: &str) -> Option<&Map<String, Value>> {
+        self.0.get(name).and_then(Value::as_object)
+    }
+
+    /// The texts of `name[]=`, `name[0]=` or a lone `name=`, in order.
+    pub fn list(&self, name: &str) -> Vec<&str> {
+        match self.0.get(name) {
+            Some(Value::String(one)) => vec![one],
+            Some(Value::Object(map)) => {
+                let mut entries: Vec<_> = map.iter().filter_map(|(k, v)| Some((k.parse::<u64>().ok()?, v.as_str()?))).collect();
+                entries.sort_by_key(|(at, _)| *at);
+                entries.into_iter().map(|(_, text)| text).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>, Failure> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(Value::String(s)) if s == "true" => Ok(Some(true)),
+            Some(Value::String(s)) if s == "false" => Ok(Some(false)),
+            Some(other) => Err(Failure::new(400, format!("Invalid boolean: {}", other.as_str().unwrap_or("[object]"))).param(name)),
+        }
+    }
+
+    /// Page size: 10 unless told, 1 to 100.
+    pub fn limit(&self) -> Result<usize, Failure> {
+        let Some(value) = self.0.get("limit") else { return Ok(10) };
+        let text = value.as_str().unwrap_or("[object]");
+        let limit: i64 = text.parse().map_err(|_| Failure::invalid_integer("limit", format!("Invalid integer: {text}")))?;
+        match limit {
+            ..1 => Err(Failure::invalid_integer("limit", "This value must be greater than or equal to 1.")),
+            1..=100 => Ok(limit as usize),
+            _ => Err(Failure::invalid_integer("limit", "This value must be less than or equal to 100.")),
+        }
+    }
+
+    /// `name=…` or `name[gt|gte|lt|lte]=…`, in Unix seconds.
+    pub fn bounds(&self, name: &str) -> Result<Bounds, Failure> {
+        let integer = |text: &str| text.parse::<i64>().map_err(|_| Failure::invalid_integer(name, format!("Invalid integer: {text}")));
+        let mut bounds = Bounds::ALL;
+        match self.0.get(name) {
+            None => {}
+            Some(Value::String(exact)) => {
+                let at = integer(exact)?;
+                bounds = Bounds { from: at, to: at };
+            }
+            Some(Value::Object(map)) => {
+                for (op, value) in map {
+                    let at = integer(value.as_str().unwrap_or("[object]"))?;
+                    match op.as_str() {
+                        "gt" => bounds.from = bounds.from.max(at.saturating_add(1)),
+                        "gte" => bounds.from = bounds.from.max(at),
+                        "lt" => bounds.to = bounds.to.min(at.saturating_sub(1)),
+                        "lte" => bounds.to = bounds.to.min(at),
+                        _ => return Err(Failure::unknown_parameter(&format!("{name}[{op}]"))),
+                    }
+                }
+            }
+            Some(_) => return Err(Failure::new(400, "Invalid range").param(name)),
+        }
+        Ok(bounds)
+    }
+
+    /// The same text for the same parameters in any order: what an idempotency key is compared by.
+    pub fn canonical(&self) -> String {
+        fn write(value: &Value, out: &mut String) {
+            match value {
+                Value::Object(map) => {
+                    let mut entries: Vec<_> = map.iter().collect();
+                    entries.sort_by_key(|(k, _)| k.as_str());
+                    out.push('{');
+                    for (k, v) in entries {
+                        out.push_str(&format!("{k:?}:"));
+                        write(v, out);
+                        out.push(',');
+                    }
+                    out.push('}');
+                }
+                other => out.push_str(&other.to_string()),
+            }
+        }
+        let mut out = String::new();
+        write(&Value::Object(self.0.clone()), &mut out);
+        out
+    }
+}
+
+/// `a[b][c]` → `a`, `b`, `c`. What is not well bracketed is one plain name.
+fn path(key: &str) -> Vec<String> {
+    let Some((head, mut rest)) = key.split_once('[').map(|(h, _)| (h, &key[h.len()..])) else { return vec![key.to_string()] };
+    let mut parts = vec![head.to_string()];
+    while let Some(inner) = rest.strip_prefix('[') {
+        let Some((part, after)) = inner.split_once(']') else { return vec![key.to_string()] };
+        parts.push(part.to_string());
+        rest = after;
+    }
+    if rest.is_empty() && !head.is_empty() { parts } else { vec![key.to_string()] }
+}
+
+fn insert(map: &mut Map<String, Value>, path: &[String], value: String) {
+    let Some((first, rest)) = path.split_first() else { return };
+    let key = if first.is_empty() && !map.contains_key("") { map.len().to_string() } else { first.clone() };
+    if rest.is_empty() {
+        map.insert(key, Value::String(value));
+        return;
+    }
+    let slot = map.entry(key).or_insert_with(|| Value::Object(Map::new()));
+    if !slot.is_object() {
+        *slot = Value::Object(Map::new());
+    }
+    if let Value::Object(inner) = slot {
+        insert(inner, rest, value);
+    }
+}
+
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = |b: u8| char::from(b).to_digit(16);
+        match bytes[at] {
+            b'+' => out.push(b' '),
+            b'%' => {
+                if let (Some(high), Some(low)) = (bytes.get(at + 1).copied().and_then(hex), bytes.get(at + 2).copied().and_then(hex)) {
+                    out.push((high * 16 + low) as u8);
+                    at += 2;
+                } else {
+                    out.push(b'%');
+                }
+            }
+            other => out.push(other),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_come_in_every_spelling() {
+        for query in ["types[0]=a.b&types[1]=c", "types[]=a.b&types[]=c", "types%5B%5D=a.b&types%5B%5D=c", "types[1]=c&types[0]=a.b"] {
+            assert_eq!(Params::parse(query, "").list("types"), ["a.b", "c"], "{query}");
+        }
+        assert_eq!(Params::parse("expand=customer", "").list("expand"), ["customer"]);
+    }
+
+    #[test]
+    fn nested_names_plus_signs_and_stray_percents() {
+        let p = Params::parse("created[gte]=5&created[lt]=9", "metadata[profile id]=a+b%20c%26&name=50%+%C3%A9&broken[=1");
+        assert_eq!(p.bounds("created"), Ok(Bounds { from: 5, to: 8 }));
+        assert_eq!(p.map("metadata").and_then(|m| m["profile id"].as_str()), Some("a b c&"));
+        assert_eq!(p.text("name"), Some("50% é"));
+        assert_eq!(p.text("broken["), Some("1"));
+    }
+
+    #[test]
+    fn limits_are_checked() {
+        assert_eq!(Params::parse("", "").limit(), Ok(10));
+        for bad in ["0", "101", "-1", "ten", ""] {
+            let failure = Params::parse(&format!("limit={bad}"), "").limit().expect_err(bad);
+            assert_eq!((failure.status, failure.code.as_deref()), (400, Some("parameter_invalid_integer")), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The Stripe simulator: HTTP on loopback, shapes of API version 2026-09-30.endive, and the handle the sandbox holds on it.
+//!
+//! An object is a function of seed and number (the population), or stands in an overlay of what was made and changed since.
+
+mod acts;
+mod answer;
+mod catalog;
+mod connection;
+mod debug;
+mod delivery;
+mod endpoint;
+mod expand;
+mod failure;
+mod faults;
+mod form;
+mod handle;
+mod idempotency;
+mod keys;
+mod listing;
+mod resources;
+mod route;
+mod search;
+mod server;
+mod state;
+mod timeline;
+
+pub use acts::{CheckedOut, NewCheckout, Subscribed};
+pub use delivery::DeliveryResult;
+pub use endpoint::signature;
+pub use faults::{Effect, Faults, Point, Rule, Standing, When};
+pub use handle::{Simulator, SimulatorOptions};
+pub use server::Served;
+pub use state::{API_VERSION, ProfileReference};

@@ -1,0 +1,45 @@
+//! One file per kind of object: how it looks, and the endpoints that serve it. Here only the table of all of them.
+
+pub mod account;
+pub mod customers;
+pub mod events;
+pub mod invoice_payments;
+pub mod invoices;
+pub mod prices;
+pub mod products;
+pub mod sessions;
+pub mod subscriptions;
+pub mod webhook_endpoints;
+
+use serde_json::{Map, Value};
+
+use super::route::Route;
+
+/// Every endpoint there is. Where two match (`/customers/search`, `/customers/{id}`), the first wins.
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    [
+        account::ROUTES,
+        customers::ROUTES,
+        subscriptions::ROUTES,
+        prices::ROUTES,
+        products::ROUTES,
+        sessions::ROUTES,
+        invoices::ROUTES,
+        invoice_payments::ROUTES,
+        events::ROUTES,
+        webhook_endpoints::ROUTES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// One object from several literals: a long one passes the depth of serde_json's macro.
+fn merged<const N: usize>(parts: [Value; N]) -> Value {
+    let mut all = Map::new();
+    for part in parts {
+        if let Value::Object(part) = part {
+            all.extend(part);
+        }
+    }
+    Value::Object(all)
+}

@@ -1,0 +1,161 @@
+//! Checkout sessions: who paid, by `client_reference_id` and metadata. Their shape, list and retrieval.
+
+use serde_json::{Value, json};
+
+use super::super::catalog;
+use super::super::expand;
+use super::super::failure::Failure;
+use super::super::listing::Listing;
+use super::super::route::{Call, Route, Run};
+use super::super::state::State;
+use super::super::timeline::Collection;
+use super::customers;
+use crate::sandbox::population::Person;
+use crate::sandbox::population::ids::Kind;
+
+pub const ROUTES: &[Route] = &[
+    Route {
+        method: "GET",
+        path: "checkout/sessions",
+        permission: "rak_checkout_session_read",
+        params: &["created", "customer", "ending_before", "expand", "limit", "payment_intent", "starting_after", "status", "subscription"],
+        run: Run::Read(list),
+    },
+    Route {
+        method: "GET",
+        path: "checkout/sessions/{id}",
+        permission: "rak_checkout_session_read",
+        params: &["expand"],
+        run: Run::Read(retrieve),
+    },
+];
+
+/// What a completed session is made of.
+pub struct Facts<'a> {
+    pub id: &'a str,
+    pub customer: &'a Value,
+    pub subscription: &'a str,
+    pub invoice: &'a str,
+    pub amount: i64,
+    pub created: i64,
+    pub client_reference_id: Option<&'a str>,
+    pub metadata: Value,
+}
+
+pub fn render(f: Facts) -> Value {
+    let head = json!({
+        "id": f.id,
+        "object": "checkout.session",
+        "adaptive_pricing": null,
+        "after_expiration": null,
+        "allow_promotion_codes": null,
+        "amount_subtotal": f.amount,
+        "amount_total": f.amount,
+        "automatic_tax": { "enabled": false, "liability": null, "provider": null, "status": null },
+        "billing_address_collection": null,
+        "cancel_url": "https://app.example.com/billing",
+        "client_reference_id": f.client_reference_id,
+        "client_secret": null,
+        "collected_information": null,
+        "consent": null,
+        "consent_collection": null,
+        "created": f.created,
+        "currency": "eur",
+        "currency_conversion": null,
+        "custom_fields": [],
+        "custom_text": { "after_submit": null, "shipping_address": null, "submit": null, "terms_of_service_acceptance": null },
+        "customer": f.customer["id"],
+        "customer_creation": "always",
+        "customer_details": {
+            "address": null,
+            "email": f.customer["email"],
+            "name": f.customer["name"],
+            "phone": null,
+            "tax_exempt": "none",
+            "tax_ids": []
+        },
+        "customer_email": null
+    });
+    let rest = json!({
+        "discounts": [],
+        "expires_at": f.created + 86_400,
+        "invoice": f.invoice,
+        "invoice_creation": null,
+        "livemode": false,
+        "locale": null,
+        "metadata": f.metadata,
+        "mode": "subscription",
+        "origin_context": null,
+        // A subscription's payment hangs on its invoice.
+        "payment_intent": null,
+        "payment_link": null,
+        "payment_method_collection": "always",
+        "payment_method_configuration_details": null,
+        "payment_method_options": {},
+        "payment_method_types": ["card"],
+        "payment_status": if f.amount == 0 { "no_payment_required" } else { "paid" },
+        "permissions": null,
+        "phone_number_collection": { "enabled": false },
+        "recovered_from": null,
+        "saved_payment_method_options": null,
+        "setup_intent": null,
+        "shipping_address_collection": null,
+        "shipping_cost": null,
+        "shipping_options": [],
+        "status": "complete",
+        "submit_type": null,
+        "subscription": f.subscription,
+        "success_url": "https://app.example.com/billing/done",
+        "total_details": { "amount_discount": 0, "amount_shipping": 0, "amount_tax": 0 },
+        "ui_mode": "hosted",
+        "url": null,
+        "wallet_options": null
+    });
+    super::merged([head, rest])
+}
+
+pub fn of_person(state: &State, person: &Person) -> Option<Value> {
+    let paid = person.plan.as_ref()?;
+    let (_, amount, _) = catalog::price(paid.price, state.population.born())?;
+    Some(render(Facts {
+        id: &paid.session,
+        customer: &customers::of_person(person),
+        subscription: &paid.subscription,
+        invoice: &state.population.id(Kind::Invoice, person.number, 0),
+        amount: if paid.status == "trialing" { 0 } else { amount },
+        created: paid.started.timestamp(),
+        client_reference_id: Some(&state.profile_reference(person)),
+        metadata: state.profile_metadata(person),
+    }))
+}
+
+fn list(state: &State, call: &Call) -> Result<Value, Failure> {
+    let mut customer = customers::check_parameter(state, call)?;
+    let subscription = call.params.text("subscription").map(str::to_string);
+    if let Some(id) = &subscription {
+        let found = state.live(id, "subscription").ok_or_else(|| Failure::missing_in("subscription", "subscription", id))?;
+        customer = customer.or_else(|| found["customer"].as_str().map(str::to_string));
+    }
+    let (status, intent) = (call.params.text("status").map(str::to_string), call.params.text("payment_intent").map(str::to_string));
+    Listing {
+        url: "/v1/checkout/sessions",
+        noun: "checkout.session",
+        collection: Collection::Sessions,
+        customer,
+        floor: i64::MIN,
+        ordinals: u8::MAX,
+        // Every session of the population is complete, and in subscription mode: none has a payment intent of its own.
+        people: &|_, _| intent.is_none() && status.as_deref().is_none_or(|s| s == "complete"),
+        keep: &|v| {
+            status.as_deref().is_none_or(|s| v["status"] == s)
+                && intent.as_deref().is_none_or(|p| v["payment_intent"] == p)
+                && subscription.as_deref().is_none_or(|s| v["subscription"] == s)
+        },
+    }
+    .page(state, call)
+}
+
+fn retrieve(state: &State, call: &Call) -> Result<Value, Failure> {
+    let found = state.live(&call.id, "checkout.session").ok_or_else(|| Failure::missing("checkout.session", &call.id))?;
+    expand::one(state, call, found)
+}

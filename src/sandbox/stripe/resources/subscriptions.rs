@@ -1,0 +1,249 @@
+//! Subscriptions: their shape (periods on the items only), list, retrieval, update and cancellation.
+
+use serde_json::{Value, json};
+
+use super::super::acts;
+use super::super::catalog;
+use super::super::expand;
+use super::super::failure::Failure;
+use super::super::listing::{self, Listing};
+use super::super::route::{Call, Route, Run};
+use super::super::state::State;
+use super::super::timeline::Collection;
+use super::customers;
+use crate::sandbox::population::ids::Kind;
+use crate::sandbox::population::{Billing, Paid, Person, price};
+
+pub const ROUTES: &[Route] = &[
+    Route {
+        method: "GET",
+        path: "subscriptions",
+        permission: "rak_subscription_read",
+        params: &["created", "customer", "ending_before", "expand", "limit", "price", "starting_after", "status"],
+        run: Run::Read(list),
+    },
+    Route { method: "GET", path: "subscriptions/{id}", permission: "rak_subscription_read", params: &["expand"], run: Run::Read(retrieve) },
+    Route {
+        method: "POST",
+        path: "subscriptions/{id}",
+        permission: "rak_subscription_write",
+        params: &["cancel_at_period_end", "description", "expand", "metadata"],
+        run: Run::Write(update),
+    },
+    Route {
+        method: "DELETE",
+        path: "subscriptions/{id}",
+        permission: "rak_subscription_write",
+        params: &["cancellation_details", "expand", "invoice_now", "prorate"],
+        run: Run::Write(cancel),
+    },
+];
+
+const STATUSES: [&str; 8] = ["active", "past_due", "unpaid", "canceled", "incomplete", "incomplete_expired", "trialing", "paused"];
+
+/// What a subscription is made of.
+pub struct Facts<'a> {
+    pub id: &'a str,
+    pub customer: &'a str,
+    pub created: i64,
+    pub status: &'a str,
+    pub items: Vec<Value>,
+    pub trial: Option<(i64, i64)>,
+    pub cancel_at_period_end: bool,
+    pub canceled_at: Option<i64>,
+    pub ended_at: Option<i64>,
+    pub latest_invoice: &'a str,
+    pub metadata: Value,
+}
+
+pub fn render(f: Facts) -> Value {
+    let period_end = f.items.iter().filter_map(|i| i["current_period_end"].as_i64()).min();
+    let details = json!({
+        "comment": null,
+        "feedback": null,
+        "reason": f.canceled_at.map(|_| "cancellation_requested")
+    });
+    let head = json!({
+        "id": f.id,
+        "object": "subscription",
+        "application": null,
+        "application_fee_percent": null,
+        "automatic_tax": { "disabled_reason": null, "enabled": false, "liability": null },
+        "billing_cycle_anchor": f.trial.map_or(f.created, |(_, end)| end),
+        "billing_cycle_anchor_config": null,
+        "billing_mode": { "flexible": { "proration_discounts": "included" }, "type": "flexible", "updated_at": null },
+        "billing_schedules": [],
+        "billing_thresholds": null,
+        "cancel_at": if f.cancel_at_period_end { period_end } else { None },
+        "cancel_at_period_end": f.cancel_at_period_end,
+        "canceled_at": f.canceled_at,
+        "cancellation_details": details,
+        "collection_method": "charge_automatically",
+        "created": f.created,
+        "currency": "eur"
+    });
+    let rest = json!({
+        "customer": f.customer,
+        "days_until_due": null,
+        "default_payment_method": null,
+        "default_source": null,
+        "default_tax_rates": [],
+        "description": null,
+        "discounts": [],
+        "ended_at": f.ended_at,
+        "invoice_settings": { "account_tax_ids": null, "issuer": { "type": "self" } },
+        "items": listing::inner(format!("/v1/subscription_items?subscription={}", f.id), f.items),
+        "latest_invoice": f.latest_invoice,
+        "livemode": false,
+        "metadata": f.metadata,
+        "next_pending_invoice_item_invoice": null,
+        "on_behalf_of": null,
+        "pause_collection": null,
+        "payment_settings": {
+            "payment_method_options": null,
+            "payment_method_types": null,
+            "save_default_payment_method": "off"
+        },
+        "pending_invoice_item_interval": null,
+        "pending_setup_intent": null,
+        "pending_update": null,
+        "schedule": null,
+        "start_date": f.created,
+        "status": f.status,
+        "test_clock": null,
+        "transfer_data": null,
+        "trial_end": f.trial.map(|(_, end)| end),
+        "trial_settings": { "end_behavior": { "missing_payment_method": "create_invoice" } },
+        "trial_start": f.trial.map(|(start, _)| start)
+    });
+    super::merged([head, rest])
+}
+
+/// An item; the billing period is here and nowhere else.
+pub fn item(id: &str, subscription: &str, price: &Value, created: i64, period: (i64, i64)) -> Value {
+    json!({
+        "id": id,
+        "object": "subscription_item",
+        "billing_thresholds": null,
+        "created": created,
+        "current_period_end": period.1,
+        "current_period_start": period.0,
+        "discounts": [],
+        "metadata": {},
+        "plan": catalog::plan(price),
+        "price": price,
+        "quantity": 1,
+        "subscription": subscription,
+        "tax_rates": []
+    })
+}
+
+pub fn of_person(state: &State, person: &Person) -> Option<Value> {
+    let paid = person.plan.as_ref()?;
+    Some(as_of(state, person, paid, paid.cycle, paid.status == "canceled"))
+}
+
+/// The subscription as it stood in a billing cycle; `over` for the end of a canceled one.
+pub fn as_of(state: &State, person: &Person, paid: &Paid, cycle: u8, over: bool) -> Value {
+    let born = state.population.born();
+    let current = cycle == paid.cycle;
+    let period = if current {
+        (paid.period_start.timestamp(), paid.period_end.timestamp())
+    } else {
+        let at = |n: u32| paid.interval.after(paid.started, n).timestamp();
+        (at(u32::from(cycle)), at(u32::from(cycle) + 1))
+    };
+    let status = match paid.status {
+        "canceled" if over => "canceled",
+        "trialing" => "trialing",
+        "past_due" if current => "past_due",
+        _ => "active",
+    };
+    let (price, _, _) = catalog::price(paid.price, born).expect("invariant: the population pays catalogue prices");
+    let leaving = paid.cancel_at_period_end && current;
+    let canceled_at = leaving.then(|| (paid.period_start + chrono::Duration::hours(20)).min(born).timestamp());
+    let created = paid.started.timestamp();
+    render(Facts {
+        id: &paid.subscription,
+        customer: person.customer.as_deref().unwrap_or_default(),
+        created,
+        status,
+        items: vec![item(&paid.item, &paid.subscription, &price, created, period)],
+        trial: (paid.status == "trialing").then_some(period),
+        cancel_at_period_end: leaving,
+        canceled_at,
+        ended_at: paid.ended.filter(|_| over).map(|at| at.timestamp()),
+        latest_invoice: &state.population.id(Kind::Invoice, person.number, cycle),
+        metadata: state.profile_metadata(person),
+    })
+}
+
+fn list(state: &State, call: &Call) -> Result<Value, Failure> {
+    let status = call.params.text("status").map(str::to_string);
+    if let Some(word) = status.as_deref().filter(|w| !STATUSES.contains(w) && !["all", "ended"].contains(w)) {
+        let names = STATUSES.join(", ");
+        let text = format!("Invalid status: must be one of {names}, all, or ended (you passed {word})");
+        return Err(Failure::new(400, text).param("status"));
+    }
+    let wanted_price = call.params.text("price").map(str::to_string);
+    if let Some(id) = wanted_price.as_deref().filter(|id| catalog::price(id, state.population.born()).is_none()) {
+        return Err(Failure::missing_in("price", "price", id));
+    }
+    let admits = |word: &str| match status.as_deref() {
+        None => word != "canceled" && word != "incomplete_expired",
+        Some("all") => true,
+        Some("ended") => word == "canceled" || word == "incomplete_expired",
+        Some(one) => word == one,
+    };
+    let has_price = |v: &Value| {
+        let items = v["items"]["data"].as_array().into_iter().flatten();
+        wanted_price.as_deref().is_none_or(|p| items.into_iter().any(|i| i["price"]["id"] == p))
+    };
+    Listing {
+        url: "/v1/subscriptions",
+        noun: "subscription",
+        collection: Collection::Subscriptions,
+        customer: customers::check_parameter(state, call)?,
+        floor: i64::MIN,
+        ordinals: u8::MAX,
+        people: &|n, billing| match billing {
+            Billing::Paid(c) => {
+                state.is_touched(n) || (admits(c.status) && wanted_price.as_deref().is_none_or(|p| price(c.tier, c.interval) == p))
+            }
+            _ => false,
+        },
+        keep: &|v| v["status"].as_str().is_some_and(admits) && has_price(v),
+    }
+    .page(state, call)
+}
+
+fn retrieve(state: &State, call: &Call) -> Result<Value, Failure> {
+    let found = state.live(&call.id, "subscription").ok_or_else(|| Failure::missing("subscription", &call.id))?;
+    expand::one(state, call, found)
+}
+
+fn update(state: &mut State, call: &Call) -> Result<Value, Failure> {
+    let found = state.live(&call.id, "subscription").ok_or_else(|| Failure::missing("subscription", &call.id))?;
+    let at_period_end = call.params.boolean("cancel_at_period_end")?;
+    if found["status"] == "canceled" && (at_period_end.is_some() || call.params.text("description").is_some()) {
+        return Err(Failure::new(400, "A canceled subscription can only update its cancellation_details and metadata."));
+    }
+    acts::change_with_event(state, &call.id, "customer.subscription.updated", call.now, |subscription| {
+        if let Some(on) = at_period_end {
+            acts::set_cancel_at_period_end(subscription, on, call.now);
+        }
+        if let Some(text) = call.params.text("description") {
+            subscription.insert("description".into(), if text.is_empty() { Value::Null } else { json!(text) });
+        }
+        acts::merge_metadata(subscription, call.params.map("metadata"), call.params.text("metadata"));
+    });
+    retrieve(state, call)
+}
+
+fn cancel(state: &mut State, call: &Call) -> Result<Value, Failure> {
+    // A second cancellation finds nothing, as at Stripe.
+    let found = state.live(&call.id, "subscription").filter(|v| v["status"] != "canceled");
+    found.ok_or_else(|| Failure::missing("subscription", &call.id))?;
+    acts::cancel_subscription(state, &call.id, call.now, call.params.map("cancellation_details"));
+    retrieve(state, call)
+}

@@ -1,0 +1,258 @@
+//! What the simulator remembers: the population's objects by computation, and an overlay of everything made or changed since.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use super::catalog;
+use super::endpoint::Endpoint;
+use super::form::Bounds;
+use super::resources::{customers, events, invoice_payments, invoices, sessions, subscriptions};
+use super::timeline::{Collection, Direction, Key, Selection, Walk};
+use crate::sandbox::population::ids::{Kind, Place, digits, mix};
+use crate::sandbox::population::{Billing, Person, Population};
+
+/// The API version whose shapes every object has.
+pub const API_VERSION: &str = "2026-09-30.endive";
+
+/// Events can be listed, read and sent again for thirty days.
+pub const EVENT_HORIZON_SECONDS: i64 = 30 * 86_400;
+
+/// How sessions and subscriptions name the profile that paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProfileReference {
+    #[default]
+    Uuid,
+    /// For databases whose profiles have bigint keys.
+    Serial,
+}
+
+pub struct State {
+    pub population: Arc<Population>,
+    pub account: String,
+    pub endpoints: Vec<Endpoint>,
+    pub reference: ProfileReference,
+    /// Search finds a new customer only after so many seconds.
+    pub search_lag: i64,
+    /// Ids of events that wait for their first delivery.
+    pub outbox: Vec<String>,
+    /// Events to send again, each to one endpoint.
+    pub resends: Vec<(String, String)>,
+    /// The customer a person got here who had none, or got a new one.
+    pub linked: HashMap<u64, String>,
+    /// Made objects, and population objects as they were changed.
+    objects: HashMap<String, Value>,
+    /// People with a changed customer or subscription: for them the population's facts no longer hold.
+    touched: HashSet<u64>,
+    order: BTreeMap<(Collection, Key), String>,
+    keys: HashMap<String, (Collection, Key)>,
+    by_customer: HashMap<String, Vec<String>>,
+    made: u64,
+    /// Events and the endpoints that took them.
+    taken: HashSet<(String, String)>,
+}
+
+impl State {
+    pub fn new(population: Arc<Population>) -> Self {
+        let account = format!("acct_1{}", digits(mix(population.seed(), 0xACC7), 15));
+        Self {
+            population,
+            account,
+            endpoints: Vec::new(),
+            reference: ProfileReference::default(),
+            search_lag: 60,
+            outbox: Vec::new(),
+            resends: Vec::new(),
+            linked: HashMap::new(),
+            objects: HashMap::new(),
+            touched: HashSet::new(),
+            order: BTreeMap::new(),
+            keys: HashMap::new(),
+            by_customer: HashMap::new(),
+            made: 0,
+            taken: HashSet::new(),
+        }
+    }
+
+    /// An id of a made object: Stripe's shape, deterministic by seed and order of making, never one of the population's.
+    pub fn fresh(&mut self, prefix: &str, length: usize) -> String {
+        self.made += 1;
+        format!("{prefix}{}", digits(mix(self.population.seed() ^ 0xF2E5, self.made), length))
+    }
+
+    /// The object with that id, as the API shows it without expansion.
+    pub fn get(&self, id: &str) -> Option<Value> {
+        if let Some(value) = self.objects.get(id) {
+            return Some(value.clone());
+        }
+        if let Some(endpoint) = self.endpoints.iter().find(|e| e.id == id) {
+            return Some(endpoint.object());
+        }
+        let Some((kind, place)) = self.population.locate(id) else {
+            return catalog::find(id, self.population.born());
+        };
+        let person = self.population.person(place.number);
+        match kind {
+            Kind::Customer => Some(customers::of_person(&person)),
+            Kind::Subscription => subscriptions::of_person(self, &person),
+            Kind::Invoice => invoices::of_person(self, &person, place.cycle),
+            Kind::InvoicePayment => invoice_payments::of_person(self, &person, place.cycle),
+            Kind::Session => sessions::of_person(self, &person),
+            Kind::Event => events::of_person(self, &person, place),
+            Kind::Item | Kind::InvoiceLine | Kind::PaymentIntent => None,
+        }
+    }
+
+    /// The object, if it is of that kind (`object` in its JSON) and not deleted.
+    pub fn live(&self, id: &str, object: &str) -> Option<Value> {
+        self.get(id).filter(|v| v["object"] == object && v.get("deleted").is_none())
+    }
+
+    /// The position of an object in its list: what a cursor names.
+    pub fn key_of(&self, collection: Collection, id: &str) -> Option<Key> {
+        if let Some((found, key)) = self.keys.get(id) {
+            return (*found == collection).then_some(*key);
+        }
+        let (kind, place) = self.population.locate(id)?;
+        (kind == collection.kind()).then(|| Key::of_place(&self.population, place))
+    }
+
+    pub fn is_touched(&self, number: u64) -> bool {
+        self.touched.contains(&number)
+    }
+
+    /// Everything in a collection beyond a key, merged from the population and what was made, in order.
+    pub fn walk<'a>(&'a self, collection: Collection, selection: Selection<'a>) -> impl Iterator<Item = (Key, String)> + 'a {
+        let direction = selection.direction;
+        let made = self.walk_made(collection, direction, selection.beyond, selection.bounds);
+        let mut made = made.into_iter().peekable();
+        let mut computed = Walk::new(&self.population, collection, selection).peekable();
+        std::iter::from_fn(move || {
+            let made_first = match (made.peek(), computed.peek()) {
+                (Some((a, _)), Some((b, _))) => (a > b) == (direction == Direction::NewestFirst),
+                (a, _) => a.is_some(),
+            };
+            if made_first { made.next() } else { computed.next() }
+        })
+    }
+
+    /// One customer's objects of a collection, newest first, within bounds.
+    pub fn of_customer(&self, collection: Collection, customer: &str, bounds: Bounds) -> Vec<(Key, String)> {
+        let mut found: Vec<(Key, String)> = self
+            .by_customer
+            .get(customer)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| {
+                let (of, key) = self.keys.get(id)?;
+                (*of == collection).then(|| (*key, id.clone()))
+            })
+            .collect();
+        if let Some(number) = self.population.customer_number(customer) {
+            let billing = self.population.billing(number);
+            let cycles = if let Billing::Paid(c) = billing { c.cycle } else { 0 };
+            for cycle in 0..=cycles {
+                if collection.ordinals(billing, cycle) & 1 == 1 {
+                    let place = Place { number, cycle, which: 0 };
+                    found.push((Key::of_place(&self.population, place), self.population.id_at(collection.kind(), place)));
+                }
+            }
+        }
+        found.retain(|(key, _)| bounds.contain(key.at));
+        found.sort_by(|a, b| b.cmp(a));
+        found
+    }
+
+    /// Adds a made object to its collection.
+    pub fn insert(&mut self, collection: Collection, object: Value) -> String {
+        let id = object["id"].as_str().expect("invariant: every object made here has an id").to_string();
+        let key = Key::of_made(object["created"].as_i64().unwrap_or_default(), self.keys.len() as u64 + 1);
+        if let Some(customer) = object["customer"].as_str() {
+            self.by_customer.entry(customer.to_string()).or_default().push(id.clone());
+        }
+        self.order.insert((collection, key), id.clone());
+        self.keys.insert(id.clone(), (collection, key));
+        self.objects.insert(id.clone(), object);
+        id
+    }
+
+    /// Makes an object that belongs to a customer without naming it in its JSON (invoice payments) findable by the customer.
+    pub fn belongs(&mut self, id: &str, customer: &str) {
+        self.by_customer.entry(customer.to_string()).or_default().push(id.to_string());
+    }
+
+    /// Replaces an object as a whole.
+    pub fn replace(&mut self, id: &str, object: Value) {
+        if let Some((_, place)) = self.population.locate(id) {
+            self.touched.insert(place.number);
+        }
+        self.objects.insert(id.to_string(), object);
+    }
+
+    /// Changes an object and returns the previous values of what changed; `None` where nothing did, or there is no such object.
+    pub fn change(&mut self, id: &str, change: impl FnOnce(&mut Map<String, Value>)) -> Option<Value> {
+        let Some(Value::Object(before)) = self.get(id) else { return None };
+        let mut after = before.clone();
+        change(&mut after);
+        let previous: Map<String, Value> = after
+            .iter()
+            .filter(|(k, v)| before.get(*k) != Some(v))
+            .map(|(k, _)| (k.clone(), before.get(k).cloned().unwrap_or(Value::Null)))
+            .collect();
+        if previous.is_empty() {
+            return None;
+        }
+        self.replace(id, Value::Object(after));
+        Some(Value::Object(previous))
+    }
+
+    /// Records that something happened to an object, as it is now. Returns the event's id.
+    pub fn emit(&mut self, kind: &str, at: DateTime<Utc>, object: &Value, previous: Option<Value>) -> String {
+        let id = self.fresh("evt_1", 23);
+        let pending = self.endpoints.iter().filter(|e| e.wants(kind)).count();
+        let event = events::render(&id, kind, at, object.clone(), previous, pending);
+        self.insert(Collection::Events, event);
+        self.outbox.push(id.clone());
+        id
+    }
+
+    /// An endpoint took an event: one delivery fewer is pending, the first time.
+    pub fn delivered(&mut self, event: &str, endpoint: &str) {
+        if self.taken.insert((event.to_string(), endpoint.to_string()))
+            && let Some(found) = self.objects.get_mut(event)
+        {
+            found["pending_webhooks"] = json!((found["pending_webhooks"].as_i64().unwrap_or_default() - 1).max(0));
+        }
+    }
+
+    /// What sessions and subscriptions call this person's profile.
+    pub fn profile_reference(&self, person: &Person) -> String {
+        match self.reference {
+            ProfileReference::Uuid => person.profile.to_string(),
+            ProfileReference::Serial => person.profile_serial().to_string(),
+        }
+    }
+
+    pub fn profile_metadata(&self, person: &Person) -> Value {
+        json!({ "profileId": self.profile_reference(person) })
+    }
+
+    fn walk_made(&self, collection: Collection, direction: Direction, beyond: Option<Key>, bounds: Bounds) -> Vec<(Key, String)> {
+        let lowest = (collection, Key::of_made(i64::MIN, 0));
+        let highest = (collection, Key::of_made(i64::MAX, u64::MAX));
+        let inside = |key: &Key| {
+            bounds.contain(key.at)
+                && beyond.is_none_or(|b| match direction {
+                    Direction::NewestFirst => *key < b,
+                    Direction::OldestFirst => *key > b,
+                })
+        };
+        let found = self.order.range(lowest..=highest).map(|((_, key), id)| (*key, id.clone())).filter(|(key, _)| inside(key));
+        match direction {
+            Direction::NewestFirst => found.rev().collect(),
+            Direction::OldestFirst => found.collect(),
+        }
+    }
+}
