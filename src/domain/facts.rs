@@ -58,6 +58,12 @@ pub struct Case {
     pub links: Vec<Link>,
 }
 
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Known::Waiting
+    }
+}
+
 impl<T> Known<T> {
     #[must_use]
     pub fn value(&self) -> Option<&T> {

@@ -2,6 +2,8 @@
 
 mod keys;
 mod model;
+mod tabs;
+mod truth;
 mod view;
 
 pub use keys::{act, bindings, edit};

@@ -1,5 +1,6 @@
 //! Customers: the search over the database and Stripe.
 
+mod hits;
 mod keys;
 mod model;
 mod view;

@@ -2,6 +2,7 @@
 
 mod keys;
 mod model;
+mod scan;
 mod view;
 
 pub use keys::{act, bindings, edit};

@@ -1,6 +1,7 @@
 //! Subscription: one subscription of the customer on screen, next to its row.
 
 mod keys;
+mod lines;
 mod model;
 mod view;
 
