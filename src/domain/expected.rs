@@ -2,7 +2,7 @@
 
 use super::row::{Field, Image, Value};
 use super::shape::Shape;
-use super::stripe::{Item, Status, Subscription};
+use super::stripe::{Interval, Item, Status, Subscription};
 use super::tiers::{MappedBy, TierRules};
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +67,12 @@ pub fn expected(subscription: &Subscription, rules: &TierRules, shape: &Shape, c
         } else {
             left_alone.push("period: Stripe's object names none".into());
         }
-        if let Some(interval) = item.and_then(|i| i.price.interval) {
+        let price = item.map(|i| &i.price);
+        if let Some(count) = price.map(|p| p.interval_count).filter(|n| *n > 1) {
+            // `month` for a quarter would be a new error; what the application writes there is its own affair.
+            left_alone
+                .push(format!("interval: Stripe bills every {count} {}s", price.and_then(|p| p.interval).map_or("period", Interval::word)));
+        } else if let Some(interval) = price.and_then(|p| p.interval) {
             match shape.interval.word(interval) {
                 Some(word) => drop(image.insert(Field::Interval, Value::text(word))),
                 None if served => return Err(NoExpectation::IntervalOutsideWords(interval.word().into())),

@@ -1,5 +1,10 @@
-//! Integration tests: one binary, so that all of them share one Postgres cluster.
+//! Integration tests: one binary, so that all of them share one build and one Postgres cluster.
 
 mod bench;
+mod console;
+mod console_random;
+mod fixtures;
+mod panes_case;
 mod sandbox;
+mod script;
 mod simulator;
