@@ -2,5 +2,7 @@
 
 mod bench;
 mod fixtures;
+mod panes;
 mod panes_case;
+mod panes_desk;
 mod sandbox;
