@@ -150,7 +150,11 @@ fn own(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
         Action::GoHome | Action::GoCustomers => {
             let pane = if action == Action::GoHome { Screen::Home } else { Screen::Customers };
             state.screens.go(pane);
-            fulfil::entered(state, id)
+            let effects = fulfil::entered(state, id);
+            if action == Action::GoCustomers {
+                state.customers.focus();
+            }
+            effects
         }
         Action::Palette => fulfil::dialog(state, Modal::Palette { query: TextField::default(), at: 0 }),
         Action::Help => fulfil::dialog(state, Modal::Help { filter: TextField::default(), scroll: 0 }),

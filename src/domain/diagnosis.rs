@@ -295,9 +295,10 @@ fn differing(facts: &Facts, changes: &[Change]) -> Diagnosis {
     let rank = |tier: &str| rules.ladder.iter().position(|t| t == tier);
     let tier_changes = changes.iter().any(|c| c.field == Field::Tier);
     let mut d = if tier_changes && rank(&demanded.tier) > rank(served) {
-        let sentence = format!("{}, {served} in the app since {}", paid_words(facts), stamp(since));
+        let when = if since.date_naive() == now.date_naive() { since.format("%H:%MZ").to_string() } else { stamp(since) };
+        let sentence = format!("{}, {served} in the app since {when}", paid_words(facts));
         let reason = if is_placeholder(held) {
-            format!("The row holds {}, so the webhook found nobody and changed nothing.", mask::id(held))
+            format!("The row holds {}, so the webhook found nobody to change.", mask::id(held))
         } else if linked {
             "The row is linked and still as before: the webhook's effect never arrived.".into()
         } else {

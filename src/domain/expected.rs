@@ -37,8 +37,7 @@ pub enum NoExpectation {
 /// [`NoExpectation`] where the object or the rules leave it open.
 pub fn expected(subscription: &Subscription, rules: &TierRules, shape: &Shape, chosen: Option<&str>) -> Result<Expected, NoExpectation> {
     let served = rules.keeps_tier.contains(&subscription.status);
-    let decided = deciding_item(subscription, rules, chosen);
-    let (item, tier, by) = match decided {
+    let (item, tier, by) = match deciding_item(subscription, rules, chosen) {
         Ok((item, tier, by)) => (Some(item), tier, Some((item.price.id.to_string(), by))),
         // What entitles to nothing demands FREE, whatever its price.
         Err(_) if !served => (subscription.items.first(), rules.free().to_string(), None),
@@ -81,6 +80,18 @@ pub fn expected(subscription: &Subscription, rules: &TierRules, shape: &Shape, c
         }
     }
     Ok(Expected { image, tier, item: by, left_alone })
+}
+
+/// The tier alone, which needs no words of any database.
+///
+/// # Errors
+/// As [`expected`].
+pub fn tier_due(subscription: &Subscription, rules: &TierRules) -> Result<String, NoExpectation> {
+    if rules.keeps_tier.contains(&subscription.status) {
+        deciding_item(subscription, rules, None).map(|(_, tier, _)| tier)
+    } else {
+        Ok(rules.free().to_string())
+    }
 }
 
 /// The one item whose price names a tier; two are fine as long as they agree.

@@ -1,1 +1,11 @@
 //! The outside: Postgres, Stripe, the application, the journal. The only module that performs effects.
+
+pub mod application;
+pub mod gate;
+mod http;
+pub mod journal;
+pub mod postgres;
+mod sandbox;
+pub mod sources;
+pub mod stripe;
+pub mod writes;

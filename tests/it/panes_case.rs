@@ -29,8 +29,8 @@ fn a_placeholder_is_found_from_every_handle_in_few_rounds() {
         assert!(read.rounds <= 5, "{handle:?} took {} rounds", read.rounds);
         assert!(read.first_round_stripe <= 6 && read.most_stripe_at_once <= 6 && read.stripe_calls <= 8, "{handle:?}: {read:#?}");
         assert_eq!((d.word, d.class, d.cause), (Word::Fail, Class::PaidNotServed, Cause::Placeholder), "{handle:?}: {d:?}");
-        assert_eq!(d.sentence, "Paid in Stripe, FREE in the app since 22 Nov 02:44Z");
-        assert_eq!(d.reason.as_deref(), Some("The row holds cus_temp_ab12, so the webhook found nobody and changed nothing."));
+        assert_eq!(d.sentence, "Paid in Stripe, FREE in the app since 02:44Z");
+        assert_eq!(d.reason.as_deref(), Some("The row holds cus_temp_ab12, so the webhook found nobody to change."));
         assert_eq!(d.fix.map(|f| f.say).as_deref(), Some("Link, then copy five fields from Stripe"), "{handle:?}");
         assert_eq!(read.case.record().map(|r| &r.subject.key), Some(&key(PROFILE)), "{handle:?}");
         assert_eq!(read.case.entitlement.value().and_then(Option::as_ref).map(|e| e.tier.as_str()), Some("FREE"));

@@ -3,8 +3,9 @@
 use crate::console::widgets::format::moment;
 use crate::domain::At;
 use crate::domain::entitlement::{QuotaState, quota_lines};
-use crate::domain::expected::{Expected, expected};
+use crate::domain::expected::{Expected, expected, tier_due};
 use crate::domain::facts::{Case, Known};
+use crate::domain::fault::{FaultKind, Source};
 use crate::domain::mask;
 use crate::domain::row::{Field, Value, same};
 use crate::domain::tiers::TierRules;
@@ -30,8 +31,17 @@ const SOMETIMES: [Field; 3] = [Field::PeriodStart, Field::CancelAt, Field::Cance
 pub fn table(case: &Case, rules: &TierRules, now: At) -> Vec<Line> {
     let demanded = case.subscription().zip(case.shape.value()).and_then(|(s, shape)| expected(s, rules, shape, None).ok());
     let mut lines: Vec<Line> = ALWAYS.iter().map(|f| line(case, demanded.as_ref(), *f, now)).collect();
-    lines.extend(SOMETIMES.iter().map(|f| line(case, demanded.as_ref(), *f, now)).filter(|l| l.differs || says_something(l)));
+    let end_differs = lines.iter().any(|l| l.differs && l.label == Field::PeriodEnd.label());
+    let telling = |l: &Line| match l.label == Field::PeriodStart.label() {
+        // Where both ends differ, one of them says it.
+        true => l.differs && !end_differs,
+        false => l.differs || says_something(l),
+    };
+    lines.extend(SOMETIMES.iter().map(|f| line(case, demanded.as_ref(), *f, now)).filter(telling));
     let tier = &mut lines[0];
+    if let (None, Some(s)) = (&demanded, case.subscription()) {
+        tier.stripe = tier_due(s, rules).unwrap_or_else(|_| "open".into());
+    }
     tier.app = app_tier(case);
     let held = case.record().and_then(|r| r.row.as_ref()).and_then(|r| r.text(Field::Tier));
     let enforced = case.entitlement.value().and_then(Option::as_ref).map(|e| e.tier.as_str());
@@ -100,14 +110,16 @@ fn shown(field: Field, value: &Value, now: At) -> String {
 }
 
 fn says_something(line: &Line) -> bool {
-    line.label != Field::PeriodStart.label() && !matches!(line.stripe.as_str(), "" | "none" | "no" | "…" | "no answer")
+    !matches!(line.stripe.as_str(), "" | "none" | "no" | "…" | "no answer")
 }
 
 fn app_tier(case: &Case) -> String {
     match &case.entitlement {
         Known::Waiting => "…".into(),
         Known::Failed(f) => match f.kind {
-            crate::domain::fault::FaultKind::NotSetUp => "not set up".into(),
+            FaultKind::NotSetUp => "not set up".into(),
+            // Whom to ask about is the database's to say.
+            _ if f.source != Source::Application => "not asked".into(),
             _ => "no answer".into(),
         },
         Known::Is { value: None, .. } => "knows nobody".into(),

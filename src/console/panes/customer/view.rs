@@ -7,7 +7,7 @@ use super::truth::{Line, table};
 use crate::console::context::Context;
 use crate::console::widgets::format::age;
 use crate::console::widgets::paint::{put, put_right, tabs, width, wrap};
-use crate::console::widgets::panel::{reading, stale};
+use crate::console::widgets::panel::reading;
 use crate::console::widgets::theme::Theme;
 use crate::domain::diagnosis::{Class, Diagnosis, Word};
 use crate::domain::facts::{Case, Handle, Known};
@@ -110,7 +110,7 @@ fn sentence(m: &Model, d: &Diagnosis, cx: &Context, area: Rect, buf: &mut Buffer
 /// Stripe, database and application side by side. Returns the row after it.
 fn truth(case: &Case, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) -> u16 {
     let Some(env) = cx.env else { return area.y };
-    let wide = (area.width.saturating_sub(STRIPE) / 3).clamp(16, 30);
+    let wide = (area.width.saturating_sub(STRIPE - 1) / 3).clamp(16, 30);
     let (database, app) = (STRIPE + wide, STRIPE + 2 * wide);
     let mut y = area.y;
     for (x, title, source) in
@@ -133,7 +133,7 @@ fn truth(case: &Case, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme)
 
 fn row(line: &Line, (database, app): (u16, u16), wide: u16, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let cell = |text: &str| -> Style {
-        if matches!(text, "…" | "no answer" | "none" | "not set up" | "not mapped") { theme.dim() } else { theme.plain() }
+        if matches!(text, "…" | "no answer" | "none" | "not set up" | "not asked" | "not mapped") { theme.dim() } else { theme.plain() }
     };
     put(buf, theme, area.x + TEXT, area.y, line.label, theme.dim(), STRIPE - TEXT - 1);
     put(buf, theme, area.x + STRIPE, area.y, &line.stripe, cell(&line.stripe), wide - 3);
@@ -151,7 +151,7 @@ fn row(line: &Line, (database, app): (u16, u16), wide: u16, area: Rect, buf: &mu
 fn source_state(cx: &Context, source: Source) -> String {
     let Some(f) = cx.sources.get(&source) else { return String::new() };
     match f.health(cx.now) {
-        Health::Stale => stale(f.age(cx.now)),
+        Health::Stale => "STALE".into(),
         Health::Down => "DOWN".into(),
         Health::Auth => "AUTH".into(),
         Health::Limit => "LIMIT".into(),

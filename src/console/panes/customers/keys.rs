@@ -12,7 +12,7 @@ use crate::protocol::key::Key;
 pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
     let some = m.selected().map(|_| ()).ok_or_else(|| "nobody is selected".to_string());
     let mut all = vec![
-        Binding::new(Action::Open, "open").when(some.clone()),
+        Binding::new(Action::Open, "open").when(whom(m).map(|_| ()).ok_or_else(|| "nobody is selected".to_string())),
         Binding::new(Action::Filter, "search"),
         Binding::new(Action::Copy, "copy").when(some),
         Binding::quiet(Action::Refresh),
@@ -42,11 +42,10 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
     }
     match action {
         Action::Filter => {
-            m.list = None;
-            m.focused = true;
+            m.focus();
             Vec::new()
         }
-        Action::Open => m.selected().map(|f| Ask::Open(f.hit.handle)).into_iter().collect(),
+        Action::Open => whom(m).map(Ask::Open).into_iter().collect(),
         Action::Copy => m.selected().map(|f| Ask::Copy(copies(&f.hit, cx.revealed))).into_iter().collect(),
         Action::Refresh if m.list.is_none() => m.refresh(cx),
         Action::Back => vec![Ask::Back],
@@ -58,10 +57,7 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
 pub fn edit(m: &mut Model, key: Key, cx: &Context) -> Vec<Ask> {
     let len = m.rows().len();
     match key {
-        Key::Enter => match m.selected() {
-            Some(f) => vec![Ask::Open(f.hit.handle)],
-            None => exact(m.field.text()).map(Ask::Open).into_iter().collect(),
-        },
+        Key::Enter => whom(m).map(Ask::Open).into_iter().collect(),
         Key::Down => {
             m.cursor.by(1, len);
             Vec::new()
@@ -85,6 +81,11 @@ pub fn edit(m: &mut Model, key: Key, cx: &Context) -> Vec<Ask> {
         key if m.field.key(key) => m.look(cx),
         _ => Vec::new(),
     }
+}
+
+/// Whom Enter opens: the selected row, or whoever the text names by itself while nothing has come in yet.
+fn whom(m: &Model) -> Option<Handle> {
+    m.selected().map(|f| f.hit.handle).or_else(|| exact(m.field.text()))
 }
 
 /// Whom the text names by itself: a whole id or address can be opened before any source has answered.

@@ -48,7 +48,8 @@ const STRIPE_PAUSE: u64 = 300;
 impl Model {
     /// The pane comes on screen, or the environment has just been connected.
     pub fn entered(&mut self, cx: &Context) -> Vec<Ask> {
-        self.focused = self.list.is_none();
+        // Coming back from a customer, the list goes on where it was; there is nothing else to do than type where there is none.
+        self.focused = self.list.is_none() && self.field.is_empty();
         if self.list.is_none() && !self.field.is_empty() { self.look(cx) } else { Vec::new() }
     }
 
@@ -89,6 +90,12 @@ impl Model {
     #[must_use]
     pub fn is_editing(&self) -> bool {
         self.focused
+    }
+
+    /// The field, ready to type in: the pane was gone to by its digit.
+    pub fn focus(&mut self) {
+        self.list = None;
+        self.focused = true;
     }
 
     /// Looks this text up: typed in the palette, or pasted anywhere.

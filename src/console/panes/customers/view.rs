@@ -82,12 +82,12 @@ fn state(m: &Model, cx: &Context, rows: &[Found], theme: &Theme) -> Vec<(String,
     }
     if rows.is_empty() && waiting.is_empty() && failed.len() < 2 {
         let looked = match failed.first() {
-            Some(Source::Stripe) => "the database only",
-            Some(_) => "Stripe only",
-            None => "ids, addresses and names, in the database and at Stripe",
+            Some(Source::Stripe) => "in the database; Stripe was not looked at",
+            Some(_) => "at Stripe; the database was not looked at",
+            None => "in the database or at Stripe",
         };
-        lines.push((format!("Nobody found. Looked at {looked}."), theme.plain()));
-        lines.push(("Fewer characters widen it. Stripe lists a new customer by name only after a minute.".to_string(), theme.dim()));
+        lines.push((format!("Nobody found by id, address or name, {looked}."), theme.plain()));
+        lines.push(("Fewer characters widen it; Stripe lists new customers after a minute.".to_string(), theme.dim()));
     }
     lines
 }

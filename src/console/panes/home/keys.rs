@@ -49,6 +49,7 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
         _ => 0,
     };
     if by != 0 {
+        m.moved = true;
         m.cursor.by(by, m.findings.len());
         return Vec::new();
     }

@@ -21,6 +21,8 @@ pub struct Model {
     runs_read: Option<u64>,
     pub(super) findings: Vec<Finding>,
     pub(super) cursor: Cursor,
+    /// The operator has moved the selection: it stays on what it stands on. Before that it is on the worst.
+    pub(super) moved: bool,
 }
 
 /// How often unfinished runs are looked for, in milliseconds.
@@ -56,7 +58,7 @@ impl Model {
         let mut asks = self.scan.ticked(cx);
         if self.runs_read.is_none_or(|t| cx.tick.saturating_sub(t) >= RUNS_EVERY) {
             self.runs_read = Some(cx.tick);
-            asks.push(Ask::Read { slot: Slot::Home(super::scan::RUNS), query: Query::Runs });
+            asks.push(Ask::Read { slot: Slot::Runs, query: Query::Runs });
         }
         self.refind(cx);
         asks
@@ -98,7 +100,7 @@ impl Model {
     }
 
     fn refind(&mut self, cx: &Context) {
-        let selected = self.selected().map(|f| f.about.clone());
+        let selected = self.selected().filter(|_| self.moved).map(|f| f.about.clone());
         let judged: Vec<Judged> = self.scan.suspects.iter().filter_map(|id| self.judged(id)).cloned().collect();
         self.findings = findings(&judged, &self.interrupted(cx), &silent(cx), cx.now);
         self.findings.extend(self.scan.doubt());

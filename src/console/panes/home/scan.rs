@@ -22,7 +22,6 @@ use std::collections::BTreeMap;
 const SHAPE: u16 = 0;
 const EVENTS: u16 = 1;
 const ROWS: u16 = 2;
-pub(super) const RUNS: u16 = 3;
 /// Reads of cases take the slots from here on.
 const CASES: u16 = 16;
 
