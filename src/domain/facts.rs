@@ -7,8 +7,9 @@ use super::ids::{StripeId, SubjectKey};
 use super::link::Link;
 use super::row::Record;
 use super::shape::Shape;
-use super::stripe::{CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
+use super::stripe::{CheckoutSession, Customer, Invoice, Status, Subscription};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A value that a source gives, has yet to give, or could not give. "There is none" is a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,14 +47,21 @@ pub struct Case {
     pub customer: Known<Option<Customer>>,
     /// Every Stripe customer that was found for this case, the one in question included.
     pub customers: Vec<Customer>,
-    /// All subscriptions of all those customers, newest first, ended ones included.
+    /// All subscriptions of those customers, newest first, ended ones included.
     pub subscriptions: Known<Vec<Subscription>>,
     pub sessions: Vec<CheckoutSession>,
     pub invoices: Known<Vec<Invoice>>,
-    pub events: Known<Vec<StripeEvent>>,
     pub entitlement: Known<Option<Entitlement>>,
+    /// Those of the customers that the evidence gives to another profile; their subscriptions are not in the list.
+    pub others: BTreeSet<StripeId>,
     /// What ties these Stripe customers to profiles, strongest first.
     pub links: Vec<Link>,
+}
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Known::Waiting
+    }
 }
 
 impl<T> Known<T> {
@@ -103,10 +111,13 @@ impl Case {
         self.record.value().and_then(Option::as_ref)
     }
 
-    /// Subscriptions that have not ended, newest first.
+    /// Subscriptions that have not ended, newest first. One whose first payment never came counts only where there is no other:
+    /// Stripe lets it expire within a day, and an abandoned checkout beside a paid subscription asks for no decision.
     #[must_use]
     pub fn live_subscriptions(&self) -> Vec<&Subscription> {
-        self.subscriptions.value().into_iter().flatten().filter(|s| s.status.is_live()).collect()
+        let live: Vec<_> = self.subscriptions.value().into_iter().flatten().filter(|s| s.status.is_live()).collect();
+        let begun: Vec<_> = live.iter().filter(|s| s.status != Status::Incomplete).copied().collect();
+        if begun.is_empty() { live } else { begun }
     }
 
     /// The subscription in question: the one live one, else the one whose id the row holds, else the newest ended one.

@@ -1,6 +1,12 @@
-//! Integration tests: one binary, so that all of them share one Postgres cluster.
+//! Integration tests: one binary, so that all of them share one build and one Postgres cluster.
 
 mod bench;
+mod console;
+mod console_random;
+mod fixtures;
+mod panes;
+mod panes_case;
+mod panes_desk;
 mod sandbox;
+mod script;
 mod simulator;
-mod stripe;

@@ -1,4 +1,4 @@
-//! A private PostgreSQL cluster as its user sees it: start, addresses, stop; the processes belong to the supervisor.
+//! A private `PostgreSQL` cluster as its user sees it: start, addresses, stop; the processes belong to the supervisor.
 
 mod binaries;
 mod initdb;

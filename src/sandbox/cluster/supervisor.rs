@@ -172,7 +172,7 @@ fn sweep(own: &Path) {
         let Ok(lock) = File::open(path.join(LOCK)) else { continue };
         // A young one may be about to take its lock.
         let old =
-            lock.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok()).is_some_and(|age| age > Duration::from_secs(60));
+            lock.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok()).is_some_and(|age| age > Duration::from_mins(1));
         if old && lock.try_lock().is_ok() {
             let _ = fs::remove_dir_all(path);
         }

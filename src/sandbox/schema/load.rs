@@ -222,10 +222,8 @@ impl Writer<'_> {
         let row = self.tables.profiles.row().plain(key);
         let row = match self.shape.profiles {
             Profiles::Jsonb => row.text(&document.to_string()),
-            Profiles::Plain => match self.person.email_in_profile {
-                true => row.text(&self.person.email).text(&self.person.name),
-                false => row.null().text(&self.person.name),
-            },
+            Profiles::Plain if self.person.email_in_profile => row.text(&self.person.email).text(&self.person.name),
+            Profiles::Plain => row.null().text(&self.person.name),
         };
         row.time(self.person.created).time(touched);
     }
@@ -340,7 +338,7 @@ impl Writer<'_> {
     /// The tables that a cascade does not reach.
     fn without_keys(&mut self) {
         let (key, person) = (self.key(), self.person);
-        for salt in 0..1 + self.draw(Draw::Elsewhere, 8, 2) {
+        for salt in 0..=self.draw(Draw::Elsewhere, 8, 2) {
             let (at, host) = (self.touched(person.created, 80 + salt), self.draw(Draw::Ip, salt, 250) + 1);
             self.tables.logins.row().plain(&key).plain(format_args!("192.0.2.{host}")).time(at);
         }
@@ -357,6 +355,8 @@ impl Writer<'_> {
     }
 }
 
+/// The database's word for a tier.
+#[must_use]
 pub fn tier_word(tier: SandboxTier) -> &'static str {
     match tier {
         SandboxTier::Pro => TIERS[1],

@@ -78,7 +78,7 @@ fn what_a_killed_supervisor_left_is_removed_by_the_next() {
     signal(orphan.supervisor(), Signal::SIGKILL);
     signal(orphan.postmaster(), Signal::SIGKILL);
     let lock = std::fs::File::options().write(true).open(orphan.directory().join("supervised")).unwrap();
-    lock.set_modified(std::time::SystemTime::now() - Duration::from_secs(120)).unwrap();
+    lock.set_modified(std::time::SystemTime::now() - Duration::from_mins(2)).unwrap();
     let left = orphan.directory().to_path_buf();
     orphan.stop();
     assert!(left.exists(), "nobody was there to remove it");
