@@ -5,4 +5,5 @@ mod faults;
 mod lists;
 mod objects;
 mod refusals;
+mod search;
 mod webhooks;

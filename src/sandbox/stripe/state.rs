@@ -123,9 +123,9 @@ impl State {
         self.touched.contains(&number)
     }
 
-    /// The changed people, and this one: all who can match where the population's own facts match nobody else.
-    pub fn touched_and(&self, number: Option<u64>) -> Vec<u64> {
-        let mut numbers: Vec<u64> = self.touched.iter().copied().chain(number).collect();
+    /// The changed people, and these: all who can match where the population's own facts match nobody else.
+    pub fn touched_and(&self, numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let mut numbers: Vec<u64> = self.touched.iter().copied().chain(numbers).collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers
@@ -230,6 +230,14 @@ impl State {
         match self.reference {
             ProfileReference::Uuid => person.profile.to_string(),
             ProfileReference::Serial => person.profile_serial().to_string(),
+        }
+    }
+
+    /// The person whose profile is called that.
+    pub fn profile_number(&self, reference: &str) -> Option<u64> {
+        match self.reference {
+            ProfileReference::Uuid => self.population.profile_number(reference.parse().ok()?),
+            ProfileReference::Serial => self.population.profile_serial_number(reference.parse().ok()?),
         }
     }
 

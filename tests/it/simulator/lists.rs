@@ -1,4 +1,4 @@
-//! Lists and search: every object once, in order, in both directions, whatever the filter.
+//! Lists: every object once, in order, in both directions, whatever the filter.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use nightdesk::sandbox::population::{PRICE_ENT_YEAR, Population};
 use nightdesk::sandbox::stripe::{Simulator, SimulatorOptions};
-use reqwest::Method;
 
 use super::bench::Bench;
 
@@ -126,39 +125,6 @@ async fn filters_agree_with_a_plain_scan() {
     assert_eq!(invoice.ids(), [second.subscribed.invoice.as_str()]);
     let payment = bench.get(&format!("/v1/invoice_payments?invoice={}", second.subscribed.invoice)).await.json();
     assert_eq!(payment["data"][0]["payment"]["payment_intent"], second.subscribed.payment_intent.as_str());
-}
-
-#[tokio::test]
-async fn customers_are_found_by_address_exactly_and_by_search_loosely() {
-    let bench = Bench::new(200).await;
-    let person = bench.paying("active");
-    let customer = person.customer.clone().expect("pays");
-    let twin = bench.sim.add_customer("Twin", Some(&person.email), bench.born());
-    let found = bench.get(&format!("/v1/customers?email={}", person.email.replace('+', "%2B"))).await;
-    assert_eq!(found.ids(), [twin.clone(), customer.clone()], "two customers, one address");
-    assert!(bench.get(&format!("/v1/customers?email={}", person.email.to_uppercase())).await.ids().is_empty(), "case-sensitive");
-    let search = |query: String| {
-        let mut url = reqwest::Url::parse("http://x/v1/customers/search?limit=100").expect("a URL");
-        url.query_pairs_mut().append_pair("query", &query);
-        bench.send(bench.request(Method::GET, &format!("{}?{}", url.path(), url.query().expect("a query"))))
-    };
-    let found = search(format!("email:'{}'", person.email.to_uppercase())).await;
-    assert_eq!(found.ids(), [customer.as_str()], "the newer one is not indexed yet");
-    assert_eq!(found.json()["object"], "search_result");
-    bench.sim.set_search_lag(Duration::ZERO);
-    assert_eq!(search(format!("email:'{}'", person.email)).await.ids().len(), 2);
-    assert_eq!(search(format!("email~'{}' AND name:'twin'", &person.email[..6])).await.ids(), [twin.as_str()]);
-    assert!(bench.sim.set_metadata(&customer, &[("profileId", "p-7")]));
-    assert_eq!(search("metadata['profileId']:'p-7'".to_string()).await.ids(), [customer.as_str()]);
-    assert!(bench.sim.set_customer_name(&customer, "\u{1b}[31mRed\u{202e}"));
-    assert_eq!(bench.get(&format!("/v1/customers/{customer}")).await.json()["name"], "\u{1b}[31mRed\u{202e}");
-    search("colour:'x'".to_string()).await.refused(400, "", "Field `colour` is an unsupported search field");
-    search("email".to_string()).await.refused(400, "", "unable to parse your search query");
-    let first = bench.get("/v1/customers/search?limit=7&query=email~%27example%27").await;
-    let next = first.json()["next_page"].as_str().expect("more").to_string();
-    let second = bench.get(&format!("/v1/customers/search?limit=7&query=email~%27example%27&page={next}")).await;
-    let plain: Vec<_> = bench.walk("/v1/customers?limit=100").await.into_iter().take(14).collect();
-    assert_eq!([first.ids(), second.ids()].concat(), plain);
 }
 
 #[tokio::test]
