@@ -207,7 +207,7 @@ impl Population {
         self.locate(id).filter(|(kind, _)| *kind == Kind::Customer).map(|(_, place)| place.number)
     }
 
-    /// The number of the person to whom this `sub_`, `si_`, `in_`, `inpay_`, `pi_`, `cs_test_` or `evt_` id belongs.
+    /// The number of the person to whom this `sub_`, `si_`, `in_`, `inpay_`, `pi_`, `ch_`, `cs_test_` or `evt_` id belongs.
     pub fn subscription_number(&self, id: &str) -> Option<u64> {
         self.locate(id).filter(|(kind, _)| *kind != Kind::Customer).map(|(_, place)| place.number)
     }

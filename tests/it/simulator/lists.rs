@@ -20,7 +20,9 @@ async fn the_same_seed_serves_the_same_objects() {
         bench.key = bench.sim.secret_key();
         bench.checkout(5, true);
         let mut texts = Vec::new();
-        for path in ["customers", "subscriptions", "invoices", "checkout/sessions", "events", "invoice_payments"] {
+        for path in
+            ["customers", "subscriptions", "invoices", "checkout/sessions", "events", "invoice_payments", "payment_intents", "charges"]
+        {
             texts.push(bench.get(&format!("/v1/{path}?limit=100")).await.text);
         }
         pages.push(texts);
@@ -49,6 +51,9 @@ async fn lists_page_exactly_in_both_directions_over_population_and_overlay() {
     let invoices = bench.walk("/v1/invoices?limit=100").await;
     let bills: u32 = (0..400).filter_map(|n| bench.people.person(n).plan).map(|p| u32::from(p.cycle) + 1).sum();
     assert_eq!(invoices.len(), bills as usize + made.len() + 1);
+    let payments = bench.walk("/v1/invoice_payments?limit=100").await;
+    assert_eq!(bench.walk("/v1/payment_intents?limit=61").await.len(), payments.len());
+    assert_eq!(bench.walk("/v1/charges?limit=61").await.len(), payments.len());
     let sessions = bench.walk("/v1/checkout/sessions?limit=29").await;
     assert_eq!(sessions.len(), paying + made.len() + 1);
     let events = bench.walk("/v1/events?limit=100").await;
@@ -64,7 +69,18 @@ async fn lists_page_exactly_in_both_directions_over_population_and_overlay() {
 #[tokio::test]
 async fn every_listed_object_can_be_read_and_looks_the_same_alone() {
     let bench = Bench::new(250).await;
-    for path in ["customers", "subscriptions", "invoices", "checkout/sessions", "events", "invoice_payments", "prices", "products"] {
+    for path in [
+        "customers",
+        "subscriptions",
+        "invoices",
+        "checkout/sessions",
+        "events",
+        "invoice_payments",
+        "payment_intents",
+        "charges",
+        "prices",
+        "products",
+    ] {
         let page = bench.get(&format!("/v1/{path}?limit=40")).await.json();
         for element in page["data"].as_array().expect("a list") {
             let alone = bench.get(&format!("/v1/{path}/{}", element["id"].as_str().expect("an id"))).await;
@@ -131,7 +147,8 @@ async fn filters_agree_with_a_plain_scan() {
 async fn a_million_people_cost_nothing_until_asked() {
     let bench = Bench::new(1_000_000).await;
     let began = Instant::now();
-    for path in ["customers", "subscriptions", "invoices", "events", "checkout/sessions", "invoice_payments"] {
+    for path in ["customers", "subscriptions", "invoices", "events", "checkout/sessions", "invoice_payments", "payment_intents", "charges"]
+    {
         let page = bench.get(&format!("/v1/{path}?limit=100")).await;
         let cursor = page.ids()[99].clone();
         assert_eq!(bench.get(&format!("/v1/{path}?limit=100&starting_after={cursor}")).await.ids().len(), 100);
