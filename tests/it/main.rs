@@ -10,3 +10,4 @@ mod panes_desk;
 mod sandbox;
 mod script;
 mod simulator;
+mod stripe;
