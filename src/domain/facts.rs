@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// A value that a source gives, has yet to give, or could not give. "There is none" is a value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Known<T> {
     /// Asked or about to be; no answer yet.
+    #[default]
     Waiting,
     Is {
         value: T,
@@ -56,12 +57,6 @@ pub struct Case {
     pub others: BTreeSet<StripeId>,
     /// What ties these Stripe customers to profiles, strongest first.
     pub links: Vec<Link>,
-}
-
-impl<T> Default for Known<T> {
-    fn default() -> Self {
-        Known::Waiting
-    }
 }
 
 impl<T> Known<T> {

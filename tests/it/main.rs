@@ -7,5 +7,6 @@ mod fixtures;
 mod panes;
 mod panes_case;
 mod panes_desk;
+mod panes_findings;
 mod sandbox;
 mod script;

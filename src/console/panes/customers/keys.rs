@@ -102,7 +102,7 @@ fn exact(text: &str) -> Option<Handle> {
 fn copies(hit: &crate::protocol::query::Hit, revealed: bool) -> Vec<CopyItem> {
     let mut items = Vec::new();
     items.extend(hit.subject.as_ref().map(|s| CopyItem::new("profile id", s.as_str())));
-    items.extend(hit.customer.as_ref().map(|c| CopyItem::new("Stripe customer id", c)));
+    items.extend(hit.customer.as_ref().map(|c| CopyItem::new("customer id", c)));
     if revealed {
         items.extend(hit.email.as_ref().map(|e| CopyItem::new("e-mail address", e)));
     }
