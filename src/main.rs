@@ -1,34 +1,29 @@
 //! Arguments → configuration → wiring → exit code. The only place that knows everything.
 
+use clap::Parser;
+use nightdesk::cli::args::{Cli, Subcommands};
+use nightdesk::sandbox::cluster::supervisor;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use nightdesk::cli::sandbox::{self, SandboxArgs};
-use nightdesk::sandbox::cluster::{SUPERVISE, supervisor};
-
-#[derive(Parser)]
-#[command(version, about)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Task,
-}
-
-#[derive(Subcommand)]
-enum Task {
-    Sandbox(SandboxArgs),
-}
-
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(SUPERVISE) {
+    let cli = Cli::parse();
+    if matches!(cli.command, Some(Subcommands::SupervisePostgres)) {
         return supervisor::supervise();
     }
-    let Arguments { command: Task::Sandbox(args) } = Arguments::parse();
     let runtime = tokio::runtime::Runtime::new().expect("invariant: a runtime can be made");
-    match runtime.block_on(sandbox::run(&args)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("nightdesk: {error}");
-            ExitCode::FAILURE
+    let code = runtime.block_on(async {
+        match cli.command {
+            Some(Subcommands::Sandbox(args)) => match nightdesk::cli::sandbox::run(&args).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("nightdesk: {error}");
+                    ExitCode::from(2)
+                }
+            },
+            Some(command) => nightdesk::cli::run(command, &cli.place).await,
+            None => ExitCode::from(2),
         }
-    }
+    });
+    runtime.shutdown_background();
+    code
 }

@@ -5,6 +5,7 @@ use super::entitlement::Entitlement;
 use super::fault::Fault;
 use super::ids::{StripeId, SubjectKey};
 use super::link::Link;
+use super::needle::Needle;
 use super::row::Record;
 use super::shape::Shape;
 use super::stripe::{CheckoutSession, Customer, Invoice, Status, Subscription};
@@ -57,6 +58,20 @@ pub struct Case {
     pub others: BTreeSet<StripeId>,
     /// What ties these Stripe customers to profiles, strongest first.
     pub links: Vec<Link>,
+}
+
+impl Handle {
+    /// The handle that a search term is, where it names exactly one thing by itself.
+    #[must_use]
+    pub fn named_by(needle: &Needle) -> Option<Self> {
+        match needle {
+            Needle::Stripe(id) => Some(Handle::Stripe(id.clone())),
+            Needle::Placeholder(id) => Some(Handle::Placeholder(id.clone())),
+            Needle::Uuid(key) => Some(Handle::Subject(SubjectKey(key.clone()))),
+            Needle::Email(address) => Some(Handle::Email(address.clone())),
+            Needle::StripePrefix { .. } | Needle::UuidPrefix(_) | Needle::Number(_) | Needle::Words(_) => None,
+        }
+    }
 }
 
 impl<T> Known<T> {

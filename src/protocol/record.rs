@@ -114,6 +114,8 @@ pub struct RunSummary {
     pub attempts: Vec<(Attempt, Option<Outcome>)>,
     /// The commands of those attempts, from the payloads, in the same order; with the command that takes each back.
     pub commands: Vec<Option<(Command, Option<Command>)>>,
+    /// Whom it is about; `None` where the payload has been removed.
+    pub subject: Option<SubjectKey>,
     /// The run that this one takes back.
     pub undoes: Option<Undoing>,
     /// Whether another process holds it open right now.
@@ -130,6 +132,20 @@ pub enum RunState {
     /// Something was done; verification or later steps are still to come.
     Acted,
     Closed(Closed),
+}
+
+impl Entry {
+    /// The run it belongs to, where it belongs to one.
+    #[must_use]
+    pub fn run(&self) -> Option<Uuid> {
+        match self {
+            Entry::RunOpened { run, .. } | Entry::Confirmed { run, .. } | Entry::Verified { run, .. } | Entry::RunClosed { run, .. } => {
+                Some(*run)
+            }
+            Entry::Intended { attempt, .. } | Entry::Concluded { attempt, .. } => Some(attempt.run),
+            Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed => None,
+        }
+    }
 }
 
 impl Detail {

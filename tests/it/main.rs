@@ -10,3 +10,4 @@ mod panes_desk;
 mod panes_findings;
 mod sandbox;
 mod script;
+mod simulator;

@@ -1,0 +1,193 @@
+//! The gate: who may do what now. It owns the write lease and the mode; the rules themselves are the domain's.
+
+use crate::domain::At;
+use crate::domain::policy::{Denied, Mode, Standing, Writes};
+use crate::protocol::command::Command;
+use crate::protocol::gate::{Permit, admit};
+use chrono::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The one gate of a process. Writes are off at its start.
+#[derive(Debug)]
+pub struct Gate {
+    production: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    livemode: Option<bool>,
+    writes: Writes,
+}
+
+/// How long writes stay on, in minutes.
+pub const LEASE_MINUTES: i64 = 15;
+/// How old a confirmation may be when its command arrives, in minutes: the facts are read again in between, by sources that may be slow.
+const CONFIRMATION_MINUTES: i64 = 2;
+
+impl Gate {
+    /// `production`: the configuration's word about the database.
+    #[must_use]
+    pub fn new(production: bool) -> Self {
+        Self { production, state: Mutex::new(State { livemode: None, writes: Writes::Off }) }
+    }
+
+    /// Stripe has told which mode the key opens. A mode that contradicts the database's turns writes off.
+    pub fn account_known(&self, livemode: bool) {
+        let mut state = self.state();
+        state.livemode = Some(livemode);
+        if Mode::of(state.livemode, self.production) == Mode::Mixed {
+            state.writes = Writes::Off;
+        }
+    }
+
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        Mode::of(self.state().livemode, self.production)
+    }
+
+    /// Turns writes on for fifteen minutes; anew where they are on.
+    ///
+    /// # Errors
+    /// One sentence: the reason is missing, or the mode forbids writes.
+    pub fn turn_on(&self, reason: &str, now: At) -> Result<Writes, String> {
+        let reason = reason.trim();
+        if reason.is_empty() {
+            return Err("Writes need a reason: a ticket, or a few words.".into());
+        }
+        match self.mode() {
+            Mode::Mixed => return Err(sentence(&Denied::Mixed)),
+            Mode::Unknown => return Err(sentence(&Denied::ModeUnknown)),
+            Mode::Test | Mode::Live => {}
+        }
+        let writes = Writes::On { until: now + Duration::minutes(LEASE_MINUTES), reason: crate::domain::text::clean(reason) };
+        self.state().writes = writes.clone();
+        Ok(writes)
+    }
+
+    pub fn turn_off(&self) {
+        self.state().writes = Writes::Off;
+    }
+
+    /// Whether writes are on at this moment. A lease that has run out is off.
+    #[must_use]
+    pub fn writes(&self, now: At) -> Writes {
+        match &self.state().writes {
+            Writes::On { until, .. } if *until <= now => Writes::Off,
+            writes => writes.clone(),
+        }
+    }
+
+    /// Whether a lease has run out since it was last looked at; it is off from here on.
+    pub fn expire(&self, now: At) -> bool {
+        let mut state = self.state();
+        let over = matches!(&state.writes, Writes::On { until, .. } if *until <= now);
+        if over {
+            state.writes = Writes::Off;
+        }
+        over
+    }
+
+    /// Leave for this command, now. `confirmed_at`: when the operator confirmed the plan that holds it. `journal`: it can be written.
+    ///
+    /// # Errors
+    /// The first rule that forbids it.
+    pub fn admit(&self, command: &Command, confirmed_at: Option<At>, journal: bool, now: At) -> Result<Permit, Denied> {
+        let fresh = |at: At| now - at <= Duration::minutes(CONFIRMATION_MINUTES);
+        let writes = self.state().writes.clone();
+        let standing = Standing { mode: self.mode(), writes, now, confirmed: confirmed_at.is_some_and(fresh), journal };
+        admit(command, &standing)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn sentence(denied: &Denied) -> String {
+    let text = denied.to_string();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| format!("{}{}.", c.to_uppercase(), chars.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::SubjectKey;
+    use crate::domain::row::Image;
+
+    fn now() -> At {
+        At::from_timestamp(1_800_000_000, 0).expect("in range")
+    }
+
+    /// One of every variant. A new one does not compile until it is listed here.
+    fn every_command() -> Vec<Command> {
+        let subject = SubjectKey("p1".into());
+        let first = Command::SetSubscriptionRow { subject: subject.clone(), shown: Image::new(), changes: Vec::new() };
+        let mut all = vec![first];
+        loop {
+            let next = match all.last().expect("not empty") {
+                Command::SetSubscriptionRow { .. } => Command::ResyncByHttp { subject: subject.clone(), customer: "cus_1".into() },
+                Command::ResyncByHttp { .. } => Command::ResyncByCommand { subject: subject.clone(), customer: "cus_1".into() },
+                Command::ResyncByCommand { .. } => return all,
+            };
+            all.push(next);
+        }
+    }
+
+    fn open_gate() -> Gate {
+        let gate = Gate::new(false);
+        gate.account_known(false);
+        gate.turn_on("ticket 4411", now()).expect("test mode");
+        gate
+    }
+
+    #[test]
+    fn read_only_lets_no_command_through() {
+        let fresh = Gate::new(false);
+        fresh.account_known(false);
+        let off = open_gate();
+        off.turn_off();
+        let mixed = Gate::new(true);
+        mixed.account_known(false);
+        for command in every_command() {
+            assert_eq!(fresh.admit(&command, Some(now()), true, now()).err(), Some(Denied::ReadOnly), "{}", command.name());
+            assert_eq!(off.admit(&command, Some(now()), true, now()).err(), Some(Denied::ReadOnly), "{}", command.name());
+            assert_eq!(mixed.admit(&command, Some(now()), true, now()).err(), Some(Denied::Mixed), "{}", command.name());
+            assert_eq!(Gate::new(false).admit(&command, Some(now()), true, now()).err(), Some(Denied::ModeUnknown));
+            let late = now() + Duration::minutes(LEASE_MINUTES);
+            assert!(matches!(open_gate().admit(&command, Some(late), true, late).err(), Some(Denied::Expired(_))));
+            assert_eq!(open_gate().admit(&command, None, true, now()).err(), Some(Denied::Unconfirmed));
+            assert_eq!(open_gate().admit(&command, Some(now()), false, now()).err(), Some(Denied::NoJournal));
+            assert!(open_gate().admit(&command, Some(now()), true, now()).is_ok(), "the test can fail: {}", command.name());
+        }
+    }
+
+    #[test]
+    fn an_old_confirmation_confirms_nothing() {
+        let gate = open_gate();
+        let command = &every_command()[0];
+        let later = now() + Duration::minutes(CONFIRMATION_MINUTES) + Duration::seconds(1);
+        assert_eq!(gate.admit(command, Some(now()), true, later).err(), Some(Denied::Unconfirmed));
+    }
+
+    #[test]
+    fn writes_need_a_reason_and_end_by_themselves() {
+        let gate = Gate::new(true);
+        assert!(gate.turn_on("x", now()).is_err(), "the mode is not known");
+        gate.account_known(true);
+        assert!(gate.turn_on("  ", now()).is_err());
+        let on = gate.turn_on("ticket 4411", now()).expect("live and production");
+        assert_eq!(gate.writes(now()), on);
+        let end = now() + Duration::minutes(LEASE_MINUTES);
+        assert_eq!(gate.writes(end), Writes::Off);
+        assert!(gate.expire(end) && !gate.expire(end), "said once");
+    }
+
+    #[test]
+    fn a_key_of_the_other_mode_turns_writes_off() {
+        let gate = open_gate();
+        gate.account_known(true);
+        assert_eq!((gate.mode(), gate.writes(now())), (Mode::Mixed, Writes::Off));
+    }
+}

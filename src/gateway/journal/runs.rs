@@ -1,0 +1,96 @@
+//! Runs, told by their records: what each is about, how far it came, and whether anybody knows.
+
+use super::format::Body;
+use super::payloads::Payload;
+use crate::domain::fault::{Fault, FaultKind};
+use crate::protocol::command::{Command, Outcome};
+use crate::protocol::record::{Concluded, ConcludedDetail, Entry, IntendedDetail, OpenedDetail, RunState, RunSummary};
+use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
+
+/// The runs of these records, oldest first.
+pub(super) fn fold(records: impl Iterator<Item = Body>, payloads: &HashMap<String, Payload>) -> Vec<RunSummary> {
+    let mut runs: BTreeMap<Uuid, RunSummary> = BTreeMap::new();
+    for record in records {
+        let payload = record.payload.as_ref().and_then(|hash| payloads.get(hash)).filter(|p| p.holds());
+        if let Entry::RunOpened { run, procedure } = &record.entry {
+            let opened = payload.and_then(Payload::parse::<OpenedDetail>);
+            let summary = RunSummary {
+                run: *run,
+                procedure: procedure.clone(),
+                operator: record.operator.clone(),
+                opened: record.at,
+                last: record.at,
+                inputs: opened.as_ref().map(|o| o.inputs.clone()),
+                who: opened.as_ref().map(|o| o.who.clone()),
+                state: RunState::Open,
+                attempts: Vec::new(),
+                commands: Vec::new(),
+                subject: opened.as_ref().map(|o| o.subject.clone()),
+                undoes: opened.and_then(|o| o.undoes),
+                held: false,
+            };
+            runs.insert(*run, summary);
+            continue;
+        }
+        let Some(run) = record.entry.run().and_then(|id| runs.get_mut(&id)) else { continue };
+        // A run that was taken back later keeps the time of its own end.
+        if !run.is_finished() {
+            run.last = record.at;
+        }
+        apply(run, &record.entry, payload);
+    }
+    runs.into_values().collect()
+}
+
+fn apply(run: &mut RunSummary, entry: &Entry, payload: Option<&Payload>) {
+    match entry {
+        Entry::Intended { attempt, .. } => {
+            let detail = payload.and_then(Payload::parse::<IntendedDetail>);
+            run.attempts.push((attempt.clone(), None));
+            run.commands.push(detail.map(|d: IntendedDetail| -> (Command, Option<Command>) { (d.command, d.undo) }));
+        }
+        Entry::Concluded { attempt, result } => {
+            let told = payload.and_then(Payload::parse::<ConcludedDetail>).map(|d| d.outcome);
+            if let Some((_, outcome)) = run.attempts.iter_mut().find(|(a, _)| a == attempt) {
+                *outcome = Some(told.unwrap_or_else(|| bare(*result)));
+            }
+        }
+        Entry::RunClosed { how, .. } => {
+            run.state = RunState::Closed(*how);
+            return;
+        }
+        _ => {}
+    }
+    if !run.is_finished() {
+        run.state = state(run);
+    }
+}
+
+fn state(run: &RunSummary) -> RunState {
+    let outcomes = || run.attempts.iter().map(|(_, o)| o);
+    if outcomes().any(|o| matches!(o, None | Some(Outcome::Unknown(_)))) {
+        RunState::Unknown
+    } else if outcomes().any(|o| matches!(o, Some(Outcome::Done { .. }))) {
+        RunState::Acted
+    } else {
+        RunState::Open
+    }
+}
+
+/// An outcome whose words were removed.
+fn bare(result: Concluded) -> Outcome {
+    let fault = || Fault::new(crate::domain::fault::Source::Store, FaultKind::NotFound, "its reason was removed from the journal");
+    match result {
+        Concluded::Done => Outcome::Done { note: String::new() },
+        Concluded::NotDone => Outcome::NotDone(fault()),
+        Concluded::Unknown => Outcome::Unknown(fault()),
+    }
+}
+
+/// Unfinished first, newest first in both halves; of the finished ones only the newest.
+pub(super) fn sort(runs: &mut Vec<RunSummary>, finished: usize) {
+    runs.sort_by_key(|r| (r.is_finished(), std::cmp::Reverse(r.last)));
+    let open = runs.iter().filter(|r| !r.is_finished()).count();
+    runs.truncate(open.saturating_add(finished));
+}

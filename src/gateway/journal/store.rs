@@ -1,0 +1,215 @@
+//! The shared store: where records of all consoles come together, and leases keep two of them off one subject. Never in the way of a
+//! repair: without it the local journal does. Its schema is `migrations/`'s.
+
+use crate::domain::fault::{Fault, FaultKind, Source};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row};
+use std::str::FromStr;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A connection of its own to the shared store, opened when first needed.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+/// Something wrong in the store's chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreBreak {
+    pub seq: i64,
+    pub problem: String,
+}
+
+/// A lease is renewed with every try of its run; it outlives a hung console by this.
+const LEASE: &str = "10 minutes";
+/// A store that does not answer in this time is left out.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+impl Store {
+    /// No I/O yet.
+    #[must_use]
+    pub fn new(options: PgConnectOptions) -> Self {
+        let pool =
+            PgPoolOptions::new().max_connections(1).min_connections(0).acquire_timeout(PATIENCE).idle_timeout(Duration::from_secs(60));
+        Self { pool: pool.connect_lazy_with(options) }
+    }
+
+    /// # Errors
+    /// [`Fault`] of [`Source::Store`] for a URL that cannot be read.
+    pub fn of_url(url: &str) -> Result<Self, Fault> {
+        let options = PgConnectOptions::from_str(url);
+        options
+            .map(Self::new)
+            .map_err(|_| Fault::new(Source::Store, FaultKind::Auth, "The store's URL cannot be read: expected postgres://…"))
+    }
+
+    /// The number of the newest record of this journal that is in the store; 0 before the first.
+    pub(super) async fn shipped(&self, environment: &str, operator: &str, chain: Uuid) -> Result<u64, Fault> {
+        let sql = "SELECT coalesce(max(local_seq), 0) FROM nightdesk.audit WHERE environment = $1 AND operator = $2 AND chain = $3";
+        let query = sqlx::query(sql).bind(environment.to_string()).bind(operator.to_string()).bind(chain).persistent(false);
+        let row = self.in_time(async { within(&self.pool, async |tx| query.fetch_one(tx).await).await }).await?;
+        let newest: i64 = row.try_get(0).map_err(|e| fault(&e))?;
+        Ok(newest.unsigned_abs())
+    }
+
+    /// Ships these lines in one transaction; those that are there already change nothing.
+    pub(super) async fn ship(&self, lines: &[String]) -> Result<(), Fault> {
+        let shipping = within(&self.pool, async |tx| {
+            for line in lines {
+                sqlx::query("SELECT nightdesk.audit_append($1)").bind(line).persistent(false).execute(&mut *tx).await?;
+            }
+            Ok(())
+        });
+        self.in_time(shipping).await
+    }
+
+    /// Takes or renews the lease on a subject (by its keyed hash) for a run. `Some(run, operator)`: somebody else has it.
+    ///
+    /// # Errors
+    /// [`Fault`] where the store cannot be reached, is not migrated, or lets us do nothing: then there is no lease to respect.
+    pub async fn lease(&self, environment: &str, subject: &str, run: Uuid, operator: &str) -> Result<Option<(Uuid, String)>, Fault> {
+        let take = "INSERT INTO nightdesk.lease AS l (environment, subject, run, operator, until) \
+                    VALUES ($1, $2, $3, $4, now() + $5::interval) \
+                    ON CONFLICT (environment, subject) DO UPDATE SET run = $3, operator = $4, until = now() + $5::interval \
+                    WHERE l.run = $3 OR l.until < now()";
+        let look = "SELECT run, operator FROM nightdesk.lease WHERE environment = $1 AND subject = $2";
+        let leasing = within(&self.pool, async |tx| {
+            let took = sqlx::query(take).bind(environment).bind(subject).bind(run).bind(operator).bind(LEASE).persistent(false);
+            if took.execute(&mut *tx).await?.rows_affected() == 1 {
+                return Ok(None);
+            }
+            let held = sqlx::query(look).bind(environment).bind(subject).persistent(false).fetch_optional(&mut *tx).await?;
+            held.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+        });
+        self.in_time(leasing).await
+    }
+
+    /// Gives the lease back.
+    ///
+    /// # Errors
+    /// As [`Store::lease`]; the lease then runs out by itself.
+    pub async fn release(&self, environment: &str, run: Uuid) -> Result<(), Fault> {
+        let sql = "DELETE FROM nightdesk.lease WHERE environment = $1 AND run = $2";
+        let query = sqlx::query(sql).bind(environment.to_string()).bind(run).persistent(false);
+        self.in_time(within(&self.pool, async |tx| query.execute(tx).await.map(drop))).await
+    }
+
+    /// Verifies the store's whole chain; the first twenty problems.
+    ///
+    /// # Errors
+    /// [`Fault`] where the store cannot be read.
+    pub async fn verify(&self) -> Result<Vec<StoreBreak>, Fault> {
+        let rows = within(&self.pool, async |tx| sqlx::query(VERIFY).persistent(false).fetch_all(tx).await).await.map_err(|e| fault(&e))?;
+        let broken = |row: &sqlx::postgres::PgRow| Ok(StoreBreak { seq: row.try_get(0)?, problem: row.try_get(1)? });
+        rows.iter().map(broken).collect::<Result<_, sqlx::Error>>().map_err(|e| fault(&e))
+    }
+
+    /// Closes its connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Fault> {
+        match tokio::time::timeout(PATIENCE, work).await {
+            Ok(done) => done.map_err(|e| fault(&e)),
+            Err(_) => Err(Fault::new(
+                Source::Store,
+                FaultKind::Timeout,
+                "The shared store does not answer; records are kept here and shipped later",
+            )),
+        }
+    }
+}
+
+/// Applies the migrations as an administrator, and grants the console's role what it needs. Returns how many were new.
+///
+/// # Errors
+/// [`Fault`] of [`Source::Store`]: what failed, in words.
+pub async fn migrate(admin_url: &str, console_role: Option<&str>) -> Result<usize, Fault> {
+    let options = PgConnectOptions::from_str(admin_url)
+        .map_err(|_| Fault::new(Source::Store, FaultKind::Auth, "`admin_url` cannot be read: expected postgres://…"))?;
+    let mut admin = PgConnection::connect_with(&options).await.map_err(|e| fault(&e))?;
+    let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
+    // Somebody else's database: not even the migrations' own table may land in `public`.
+    migrator.create_schema("nightdesk");
+    migrator.dangerous_set_table_name("nightdesk._sqlx_migrations");
+    let before = applied(&mut admin).await;
+    migrator.run(&mut admin).await.map_err(|e| refused(&e))?;
+    let fresh = MIGRATIONS.iter().filter(|m| !before.contains(&m.version)).count();
+    if let Some(role) = console_role {
+        let role = quoted(role);
+        let grants = format!(
+            "GRANT USAGE ON SCHEMA nightdesk TO {role}; \
+             GRANT SELECT ON nightdesk.audit, nightdesk.audit_head TO {role}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON nightdesk.lease TO {role}; \
+             GRANT EXECUTE ON FUNCTION nightdesk.audit_append(text) TO {role}; \
+             GRANT EXECUTE ON FUNCTION nightdesk.audit_digest(bytea, bigint, timestamptz, name, text) TO {role}"
+        );
+        sqlx::raw_sql(AssertSqlSafe(grants)).execute(&mut admin).await.map_err(|e| fault(&e))?;
+    }
+    let _ = admin.close().await;
+    Ok(fresh)
+}
+
+async fn applied(admin: &mut PgConnection) -> Vec<i64> {
+    // No table yet: none is applied.
+    let rows = sqlx::query_scalar("SELECT version FROM nightdesk._sqlx_migrations").persistent(false).fetch_all(admin).await;
+    rows.unwrap_or_default()
+}
+
+/// One transaction for every piece of work: behind a pooler nothing else is safe.
+async fn within<T>(pool: &PgPool, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let done = work(&mut tx).await?;
+    tx.commit().await?;
+    Ok(done)
+}
+
+fn quoted(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+fn refused(error: &MigrateError) -> Fault {
+    match error {
+        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => fault(e),
+        other => Fault::new(Source::Store, FaultKind::Schema, format!("The migrations could not be applied: {other}")),
+    }
+}
+
+fn fault(error: &sqlx::Error) -> Fault {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let (kind, say) = match (code.as_deref(), error) {
+        (Some("42501"), _) => (
+            FaultKind::Permission { missing: Some("schema nightdesk".into()) },
+            "The console's role may not use the shared store: `nightdesk migrate` grants it".to_string(),
+        ),
+        (Some("3F000" | "42P01" | "42883"), _) => {
+            (FaultKind::NotSetUp, "The shared store is not set up in this database: `nightdesk migrate` does that".into())
+        }
+        (Some("28P01" | "28000"), _) => (FaultKind::Auth, "The shared store refuses our credentials".into()),
+        (Some("53300"), _) => (FaultKind::Full, "The shared store's server has no free connection".into()),
+        (Some(_), e) => (FaultKind::Refused, format!("The shared store refuses: {}", e.as_database_error().map_or("", |d| d.message()))),
+        (None, sqlx::Error::PoolTimedOut) => (FaultKind::Timeout, "The shared store does not answer".into()),
+        (None, _) => (FaultKind::Unreachable, "The shared store cannot be reached".into()),
+    };
+    Fault::new(Source::Store, kind, say)
+}
+
+const VERIFY: &str = "\
+SELECT seq, CASE WHEN seq <> coalesce(lag_seq, 0) + 1 THEN 'gap or reorder'
+                 WHEN prev_hash <> coalesce(lag_hash, sha256(convert_to('nightdesk audit v1', 'UTF8'))) THEN 'chain broken'
+                 ELSE 'content altered' END AS problem
+FROM (SELECT a.seq, a.prev_hash, a.hash, lag(a.seq) OVER w AS lag_seq, lag(a.hash) OVER w AS lag_hash,
+             nightdesk.audit_digest(a.prev_hash, a.seq, a.at, a.db_role, a.record) AS calc
+      FROM nightdesk.audit a WINDOW w AS (ORDER BY a.seq)) x
+WHERE seq <> coalesce(lag_seq, 0) + 1 OR hash <> calc
+   OR prev_hash <> coalesce(lag_hash, sha256(convert_to('nightdesk audit v1', 'UTF8')))
+UNION ALL
+SELECT h.seq, 'head does not match the last row' FROM nightdesk.audit_head h
+WHERE h.seq <> (SELECT coalesce(max(seq), 0) FROM nightdesk.audit)
+   OR (h.seq > 0 AND h.hash IS DISTINCT FROM (SELECT hash FROM nightdesk.audit WHERE seq = h.seq))
+ORDER BY 1 LIMIT 20";

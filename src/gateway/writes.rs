@@ -1,0 +1,302 @@
+//! The way of every write: gate, journal, out, journal. Who carries a command out is somebody else's: a [`Performer`].
+
+use super::gate::Gate;
+use super::journal::store::Store;
+use super::journal::{Held, Journal};
+use crate::domain::At;
+use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::ids::SubjectKey;
+use crate::domain::policy::Writes;
+use crate::protocol::command::{Command, Outcome};
+use crate::protocol::gate::Permit;
+use crate::protocol::record::{Concluded, ConcludedDetail, Detail, Entry, IntendedDetail, OpenedDetail, RunSummary};
+use crate::protocol::run::{Attempt, Perform, Performed, idempotency_key, short};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Mutex, Notify};
+use uuid::Uuid;
+
+/// Carries a permitted command out, under its idempotency key.
+pub trait Performer: Send + Sync + 'static {
+    /// Bounded in time. An end that is not certain is [`Outcome::Unknown`].
+    fn perform(&self, permit: &Permit, key: &str) -> impl Future<Output = Outcome> + Send;
+}
+
+/// The lane that every write goes through. Cheap to clone.
+pub struct WriteLane<P> {
+    inner: Arc<Inner<P>>,
+}
+
+struct Inner<P> {
+    gate: Arc<Gate>,
+    journal: Journal,
+    store: Option<Store>,
+    performer: P,
+    open: Mutex<HashMap<Uuid, Open>>,
+    under_way: AtomicUsize,
+    landed: Notify,
+}
+
+/// A run that this process holds open.
+struct Open {
+    held: Held,
+    subject: Option<SubjectKey>,
+    /// The shared store keeps other consoles off the subject.
+    leased: bool,
+    attempts: Vec<(Attempt, Option<Concluded>)>,
+}
+
+impl<P> Clone for WriteLane<P> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<P: Performer> WriteLane<P> {
+    #[must_use]
+    pub fn new(gate: Arc<Gate>, journal: Journal, store: Option<Store>, performer: P) -> Self {
+        let (open, under_way, landed) = (Mutex::default(), AtomicUsize::new(0), Notify::new());
+        Self { inner: Arc::new(Inner { gate, journal, store, performer, open, under_way, landed }) }
+    }
+
+    /// Turns writes on, journaled with the reason.
+    ///
+    /// # Errors
+    /// One sentence for the operator.
+    pub async fn turn_on(&self, reason: &str, now: At) -> Result<Writes, String> {
+        let writes = self.inner.gate.turn_on(reason, now)?;
+        if let Writes::On { until, reason } = &writes {
+            let detail = Detail(serde_json::json!({ "reason": reason }));
+            if let Err(error) = self.inner.journal.append(None, Entry::WritesTurnedOn { until: *until }, detail).await {
+                self.inner.gate.turn_off();
+                return Err(Fault::from(error).say);
+            }
+        }
+        Ok(writes)
+    }
+
+    /// Turns writes off. They are off even where that cannot be journaled.
+    ///
+    /// # Errors
+    /// Why it could not be journaled.
+    pub async fn turn_off(&self) -> Result<(), Fault> {
+        self.inner.gate.turn_off();
+        self.inner.journal.append(None, Entry::WritesTurnedOff, Detail::none()).await?;
+        Ok(())
+    }
+
+    /// Opens a run: its locks, its lease where there is a shared store, its first record.
+    ///
+    /// # Errors
+    /// [`Fault`]: another run is open for the subject, or the journal cannot be written. Nothing is open then.
+    pub async fn open_run(&self, run: Uuid, procedure: &str, detail: Detail) -> Result<(), Fault> {
+        let subject = serde_json::from_value::<OpenedDetail>(detail.0.clone()).ok().map(|d| d.subject);
+        let (held, leased) = self.take(run, subject.as_ref()).await?;
+        let entry = Entry::RunOpened { run, procedure: procedure.to_string() };
+        if let Err(error) = self.inner.journal.append(subject.as_ref(), entry, detail).await {
+            held.release();
+            return Err(error.into());
+        }
+        self.inner.open.lock().await.insert(run, Open { held, subject, leased, attempts: Vec::new() });
+        Ok(())
+    }
+
+    /// Takes up a run that the journal shows unfinished.
+    ///
+    /// # Errors
+    /// [`Fault`]: it is open elsewhere, finished, or not in this journal.
+    pub async fn resume_run(&self, run: Uuid) -> Result<(), Fault> {
+        let unknown = || Fault::new(Source::Store, FaultKind::NotFound, format!("Run {} is not in this journal", short(run)));
+        let subject = self.inner.journal.run(run).await?.ok_or_else(unknown)?.subject;
+        let (held, leased) = self.take(run, subject.as_ref()).await?;
+        // Read again under the lock: its last holder may have gone on until a moment ago.
+        let summary = self.inner.journal.run(run).await?.ok_or_else(unknown)?;
+        if summary.is_finished() {
+            held.release();
+            return Err(Fault::new(Source::Store, FaultKind::Conflict, format!("Run {} is finished", short(run))));
+        }
+        let attempts = summary.attempts.iter().map(|(a, o)| (a.clone(), o.as_ref().map(Concluded::from))).collect();
+        self.inner.open.lock().await.insert(run, Open { held, subject, leased, attempts });
+        Ok(())
+    }
+
+    /// Journals an entry that has no effect outside. The end of a run gives its locks back.
+    ///
+    /// # Errors
+    /// [`Fault`]: the journal cannot be written, or the entry is not one that may be recorded by itself.
+    pub async fn record(&self, run: Option<Uuid>, entry: Entry, detail: Detail) -> Result<(), Fault> {
+        if matches!(entry, Entry::Intended { .. } | Entry::RunOpened { .. }) {
+            let say = "An intent is journaled where it is performed, and nowhere else";
+            return Err(Fault::new(Source::Store, FaultKind::Refused, say));
+        }
+        let mut open = self.inner.open.lock().await;
+        let subject = run.and_then(|r| open.get(&r)).and_then(|o| o.subject.clone());
+        self.inner.journal.append(subject.as_ref(), entry.clone(), detail).await?;
+        match &entry {
+            Entry::Concluded { attempt, result } => {
+                if let Some(run) = open.get_mut(&attempt.run) {
+                    run.conclude(attempt, *result);
+                }
+            }
+            Entry::RunClosed { run, .. } => {
+                if let Some(closed) = open.remove(run) {
+                    closed.held.release();
+                    drop(open);
+                    self.release_lease(*run).await;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Gate, intent, effect, outcome. Runs to its end even if the caller goes away.
+    pub async fn perform(&self, perform: Perform) -> Performed {
+        let (lane, attempt) = (self.clone(), perform.attempt.clone());
+        self.inner.under_way.fetch_add(1, Ordering::SeqCst);
+        let target = perform.command.target();
+        let task = tokio::spawn(async move {
+            let performed = lane.perform_to_the_end(perform).await;
+            lane.inner.under_way.fetch_sub(1, Ordering::SeqCst);
+            lane.inner.landed.notify_waiters();
+            performed
+        });
+        task.await.unwrap_or_else(|_| {
+            let fault = Fault::new(target, FaultKind::Refused, "The task that performed it broke off");
+            Performed { attempt, outcome: Outcome::Unknown(fault), unrecorded: None }
+        })
+    }
+
+    /// Waits until no write is under way, at most so long. Whether none is.
+    pub async fn settle(&self, patience: Duration) -> bool {
+        let idle = async {
+            loop {
+                let landed = self.inner.landed.notified();
+                if self.inner.under_way.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                landed.await;
+            }
+        };
+        tokio::time::timeout(patience, idle).await.is_ok()
+    }
+
+    /// The runs of this operator and environment.
+    ///
+    /// # Errors
+    /// [`Fault`] where the journal cannot be read.
+    pub async fn runs(&self) -> Result<Vec<RunSummary>, Fault> {
+        Ok(self.inner.journal.runs().await?)
+    }
+
+    async fn perform_to_the_end(&self, perform: Perform) -> Performed {
+        let Perform { attempt, command, undo, confirmed_at } = perform;
+        let not_done = |fault| Performed { attempt: attempt.clone(), outcome: Outcome::NotDone(fault), unrecorded: None };
+        if let Err(fault) = self.renew(&attempt).await {
+            return not_done(fault);
+        }
+        let permit = match self.admit(&attempt, &command, confirmed_at).await {
+            Ok(permit) => permit,
+            Err(fault) => return not_done(fault),
+        };
+        let key = idempotency_key(&attempt);
+        let subject = command.subject().clone();
+        let entry = Entry::Intended { attempt: attempt.clone(), command: command.name().to_string(), key: key.clone() };
+        let detail = Detail::of(&IntendedDetail { command, undo });
+        if let Err(error) = self.inner.journal.append(Some(&subject), entry, detail).await {
+            self.conclude(&attempt, Concluded::NotDone).await;
+            return not_done(error.into());
+        }
+        let outcome = self.inner.performer.perform(&permit, &key).await;
+        let result = Concluded::from(&outcome);
+        let entry = Entry::Concluded { attempt: attempt.clone(), result };
+        let detail = Detail::of(&ConcludedDetail { outcome: outcome.clone() });
+        let recorded = self.inner.journal.append(Some(&subject), entry, detail).await;
+        self.conclude(&attempt, result).await;
+        Performed { attempt, outcome, unrecorded: recorded.err().map(|e| e.to_string()) }
+    }
+
+    async fn renew(&self, attempt: &Attempt) -> Result<(), Fault> {
+        let leased = self.inner.open.lock().await.get(&attempt.run).filter(|o| o.leased).and_then(|o| o.subject.clone());
+        if let Some(subject) = leased {
+            self.lease(attempt.run, &subject).await?;
+        }
+        Ok(())
+    }
+
+    /// Leave for this attempt: its run is open here, nothing of it is under way, and no try before it may have happened.
+    async fn admit(&self, attempt: &Attempt, command: &Command, confirmed_at: At) -> Result<Permit, Fault> {
+        let refused = |say: String| Fault::new(command.target(), FaultKind::Refused, say);
+        let journal = self.inner.journal.ready().await;
+        let mut open = self.inner.open.lock().await;
+        let run = open.get_mut(&attempt.run).ok_or_else(|| refused(format!("Run {} is not open here", short(attempt.run))))?;
+        if run.subject.as_ref().is_some_and(|s| s != command.subject()) {
+            return Err(refused("The command is about another customer than its run".into()));
+        }
+        let settled = run.attempts.iter().all(|(before, how)| match how {
+            None | Some(Concluded::Unknown) => false,
+            Some(Concluded::Done) => before.step != attempt.step,
+            Some(Concluded::NotDone) => before.step != attempt.step || before.attempt < attempt.attempt,
+        });
+        if !settled {
+            return Err(refused("A try before it is under way, or may have happened: it is read back first, and not repeated".into()));
+        }
+        let permit = self.inner.gate.admit(command, Some(confirmed_at), journal.is_ok(), chrono::Utc::now());
+        let permit = permit.map_err(|denied| match &journal {
+            Err(error) => refused(format!("{denied} ({error})")),
+            Ok(()) => refused(denied.to_string()),
+        })?;
+        run.attempts.push((attempt.clone(), None));
+        Ok(permit)
+    }
+
+    async fn conclude(&self, attempt: &Attempt, result: Concluded) {
+        if let Some(run) = self.inner.open.lock().await.get_mut(&attempt.run) {
+            run.conclude(attempt, result);
+        }
+    }
+
+    /// The locks of a run, and whether it has the shared store's lease too.
+    async fn take(&self, run: Uuid, subject: Option<&SubjectKey>) -> Result<(Held, bool), Fault> {
+        let held = self.inner.journal.hold(run, subject).await?;
+        let Some(subject) = subject else { return Ok((held, false)) };
+        match self.lease(run, subject).await {
+            Ok(leased) => Ok((held, leased)),
+            Err(fault) => {
+                held.release();
+                Err(fault)
+            }
+        }
+    }
+
+    /// Takes or renews the lease. `false`: there is no store, or it does not answer, which must not stand in the way of a repair.
+    async fn lease(&self, run: Uuid, subject: &SubjectKey) -> Result<bool, Fault> {
+        let Some(store) = &self.inner.store else { return Ok(false) };
+        let journal = &self.inner.journal;
+        match store.lease(journal.environment(), &journal.subject_hash(subject), run, journal.operator()).await {
+            Ok(None) => Ok(true),
+            Err(_) => Ok(false),
+            Ok(Some((other, operator))) => {
+                let say = format!("{operator} has run {} open for this customer", short(other));
+                Err(Fault::new(Source::Store, FaultKind::Conflict, say))
+            }
+        }
+    }
+
+    async fn release_lease(&self, run: Uuid) {
+        if let Some(store) = &self.inner.store {
+            // It runs out by itself where this fails.
+            let _ = store.release(self.inner.journal.environment(), run).await;
+        }
+    }
+}
+
+impl Open {
+    fn conclude(&mut self, attempt: &Attempt, result: Concluded) {
+        if let Some((_, how)) = self.attempts.iter_mut().find(|(a, _)| a == attempt) {
+            *how = Some(result);
+        }
+    }
+}
