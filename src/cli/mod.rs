@@ -48,10 +48,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
         Subcommands::Migrate => migrate(&config).await,
         Subcommands::Audit(Audit::Verify { json }) => audit::verify(&config, json).await,
         command => {
-            let hands = match Hands::open(&config).await {
-                Ok(hands) => hands,
-                Err(why) => return refuse(&why),
-            };
+            let hands = Hands::open(&config);
             let ended = match command {
                 Subcommands::Find { id, json } => find::run(&hands, &id, json).await,
                 Subcommands::Status { json } => status::run(&hands, json).await,

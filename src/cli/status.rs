@@ -31,8 +31,8 @@ struct Status {
 /// The journal cannot be read.
 pub async fn run(hands: &Hands, json: bool) -> Result<End, String> {
     let application = async {
-        match hands.sources.application() {
-            Ok(application) => application.poll().await,
+        match hands.sources().application() {
+            Ok(application) => application.ready().await,
             Err(fault) => Err(fault),
         }
     };

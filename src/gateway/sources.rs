@@ -150,9 +150,3 @@ impl Performer for Sources {
 fn not_set_up(source: Source, say: &str) -> Fault {
     Fault::new(source, FaultKind::NotSetUp, say)
 }
-
-impl super::writes::Performer for Sources {
-    async fn perform(&self, permit: &crate::protocol::gate::Permit, key: &str) -> Outcome {
-        Sources::perform(self, permit.command(), key).await
-    }
-}
