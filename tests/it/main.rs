@@ -7,6 +7,7 @@ mod fixtures;
 mod panes;
 mod panes_case;
 mod panes_desk;
+mod panes_findings;
 mod sandbox;
 mod script;
 mod simulator;
