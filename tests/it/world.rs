@@ -389,12 +389,12 @@ impl Driver {
     /// Carries out effects and what follows from them, until nothing is left to do but wait for somebody: at most two minutes of ticks.
     pub async fn go(&mut self, effects: Vec<Effect>) {
         let mut queue: VecDeque<Effect> = effects.into();
-        for _ in 0..120 {
+        for tick in 0.. {
             while let Some(effect) = queue.pop_front() {
                 self.done.push(effect.clone());
                 queue.extend(self.carry_out(effect).await);
             }
-            if !matches!(self.run.phase, Phase::Gathering | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_)) {
+            if !matches!(self.run.phase, Phase::Gathering | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_)) || tick == 120 {
                 return;
             }
             self.now += Duration::seconds(1);
