@@ -3,9 +3,11 @@
 use super::At;
 use super::expected::{Expected, NoExpectation, expected};
 use super::facts::Case;
+use super::fault::Source;
 use super::ids::is_placeholder;
+use super::link::preselected;
 use super::mask;
-use super::row::{Change, Field, Record, diff};
+use super::row::{Change, Field, SubscriptionRow, diff};
 use super::stripe::{Invoice, Status, Subscription};
 use super::tiers::TierRules;
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,21 @@ pub enum Class {
     Undecided,
 }
 
+/// Why a row is not as Stripe demands. Decides what helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Cause {
+    /// Nothing is wrong, or nobody knows.
+    None,
+    /// The row holds a placeholder customer id: webhooks find nobody.
+    Placeholder,
+    /// The row holds another customer's id.
+    OtherCustomer,
+    /// The row is linked, and the effect never arrived.
+    Unapplied,
+    /// No profile can be named.
+    NoProfile,
+}
+
 /// The verdict on one customer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
@@ -47,6 +64,10 @@ pub struct Diagnosis {
     pub sentence: String,
     pub reason: Option<String>,
     pub fix: Option<Fix>,
+    /// Why the row is not as it should be, where that is known.
+    pub cause: Cause,
+    /// Since when it has been wrong, as far as Stripe's objects tell.
+    pub since: Option<At>,
     /// What the sentence rests on, a line each, with its source.
     pub evidence: Vec<String>,
 }
@@ -66,44 +87,55 @@ pub const SETTLING_SECONDS: i64 = 60;
 /// What the case says, at `now`.
 #[must_use]
 pub fn diagnose(case: &Case, rules: &TierRules, now: At) -> Diagnosis {
-    let mut evidence = Vec::new();
     if let Some(d) = unanswered(case) {
         return d;
     }
-    let (Some(shape), Some(subscriptions)) = (case.shape.value(), case.subscriptions.value()) else {
+    let (Some(shape), Some(_)) = (case.shape.value(), case.subscriptions.value()) else {
         return plain(Word::Reading, Class::Undecided, "Reading the database and Stripe…", None);
     };
     let Some(record) = case.record() else { return nobody(case) };
-    if let Some(link) = case.links.iter().find(|l| l.profile == record.subject.key) {
-        evidence.push(format!("link: {} ({}, {})", link.by.say(), link.witness, link.by.confidence().word()));
-    }
+    let doubt = shape.trust.reasons().first();
     let Some(row) = &record.row else {
-        let mut d = plain(Word::Warn, Class::NoPlan, "This profile has no subscription row", None);
-        d.reason = Some("The application writes one at sign-up; nothing here creates rows.".into());
-        return d;
+        if let Some(reason) = doubt {
+            return plain(Word::Unknown, Class::Undecided, "No subscription row is visible, and rows may be hidden from us", Some(reason));
+        }
+        let why = "The application writes one at sign-up; nothing here creates rows.";
+        return plain(Word::Warn, Class::NoPlan, "This profile has no subscription row", Some(why));
     };
     let served = row.text(Field::Tier).unwrap_or("no tier").to_string();
-    evidence.push(format!("database: tier {served}, customer {}", row.text(Field::Customer).unwrap_or("none")));
+    let mut evidence = Vec::new();
+    if let Some(link) = case.links.iter().find(|l| l.profile == record.subject.key) {
+        evidence.push(format!("link: {} ({}, {})", link.by.say(), mask::id(&link.witness), link.by.confidence().word()));
+    }
+    evidence.push(format!("database: tier {served}, customer {}", row.text(Field::Customer).map_or("none".into(), mask::id)));
     if let Some(app) = case.entitlement.value().and_then(Option::as_ref) {
         evidence.push(format!("app: enforces {}", app.tier));
     }
     let live = case.live_subscriptions();
     if live.len() > 1 {
-        let mut d = plain(Word::Warn, Class::SeveralLive, &format!("{} live subscriptions at Stripe for one profile", live.len()), None);
-        d.reason = Some("Which of them counts is the operator's choice; the review asks.".into());
+        let sentence = format!("{} live subscriptions at Stripe for one profile", live.len());
+        let why = "Which of them counts is the operator's choice; the review asks.";
+        let mut d = plain(Word::Warn, Class::SeveralLive, &sentence, Some(why));
         d.fix = Some(fix("Choose the subscription, then copy it from Stripe"));
         d.evidence = evidence;
+        d.evidence
+            .extend(live.iter().map(|s| format!("stripe: {} is {}, created {}", mask::id(s.id.as_str()), s.status, stamp(s.created))));
         return d;
     }
     let Some(subscription) = case.subscription() else {
-        let mut d = without_subscription(&served, rules, subscriptions.is_empty());
+        let mut d = without_subscription(case, row, &served, rules);
         d.evidence = evidence;
         return d;
     };
-    evidence.push(format!("stripe: {} is {}, created {}", subscription.id, subscription.status, stamp(subscription.created)));
+    evidence.push(format!(
+        "stripe: {} is {}, created {}",
+        mask::id(subscription.id.as_str()),
+        subscription.status,
+        stamp(subscription.created)
+    ));
     let invoice = case.latest_invoice(subscription);
     if let Some(i) = invoice {
-        evidence.push(format!("stripe: invoice {} is {}, {} paid of {}", i.id, i.status, i.amount_paid, i.total));
+        evidence.push(format!("stripe: invoice {} is {}, {} paid of {}", mask::id(i.id.as_str()), i.status, i.amount_paid, i.total));
     }
     let demanded = match expected(subscription, rules, shape, None) {
         Ok(e) => e,
@@ -112,24 +144,49 @@ pub fn diagnose(case: &Case, rules: &TierRules, now: At) -> Diagnosis {
     if let Some((price, by)) = &demanded.item {
         evidence.push(format!("stripe: price {price} buys {} {}", demanded.tier, by.say()));
     }
+    evidence.extend(demanded.left_alone.iter().map(|l| format!("left alone: {l}")));
+    let facts = Facts { case, row, subscription, invoice, demanded: &demanded, served: &served, rules, now };
     let changes = diff(&row.image, &demanded.image);
-    let mut d = judge(case, record, subscription, invoice, &demanded, &changes, &served, rules, now);
+    let mut d = match (changes.is_empty(), doubt) {
+        (true, _) => agreed(&facts),
+        (false, Some(reason)) => {
+            let sentence = format!("The row differs from Stripe in {}, and it may not be what is there", names(&changes));
+            plain(Word::Unknown, Class::Undecided, &sentence, Some(reason))
+        }
+        (false, None) => differing(&facts, &changes),
+    };
     d.evidence = evidence;
     d
+}
+
+/// Everything that a judgement rests on, once it is all there.
+struct Facts<'a> {
+    case: &'a Case,
+    row: &'a SubscriptionRow,
+    subscription: &'a Subscription,
+    invoice: Option<&'a Invoice>,
+    demanded: &'a Expected,
+    served: &'a str,
+    rules: &'a TierRules,
+    now: At,
 }
 
 /// A source that failed or has not answered decides first: nothing is called missing on half the facts.
 fn unanswered(case: &Case) -> Option<Diagnosis> {
     let faults = [case.shape.fault(), case.record.fault(), case.customer.fault(), case.subscriptions.fault()];
     if let Some(fault) = faults.into_iter().flatten().next() {
-        let mut d = plain(Word::Unknown, Class::Undecided, "Cannot tell: a source did not answer", None);
-        d.reason = Some(fault.say.clone());
-        return Some(d);
+        let sentence = match fault.source {
+            Source::Stripe => "Cannot tell: Stripe did not answer",
+            Source::Database => "Cannot tell: the database did not answer",
+            _ => "Cannot tell: a source did not answer",
+        };
+        return Some(plain(Word::Unknown, Class::Undecided, sentence, Some(&fault.say)));
     }
     if case.record.is_waiting() || case.shape.is_waiting() {
-        return Some(plain(Word::Reading, Class::Undecided, "Reading the database…", None));
+        let sentence = if case.subscriptions.is_waiting() { "Reading the database and Stripe…" } else { "Reading the database…" };
+        return Some(plain(Word::Reading, Class::Undecided, sentence, None));
     }
-    if case.customer.is_waiting() || case.subscriptions.is_waiting() {
+    if case.customer.is_waiting() || case.subscriptions.is_waiting() || case.invoices.is_waiting() {
         return Some(plain(Word::Reading, Class::Undecided, "Reading Stripe…", None));
     }
     None
@@ -139,9 +196,7 @@ fn unanswered(case: &Case) -> Option<Diagnosis> {
 fn nobody(case: &Case) -> Diagnosis {
     let hidden = case.shape.value().map(|s| s.trust.reasons()).unwrap_or_default();
     if let Some(reason) = hidden.first() {
-        let mut d = plain(Word::Unknown, Class::Undecided, "No row is visible, and rows may be hidden from us", None);
-        d.reason = Some(reason.clone());
-        return d;
+        return plain(Word::Unknown, Class::Undecided, "No row is visible, and rows may be hidden from us", Some(reason));
     }
     if case.customers.is_empty() {
         return plain(Word::Warn, Class::NotFound, "Nobody here has this id", Some("Neither the database nor Stripe knows it."));
@@ -151,7 +206,11 @@ fn nobody(case: &Case) -> Diagnosis {
         return plain(Word::Warn, Class::Unlinked, "A Stripe customer without a profile", Some(why));
     }
     let mut d = plain(Word::Fail, Class::Unlinked, "Paid in Stripe, and no profile can be named with certainty", None);
-    if case.links.is_empty() {
+    d.cause = Cause::NoProfile;
+    let gone = case.customer.value().and_then(Option::as_ref).and_then(|c| preselected(&case.links, &c.id));
+    if let Some(link) = gone {
+        d.reason = Some(format!("The checkout names profile {}, which is not in the database.", mask::id(link.profile.as_str())));
+    } else if case.links.is_empty() {
         d.reason = Some("No checkout session, metadata or e-mail address names a profile.".into());
     } else {
         d.reason = Some("The evidence is not enough to choose by itself; the review lists it.".into());
@@ -165,17 +224,29 @@ fn nobody(case: &Case) -> Diagnosis {
     d
 }
 
-fn without_subscription(served: &str, rules: &TierRules, none_ever: bool) -> Diagnosis {
-    if served == rules.free() {
-        return plain(Word::Ok, Class::Fine, &format!("On {served}, and Stripe has no subscription"), None);
+fn without_subscription(case: &Case, row: &SubscriptionRow, served: &str, rules: &TierRules) -> Diagnosis {
+    let held = row.text(Field::Customer).unwrap_or_default();
+    if case.others.iter().any(|o| o.as_str() == held) {
+        let why = "Its checkout names somebody else. Nothing is copied from a customer that is not theirs.";
+        let mut d = plain(Word::Warn, Class::Unlinked, "The row holds a Stripe customer of another profile", Some(why));
+        d.cause = Cause::OtherCustomer;
+        return d;
     }
-    let why = if none_ever { "Stripe has no subscription for them." } else { "All their subscriptions have ended." };
-    plain(Word::Warn, Class::ServedNotPaid, &format!("Served {served}, and nothing is paid"), Some(why))
+    if served == rules.free() {
+        let why = is_placeholder(held).then_some("The row holds a placeholder from a checkout that Stripe knows nothing of.");
+        return plain(Word::Ok, Class::Fine, &format!("On {served}, and Stripe has no subscription"), why);
+    }
+    let why = if case.customers.is_empty() && !held.is_empty() {
+        format!("Stripe does not know the customer that the row holds, {}.", mask::id(held))
+    } else {
+        "Stripe has no subscription for them.".into()
+    };
+    plain(Word::Warn, Class::ServedNotPaid, &format!("Served {served}, and nothing is paid"), Some(&why))
 }
 
 fn no_expectation(why: &NoExpectation, evidence: Vec<String>) -> Diagnosis {
-    let mut d = plain(Word::Warn, Class::NoPlan, "Stripe's object does not say which tier is due", None);
-    d.reason = Some(format!("{}.", capitalised(&why.to_string())));
+    let reason = format!("{}.", capitalised(&why.to_string()));
+    let mut d = plain(Word::Warn, Class::NoPlan, "Stripe's object does not say which tier is due", Some(&reason));
     if matches!(why, NoExpectation::TwoTiers(_)) {
         d.fix = Some(fix("Choose the item that counts, then copy from Stripe"));
     }
@@ -183,75 +254,101 @@ fn no_expectation(why: &NoExpectation, evidence: Vec<String>) -> Diagnosis {
     d
 }
 
-#[expect(clippy::too_many_arguments, reason = "one judgement over everything that is known; splitting it would only hide that")]
-fn judge(
-    case: &Case,
-    record: &Record,
-    subscription: &Subscription,
-    invoice: Option<&Invoice>,
-    demanded: &Expected,
-    changes: &[Change],
-    served: &str,
-    rules: &TierRules,
-    now: At,
-) -> Diagnosis {
-    let enforced = case.entitlement.value().and_then(Option::as_ref).map(|e| e.tier.as_str());
-    if changes.is_empty() {
-        if let Some(enforced) = enforced.filter(|e| *e != demanded.tier) {
-            let why = "The row is right; the application answers otherwise. It may cache: look at it before writing anything.";
-            return plain(Word::Warn, Class::Differs, &format!("The row says {served}, the app enforces {enforced}"), Some(why));
-        }
-        return fine(subscription, demanded, invoice);
+/// The row is as Stripe demands; what is left is whether the application enforces it.
+fn agreed(facts: &Facts) -> Diagnosis {
+    let Facts { case, subscription, demanded, served, invoice, .. } = facts;
+    let app = &case.entitlement;
+    let enforced = app.value().and_then(Option::as_ref).map(|e| e.tier.as_str());
+    if let Some(enforced) = enforced.filter(|e| *e != demanded.tier) {
+        let why = "The row is right; the application answers otherwise. It may cache: look at it before writing anything.";
+        return plain(Word::Warn, Class::Differs, &format!("The row says {served}, the app enforces {enforced}"), Some(why));
     }
-    let held = record.row.as_ref().and_then(|r| r.text(Field::Customer)).unwrap_or("no customer id");
-    let rank = |tier: &str| rules.ladder.iter().position(|t| t == tier);
-    let tier_changes = changes.iter().any(|c| c.field == Field::Tier);
+    let who = if enforced.is_some() { "Stripe, the database and the app agree." } else { "Stripe and the database agree." };
+    let item = demanded.item.as_ref().and_then(|(price, _)| subscription.items.iter().find(|i| i.price.id.as_str() == price));
+    let until = subscription
+        .period_of(item.or(subscription.items.first()))
+        .map(|p| format!(" until {}", p.end.format("%-d %b %Y")))
+        .unwrap_or_default();
+    let unpaid = invoice.filter(|i| i.status != "paid" && subscription.status.is_live());
+    let sentence = match (&subscription.status, unpaid) {
+        (Status::Canceled | Status::IncompleteExpired, _) => format!("{}, the subscription has ended", demanded.tier),
+        (_, Some(i)) => format!("{}{until}, {}, and the last invoice is {}", demanded.tier, subscription.status, i.status),
+        (status, None) => format!("{}{until}, {status}", demanded.tier),
+    };
+    let mut d = plain(Word::Ok, Class::Fine, &sentence, Some(who));
+    if subscription.pause.is_some() {
+        d.reason = Some(format!("{who} Collection is paused at Stripe."));
+    }
+    d
+}
+
+/// The row is not as Stripe demands: too young to say, not served, served too much, or different in detail.
+fn differing(facts: &Facts, changes: &[Change]) -> Diagnosis {
+    let Facts { row, subscription, demanded, served, rules, now, .. } = facts;
+    let held = row.text(Field::Customer).unwrap_or("no customer id");
     let linked = held == subscription.customer.as_str();
-    let changed_at = invoice.and_then(|i| i.paid_at).unwrap_or(subscription.created).max(subscription.created);
-    if (now - changed_at).num_seconds() < SETTLING_SECONDS && linked {
+    let since = changed_at(facts);
+    if (*now - since).num_seconds() < SETTLING_SECONDS {
         let why = "The webhook may still be on its way; it is given a minute before this is called missing.";
         return plain(Word::Settling, Class::Undecided, "Changed at Stripe just now", Some(why));
     }
-    if tier_changes && rank(&demanded.tier) > rank(served) {
-        let paid = is_paid(subscription, invoice);
-        let verb = if paid { "Paid in Stripe" } else { subscription_words(subscription) };
-        let mut d = plain(Word::Fail, Class::PaidNotServed, &format!("{verb}, {served} in the app since {}", stamp(changed_at)), None);
-        d.reason = Some(if is_placeholder(held) {
-            format!("The row holds {}, so the webhook found nobody and changed nothing.", mask::id(held))
+    let rank = |tier: &str| rules.ladder.iter().position(|t| t == tier);
+    let tier_changes = changes.iter().any(|c| c.field == Field::Tier);
+    let mut d = if tier_changes && rank(&demanded.tier) > rank(served) {
+        let when = if since.date_naive() == now.date_naive() { since.format("%H:%MZ").to_string() } else { stamp(since) };
+        let sentence = format!("{}, {served} in the app since {when}", paid_words(facts));
+        let reason = if is_placeholder(held) {
+            format!("The row holds {}, so the webhook found nobody to change.", mask::id(held))
         } else if linked {
             "The row is linked and still as before: the webhook's effect never arrived.".into()
         } else {
             format!("The row holds another customer id, {}.", mask::id(held))
-        });
-        d.fix = Some(fix(&fix_words(changes, linked)));
-        return d;
-    }
-    if tier_changes && rank(&demanded.tier) < rank(served) {
+        };
+        plain(Word::Fail, Class::PaidNotServed, &sentence, Some(&reason))
+    } else if tier_changes && rank(&demanded.tier) < rank(served) {
         let sentence = format!("Served {served}, and Stripe's {} subscription buys {}", subscription.status, demanded.tier);
-        let mut d = plain(Word::Fail, Class::ServedNotPaid, &sentence, Some("The row was not changed when the subscription did."));
-        d.fix = Some(fix(&fix_words(changes, linked)));
-        return d;
-    }
-    let class = if tier_changes { Class::WrongTier } else { Class::Differs };
-    let names: Vec<_> = changes.iter().map(|c| c.field.label()).collect();
-    let mut d = plain(Word::Warn, class, &format!("The row differs from Stripe in {}", names.join(", ")), None);
-    d.reason = Some(if linked { "An older event may have been applied last.".into() } else { format!("It holds {}.", mask::id(held)) });
+        plain(Word::Fail, Class::ServedNotPaid, &sentence, Some("The row was not changed when the subscription did."))
+    } else {
+        let class = if tier_changes { Class::WrongTier } else { Class::Differs };
+        let reason =
+            if linked { "An older event may have been applied last.".to_string() } else { format!("It holds {}.", mask::id(held)) };
+        plain(Word::Warn, class, &format!("The row differs from Stripe in {}", names(changes)), Some(&reason))
+    };
+    d.cause = match linked {
+        true => Cause::Unapplied,
+        false if is_placeholder(held) => Cause::Placeholder,
+        false => Cause::OtherCustomer,
+    };
+    d.since = Some(since);
     d.fix = Some(fix(&fix_words(changes, linked)));
     d
 }
 
-fn fine(subscription: &Subscription, demanded: &Expected, invoice: Option<&Invoice>) -> Diagnosis {
-    let until =
-        subscription.period_of(subscription.items.first()).map(|p| format!(" until {}", p.end.format("%-d %b %Y"))).unwrap_or_default();
-    if !is_paid(subscription, invoice) && subscription.status.is_live() {
-        let sentence = format!("{}{until}, and the last invoice is {}", demanded.tier, invoice.map_or("unknown", |i| i.status.as_str()));
-        return plain(Word::Ok, Class::Fine, &sentence, Some("Stripe, the database and the app agree; Stripe goes on collecting."));
+/// When Stripe's side last changed, as far as its objects tell: begun, renewed, billed, paid, canceled, ended.
+fn changed_at(facts: &Facts) -> At {
+    let Facts { subscription: s, invoice, now, .. } = facts;
+    let period = s.period_of(s.items.first()).map(|p| p.start);
+    let invoice = invoice.iter().flat_map(|i| [Some(i.created), i.paid_at]);
+    let moments = [s.canceled_at, s.ended_at, period].into_iter().chain(invoice).flatten();
+    moments.filter(|at| at <= now).fold(s.created, At::max)
+}
+
+fn paid_words(facts: &Facts) -> &'static str {
+    match (&facts.subscription.status, facts.invoice) {
+        (Status::Trialing, _) => "On trial in Stripe",
+        (Status::PastDue, _) => "Past due in Stripe and still due",
+        (_, Some(i)) if i.status == "paid" => "Paid in Stripe",
+        (_, Some(_)) => "Active in Stripe, last invoice not paid",
+        (_, None) => "Active in Stripe",
     }
-    let sentence = match subscription.status {
-        Status::Canceled => format!("{}, the subscription has ended", demanded.tier),
-        _ => format!("{}{until}, {}", demanded.tier, subscription.status),
-    };
-    plain(Word::Ok, Class::Fine, &sentence, Some("Stripe, the database and the app agree."))
+}
+
+fn names(changes: &[Change]) -> String {
+    let names: Vec<_> = changes.iter().map(|c| c.field.label()).collect();
+    match names.as_slice() {
+        [a, b, c, rest @ ..] if rest.len() > 1 => format!("{a}, {b}, {c} and {} more", rest.len()),
+        _ => names.join(", "),
+    }
 }
 
 /// Paid for: the last invoice is, or nothing is due while the trial runs.
@@ -263,19 +360,15 @@ pub fn is_paid(subscription: &Subscription, invoice: Option<&Invoice>) -> bool {
     }
 }
 
-fn subscription_words(subscription: &Subscription) -> &'static str {
-    match subscription.status {
-        Status::Trialing => "On trial in Stripe",
-        Status::PastDue => "Past due in Stripe and still served",
-        _ => "Active in Stripe, last invoice not paid",
-    }
-}
-
 /// What a repair by these changes does, in one line; `linked`: the row holds the right customer id already.
 #[must_use]
 pub fn fix_words(changes: &[Change], linked: bool) -> String {
     let copied = changes.iter().filter(|c| linked || c.field != Field::Customer).count();
-    let fields = if copied == 1 { "one field".to_string() } else { format!("{copied} fields") };
+    let fields = match copied {
+        1 => "one field".to_string(),
+        n @ 2..=9 => format!("{} fields", ["two", "three", "four", "five", "six", "seven", "eight", "nine"][n - 2]),
+        n => format!("{n} fields"),
+    };
     if linked { format!("Copy {fields} from Stripe") } else { format!("Link, then copy {fields} from Stripe") }
 }
 
@@ -284,7 +377,16 @@ fn fix(say: &str) -> Fix {
 }
 
 fn plain(word: Word, class: Class, sentence: &str, reason: Option<&str>) -> Diagnosis {
-    Diagnosis { word, class, sentence: sentence.into(), reason: reason.map(String::from), fix: None, evidence: Vec::new() }
+    Diagnosis {
+        word,
+        class,
+        sentence: sentence.into(),
+        reason: reason.map(String::from),
+        fix: None,
+        cause: Cause::None,
+        since: None,
+        evidence: Vec::new(),
+    }
 }
 
 fn stamp(at: At) -> String {

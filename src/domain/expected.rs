@@ -2,7 +2,7 @@
 
 use super::row::{Field, Image, Value};
 use super::shape::Shape;
-use super::stripe::{Item, Status, Subscription};
+use super::stripe::{Interval, Item, Status, Subscription};
 use super::tiers::{MappedBy, TierRules};
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +37,7 @@ pub enum NoExpectation {
 /// [`NoExpectation`] where the object or the rules leave it open.
 pub fn expected(subscription: &Subscription, rules: &TierRules, shape: &Shape, chosen: Option<&str>) -> Result<Expected, NoExpectation> {
     let served = rules.keeps_tier.contains(&subscription.status);
-    let decided = deciding_item(subscription, rules, chosen);
-    let (item, tier, by) = match decided {
+    let (item, tier, by) = match deciding_item(subscription, rules, chosen) {
         Ok((item, tier, by)) => (Some(item), tier, Some((item.price.id.to_string(), by))),
         // What entitles to nothing demands FREE, whatever its price.
         Err(_) if !served => (subscription.items.first(), rules.free().to_string(), None),
@@ -67,7 +66,12 @@ pub fn expected(subscription: &Subscription, rules: &TierRules, shape: &Shape, c
         } else {
             left_alone.push("period: Stripe's object names none".into());
         }
-        if let Some(interval) = item.and_then(|i| i.price.interval) {
+        let price = item.map(|i| &i.price);
+        if let Some(count) = price.map(|p| p.interval_count).filter(|n| *n > 1) {
+            // `month` for a quarter would be a new error; what the application writes there is its own affair.
+            left_alone
+                .push(format!("interval: Stripe bills every {count} {}s", price.and_then(|p| p.interval).map_or("period", Interval::word)));
+        } else if let Some(interval) = price.and_then(|p| p.interval) {
             match shape.interval.word(interval) {
                 Some(word) => drop(image.insert(Field::Interval, Value::text(word))),
                 None if served => return Err(NoExpectation::IntervalOutsideWords(interval.word().into())),
@@ -76,6 +80,18 @@ pub fn expected(subscription: &Subscription, rules: &TierRules, shape: &Shape, c
         }
     }
     Ok(Expected { image, tier, item: by, left_alone })
+}
+
+/// The tier alone, which needs no words of any database.
+///
+/// # Errors
+/// As [`expected`].
+pub fn tier_due(subscription: &Subscription, rules: &TierRules) -> Result<String, NoExpectation> {
+    if rules.keeps_tier.contains(&subscription.status) {
+        deciding_item(subscription, rules, None).map(|(_, tier, _)| tier)
+    } else {
+        Ok(rules.free().to_string())
+    }
 }
 
 /// The one item whose price names a tier; two are fine as long as they agree.

@@ -5,15 +5,18 @@ use super::entitlement::Entitlement;
 use super::fault::Fault;
 use super::ids::{StripeId, SubjectKey};
 use super::link::Link;
+use super::needle::Needle;
 use super::row::Record;
 use super::shape::Shape;
-use super::stripe::{CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
+use super::stripe::{CheckoutSession, Customer, Invoice, Status, Subscription};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A value that a source gives, has yet to give, or could not give. "There is none" is a value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Known<T> {
     /// Asked or about to be; no answer yet.
+    #[default]
     Waiting,
     Is {
         value: T,
@@ -46,14 +49,29 @@ pub struct Case {
     pub customer: Known<Option<Customer>>,
     /// Every Stripe customer that was found for this case, the one in question included.
     pub customers: Vec<Customer>,
-    /// All subscriptions of all those customers, newest first, ended ones included.
+    /// All subscriptions of those customers, newest first, ended ones included.
     pub subscriptions: Known<Vec<Subscription>>,
     pub sessions: Vec<CheckoutSession>,
     pub invoices: Known<Vec<Invoice>>,
-    pub events: Known<Vec<StripeEvent>>,
     pub entitlement: Known<Option<Entitlement>>,
+    /// Those of the customers that the evidence gives to another profile; their subscriptions are not in the list.
+    pub others: BTreeSet<StripeId>,
     /// What ties these Stripe customers to profiles, strongest first.
     pub links: Vec<Link>,
+}
+
+impl Handle {
+    /// The handle that a search term is, where it names exactly one thing by itself.
+    #[must_use]
+    pub fn named_by(needle: &Needle) -> Option<Self> {
+        match needle {
+            Needle::Stripe(id) => Some(Handle::Stripe(id.clone())),
+            Needle::Placeholder(id) => Some(Handle::Placeholder(id.clone())),
+            Needle::Uuid(key) => Some(Handle::Subject(SubjectKey(key.clone()))),
+            Needle::Email(address) => Some(Handle::Email(address.clone())),
+            Needle::StripePrefix { .. } | Needle::UuidPrefix(_) | Needle::Number(_) | Needle::Words(_) => None,
+        }
+    }
 }
 
 impl<T> Known<T> {
@@ -103,10 +121,13 @@ impl Case {
         self.record.value().and_then(Option::as_ref)
     }
 
-    /// Subscriptions that have not ended, newest first.
+    /// Subscriptions that have not ended, newest first. One whose first payment never came counts only where there is no other:
+    /// Stripe lets it expire within a day, and an abandoned checkout beside a paid subscription asks for no decision.
     #[must_use]
     pub fn live_subscriptions(&self) -> Vec<&Subscription> {
-        self.subscriptions.value().into_iter().flatten().filter(|s| s.status.is_live()).collect()
+        let live: Vec<_> = self.subscriptions.value().into_iter().flatten().filter(|s| s.status.is_live()).collect();
+        let begun: Vec<_> = live.iter().filter(|s| s.status != Status::Incomplete).copied().collect();
+        if begun.is_empty() { live } else { begun }
     }
 
     /// The subscription in question: the one live one, else the one whose id the row holds, else the newest ended one.

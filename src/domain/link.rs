@@ -4,6 +4,7 @@ use super::ids::{StripeId, SubjectKey};
 use super::row::Record;
 use super::stripe::{CheckoutSession, Customer, Subscription, named_profile};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// One piece of evidence that ties a Stripe customer to a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,8 +74,7 @@ impl Confidence {
 pub fn links(records: &[Record], customers: &[Customer], subscriptions: &[Subscription], sessions: &[CheckoutSession]) -> Vec<Link> {
     let mut found = Vec::new();
     for record in records {
-        let held = record.row.as_ref().and_then(|r| r.text(super::row::Field::Customer)).and_then(|t| StripeId::parse(t).ok());
-        if let Some(customer) = held {
+        if let Some(customer) = held(record).and_then(|t| StripeId::parse(t).ok()) {
             found.push(Link { profile: record.subject.key.clone(), witness: customer.to_string(), customer, by: LinkedBy::Row });
         }
     }
@@ -118,4 +118,37 @@ pub fn preselected<'a>(links: &'a [Link], customer: &StripeId) -> Option<&'a Lin
     let mut sessions = links.iter().filter(|l| &l.customer == customer && l.by <= LinkedBy::CheckoutSession);
     let first = sessions.next()?;
     sessions.all(|l| l.profile == first.profile).then_some(first)
+}
+
+/// The customers among these that belong to another profile than this one: a completed checkout names somebody else who exists,
+/// else somebody else's row holds the id, else metadata names somebody else who exists. An e-mail address takes nothing away.
+#[must_use]
+pub fn disowned(
+    profile: &SubjectKey,
+    records: &[Record],
+    customers: &[Customer],
+    subscriptions: &[Subscription],
+    sessions: &[CheckoutSession],
+) -> BTreeSet<StripeId> {
+    let exists = |key: &SubjectKey| records.iter().any(|r| r.subject.key == *key);
+    let holder = |id: &StripeId| records.iter().find(|r| held(r) == Some(id.as_str())).map(|r| &r.subject.key);
+    let belongs_elsewhere = |customer: &Customer| {
+        let of_customer = sessions.iter().filter(|s| s.status == "complete" && s.customer.as_ref() == Some(&customer.id));
+        let by_checkout: Vec<_> = of_customer.filter_map(CheckoutSession::profile).filter(exists).collect();
+        if !by_checkout.is_empty() {
+            return !by_checkout.contains(profile);
+        }
+        if let Some(holder) = holder(&customer.id) {
+            return holder != profile;
+        }
+        let theirs = subscriptions.iter().filter(|s| s.customer == customer.id).filter_map(|s| named_profile(&s.metadata));
+        let by_metadata: Vec<_> = theirs.chain(named_profile(&customer.metadata)).filter(exists).collect();
+        !by_metadata.is_empty() && !by_metadata.contains(profile)
+    };
+    customers.iter().filter(|c| belongs_elsewhere(c)).map(|c| c.id.clone()).collect()
+}
+
+/// The Stripe customer id that the profile's row holds.
+fn held(record: &Record) -> Option<&str> {
+    record.row.as_ref().and_then(|r| r.text(super::row::Field::Customer))
 }

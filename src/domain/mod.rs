@@ -5,6 +5,7 @@ pub mod entitlement;
 pub mod expected;
 pub mod facts;
 pub mod fault;
+pub mod findings;
 pub mod ids;
 pub mod link;
 pub mod mask;

@@ -31,6 +31,8 @@ pub enum Event {
         columns: u16,
         rows: u16,
     },
+    /// No key for a moment (60 ms): whatever came in before came in together.
+    KeysPaused,
     /// Once a second.
     Ticked,
     /// The frame was painted: dialogs accept keys from here on.

@@ -1,13 +1,9 @@
 //! Who the sandbox's people are and what they pay for: a pure function of seed and number, in memory nowhere.
 
 pub mod ids;
+mod names;
 
 use chrono::{DateTime, Datelike, Duration, DurationRound, Months, Utc};
-use fake::Fake;
-use fake::faker::name::raw::{FirstName, LastName};
-use fake::locales::{AR_SA, DE_DE, EN, FR_FR, IT_IT, JA_JP, PT_BR, TR_TR, ZH_CN};
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
 use uuid::Uuid;
 
 use ids::{Kind, Place, mix};
@@ -222,32 +218,14 @@ impl Population {
         (number < self.customers && self.name_and_email(number).1.eq_ignore_ascii_case(email)).then_some(number)
     }
 
+    /// Name and address alone: what search looks through.
     pub fn name_and_email(&self, number: u64) -> (String, String) {
-        let mut rng = SmallRng::seed_from_u64(mix(self.seed, number));
-        let (first, last): (&str, &str) = match self.roll(number, Roll::Locale, 100) {
-            0..58 => (FirstName(EN).fake_with_rng(&mut rng), LastName(EN).fake_with_rng(&mut rng)),
-            58..70 => (FirstName(DE_DE).fake_with_rng(&mut rng), LastName(DE_DE).fake_with_rng(&mut rng)),
-            70..78 => (FirstName(FR_FR).fake_with_rng(&mut rng), LastName(FR_FR).fake_with_rng(&mut rng)),
-            78..84 => (FirstName(IT_IT).fake_with_rng(&mut rng), LastName(IT_IT).fake_with_rng(&mut rng)),
-            84..89 => (FirstName(PT_BR).fake_with_rng(&mut rng), LastName(PT_BR).fake_with_rng(&mut rng)),
-            89..92 => (FirstName(TR_TR).fake_with_rng(&mut rng), LastName(TR_TR).fake_with_rng(&mut rng)),
-            92..95 => (FirstName(JA_JP).fake_with_rng(&mut rng), LastName(JA_JP).fake_with_rng(&mut rng)),
-            95..98 => (FirstName(ZH_CN).fake_with_rng(&mut rng), LastName(ZH_CN).fake_with_rng(&mut rng)),
-            _ => (FirstName(AR_SA).fake_with_rng(&mut rng), LastName(AR_SA).fake_with_rng(&mut rng)),
-        };
-        let ascii = |text: &str| text.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
-        let (a, b) = (ascii(first), ascii(last));
-        let mut local = match (a.is_empty(), b.is_empty()) {
-            (false, false) => format!("{a}.{b}"),
-            (true, true) => "mail".to_string(),
-            _ => format!("{a}{b}"),
-        };
+        let draw = |roll, sides| self.roll(number, roll, sides);
+        let name = names::draw(mix(self.seed, number), draw(Roll::Locale, 100));
         // Addresses are case-sensitive at Stripe; a few people type them with capitals.
-        if self.roll(number, Roll::Capitals, 100) < 3 {
-            local[..1].make_ascii_uppercase();
-        }
-        let host = ["example.com", "example.org", "example.net"][self.roll(number, Roll::Host, 3) as usize];
-        (format!("{first} {last}"), format!("{local}{number}@{host}"))
+        let local = name.local_part(draw(Roll::Capitals, 100) < 3);
+        let host = ["example.com", "example.org", "example.net"][draw(Roll::Host, 3) as usize];
+        (name.full(), format!("{local}{number}@{host}"))
     }
 
     fn profile(&self, number: u64) -> Uuid {
@@ -341,6 +319,16 @@ impl Person {
     }
 }
 
+impl SandboxTier {
+    /// The product's word, as prices and products carry it in their metadata.
+    pub fn word(self) -> &'static str {
+        match self {
+            SandboxTier::Pro => "PRO",
+            SandboxTier::Enterprise => "ENTERPRISE",
+        }
+    }
+}
+
 impl Interval {
     /// Stripe's word.
     pub fn word(self) -> &'static str {
@@ -396,55 +384,4 @@ enum Roll {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn population(seed: u64, customers: u64) -> Population {
-        Population::new(seed, customers, DateTime::from_timestamp(1_790_000_000, 0).expect("valid"))
-    }
-
-    #[test]
-    fn the_same_seed_makes_the_same_people_and_another_seed_others() {
-        let (a, b, c) = (population(7, 500), population(7, 500), population(8, 500));
-        assert!((0..500).all(|n| a.person(n) == b.person(n)));
-        assert!((0..500).all(|n| a.person(n).profile != c.person(n).profile));
-    }
-
-    #[test]
-    fn ids_and_addresses_lead_back_to_their_person() {
-        let p = population(3, 2_000);
-        for n in 0..p.len() {
-            let person = p.person(n);
-            assert_eq!(p.email_number(&person.email), Some(n), "{}", person.email);
-            if let Some(id) = &person.customer {
-                assert_eq!(p.customer_number(id), Some(n));
-                assert_eq!(p.subscription_number(id), None);
-            }
-            if let Some(paid) = &person.plan {
-                for id in [&paid.subscription, &paid.item, &paid.invoice, &paid.payment_intent, &paid.session] {
-                    assert_eq!(p.subscription_number(id), Some(n), "{id}");
-                }
-            }
-            assert_eq!(p.customer_number(&person.placeholder()), None);
-        }
-        assert_eq!(p.email_number("nobody@example.com"), None);
-    }
-
-    #[test]
-    fn the_mix_is_as_documented_and_time_runs_with_the_number() {
-        let p = population(42, 2_000);
-        let people: Vec<_> = (0..p.len()).map(|n| p.person(n)).collect();
-        let live = |t| people.iter().filter_map(|x| x.plan.as_ref()).filter(|x| x.status != "canceled" && x.tier == t).count();
-        let status = |s| people.iter().filter_map(|x| x.plan.as_ref()).filter(|x| x.status == s).count();
-        assert!((420..560).contains(&live(SandboxTier::Pro)), "{}", live(SandboxTier::Pro));
-        assert!((50..120).contains(&live(SandboxTier::Enterprise)), "{}", live(SandboxTier::Enterprise));
-        for (word, least) in [("active", 400), ("trialing", 3), ("past_due", 5), ("canceled", 15)] {
-            assert!(status(word) >= least, "{word}: {}", status(word));
-        }
-        assert!((600..800).contains(&people.iter().filter(|x| x.customer.is_none()).count()));
-        assert!(people.iter().any(|x| !x.email_in_profile) && people.iter().any(|x| !x.name.is_ascii()));
-        assert!(people.windows(2).all(|w| w[0].created <= w[1].created));
-        assert!(people.iter().filter_map(|x| x.plan.as_ref()).all(|x| x.status == "canceled" || x.period_end > p.born()));
-        assert!(people.iter().all(|x| x.created < p.born()));
-    }
-}
+mod tests;

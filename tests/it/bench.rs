@@ -67,7 +67,7 @@ pub fn executable() -> &'static Path {
 pub async fn cluster() -> &'static (Cluster, Roles) {
     CLUSTER
         .get_or_init(|| async {
-            let options = ClusterOptions { max_connections: 400, parent: memory(), ..ClusterOptions::default() };
+            let options = ClusterOptions { max_connections: 400, parent: Some(home()), ..ClusterOptions::default() };
             let cluster = tokio::task::spawn_blocking(move || Cluster::start(&options, executable())).await.unwrap().unwrap();
             let roles = roles::create(&cluster).await.unwrap();
             (cluster, roles)
@@ -75,7 +75,11 @@ pub async fn cluster() -> &'static (Cluster, Roles) {
         .await
 }
 
-/// A file system in memory, if there is one with room: a database per test is some hundred files.
+/// Where clusters of tests live: in memory, if there is room, because each database is some hundred small files.
+pub fn home() -> PathBuf {
+    memory().unwrap_or_else(std::env::temp_dir)
+}
+
 fn memory() -> Option<PathBuf> {
     let shm = PathBuf::from("/dev/shm");
     let facts = nix::sys::statvfs::statvfs(&shm).ok()?;

@@ -1,7 +1,15 @@
-//! Integration tests: one binary, so that all of them share one Postgres cluster.
+//! Integration tests: one binary, so that all of them share one build and one Postgres cluster.
 
 mod bench;
+mod console;
+mod console_random;
+mod fixtures;
 mod journal;
+mod panes;
+mod panes_case;
+mod panes_desk;
 mod procedures;
 mod sandbox;
+mod script;
+mod simulator;
 mod world;

@@ -1,4 +1,4 @@
-//! Finds the machine's own PostgreSQL server binaries; starts nothing but `postgres --version` and `pg_config --bindir`.
+//! Finds the machine's own `PostgreSQL` server binaries; starts nothing but `postgres --version` and `pg_config --bindir`.
 
 use std::collections::HashSet;
 use std::env;

@@ -1,4 +1,4 @@
-//! Makes the data directory of a cluster: by `initdb`, or by copying what an earlier `initdb` made; runs no server.
+//! Makes the data directory of a cluster: by `initdb`, from what an earlier `initdb` made, or from a primary; runs no server.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,10 +11,10 @@ use std::process::{Command, Output, Stdio};
 use nix::unistd::{User, geteuid};
 use rand::distr::{Alphanumeric, SampleString};
 
-use super::SUPERUSER;
+use super::{Primary, SUPERUSER};
 
 /// Whoever may enter the 0700 directory of the socket may connect; over TCP a password is asked for.
-const HBA: &str = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+const HBA: &str = "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
 
 /// Runs `initdb` into `data`, as `account` when given.
 ///
@@ -36,6 +36,21 @@ pub fn run(bin: &Path, home: &Path, data: &Path, account: Option<&User>) -> Resu
         }
     }
     Err(format!("initdb failed: {last}"))
+}
+
+/// Copies a running primary into `data`, as `account` when given, so that a server started there follows it.
+///
+/// # Errors
+/// The last words of `pg_basebackup`.
+pub fn replicate(bin: &Path, home: &Path, data: &Path, account: Option<&User>, primary: &Primary) -> Result<(), String> {
+    let mut command = command(&bin.join("pg_basebackup"), home, account);
+    command.arg("-h").arg(&primary.directory).arg("-p").arg(primary.port.to_string());
+    command.args(["-U", SUPERUSER, "-w", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-D"]).arg(data);
+    match command.output() {
+        Err(error) => Err(format!("pg_basebackup could not be run: {error}")),
+        Ok(out) if out.status.success() => Ok(()),
+        Ok(out) => Err(format!("pg_basebackup failed: {}", words(&out))),
+    }
 }
 
 /// A command of the server's, in the environment and as the account it wants.

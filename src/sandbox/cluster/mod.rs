@@ -1,4 +1,4 @@
-//! A private PostgreSQL cluster as its user sees it: start, addresses, stop; the processes belong to the supervisor.
+//! A private `PostgreSQL` cluster as its user sees it: start, addresses, stop; the processes belong to the supervisor.
 
 mod binaries;
 mod initdb;
@@ -31,11 +31,21 @@ pub struct ClusterOptions {
     pub parent: Option<PathBuf>,
     /// Further `-c name=value` settings of the server.
     pub settings: Vec<(String, String)>,
+    /// The cluster becomes a streaming replica of this one; see [`Cluster::replica`].
+    pub primary: Option<Primary>,
+}
+
+/// A cluster that can be copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Primary {
+    /// The directory of its socket.
+    directory: PathBuf,
+    port: u16,
 }
 
 impl Default for ClusterOptions {
     fn default() -> Self {
-        Self { max_connections: 100, parent: None, settings: Vec::new() }
+        Self { max_connections: 100, parent: None, settings: Vec::new(), primary: None }
     }
 }
 
@@ -56,6 +66,7 @@ pub struct Cluster {
     pipe: Option<ChildStdin>,
     started: Started,
     version: String,
+    options: ClusterOptions,
 }
 
 /// What the supervisor is told, one JSON line on its standard input, which then stays open.
@@ -66,6 +77,7 @@ struct Order {
     parent: Option<PathBuf>,
     max_connections: u16,
     settings: Vec<(String, String)>,
+    primary: Option<Primary>,
 }
 
 /// What the supervisor answers, one JSON line on its standard output.
@@ -107,6 +119,7 @@ impl Cluster {
             parent: options.parent.clone(),
             max_connections: options.max_connections,
             settings: options.settings.clone(),
+            primary: options.primary.clone(),
         };
         let mut pipe = supervisor.stdin.take().expect("invariant: stdin was piped");
         let stdout = supervisor.stdout.take().expect("invariant: stdout was piped");
@@ -119,7 +132,9 @@ impl Cluster {
             Err(error) => Answer::Failed(format!("its supervisor could not be reached: {error}")),
         };
         match answer {
-            Answer::Started(started) => Ok(Self { supervisor, pipe: Some(pipe), started, version: binaries.version }),
+            Answer::Started(started) => {
+                Ok(Self { supervisor, pipe: Some(pipe), started, version: binaries.version, options: options.clone() })
+            }
             Answer::Failed(reason) => {
                 drop(pipe);
                 // It has said its last word and is on its way out.
@@ -166,11 +181,11 @@ impl Cluster {
         format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.port())
     }
 
-    /// A URL over the unix socket, where being allowed into the directory is enough.
+    /// What starts a streaming replica of this cluster: read-only, with the same databases, roles and passwords.
     #[must_use]
-    pub fn socket_url(&self, role: &str, database: &str) -> String {
-        let directory = self.directory().to_string_lossy().replace('%', "%25").replace('/', "%2F");
-        format!("postgres://{role}@{directory}:{}/{database}", self.port())
+    pub fn replica(&self) -> ClusterOptions {
+        let primary = Primary { directory: self.directory().to_path_buf(), port: self.port() };
+        ClusterOptions { primary: Some(primary), ..self.options.clone() }
     }
 
     /// Stops the cluster and waits until its processes and its directory are gone (at most 15 s).

@@ -112,6 +112,7 @@ fn settings(order: &Order, home: &Path, port: u16) -> Vec<(String, String)> {
         ("full_page_writes", "off".into()),
         ("shared_buffers", "64MB".into()),
         ("max_wal_size", "1GB".into()),
+        // Beside the data, so that a killed server leaves nothing elsewhere.
         ("dynamic_shared_memory_type", "mmap".into()),
         ("timezone", "UTC".into()),
         ("log_timezone", "UTC".into()),

@@ -91,9 +91,14 @@ fn answer(answer: &Answer) -> ExitCode {
     if said.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// From a cached directory where there is one, else from `initdb`, whose result is kept for the next start.
+/// From the primary of a replica; else from a cached directory where there is one, else from `initdb`, whose result is
+/// kept for the next start.
 async fn start(order: &Order, home: &Path, account: Option<&User>) -> Result<Server, String> {
     let data = home.join("data");
+    if let Some(primary) = &order.primary {
+        initdb::replicate(&order.bin, home, &data, account, primary)?;
+        return server::start(order, home, account).await;
+    }
     let cache = initdb::cache(&order.version, &order.bin);
     if let Some(cache) = cache.as_deref().filter(|c| c.is_dir()) {
         if initdb::copy(cache, &data, account).is_ok()
@@ -167,7 +172,7 @@ fn sweep(own: &Path) {
         let Ok(lock) = File::open(path.join(LOCK)) else { continue };
         // A young one may be about to take its lock.
         let old =
-            lock.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok()).is_some_and(|age| age > Duration::from_secs(60));
+            lock.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok()).is_some_and(|age| age > Duration::from_mins(1));
         if old && lock.try_lock().is_ok() {
             let _ = fs::remove_dir_all(path);
         }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Duration, Months, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
+use tokio::task::JoinHandle;
 
 use super::copy::Batch;
 use super::{LIMITS, Naming, Profiles, STOCK, Shape, TIERS};
@@ -10,7 +11,7 @@ use crate::sandbox::population::ids::mix;
 use crate::sandbox::population::{Paid, Person, Population, SandboxTier};
 
 /// People per round of COPYs: some megabytes of text in memory, whatever the size of the population.
-const ROUND: u64 = 20_000;
+const ROUND: u64 = 5_000;
 
 /// What a person's own random draws are for; each use has draws of its own.
 #[derive(Clone, Copy)]
@@ -25,21 +26,34 @@ enum Draw {
 
 /// Loads everything. The tables are empty and have no keys yet.
 pub async fn load(connection: &mut PgConnection, shape: Shape, population: &Population) -> Result<(), sqlx::Error> {
-    let mut tables = Tables::new(shape);
-    tables.limits();
-    for start in (0..population.len()).step_by(usize::try_from(ROUND).expect("invariant: fits")) {
-        for number in start..(start + ROUND).min(population.len()) {
-            let person = population.person(number);
-            Writer { tables: &mut tables, population, person: &person, shape }.person();
-        }
+    let mut start = 0;
+    let mut pending = Some(round(shape, population, start));
+    while let Some(made) = pending.take() {
+        let mut tables = made.await.expect("invariant: making up rows does not panic");
+        start += ROUND;
+        // The next round is made up while the database takes this one.
+        pending = (start < population.len()).then(|| round(shape, population, start));
         for batch in tables.all() {
             batch.send(connection).await?;
         }
     }
-    for batch in tables.all() {
-        batch.send(connection).await?;
-    }
     Ok(())
+}
+
+/// The rows of the people from `start` on, made up where that holds up nobody: it is work, not waiting.
+fn round(shape: Shape, population: &Population, start: u64) -> JoinHandle<Tables> {
+    let population = population.clone();
+    tokio::task::spawn_blocking(move || {
+        let mut tables = Tables::new(shape);
+        if start == 0 {
+            tables.limits();
+        }
+        for number in start..(start + ROUND).min(population.len()) {
+            let person = population.person(number);
+            Writer { tables: &mut tables, population: &population, person: &person, shape }.person();
+        }
+        tables
+    })
 }
 
 struct Tables {
@@ -208,10 +222,8 @@ impl Writer<'_> {
         let row = self.tables.profiles.row().plain(key);
         let row = match self.shape.profiles {
             Profiles::Jsonb => row.text(&document.to_string()),
-            Profiles::Plain => match self.person.email_in_profile {
-                true => row.text(&self.person.email).text(&self.person.name),
-                false => row.null().text(&self.person.name),
-            },
+            Profiles::Plain if self.person.email_in_profile => row.text(&self.person.email).text(&self.person.name),
+            Profiles::Plain => row.null().text(&self.person.name),
         };
         row.time(self.person.created).time(touched);
     }
@@ -326,7 +338,7 @@ impl Writer<'_> {
     /// The tables that a cascade does not reach.
     fn without_keys(&mut self) {
         let (key, person) = (self.key(), self.person);
-        for salt in 0..1 + self.draw(Draw::Elsewhere, 8, 2) {
+        for salt in 0..=self.draw(Draw::Elsewhere, 8, 2) {
             let (at, host) = (self.touched(person.created, 80 + salt), self.draw(Draw::Ip, salt, 250) + 1);
             self.tables.logins.row().plain(&key).plain(format_args!("192.0.2.{host}")).time(at);
         }
@@ -343,6 +355,8 @@ impl Writer<'_> {
     }
 }
 
+/// The database's word for a tier.
+#[must_use]
 pub fn tier_word(tier: SandboxTier) -> &'static str {
     match tier {
         SandboxTier::Pro => TIERS[1],

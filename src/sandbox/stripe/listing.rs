@@ -7,8 +7,7 @@ use super::failure::Failure;
 use super::form::Bounds;
 use super::route::Call;
 use super::state::State;
-use super::timeline::{Collection, Direction, Key, Selection};
-use crate::sandbox::population::Billing;
+use super::timeline::{Collection, Direction, Key, People, Selection};
 
 pub struct Listing<'a> {
     pub url: &'static str,
@@ -22,7 +21,7 @@ pub struct Listing<'a> {
     /// Which ordinals of a moment are worth rendering.
     pub ordinals: u8,
     /// Which people's objects are worth rendering.
-    pub people: &'a dyn Fn(u64, Billing) -> bool,
+    pub people: People<'a>,
     pub keep: &'a dyn Fn(&Value) -> bool,
 }
 
@@ -46,7 +45,7 @@ impl Listing<'_> {
         let candidates: Box<dyn Iterator<Item = (Key, String)>> = match &self.customer {
             Some(customer) => Box::new(few(state.of_customer(self.collection, customer, bounds), direction, beyond)),
             None => {
-                let selection = Selection { bounds, direction, beyond, ordinals: self.ordinals, people: self.people };
+                let selection = Selection { bounds, direction, beyond, ordinals: self.ordinals, people: self.people.clone() };
                 Box::new(state.walk(self.collection, selection))
             }
         };

@@ -7,7 +7,8 @@ use super::failure::Failure;
 use super::form::Bounds;
 use super::route::Call;
 use super::state::State;
-use super::timeline::{Collection, Direction, Key, Selection};
+use super::timeline::{Collection, Direction, Key, People, Selection};
+use crate::sandbox::population::Billing;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Clause {
@@ -40,17 +41,18 @@ pub fn customers(state: &State, call: &Call) -> Result<Value, Failure> {
     let number = address.and_then(|c| state.population.email_number(&c.value));
     let texts: Vec<&Clause> = clauses.iter().filter(|c| matches!(c.field, Field::Name | Field::Email)).collect();
     // Names are computed per person: cheaper than the object, and enough to rule nearly everybody out.
-    let people = |n: u64, _| {
-        if state.is_touched(n) {
-            return true;
-        }
-        if address.is_some() && number != Some(n) {
-            return false;
-        }
+    let may_match = |n: u64, _: Billing| {
         let (name, email) = state.population.name_and_email(n);
-        texts.iter().all(|c| c.admits(if c.field == Field::Name { &name } else { &email }))
+        state.is_touched(n) || texts.iter().all(|c| c.admits(if c.field == Field::Name { &name } else { &email }))
     };
-    let selection = Selection { bounds: Bounds::ALL, direction: Direction::NewestFirst, beyond, ordinals: u8::MAX, people: &people };
+    // The population's customers have neither metadata nor phone.
+    let bare = clauses.iter().any(|c| matches!(c.field, Field::Metadata(_) | Field::Phone));
+    let people = match address {
+        Some(_) => People::Only(state.touched_and(number)),
+        None if bare => People::Only(state.touched_and(None)),
+        None => People::Where(&may_match),
+    };
+    let selection = Selection { bounds: Bounds::ALL, direction: Direction::NewestFirst, beyond, ordinals: u8::MAX, people };
     let indexed = call.now.timestamp() - state.search_lag;
     let mut found: Vec<(Key, Value)> = state
         .walk(Collection::Customers, selection)

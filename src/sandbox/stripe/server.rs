@@ -112,7 +112,7 @@ pub async fn handle(Extract(shared): Extract<Arc<Shared>>, ConnectInfo(cutter): 
     let ready = prepare(&shared, &parts.headers, &method, &path, parts.uri.query().unwrap_or_default(), &body, &exchange);
     let claim = match claim(&shared, &ready) {
         Ok(claim) => claim,
-        Err(answer) => return finish(&shared, &exchange, answer),
+        Err(answer) => return finish(&shared, &exchange, *answer),
     };
     if let Some((Point::Before, effect)) = &fault
         && let Some(answer) = suffer(&shared, &cutter, effect).await
@@ -216,12 +216,12 @@ impl Drop for Claim {
     }
 }
 
-fn claim(shared: &Arc<Shared>, ready: &Result<Ready, Failure>) -> Result<Option<Claim>, Answer> {
+fn claim(shared: &Arc<Shared>, ready: &Result<Ready, Failure>) -> Result<Option<Claim>, Box<Answer>> {
     let Ok(Ready { name: Some(name), fingerprint, call, .. }) = ready else { return Ok(None) };
     match shared.idempotency.begin(name, fingerprint, call.now.timestamp()) {
         Ok(None) => Ok(Some(Claim { shared: shared.clone(), name: name.clone() })),
-        Ok(Some(stored)) => Err(Answer::replayed(stored)),
-        Err(failure) => Err(Answer::failure(failure)),
+        Ok(Some(stored)) => Err(Box::new(Answer::replayed(stored))),
+        Err(failure) => Err(Box::new(Answer::failure(failure))),
     }
 }
 

@@ -10,9 +10,9 @@ use super::catalog;
 use super::endpoint::Endpoint;
 use super::form::Bounds;
 use super::resources::{customers, events, invoice_payments, invoices, sessions, subscriptions};
-use super::timeline::{Collection, Direction, Key, Selection, Walk};
-use crate::sandbox::population::ids::{Kind, Place, digits, mix};
-use crate::sandbox::population::{Billing, Person, Population};
+use super::timeline::{Collection, Direction, Key, People, Selection, Walk, of_people};
+use crate::sandbox::population::ids::{Kind, digits, mix};
+use crate::sandbox::population::{Person, Population};
 
 /// The API version whose shapes every object has.
 pub const API_VERSION: &str = "2026-09-30.endive";
@@ -123,12 +123,23 @@ impl State {
         self.touched.contains(&number)
     }
 
+    /// The changed people, and this one: all who can match where the population's own facts match nobody else.
+    pub fn touched_and(&self, number: Option<u64>) -> Vec<u64> {
+        let mut numbers: Vec<u64> = self.touched.iter().copied().chain(number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
     /// Everything in a collection beyond a key, merged from the population and what was made, in order.
     pub fn walk<'a>(&'a self, collection: Collection, selection: Selection<'a>) -> impl Iterator<Item = (Key, String)> + 'a {
         let direction = selection.direction;
-        let made = self.walk_made(collection, direction, selection.beyond, selection.bounds);
-        let mut made = made.into_iter().peekable();
-        let mut computed = Walk::new(&self.population, collection, selection).peekable();
+        let mut made = self.walk_made(collection, &selection).into_iter().peekable();
+        let computed: Box<dyn Iterator<Item = (Key, String)> + 'a> = match selection.people.clone() {
+            People::Where(filter) => Box::new(Walk::new(&self.population, collection, selection, filter)),
+            People::Only(numbers) => Box::new(self.walk_few(collection, &selection, &numbers).into_iter()),
+        };
+        let mut computed = computed.peekable();
         std::iter::from_fn(move || {
             let made_first = match (made.peek(), computed.peek()) {
                 (Some((a, _)), Some((b, _))) => (a > b) == (direction == Direction::NewestFirst),
@@ -140,26 +151,13 @@ impl State {
 
     /// One customer's objects of a collection, newest first, within bounds.
     pub fn of_customer(&self, collection: Collection, customer: &str, bounds: Bounds) -> Vec<(Key, String)> {
-        let mut found: Vec<(Key, String)> = self
-            .by_customer
-            .get(customer)
-            .into_iter()
-            .flatten()
-            .filter_map(|id| {
-                let (of, key) = self.keys.get(id)?;
-                (*of == collection).then(|| (*key, id.clone()))
-            })
-            .collect();
-        if let Some(number) = self.population.customer_number(customer) {
-            let billing = self.population.billing(number);
-            let cycles = if let Billing::Paid(c) = billing { c.cycle } else { 0 };
-            for cycle in 0..=cycles {
-                if collection.ordinals(billing, cycle) & 1 == 1 {
-                    let place = Place { number, cycle, which: 0 };
-                    found.push((Key::of_place(&self.population, place), self.population.id_at(collection.kind(), place)));
-                }
-            }
-        }
+        let number = self.population.customer_number(customer);
+        let mut found = of_people(&self.population, collection, number.as_slice(), u8::MAX);
+        let theirs = self.by_customer.get(customer).into_iter().flatten();
+        found.extend(theirs.filter_map(|id| {
+            let (of, key) = self.keys.get(id)?;
+            (*of == collection).then(|| (*key, id.clone()))
+        }));
         found.retain(|(key, _)| bounds.contain(key.at));
         found.sort_by(|a, b| b.cmp(a));
         found
@@ -239,20 +237,22 @@ impl State {
         json!({ "profileId": self.profile_reference(person) })
     }
 
-    fn walk_made(&self, collection: Collection, direction: Direction, beyond: Option<Key>, bounds: Bounds) -> Vec<(Key, String)> {
+    fn walk_made(&self, collection: Collection, selection: &Selection) -> Vec<(Key, String)> {
         let lowest = (collection, Key::of_made(i64::MIN, 0));
         let highest = (collection, Key::of_made(i64::MAX, u64::MAX));
-        let inside = |key: &Key| {
-            bounds.contain(key.at)
-                && beyond.is_none_or(|b| match direction {
-                    Direction::NewestFirst => *key < b,
-                    Direction::OldestFirst => *key > b,
-                })
-        };
-        let found = self.order.range(lowest..=highest).map(|((_, key), id)| (*key, id.clone())).filter(|(key, _)| inside(key));
-        match direction {
+        let found = self.order.range(lowest..=highest).map(|((_, key), id)| (*key, id.clone())).filter(|(key, _)| selection.admits(*key));
+        match selection.direction {
             Direction::NewestFirst => found.rev().collect(),
             Direction::OldestFirst => found.collect(),
         }
+    }
+
+    fn walk_few(&self, collection: Collection, selection: &Selection, numbers: &[u64]) -> Vec<(Key, String)> {
+        let mut found = of_people(&self.population, collection, numbers, selection.ordinals);
+        found.retain(|(key, _)| selection.admits(*key));
+        if selection.direction == Direction::OldestFirst {
+            found.reverse();
+        }
+        found
     }
 }

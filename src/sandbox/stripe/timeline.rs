@@ -56,13 +56,23 @@ pub struct Selection<'a> {
     pub beyond: Option<Key>,
     /// Which ordinals (bits) of a moment are wanted.
     pub ordinals: u8,
-    pub people: &'a dyn Fn(u64, Billing) -> bool,
+    pub people: People<'a>,
+}
+
+/// Whose objects are worth rendering.
+#[derive(Clone)]
+pub enum People<'a> {
+    /// These, by number: found without looking at anybody else.
+    Only(Vec<u64>),
+    /// Everybody this holds for: each of them is looked at.
+    Where(&'a dyn Fn(u64, Billing) -> bool),
 }
 
 pub struct Walk<'a> {
     population: &'a Population,
     collection: Collection,
     selection: Selection<'a>,
+    filter: &'a dyn Fn(u64, Billing) -> bool,
     streams: Vec<Stream>,
 }
 
@@ -137,15 +147,52 @@ impl Key {
     }
 }
 
+impl Selection<'_> {
+    /// Whether a position lies within the bounds and beyond the cursor.
+    pub fn admits(&self, key: Key) -> bool {
+        self.bounds.contain(key.at)
+            && self.beyond.is_none_or(|beyond| match self.direction {
+                Direction::NewestFirst => key < beyond,
+                Direction::OldestFirst => key > beyond,
+            })
+    }
+}
+
+/// Everything these people have in a collection, newest first.
+pub fn of_people(population: &Population, collection: Collection, numbers: &[u64], ordinals: u8) -> Vec<(Key, String)> {
+    let mut found = Vec::new();
+    for number in numbers.iter().copied() {
+        let billing = population.billing(number);
+        // The end of a canceled subscription stands one cycle after its last invoice.
+        let cycles = if let Billing::Paid(c) = billing { c.cycle + 1 } else { 0 };
+        for cycle in 0..=cycles {
+            let there = collection.ordinals(billing, cycle) & ordinals;
+            for which in (0..8).filter(|bit| there & (1 << bit) != 0) {
+                let place = Place { number, cycle, which };
+                found.push((Key::of_place(population, place), population.id_at(collection.kind(), place)));
+            }
+        }
+    }
+    found.sort_by(|a, b| b.cmp(a));
+    found
+}
+
 impl<'a> Walk<'a> {
-    pub fn new(population: &'a Population, collection: Collection, selection: Selection<'a>) -> Self {
+    pub fn new(
+        population: &'a Population,
+        collection: Collection,
+        mut selection: Selection<'a>,
+        filter: &'a dyn Fn(u64, Billing) -> bool,
+    ) -> Self {
+        // Boundaries after the start have not happened; without this every stream would be searched for them.
+        selection.bounds.to = selection.bounds.to.min(population.born().timestamp());
         let months: Vec<u32> = match collection {
             Collection::Customers | Collection::Subscriptions | Collection::Sessions => vec![0],
             // Nobody joined longer ago than two years and a bit; a past boundary lies at most that far on.
             _ => (0..=25).collect(),
         };
         let streams = months.into_iter().map(|months| Stream { months, next: None, head: None }).collect();
-        let mut walk = Self { population, collection, selection, streams };
+        let mut walk = Self { population, collection, selection, filter, streams };
         for at in 0..walk.streams.len() {
             walk.enter(at);
         }
@@ -180,7 +227,7 @@ impl<'a> Walk<'a> {
             let billing = self.population.billing(number);
             let Some(cycle) = cycle_at(billing, months) else { continue };
             let ordinals = self.collection.ordinals(billing, cycle) & self.selection.ordinals;
-            if ordinals == 0 || !(self.selection.people)(number, billing) {
+            if ordinals == 0 || !(self.filter)(number, billing) {
                 // Only a moment outside the bounds ends a stream, and most moments are skipped: look now and then.
                 if number.is_multiple_of(64) && self.is_past(boundary(self.population, number, months).timestamp()) {
                     break None;
@@ -228,11 +275,7 @@ impl Iterator for Walk<'_> {
             if head.ordinals == 0 {
                 self.refill(stream);
             }
-            let wanted = self.selection.beyond.is_none_or(|beyond| match self.selection.direction {
-                Direction::NewestFirst => key < beyond,
-                Direction::OldestFirst => key > beyond,
-            });
-            if wanted && self.selection.bounds.contain(key.at) {
+            if self.selection.admits(key) {
                 return Some((key, self.population.id_at(self.collection.kind(), place)));
             }
         }

@@ -9,7 +9,7 @@ use super::super::listing::Listing;
 use super::super::route::{Call, Route, Run};
 use super::super::search;
 use super::super::state::State;
-use super::super::timeline::Collection;
+use super::super::timeline::{Collection, People};
 use crate::sandbox::population::Person;
 use crate::sandbox::population::ids::{digits, mix};
 
@@ -84,7 +84,10 @@ pub fn check_parameter(state: &State, call: &Call) -> Result<Option<String>, Fai
 fn list(state: &State, call: &Call) -> Result<Value, Failure> {
     let email = call.params.text("email").map(str::to_string);
     // An address names its person: nobody else needs to be looked at, unless they were changed.
-    let number = email.as_deref().and_then(|e| state.population.email_number(e));
+    let people = match email.as_deref() {
+        Some(email) => People::Only(state.touched_and(state.population.email_number(email))),
+        None => People::Where(&|_, _| true),
+    };
     Listing {
         url: "/v1/customers",
         noun: "customer",
@@ -92,7 +95,7 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         customer: None,
         floor: i64::MIN,
         ordinals: u8::MAX,
-        people: &|n, _| email.is_none() || number == Some(n) || state.is_touched(n),
+        people,
         keep: &|v| email.as_deref().is_none_or(|e| v["email"] == e),
     }
     .page(state, call)

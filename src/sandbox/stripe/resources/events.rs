@@ -9,7 +9,7 @@ use super::super::failure::Failure;
 use super::super::listing::Listing;
 use super::super::route::{Call, Route, Run};
 use super::super::state::{API_VERSION, EVENT_HORIZON_SECONDS, State};
-use super::super::timeline::{Collection, EVENT_TYPES};
+use super::super::timeline::{Collection, EVENT_TYPES, People};
 use super::{customers, invoices, sessions, subscriptions};
 use crate::sandbox::population::Person;
 use crate::sandbox::population::ids::Place;
@@ -106,6 +106,8 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
             ordinals |= 1 << bit;
         }
     }
+    // What the population has was delivered, and is of a few types only.
+    let people = if success != Some(false) && ordinals != 0 { People::Where(&|_, _| true) } else { People::Only(Vec::new()) };
     Listing {
         url: "/v1/events",
         noun: "event",
@@ -113,8 +115,7 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         customer: None,
         floor: call.now.timestamp() - EVENT_HORIZON_SECONDS,
         ordinals,
-        // What the population has was delivered.
-        people: &|_, _| success != Some(false) && ordinals != 0,
+        people,
         keep: &|v| v["type"].as_str().is_some_and(wants) && success.is_none_or(|s| (v["pending_webhooks"] == 0) == s),
     }
     .page(state, call)

@@ -8,7 +8,7 @@ use super::super::failure::Failure;
 use super::super::listing::Listing;
 use super::super::route::{Call, Route, Run};
 use super::super::state::State;
-use super::super::timeline::Collection;
+use super::super::timeline::{Collection, People};
 use super::invoices;
 use crate::sandbox::population::Person;
 use crate::sandbox::population::ids::Kind;
@@ -66,7 +66,7 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         customer,
         floor: i64::MIN,
         ordinals: u8::MAX,
-        people: &|_, _| true,
+        people: People::Where(&|_, _| true),
         keep: &|v| invoice.as_deref().is_none_or(|i| v["invoice"] == i) && status.as_deref().is_none_or(|s| v["status"] == s),
     }
     .page(state, call)

@@ -8,10 +8,10 @@ use super::super::failure::Failure;
 use super::super::listing::{self, Listing};
 use super::super::route::{Call, Route, Run};
 use super::super::state::State;
-use super::super::timeline::Collection;
+use super::super::timeline::{Collection, People};
 use super::customers;
 use crate::sandbox::population::ids::Kind;
-use crate::sandbox::population::{Billing, Cycle, Person};
+use crate::sandbox::population::{Billing, Person};
 
 pub const ROUTES: &[Route] = &[
     Route {
@@ -211,11 +211,12 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         let found = state.live(id, "subscription").ok_or_else(|| Failure::missing_in("subscription", "subscription", id))?;
         customer = customer.or_else(|| found["customer"].as_str().map(str::to_string));
     }
-    // Only the last invoice of someone past due is open in the population.
-    let may_match = |c: Cycle| match status.as_deref() {
-        None | Some("paid") => true,
-        Some("open") => c.status == "past_due",
-        Some(_) => false,
+    // Only the last invoice of someone past due is open in the population; all others are paid.
+    let past_due = |n: u64, billing: Billing| state.is_touched(n) || matches!(billing, Billing::Paid(c) if c.status == "past_due");
+    let people = match status.as_deref() {
+        None | Some("paid") => People::Where(&|_, _| true),
+        Some("open") => People::Where(&past_due),
+        Some(_) => People::Only(state.touched_and(None)),
     };
     Listing {
         url: "/v1/invoices",
@@ -224,7 +225,7 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         customer,
         floor: i64::MIN,
         ordinals: u8::MAX,
-        people: &|n, billing| state.is_touched(n) || matches!(billing, Billing::Paid(c) if may_match(c)),
+        people,
         keep: &|v| {
             status.as_deref().is_none_or(|s| v["status"] == s)
                 && subscription.as_deref().is_none_or(|s| v["parent"]["subscription_details"]["subscription"] == s)

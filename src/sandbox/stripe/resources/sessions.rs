@@ -8,7 +8,7 @@ use super::super::failure::Failure;
 use super::super::listing::Listing;
 use super::super::route::{Call, Route, Run};
 use super::super::state::State;
-use super::super::timeline::Collection;
+use super::super::timeline::{Collection, People};
 use super::customers;
 use crate::sandbox::population::Person;
 use crate::sandbox::population::ids::Kind;
@@ -137,6 +137,12 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         customer = customer.or_else(|| found["customer"].as_str().map(str::to_string));
     }
     let (status, intent) = (call.params.text("status").map(str::to_string), call.params.text("payment_intent").map(str::to_string));
+    // Every session of the population is complete, and in subscription mode: none has a payment intent of its own.
+    let people = if intent.is_none() && status.as_deref().is_none_or(|s| s == "complete") {
+        People::Where(&|_, _| true)
+    } else {
+        People::Only(state.touched_and(None))
+    };
     Listing {
         url: "/v1/checkout/sessions",
         noun: "checkout.session",
@@ -144,8 +150,7 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         customer,
         floor: i64::MIN,
         ordinals: u8::MAX,
-        // Every session of the population is complete, and in subscription mode: none has a payment intent of its own.
-        people: &|_, _| intent.is_none() && status.as_deref().is_none_or(|s| s == "complete"),
+        people,
         keep: &|v| {
             status.as_deref().is_none_or(|s| v["status"] == s)
                 && intent.as_deref().is_none_or(|p| v["payment_intent"] == p)

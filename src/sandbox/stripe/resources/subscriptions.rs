@@ -9,10 +9,10 @@ use super::super::failure::Failure;
 use super::super::listing::{self, Listing};
 use super::super::route::{Call, Route, Run};
 use super::super::state::State;
-use super::super::timeline::Collection;
+use super::super::timeline::{Collection, People};
 use super::customers;
 use crate::sandbox::population::ids::Kind;
-use crate::sandbox::population::{Billing, Paid, Person, price};
+use crate::sandbox::population::{Billing, PRICE_LEGACY_GOLD, Paid, Person, price};
 
 pub const ROUTES: &[Route] = &[
     Route {
@@ -195,6 +195,18 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         Some("ended") => word == "canceled" || word == "incomplete_expired",
         Some(one) => word == one,
     };
+    let may_match = |n: u64, billing: Billing| match billing {
+        Billing::Paid(c) => {
+            state.is_touched(n) || (admits(c.status) && wanted_price.as_deref().is_none_or(|p| price(c.tier, c.interval) == p))
+        }
+        _ => false,
+    };
+    let sold = wanted_price.as_deref() != Some(PRICE_LEGACY_GOLD);
+    let people = if sold && ["active", "trialing", "past_due", "canceled"].iter().any(|s| admits(s)) {
+        People::Where(&may_match)
+    } else {
+        People::Only(state.touched_and(None))
+    };
     let has_price = |v: &Value| {
         let items = v["items"]["data"].as_array().into_iter().flatten();
         wanted_price.as_deref().is_none_or(|p| items.into_iter().any(|i| i["price"]["id"] == p))
@@ -206,12 +218,7 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         customer: customers::check_parameter(state, call)?,
         floor: i64::MIN,
         ordinals: u8::MAX,
-        people: &|n, billing| match billing {
-            Billing::Paid(c) => {
-                state.is_touched(n) || (admits(c.status) && wanted_price.as_deref().is_none_or(|p| price(c.tier, c.interval) == p))
-            }
-            _ => false,
-        },
+        people,
         keep: &|v| v["status"].as_str().is_some_and(admits) && has_price(v),
     }
     .page(state, call)

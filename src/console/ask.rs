@@ -1,0 +1,80 @@
+//! What a pane wants: data that the console turns into effects, screens and dialogs. A pane can ask for nothing that writes to production.
+
+use crate::domain::facts::Handle;
+use crate::domain::ids::StripeId;
+use crate::protocol::query::{Hit, Query};
+use crate::protocol::run::Inputs;
+use crate::protocol::ticket::Slot;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Read it; a newer read of the same slot replaces this one. The console stamps the generation.
+    Read {
+        slot: Slot,
+        query: Query,
+    },
+    /// Whatever this slot still waits for is no longer wanted.
+    Cancel(Slot),
+    /// The customer's screen.
+    Open(Handle),
+    /// The detail of one subscription of the customer on screen.
+    OpenSubscription(StripeId),
+    /// The customers pane, searching for this text.
+    Search(String),
+    /// The customers pane, filled with these.
+    Hits {
+        title: String,
+        hits: Vec<Hit>,
+    },
+    /// The review of this procedure: reads only, until it is confirmed there.
+    Start {
+        procedure: String,
+        inputs: Inputs,
+    },
+    /// Go on with a run that was left unfinished.
+    Resume(Uuid),
+    /// A line for the status row, gone after a while.
+    Say(String),
+    /// The copy menu.
+    Copy(Vec<CopyItem>),
+    /// The evidence panel.
+    Evidence {
+        title: String,
+        lines: Vec<String>,
+    },
+    /// The menu of everything that is possible here.
+    Actions(Vec<ActionItem>),
+    Back,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyItem {
+    pub label: String,
+    pub text: String,
+}
+
+/// A row of the action menu: what it asks for, or why it cannot be had.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionItem {
+    pub letter: char,
+    pub label: String,
+    pub does: Result<Box<Ask>, String>,
+}
+
+impl CopyItem {
+    pub fn new(label: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { label: label.into(), text: text.into() }
+    }
+}
+
+impl ActionItem {
+    pub fn new(letter: char, label: impl Into<String>, ask: Ask) -> Self {
+        Self { letter, label: label.into(), does: Ok(Box::new(ask)) }
+    }
+
+    pub fn impossible(letter: char, label: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { letter, label: label.into(), does: Err(reason.into()) }
+    }
+}

@@ -1,0 +1,37 @@
+//! What a pane may look at besides its own model: the moment, the world's standing, the room on screen. Borrowed, never changed.
+
+use crate::domain::At;
+use crate::domain::fault::Source;
+use crate::domain::policy::{Mode, Writes};
+use crate::protocol::environment::Environment;
+use crate::protocol::freshness::{Freshness, Health};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    pub now: At,
+    /// Milliseconds since the process began.
+    pub tick: u64,
+    /// `None` until the environment is connected.
+    pub env: Option<&'a Environment>,
+    pub mode: Mode,
+    pub writes: &'a Writes,
+    pub sources: &'a BTreeMap<Source, Freshness>,
+    /// Personal data is shown unmasked at the moment.
+    pub revealed: bool,
+    /// The whole screen, in cells.
+    pub columns: u16,
+    pub rows: u16,
+}
+
+impl Context<'_> {
+    #[must_use]
+    pub fn health(&self, source: Source) -> Health {
+        self.sources.get(&source).map_or(Health::NotSetUp, |f| f.health(self.now))
+    }
+
+    #[must_use]
+    pub fn writes_are_on(&self) -> bool {
+        matches!(self.writes, Writes::On { until, .. } if *until > self.now)
+    }
+}

@@ -1,0 +1,178 @@
+//! What panes ask for, turned into effects, screens and dialogs; and the one door to the engine's runs.
+
+use super::ask::Ask;
+use super::modal::{Dialog, Modal};
+use super::panes::customer;
+use super::screen::Screen;
+use super::state::State;
+use crate::domain::At;
+use crate::domain::facts::Handle;
+use crate::procedures::engine::Run;
+use crate::protocol::effect::Effect;
+use crate::protocol::environment::Environment;
+use crate::protocol::query::Query;
+use crate::protocol::ticket::Slot;
+use uuid::Uuid;
+
+/// Fulfils these wishes in order. `id` names whatever they begin; at most one of them begins a run.
+pub fn fulfil(state: &mut State, asks: Vec<Ask>, id: Uuid) -> Vec<Effect> {
+    asks.into_iter().flat_map(|ask| one(state, ask, id)).collect()
+}
+
+fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
+    match ask {
+        Ask::Read { slot, query } => vec![state.tickets.read(slot, query)],
+        Ask::Cancel(slot) => {
+            state.tickets.cancel(slot);
+            Vec::new()
+        }
+        Ask::Open(handle) => open_customer(state, handle, id),
+        Ask::OpenSubscription(subscription) => {
+            let Some(case) = state.customer.case() else { return Vec::new() };
+            state.subscription.show(case, subscription);
+            state.screens.open(Screen::Subscription);
+            entered(state, id)
+        }
+        Ask::Search(text) => search(state, &text, id),
+        Ask::Hits { title, hits } => {
+            state.customers.fill(title, hits);
+            state.screens.go(Screen::Customers);
+            Vec::new()
+        }
+        Ask::Start { procedure, inputs } => {
+            let (run, effects) = Run::draft(id, &procedure, inputs);
+            show_run(state, run);
+            effects
+        }
+        Ask::Resume(run) => resume(state, run),
+        Ask::Say(text) => {
+            state.say(text);
+            Vec::new()
+        }
+        Ask::Copy(items) => dialog(state, Modal::Copy { items, at: 0, copied: None }),
+        Ask::Evidence { title, lines } => dialog(state, Modal::Evidence { title, lines, scroll: 0 }),
+        Ask::Actions(items) => dialog(state, Modal::Actions { items }),
+        Ask::Back => back(state, id),
+    }
+}
+
+/// Puts a dialog over the screen.
+pub fn dialog(state: &mut State, modal: Modal) -> Vec<Effect> {
+    state.dialog = Some(Dialog::new(modal));
+    Vec::new()
+}
+
+/// The customers pane, looking this up.
+pub fn search(state: &mut State, text: &str, id: Uuid) -> Vec<Effect> {
+    state.dialog = None;
+    state.screens.go(Screen::Customers);
+    let asks = state.customers.search(text, &state.world.context());
+    fulfil(state, asks, id)
+}
+
+/// One screen back. At Home nothing is behind: it asks before quitting.
+pub fn back(state: &mut State, id: Uuid) -> Vec<Effect> {
+    let left = state.screens.top();
+    if !state.screens.back() {
+        return dialog(state, Modal::Quit);
+    }
+    let mut effects = Vec::new();
+    if let Screen::Run(run) = left {
+        effects.extend(leave_run(state, run));
+    }
+    effects.extend(entered(state, id));
+    effects
+}
+
+/// The screen on top has come into view.
+pub fn entered(state: &mut State, id: Uuid) -> Vec<Effect> {
+    let cx = state.world.context();
+    let asks = match state.screens.top() {
+        Screen::Home => state.home.entered(&cx),
+        Screen::Customers => state.customers.entered(&cx),
+        Screen::Customer => state.customer.entered(&cx),
+        Screen::Subscription => state.subscription.entered(&cx),
+        Screen::Run(_) => Vec::new(),
+    };
+    fulfil(state, asks, id)
+}
+
+fn open_customer(state: &mut State, handle: Handle, id: Uuid) -> Vec<Effect> {
+    state.dialog = None;
+    // Answers about the customer before are nobody's any more.
+    state.tickets.cancel_where(|slot| matches!(slot, Slot::Case(_)));
+    state.customer = customer::Model::of(handle);
+    state.screens.open(Screen::Customer);
+    state.remember_customer();
+    entered(state, id)
+}
+
+/// Puts a run on screen.
+pub fn show_run(state: &mut State, run: Run) {
+    let id = run.id;
+    state.dialog = None;
+    state.tasks.add(run);
+    state.screens.open(Screen::Run(id));
+}
+
+/// Shows the run if it is open here, otherwise takes it up from the journal.
+pub fn resume(state: &mut State, run: Uuid) -> Vec<Effect> {
+    state.dialog = None;
+    if state.tasks.get(run).is_some() {
+        state.screens.open(Screen::Run(run));
+        return Vec::new();
+    }
+    let Some(summary) = state.tasks.unfinished.iter().find(|u| u.run == run) else {
+        state.say("That run is finished, or its journal is elsewhere");
+        return Vec::new();
+    };
+    if summary.held {
+        state.say("Another console holds that run open");
+        return Vec::new();
+    }
+    let (run, effects) = Run::resume(summary);
+    show_run(state, run);
+    effects
+}
+
+/// The review that would take back the last run that can be.
+pub fn undo(state: &mut State, id: Uuid) -> Vec<Effect> {
+    let now = state.world.now;
+    let here = if let Screen::Run(run) = state.screens.top() { state.tasks.get(run) } else { None };
+    let run = here.filter(|r| r.run.can_undo(now)).or_else(|| state.tasks.undoable(now));
+    let Some((undo, effects)) = run.and_then(|r| r.run.undo(id, now)) else {
+        state.say("Nothing here can be undone");
+        return Vec::new();
+    };
+    show_run(state, undo);
+    effects
+}
+
+/// Leaving never stops a run silently. Only one that has not been confirmed is let go of: nothing of it was sent.
+fn leave_run(state: &mut State, id: Uuid) -> Vec<Effect> {
+    let Some(model) = state.tasks.get_mut(id) else { return Vec::new() };
+    if !model.is_draft() {
+        return Vec::new();
+    }
+    let effects = model.run.abandon();
+    state.tasks.remove(id);
+    effects
+}
+
+/// Hands an event to the engine, and tells the other screens when that has ended the run.
+pub fn run(state: &mut State, run: Uuid, id: Uuid, f: impl FnOnce(&mut Run, &Environment, At) -> Vec<Effect>) -> Vec<Effect> {
+    let now = state.world.now;
+    let (Some(model), Some(env)) = (state.tasks.get_mut(run), state.world.env.as_ref()) else { return Vec::new() };
+    let was_open = model.run.is_open();
+    let mut effects = f(&mut model.run, env, now);
+    if was_open && !model.run.is_open() {
+        effects.push(state.tickets.read(Slot::Runs, Query::Runs));
+        let cx = state.world.context();
+        let mut asks = state.home.entered(&cx);
+        if state.customer.handle().is_some() {
+            asks.extend(state.customer.entered(&cx));
+        }
+        effects.extend(fulfil(state, asks, id));
+    }
+    effects
+}

@@ -1,0 +1,138 @@
+//! What a key does in a dialog.
+
+use super::{Modal, palette};
+use crate::console::fulfil;
+use crate::console::state::State;
+use crate::protocol::effect::Effect;
+use crate::protocol::key::Key;
+use crate::protocol::record::{Detail, Entry};
+use uuid::Uuid;
+
+/// How long personal data stays unmasked, in seconds.
+const REVEAL_SECONDS: i64 = 60;
+/// More than this is not sent to a clipboard: terminals drop longer sequences, some of them with noise. In bytes.
+pub const MOST_COPIED: usize = 74_994;
+
+pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
+    let tick = state.world.tick;
+    let Some(dialog) = &mut state.dialog else { return Vec::new() };
+    let enter = dialog.takes_enter(tick);
+    let closes = key == Key::Esc || (key == Key::Char('q') && !dialog.modal.has_field());
+    if closes {
+        state.dialog = None;
+        return Vec::new();
+    }
+    if let (Key::Char(_), true) = (key, dialog.modal.has_field()) {
+        dialog.typed(tick);
+    }
+    match &mut dialog.modal {
+        Modal::Writes { reason } => match key {
+            Key::Enter if enter && !reason.is_empty() => {
+                let reason = reason.text().trim().to_string();
+                state.dialog = None;
+                return vec![Effect::TurnWritesOn { reason }];
+            }
+            _ => {
+                reason.key(key);
+            }
+        },
+        Modal::Reveal { reason } => match key {
+            Key::Enter if enter && !reason.is_empty() => {
+                let detail = Detail(serde_json::json!({ "reason": reason.text().trim() }));
+                state.dialog = None;
+                state.world.revealed_until = Some(state.world.now + chrono::Duration::seconds(REVEAL_SECONDS));
+                return vec![Effect::Record { run: None, entry: Entry::Revealed, detail }];
+            }
+            _ => {
+                reason.key(key);
+            }
+        },
+        Modal::Evidence { scroll, .. } => scrolled(scroll, key),
+        Modal::Help { filter, scroll } => {
+            if filter.key(key) {
+                *scroll = 0;
+            } else {
+                scrolled(scroll, key);
+            }
+        }
+        Modal::Copy { items, at, copied } => {
+            *at = moved(*at, key, items.len());
+            if key == Key::Enter
+                && copied.is_none()
+                && let Some(item) = items.get(*at)
+            {
+                let text = item.text.clone();
+                *copied = Some(text.clone());
+                if text.len() <= MOST_COPIED {
+                    return vec![Effect::Copy { text }];
+                }
+                state.say("Too long for a clipboard over the terminal");
+            }
+        }
+        Modal::Actions { items } => {
+            let chosen = items.iter().find(|i| key == Key::Char(i.letter)).map(|i| i.does.clone());
+            match chosen {
+                Some(Ok(ask)) => {
+                    state.dialog = None;
+                    return fulfil::fulfil(state, vec![*ask], id);
+                }
+                Some(Err(reason)) => state.say(reason),
+                None => {}
+            }
+        }
+        Modal::Palette { query, at } => {
+            if query.key(key) {
+                *at = 0;
+                return Vec::new();
+            }
+            let (text, at_now) = (query.text().to_string(), *at);
+            let entries = palette::entries(state, &text);
+            if key == Key::Enter {
+                return entries.into_iter().nth(at_now).map(|e| palette::go(state, e, id)).unwrap_or_default();
+            }
+            let moved = moved(at_now, key, entries.len());
+            if let Some(dialog) = &mut state.dialog
+                && let Modal::Palette { at, .. } = &mut dialog.modal
+            {
+                *at = moved;
+            }
+        }
+        Modal::Escalate { at } => {
+            let len = state.world.env.as_ref().map_or(0, |e| e.contacts.len());
+            *at = moved(*at, key, len);
+            let chosen = *at;
+            if key == Key::Enter {
+                return super::help::escalation(state, chosen).map(|text| fulfil::dialog(state, text)).unwrap_or_default();
+            }
+        }
+        Modal::Quit => {
+            // Stale keys must not end the session either.
+            if enter && matches!(key, Key::Enter | Key::Char('y')) {
+                return vec![Effect::Quit];
+            }
+        }
+    }
+    Vec::new()
+}
+
+fn scrolled(scroll: &mut u16, key: Key) {
+    *scroll = match key {
+        Key::Down | Key::Char('j') => scroll.saturating_add(1),
+        Key::Up | Key::Char('k') => scroll.saturating_sub(1),
+        Key::PageDown | Key::Ctrl('d') => scroll.saturating_add(10),
+        Key::PageUp | Key::Ctrl('u') => scroll.saturating_sub(10),
+        Key::Home | Key::Char('g') => 0,
+        _ => *scroll,
+    };
+}
+
+fn moved(at: usize, key: Key, len: usize) -> usize {
+    let at = match key {
+        Key::Down | Key::Char('j') | Key::Tab => at + 1,
+        Key::Up | Key::Char('k') | Key::BackTab => at.saturating_sub(1),
+        Key::Home => 0,
+        Key::End => len,
+        _ => at,
+    };
+    at.min(len.saturating_sub(1))
+}

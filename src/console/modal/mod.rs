@@ -1,0 +1,100 @@
+//! Dialogs over the screen: what each holds, and what its keys do.
+
+mod help;
+mod keys;
+mod palette;
+mod view;
+
+pub use keys::press;
+pub use view::{draw, hints};
+
+use super::ask::{ActionItem, CopyItem};
+use super::guard::{Guard, PASTE_MS};
+use super::widgets::form::TextField;
+use serde::{Deserialize, Serialize};
+
+/// A dialog and since when it has been on screen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dialog {
+    pub modal: Modal,
+    pub guard: Guard,
+    /// When the last character came in: an Enter right behind it belongs to a paste.
+    last_typed: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Modal {
+    /// Why writes are to be turned on.
+    Writes {
+        reason: TextField,
+    },
+    /// Why personal data is to be shown.
+    Reveal {
+        reason: TextField,
+    },
+    /// What a sentence rests on.
+    Evidence {
+        title: String,
+        lines: Vec<String>,
+        scroll: u16,
+    },
+    /// What can be copied; once something was, its text to copy by hand, since no terminal says whether it took it.
+    Copy {
+        items: Vec<CopyItem>,
+        at: usize,
+        copied: Option<String>,
+    },
+    /// Everything possible here.
+    Actions {
+        items: Vec<ActionItem>,
+    },
+    /// The keys of this screen.
+    Help {
+        filter: TextField,
+        scroll: u16,
+    },
+    Palette {
+        query: TextField,
+        at: usize,
+    },
+    /// Whom to call.
+    Escalate {
+        at: usize,
+    },
+    Quit,
+}
+
+impl Dialog {
+    #[must_use]
+    pub fn new(modal: Modal) -> Self {
+        Self { modal, guard: Guard::default(), last_typed: None }
+    }
+
+    pub fn typed(&mut self, tick: u64) {
+        self.last_typed = Some(tick);
+    }
+
+    /// Enter was meant for this dialog: it was on screen, and the key did not come in with a paste.
+    #[must_use]
+    pub fn takes_enter(&self, tick: u64) -> bool {
+        self.guard.lets_through(tick) && self.last_typed.is_none_or(|t| tick > t + PASTE_MS)
+    }
+}
+
+impl Modal {
+    /// Its text field, where it has one.
+    pub fn field(&mut self) -> Option<&mut TextField> {
+        match self {
+            Modal::Writes { reason: field }
+            | Modal::Reveal { reason: field }
+            | Modal::Help { filter: field, .. }
+            | Modal::Palette { query: field, .. } => Some(field),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn has_field(&self) -> bool {
+        matches!(self, Modal::Writes { .. } | Modal::Reveal { .. } | Modal::Help { .. } | Modal::Palette { .. })
+    }
+}

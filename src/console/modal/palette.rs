@@ -1,0 +1,200 @@
+//! The palette: everything that can be reached by name, found by the letters of its words, best first.
+
+use crate::console::ask::Ask;
+use crate::console::fulfil;
+use crate::console::keymap::Action;
+use crate::console::keys;
+use crate::console::screen::{PANES, Screen};
+use crate::console::state::State;
+use crate::console::tasks::word;
+use crate::domain::facts::Handle;
+use crate::domain::needle::Needle;
+use crate::procedures;
+use crate::protocol::effect::Effect;
+use crate::protocol::run::{Inputs, short};
+use uuid::Uuid;
+
+/// A row of the palette.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// What kind of thing it is: `run`, `pane`, `runbook`.
+    pub kind: &'static str,
+    pub label: String,
+    /// Its key, where it has one.
+    pub key: String,
+    pub goes: Result<Goes, String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Goes {
+    Search(String),
+    Pane(Screen),
+    Procedure(&'static str),
+    Customer(Handle),
+    Run(Uuid),
+    Incident(String),
+    Do(Action),
+}
+
+/// What matches, best first. Anything typed can also be searched for; an id comes first.
+#[must_use]
+pub fn entries(state: &State, typed: &str) -> Vec<Entry> {
+    let typed = typed.trim();
+    let mut found: Vec<(u8, Entry)> =
+        all(state).into_iter().filter_map(|(entry, words)| score(typed, &entry.label, &words).map(|s| (s, entry))).collect();
+    found.sort_by_key(|(s, _)| *s);
+    let mut entries: Vec<Entry> = found.into_iter().map(|(_, e)| e).collect();
+    if let Some(needle) = Needle::parse(typed) {
+        let look_up =
+            Entry { kind: "look up", label: needle.text().to_string(), key: String::new(), goes: Ok(Goes::Search(typed.to_string())) };
+        let first = !matches!(needle, Needle::Words(_));
+        entries.insert(if first { 0 } else { entries.len() }, look_up);
+    }
+    entries
+}
+
+/// Goes there. A row that cannot be used says why, and the palette stays.
+pub fn go(state: &mut State, entry: Entry, id: Uuid) -> Vec<Effect> {
+    let goes = match entry.goes {
+        Ok(goes) => goes,
+        Err(reason) => {
+            state.say(reason);
+            return Vec::new();
+        }
+    };
+    state.dialog = None;
+    match goes {
+        Goes::Search(text) => fulfil::search(state, &text, id),
+        Goes::Pane(pane) => {
+            state.screens.go(pane);
+            fulfil::entered(state, id)
+        }
+        Goes::Procedure(procedure) => match subject(state) {
+            Some(handle) => {
+                let start = Ask::Start { procedure: procedure.into(), inputs: Inputs::of(handle) };
+                fulfil::fulfil(state, vec![start], id)
+            }
+            None => {
+                state.screens.go(Screen::Customers);
+                let effects = fulfil::entered(state, id);
+                state.say(format!("{}: find the customer, then f", entry.label));
+                effects
+            }
+        },
+        Goes::Customer(handle) => fulfil::fulfil(state, vec![Ask::Open(handle)], id),
+        Goes::Run(run) => fulfil::resume(state, run),
+        Goes::Incident(name) => {
+            state.say(format!("Starting {name}"));
+            vec![Effect::StartIncident { name }]
+        }
+        Goes::Do(action) => keys::act(state, action, id),
+    }
+}
+
+/// The customer on screen, whom a procedure would be about.
+fn subject(state: &State) -> Option<Handle> {
+    matches!(state.screens.top(), Screen::Customer | Screen::Subscription).then(|| state.customer.handle().cloned()).flatten()
+}
+
+fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
+    let mut all = Vec::new();
+    let mut add = |kind, label: String, key: String, goes, words: Vec<String>| all.push((Entry { kind, label, key, goes }, words));
+    for run in state.tasks.runs.iter().rev() {
+        let label = format!("{} {}, {}", short(run.run.id), title(&run.run.procedure), word(&run.run.phase));
+        add("run", label, String::new(), Ok(Goes::Run(run.run.id)), vec!["tasks".into()]);
+    }
+    for run in state.tasks.interrupted() {
+        let label = format!("{} {}, interrupted", short(run.run), title(&run.procedure));
+        let goes = if run.held { Err("Another console holds that run open".into()) } else { Ok(Goes::Run(run.run)) };
+        add("run", label, String::new(), goes, vec!["tasks".into(), "resume".into(), "unfinished".into()]);
+    }
+    for (digit, title, screen) in PANES {
+        add("pane", (*title).to_string(), digit.to_string(), Ok(Goes::Pane(*screen)), Vec::new());
+    }
+    for (handle, title) in &state.recent {
+        add("recent", title.clone(), String::new(), Ok(Goes::Customer(handle.clone())), Vec::new());
+    }
+    for procedure in procedures::ALL {
+        let words = procedure.words().iter().map(ToString::to_string).collect();
+        let section = format!("section {}", procedure.section());
+        add("runbook", procedure.title().to_string(), section, Ok(Goes::Procedure(procedure.id())), words);
+    }
+    for (name, description) in &state.world.incidents {
+        let words = vec!["incident".into(), "sandbox".into(), description.clone()];
+        add("incident", format!("{name}: {description}"), String::new(), Ok(Goes::Incident(name.clone())), words);
+    }
+    for binding in keys::own_bindings(state) {
+        let (action, words) = match binding.action {
+            Action::Writes => (Action::Writes, "read-only"),
+            Action::Escalate => (Action::Escalate, "contacts call pager"),
+            Action::Undo => (Action::Undo, "take back revert"),
+            Action::Reveal => (Action::Reveal, "personal data unmask"),
+            Action::Refresh => (Action::Refresh, "reload"),
+            Action::Help => (Action::Help, "keys help"),
+            _ => continue,
+        };
+        let goes = binding.enabled.map(|()| Goes::Do(action));
+        add("do", action.row().meaning.to_string(), action.key().to_string(), goes, vec![words.into()]);
+    }
+    all
+}
+
+fn title(procedure: &str) -> String {
+    procedures::by_id(procedure).map_or_else(|| procedure.to_string(), |p| p.title().to_string())
+}
+
+/// How well it matches, 0 best; `None` where it does not.
+fn score(typed: &str, label: &str, words: &[String]) -> Option<u8> {
+    if typed.is_empty() {
+        return Some(0);
+    }
+    let typed = typed.to_lowercase();
+    std::iter::once(label)
+        .chain(words.iter().map(String::as_str))
+        .enumerate()
+        .filter_map(|(i, text)| {
+            let text = text.to_lowercase();
+            let rank = if text.starts_with(&typed) {
+                0
+            } else if text.split(|c: char| !c.is_alphanumeric()).any(|w| w.starts_with(&typed)) {
+                1
+            } else if text.contains(&typed) {
+                2
+            } else if all_words(&typed, &text) {
+                3
+            } else if typed.chars().count() > 2 && letters(&typed, &text) {
+                4
+            } else {
+                return None;
+            };
+            // The label counts a little more than its synonyms.
+            Some(rank * 2 + u8::from(i > 0))
+        })
+        .min()
+}
+
+/// Every typed word begins a word of the text.
+fn all_words(typed: &str, text: &str) -> bool {
+    typed.split_whitespace().all(|t| text.split(|c: char| !c.is_alphanumeric()).any(|w| w.starts_with(t)))
+}
+
+/// The typed letters, in that order, somewhere in the text.
+fn letters(typed: &str, text: &str) -> bool {
+    let mut rest = text.chars();
+    typed.chars().filter(|c| !c.is_whitespace()).all(|c| rest.any(|t| t == c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_the_book_find_the_procedure() {
+        let words = vec!["paid but still free".to_string(), "webhook failed".to_string()];
+        for typed in ["tier", "manual tier", "still free", "webhook", "mntier", "free paid"] {
+            assert!(score(typed, "Manual tier update", &words).is_some(), "{typed}");
+        }
+        assert_eq!(score("refund", "Manual tier update", &words), None);
+        assert!(score("tier", "Manual tier update", &[]) < score("tier", "Customers", &["update of a tier".into()]));
+    }
+}

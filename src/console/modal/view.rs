@@ -1,0 +1,229 @@
+//! How dialogs look: a sheet over the lower part of the body, its title in a rule; the screen above stays readable.
+
+use super::{Dialog, Modal, help, palette};
+use crate::console::state::State;
+use crate::console::widgets::format::clock;
+use crate::console::widgets::paint::{put, put_right, put_spans, rule, select, tabs, wrap};
+use crate::console::widgets::theme::Theme;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+/// The columns that text keeps clear on the left.
+const INDENT: u16 = 7;
+
+/// One line of a sheet: pieces of text, and whether it is the selected one.
+struct Line {
+    spans: Vec<(String, Style)>,
+    right: Option<(String, Style)>,
+    selected: bool,
+}
+
+/// Draws the dialog over the lower part of `body`.
+pub fn draw(state: &State, dialog: &Dialog, body: Rect, buf: &mut Buffer) {
+    let theme = &state.theme;
+    let room = body.width.saturating_sub(INDENT + 2);
+    let title = title(state, &dialog.modal);
+    let lines = lines(state, dialog, theme, room);
+    // A title, a blank line, what is said, a blank line: never more than the body less its first three rows.
+    let most = body.height.saturating_sub(3);
+    let height = (u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(3)).min(most).max(6.min(most));
+    let sheet = Rect { x: body.x, y: body.bottom() - height, width: body.width, height };
+    for y in sheet.top()..sheet.bottom() {
+        put(buf, theme, sheet.x, y, &" ".repeat(usize::from(sheet.width)), theme.plain(), sheet.width);
+        buf.set_style(Rect { y, height: 1, ..sheet }, Style::reset());
+    }
+    rule(buf, theme, sheet, sheet.y);
+    tabs(buf, theme, sheet, sheet.y, &[&title], 0, "esc");
+    let fit = usize::from(height.saturating_sub(3));
+    let first = first(&dialog.modal, &lines, fit);
+    for (i, line) in lines.iter().skip(first).take(fit).enumerate() {
+        let y = sheet.y + 2 + u16::try_from(i).unwrap_or(0);
+        let spans: Vec<(&str, Style)> = line.spans.iter().map(|(t, s)| (t.as_str(), *s)).collect();
+        let edge = line
+            .right
+            .as_ref()
+            .map_or(body.right() - 1, |(text, style)| put_right(buf, theme, body.right() - 1, y, text, *style, room / 2).saturating_sub(1));
+        put_spans(buf, theme, sheet.x + INDENT, y, &spans, edge.saturating_sub(sheet.x + INDENT));
+        if line.selected {
+            put(buf, theme, sheet.x + INDENT - 2, y, theme.pointer(), theme.plain(), 1);
+            select(buf, theme, Rect { x: sheet.x + INDENT - 2, y, width: body.width - INDENT + 1, height: 1 });
+        }
+    }
+    if let Some(field) = field(&dialog.modal) {
+        field.draw(buf, theme, Rect { x: sheet.x + INDENT + 2, y: sheet.y + 2, width: room.saturating_sub(2), height: 1 }, true);
+    }
+    let below = lines.len().saturating_sub(first + fit);
+    if below > 0 {
+        put_right(buf, theme, body.right() - 1, sheet.bottom() - 1, &format!("{below} more below"), theme.dim(), 20);
+    }
+}
+
+/// The hints in the footer while it is open: key, what it does.
+#[must_use]
+pub fn hints(modal: &Modal) -> &'static [(&'static str, &'static str)] {
+    match modal {
+        Modal::Writes { .. } => &[("enter", "writes on for 15 minutes"), ("esc", "stay read-only")],
+        Modal::Reveal { .. } => &[("enter", "reveal for 60 s"), ("esc", "keep masked")],
+        Modal::Evidence { .. } => &[("j k", "scroll"), ("esc", "close")],
+        Modal::Copy { copied: None, .. } => &[("j k", "choose"), ("enter", "copy"), ("esc", "close")],
+        Modal::Copy { .. } => &[("esc", "close")],
+        Modal::Actions { .. } => &[("a letter", "does it"), ("esc", "close")],
+        Modal::Help { .. } => &[("type", "to search"), ("esc", "close")],
+        Modal::Palette { .. } => &[("type", "to search"), ("enter", "go"), ("esc", "close")],
+        Modal::Escalate { .. } => &[("j k", "choose"), ("enter", "message to copy"), ("esc", "close")],
+        Modal::Quit => &[("y", "quit"), ("esc", "stay")],
+    }
+}
+
+fn title(state: &State, modal: &Modal) -> String {
+    let mode = state.world.mode().word();
+    match modal {
+        Modal::Writes { .. } => format!("Turn writes on, {mode}"),
+        Modal::Reveal { .. } => "Reveal personal data".into(),
+        Modal::Evidence { title, .. } => title.clone(),
+        Modal::Copy { copied: None, .. } => "Copy".into(),
+        Modal::Copy { .. } => "Copied, if this terminal lets programs copy".into(),
+        Modal::Actions { .. } => "Actions".into(),
+        Modal::Help { .. } => "Keys of this screen".into(),
+        Modal::Palette { .. } => "Go to".into(),
+        Modal::Escalate { .. } => "Escalate".into(),
+        Modal::Quit => "Quit".into(),
+    }
+}
+
+fn field(modal: &Modal) -> Option<&crate::console::widgets::form::TextField> {
+    match modal {
+        Modal::Writes { reason: f } | Modal::Reveal { reason: f } | Modal::Help { filter: f, .. } | Modal::Palette { query: f, .. } => {
+            Some(f)
+        }
+        _ => None,
+    }
+}
+
+fn first(modal: &Modal, lines: &[Line], fit: usize) -> usize {
+    let most = lines.len().saturating_sub(fit);
+    let scrolled = match modal {
+        Modal::Evidence { scroll, .. } | Modal::Help { scroll, .. } => usize::from(*scroll),
+        _ => lines.iter().position(|l| l.selected).map_or(0, |at| (at + 1).saturating_sub(fit)),
+    };
+    scrolled.min(most)
+}
+
+fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> {
+    let dim = theme.dim();
+    match &dialog.modal {
+        Modal::Writes { .. } => {
+            let until = state.world.now + chrono::Duration::minutes(15);
+            vec![
+                prompt(theme),
+                Line::blank(),
+                Line::of("Why? The reason is journaled with everything that is done.", theme.plain()),
+                Line::of(&format!("Writes go off by themselves at {}.", clock(until)), dim),
+            ]
+        }
+        Modal::Reveal { .. } => vec![
+            prompt(theme),
+            Line::blank(),
+            Line::of("Why? Names and addresses stay readable for 60 seconds.", theme.plain()),
+            Line::of("The reason is journaled; the data is not.", dim),
+        ],
+        Modal::Evidence { lines, .. } => lines.iter().flat_map(|l| wrapped(l, room, theme.plain())).collect(),
+        Modal::Copy { copied: Some(text), .. } => {
+            let mut out: Vec<Line> = text.lines().flat_map(|l| wrapped(l, room, theme.plain())).collect();
+            out.push(Line::blank());
+            out.push(Line::of("If it did not arrive, copy it from here by hand.", dim));
+            out
+        }
+        Modal::Copy { items, at, copied: None } => {
+            items.iter().enumerate().map(|(i, item)| Line::row(&item.label, first_line(&item.text), i == *at, theme)).collect()
+        }
+        Modal::Actions { items } => items
+            .iter()
+            .map(|item| match &item.does {
+                Ok(_) => Line::spans(vec![(format!("{}  ", item.letter), theme.bold()), (item.label.clone(), theme.plain())]),
+                Err(reason) => Line {
+                    spans: vec![(format!("{}  {}", item.letter, item.label), dim)],
+                    right: Some((reason.clone(), dim)),
+                    selected: false,
+                },
+            })
+            .collect(),
+        Modal::Help { filter, .. } => {
+            let mut out = vec![prompt(theme), Line::blank()];
+            for (keys, meaning, reason) in help::lines(state, filter.text()) {
+                let style = if reason.is_some() { dim } else { theme.plain() };
+                let key = if reason.is_some() { dim } else { theme.bold() };
+                out.push(Line::spans(vec![(format!("{keys:<9} "), key), (meaning, style)]));
+                out.extend(reason.map(|r| Line::of(&format!("{:<10}not now: {r}", ""), dim)));
+            }
+            out
+        }
+        Modal::Palette { query, at } => {
+            let entries = palette::entries(state, query.text());
+            let mut out = vec![prompt(theme), Line::blank()];
+            for (i, entry) in entries.iter().enumerate() {
+                let (style, right) = match &entry.goes {
+                    Ok(_) => (theme.plain(), entry.key.clone()),
+                    Err(reason) => (dim, reason.clone()),
+                };
+                let spans = vec![(format!("{:<10}", entry.kind), dim), (entry.label.clone(), style)];
+                out.push(Line { spans, right: Some((right, dim)), selected: i == *at });
+            }
+            if entries.is_empty() {
+                out.push(Line::of("Nothing has that name.", dim));
+            }
+            out
+        }
+        Modal::Escalate { at } => {
+            let contacts = state.world.env.as_ref().map(|e| e.contacts.as_slice()).unwrap_or_default();
+            contacts
+                .iter()
+                .enumerate()
+                .map(|(i, c)| Line {
+                    spans: vec![(format!("{:<28}", c.issue), theme.plain()), (format!("  {}", c.contact), theme.bold())],
+                    right: Some((c.responds.clone(), dim)),
+                    selected: i == *at,
+                })
+                .collect()
+        }
+        Modal::Quit => {
+            let busy = state.tasks.line();
+            let mut out = vec![Line::of("Leave the console?", theme.bold())];
+            if let Some(busy) = busy {
+                out.push(Line::of(&format!("Going on: {busy}. It stands in the journal; the next console takes it up."), theme.warn()));
+            }
+            out
+        }
+    }
+}
+
+fn prompt(theme: &Theme) -> Line {
+    Line::of(theme.pointer(), theme.key())
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_string()
+}
+
+fn wrapped(text: &str, room: u16, style: Style) -> Vec<Line> {
+    wrap(text, room).into_iter().map(|l| Line::of(&l, style)).collect()
+}
+
+impl Line {
+    fn of(text: &str, style: Style) -> Self {
+        Self::spans(vec![(text.to_string(), style)])
+    }
+
+    fn blank() -> Self {
+        Self::spans(Vec::new())
+    }
+
+    fn spans(spans: Vec<(String, Style)>) -> Self {
+        Self { spans, right: None, selected: false }
+    }
+
+    fn row(label: &str, value: String, selected: bool, theme: &Theme) -> Self {
+        Self { spans: vec![(format!("{label:<24}"), theme.plain()), (value, theme.dim())], right: None, selected }
+    }
+}

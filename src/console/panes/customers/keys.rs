@@ -1,0 +1,110 @@
+//! The keys of the customers pane: typing in the field, moving in the list, opening a customer.
+
+use super::Model;
+use crate::console::ask::{Ask, CopyItem};
+use crate::console::context::Context;
+use crate::console::keymap::{Action, Binding};
+use crate::domain::facts::Handle;
+use crate::domain::needle::Needle;
+use crate::protocol::key::Key;
+
+#[must_use]
+pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
+    let some = m.selected().map(|_| ()).ok_or_else(|| "nobody is selected".to_string());
+    let mut all = vec![
+        Binding::new(Action::Open, "open").when(whom(m).map(|_| ()).ok_or_else(|| "nobody is selected".to_string())),
+        Binding::new(Action::Filter, "search"),
+        Binding::new(Action::Copy, "copy").when(some),
+        Binding::quiet(Action::Refresh),
+        Binding::new(Action::Back, "back"),
+    ];
+    all.extend(Binding::moves());
+    all
+}
+
+pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
+    let page = isize::try_from(cx.rows.saturating_sub(9)).unwrap_or(10).max(1);
+    let by = match action {
+        Action::MoveUp => -1,
+        Action::MoveDown => 1,
+        Action::Top => isize::MIN,
+        Action::Bottom => isize::MAX,
+        Action::PageUp => -page,
+        Action::PageDown => page,
+        Action::HalfUp => -(page / 2).max(1),
+        Action::HalfDown => (page / 2).max(1),
+        _ => 0,
+    };
+    if by != 0 {
+        let len = m.rows().len();
+        m.cursor.by(by, len);
+        return Vec::new();
+    }
+    match action {
+        Action::Filter => {
+            m.focus();
+            Vec::new()
+        }
+        Action::Open => whom(m).map(Ask::Open).into_iter().collect(),
+        Action::Copy => m.selected().map(|f| Ask::Copy(copies(&f.hit, cx.revealed))).into_iter().collect(),
+        Action::Refresh if m.list.is_none() => m.refresh(cx),
+        Action::Back => vec![Ask::Back],
+        _ => Vec::new(),
+    }
+}
+
+/// A key while the field has the focus. Moving and opening work from there, so that no key is needed in between.
+pub fn edit(m: &mut Model, key: Key, cx: &Context) -> Vec<Ask> {
+    let len = m.rows().len();
+    match key {
+        Key::Enter => whom(m).map(Ask::Open).into_iter().collect(),
+        Key::Down => {
+            m.cursor.by(1, len);
+            Vec::new()
+        }
+        Key::Up => {
+            m.cursor.by(-1, len);
+            Vec::new()
+        }
+        Key::Tab | Key::BackTab => {
+            m.focused = false;
+            Vec::new()
+        }
+        Key::Esc if m.field.is_empty() => {
+            m.focused = false;
+            vec![Ask::Back]
+        }
+        Key::Esc => {
+            m.focused = false;
+            Vec::new()
+        }
+        key if m.field.key(key) => m.look(cx),
+        _ => Vec::new(),
+    }
+}
+
+/// Whom Enter opens: the selected row, or whoever the text names by itself while nothing has come in yet.
+fn whom(m: &Model) -> Option<Handle> {
+    m.selected().map(|f| f.hit.handle).or_else(|| exact(m.field.text()))
+}
+
+/// Whom the text names by itself: a whole id or address can be opened before any source has answered.
+fn exact(text: &str) -> Option<Handle> {
+    match Needle::parse(text)? {
+        Needle::Stripe(id) => Some(Handle::Stripe(id)),
+        Needle::Placeholder(id) => Some(Handle::Placeholder(id)),
+        Needle::Uuid(key) => Some(Handle::Subject(crate::domain::ids::SubjectKey(key))),
+        Needle::Email(address) => Some(Handle::Email(address)),
+        _ => None,
+    }
+}
+
+fn copies(hit: &crate::protocol::query::Hit, revealed: bool) -> Vec<CopyItem> {
+    let mut items = Vec::new();
+    items.extend(hit.subject.as_ref().map(|s| CopyItem::new("profile id", s.as_str())));
+    items.extend(hit.customer.as_ref().map(|c| CopyItem::new("Stripe customer id", c)));
+    if revealed {
+        items.extend(hit.email.as_ref().map(|e| CopyItem::new("e-mail address", e)));
+    }
+    items
+}

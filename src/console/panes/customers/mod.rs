@@ -1,0 +1,10 @@
+//! Customers: the search over the database and Stripe.
+
+mod hits;
+mod keys;
+mod model;
+mod view;
+
+pub use keys::{act, bindings, edit};
+pub use model::Model;
+pub use view::draw;

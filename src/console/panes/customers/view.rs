@@ -1,0 +1,125 @@
+//! How the customers pane looks: the field, what is being asked or went wrong, the list.
+
+use super::Model;
+use super::hits::Found;
+use super::model::Side;
+use crate::console::context::Context;
+use crate::console::widgets::format::count;
+use crate::console::widgets::paint::{put, put_right, wrap};
+use crate::console::widgets::panel::{class, reading};
+use crate::console::widgets::table::{self, Column};
+use crate::console::widgets::theme::Theme;
+use crate::domain::fault::Source;
+use crate::domain::mask;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+const LABEL: u16 = 9;
+
+pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    if area.height < 3 {
+        return;
+    }
+    let rows = m.rows();
+    match &m.list {
+        Some((title, _)) => {
+            put(buf, theme, area.x + 1, area.y, title, theme.bold(), area.width.saturating_sub(16));
+        }
+        None => {
+            put(buf, theme, area.x + 1, area.y, "search", theme.dim(), LABEL);
+            let field = Rect { x: area.x + LABEL, width: area.width.saturating_sub(LABEL + 16), height: 1, ..area };
+            m.field.draw(buf, theme, field, m.focused);
+        }
+    }
+    if !rows.is_empty() {
+        put_right(buf, theme, area.right() - 1, area.y, &count(rows.len(), "customer", "customers"), theme.dim(), 15);
+    }
+    let mut y = area.y + 1;
+    for (line, style) in state(m, cx, &rows, theme) {
+        for part in wrap(&line, area.width - LABEL - 1) {
+            put(buf, theme, area.x + LABEL, y, &part, style, area.width - LABEL - 1);
+            y += 1;
+        }
+    }
+    y += 1;
+    if rows.is_empty() || y >= area.bottom() {
+        return;
+    }
+    let columns = columns(area.width);
+    let cells: Vec<_> = rows.iter().map(|f| cells(f, m.list.is_some(), cx, theme)).collect();
+    table::draw(buf, theme, Rect { y, height: area.bottom() - y, ..area }, &columns, &cells, Some(m.cursor));
+}
+
+/// What stands between the field and the list: one line for each thing worth knowing.
+fn state(m: &Model, cx: &Context, rows: &[Found], theme: &Theme) -> Vec<(String, Style)> {
+    if m.list.is_some() {
+        return Vec::new();
+    }
+    let mut lines = Vec::new();
+    let text = m.field.text().trim();
+    if text.chars().count() < 2 {
+        let say = "An e-mail address, a name, a profile id, any Stripe id or dashboard link; two characters suffice.";
+        return vec![(say.to_string(), theme.dim())];
+    }
+    let (waiting, waited) = m.waiting(cx.tick);
+    if !waiting.is_empty() {
+        let names: Vec<_> = waiting.iter().map(|s| s.word()).collect();
+        lines.push((reading(&format!("Reading {}", names.join(" and ")), waited), theme.dim()));
+    }
+    let mut failed = Vec::new();
+    for (source, side) in m.sides() {
+        match side {
+            Side::Failed(fault) => {
+                failed.push(source);
+                lines.push((format!("{}: {}", class(fault), fault.say), theme.warn()));
+            }
+            Side::Ready { hits, truncated: true } => {
+                lines.push((format!("{}: the first {}; more characters narrow it", source.word(), hits.len()), theme.dim()));
+            }
+            _ => {}
+        }
+    }
+    if rows.is_empty() && waiting.is_empty() && failed.len() < 2 {
+        let looked = match failed.first() {
+            Some(Source::Stripe) => "in the database; Stripe was not looked at",
+            Some(_) => "at Stripe; the database was not looked at",
+            None => "in the database or at Stripe",
+        };
+        lines.push((format!("Nobody found by id, address or name, {looked}."), theme.plain()));
+        lines.push(("Fewer characters widen it; Stripe lists new customers after a minute.".to_string(), theme.dim()));
+    }
+    lines
+}
+
+fn columns(width: u16) -> Vec<Column> {
+    let wide = width >= 110;
+    let (who, note) = if wide { (34, 34) } else { (22, 16) };
+    vec![
+        Column::new("who", who),
+        Column::new("profile", 9),
+        Column::new("customer", if wide { 20 } else { 13 }),
+        Column::new("", note),
+        Column::new("", 9),
+    ]
+}
+
+fn cells(f: &Found, listed: bool, cx: &Context, theme: &Theme) -> Vec<(String, Style)> {
+    let hit = &f.hit;
+    let who = match (&hit.email, &hit.name) {
+        (Some(e), _) if cx.revealed => e.clone(),
+        (Some(e), _) => mask::email(e),
+        (None, Some(n)) if cx.revealed => n.clone(),
+        (None, Some(n)) => mask::name(n),
+        (None, None) => "no address".to_string(),
+    };
+    let sources: Vec<_> = f.sources.iter().map(|s| s.word()).collect();
+    let known_by = if listed { String::new() } else { sources.join(" ") };
+    vec![
+        (who, theme.plain()),
+        (hit.subject.as_ref().map(|s| mask::id(s.as_str())).unwrap_or_default(), theme.plain()),
+        (hit.customer.as_deref().map(mask::id).unwrap_or_default(), theme.plain()),
+        (hit.note.clone(), theme.plain()),
+        (known_by, theme.dim()),
+    ]
+}

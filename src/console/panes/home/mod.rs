@@ -1,0 +1,10 @@
+//! Home: one list of findings, worst first.
+
+mod keys;
+mod model;
+mod scan;
+mod view;
+
+pub use keys::{act, bindings, edit};
+pub use model::Model;
+pub use view::draw;

@@ -1,0 +1,155 @@
+//! What Home knows: the events of the last day, the rows they should be in, the cases that were read because they were not, and the findings.
+
+use super::scan::{Check, Scan};
+use crate::console::ask::Ask;
+use crate::console::context::Context;
+use crate::console::widgets::table::Cursor;
+use crate::domain::fault::{Fault, Source};
+use crate::domain::findings::{About, Finding, Interrupted, Judged, Silent, findings};
+use crate::domain::ids::StripeId;
+use crate::protocol::freshness::Health;
+use crate::protocol::query::{Query, Reply};
+use crate::protocol::record::{RunState, RunSummary};
+use crate::protocol::run::short;
+use crate::protocol::ticket::Slot;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    pub(super) scan: Scan,
+    runs: Vec<RunSummary>,
+    runs_read: Option<u64>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) cursor: Cursor,
+    /// The operator has moved the selection: it stays on what it stands on. Before that it is on the worst.
+    pub(super) moved: bool,
+}
+
+/// How often unfinished runs are looked for, in milliseconds.
+const RUNS_EVERY: u64 = 30_000;
+
+impl Model {
+    /// The pane comes on screen, or the environment has just been connected.
+    pub fn entered(&mut self, cx: &Context) -> Vec<Ask> {
+        self.runs_read = None;
+        self.scan.hurry(cx.tick);
+        self.ticked(cx)
+    }
+
+    /// An answer to one of its reads: only those that are still wanted arrive.
+    pub fn replied(&mut self, slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) -> Vec<Ask> {
+        let asks = match (query, result) {
+            (Query::Runs, Ok(Reply::Runs(runs))) => {
+                self.runs.clone_from(runs);
+                Vec::new()
+            }
+            (Query::Runs, _) => Vec::new(),
+            _ => self.scan.replied(slot, query, result, cx),
+        };
+        self.refind(cx);
+        asks
+    }
+
+    /// Once a second, on screen or not.
+    pub fn ticked(&mut self, cx: &Context) -> Vec<Ask> {
+        if cx.env.is_none() {
+            return Vec::new();
+        }
+        let mut asks = self.scan.ticked(cx);
+        if self.runs_read.is_none_or(|t| cx.tick.saturating_sub(t) >= RUNS_EVERY) {
+            self.runs_read = Some(cx.tick);
+            asks.push(Ask::Read { slot: Slot::Runs, query: Query::Runs });
+        }
+        self.refind(cx);
+        asks
+    }
+
+    /// A text field has the focus: keys go to `edit`.
+    #[must_use]
+    pub fn is_editing(&self) -> bool {
+        false
+    }
+
+    /// The finding under the cursor.
+    #[must_use]
+    pub fn selected(&self) -> Option<&Finding> {
+        self.findings.get(self.cursor.at)
+    }
+
+    /// The customers of a finding with what their cases say, worst first.
+    #[must_use]
+    pub fn customers_of(&self, finding: &Finding) -> Vec<&Judged> {
+        let About::Customers(ids) = &finding.about else { return Vec::new() };
+        ids.iter().filter_map(|id| self.judged(id)).collect()
+    }
+
+    /// How many findings a screen shows at least.
+    #[must_use]
+    pub fn per_page(&self, cx: &Context) -> usize {
+        usize::from(cx.rows.saturating_sub(12) / 3).max(1)
+    }
+
+    fn judged(&self, id: &StripeId) -> Option<&Judged> {
+        self.scan.checks.get(id).and_then(Check::judged)
+    }
+
+    /// Everything that was looked at is as it should be.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.findings.is_empty() && self.scan.is_complete()
+    }
+
+    fn refind(&mut self, cx: &Context) {
+        let selected = self.selected().filter(|_| self.moved).map(|f| f.about.clone());
+        let judged: Vec<Judged> = self.scan.suspects.iter().filter_map(|id| self.judged(id)).cloned().collect();
+        self.findings = findings(&judged, &self.interrupted(cx), &silent(cx), cx.now);
+        self.findings.extend(self.scan.doubt());
+        // The selection follows what it stands on, wherever that has moved.
+        let same = |f: &Finding, about: &About| match (&f.about, about) {
+            (About::Customers(a), About::Customers(b)) => a.iter().any(|c| b.contains(c)),
+            (a, b) => a == b,
+        };
+        if let Some(at) = selected.and_then(|about| self.findings.iter().position(|f| same(f, &about))) {
+            self.cursor.at = at;
+        }
+        self.cursor.clamp(self.findings.len());
+    }
+
+    fn interrupted(&self, cx: &Context) -> Vec<Interrupted> {
+        let me = cx.env.map(|e| e.operator.as_str()).unwrap_or_default();
+        let open = self.runs.iter().filter(|r| !r.is_finished() && !r.held);
+        open.map(|r| Interrupted {
+            run: r.run,
+            name: short(r.run),
+            operator: (r.operator != me).then(|| r.operator.clone()),
+            step: r.attempts.last().map(|(a, _)| a.step.clone()),
+            state: match r.state {
+                RunState::Open => "Nothing was sent.",
+                RunState::Unknown => "Whether it took effect is unknown.",
+                RunState::Acted | RunState::Closed(_) => "It acted, and the proof is missing.",
+            }
+            .into(),
+            last: r.last,
+        })
+        .collect()
+    }
+}
+
+/// Sources that are set up and cannot be relied on; stale ones recover or go down within seconds, and the status line has them.
+fn silent(cx: &Context) -> Vec<Silent> {
+    let judge = |(source, f): (&Source, &crate::protocol::freshness::Freshness)| {
+        let health = f.health(cx.now);
+        let down = health == Health::Down;
+        let state = match health {
+            Health::Down => format!("{} s", f.age(cx.now)),
+            Health::Auth => "AUTH".to_string(),
+            Health::Limit => "LIMIT".to_string(),
+            Health::Full => "FULL".to_string(),
+            Health::Ok | Health::Stale | Health::Connecting | Health::NotSetUp => return None,
+        };
+        let state = if down && f.age(cx.now) >= 120 { format!("{} min", f.age(cx.now) / 60) } else { state };
+        let reason = f.last_fault.as_ref().map_or_else(|| "No answer, and no refusal either.".to_string(), |x| x.say.clone());
+        Some(Silent { source: *source, down, state, seconds: f.age(cx.now), reason })
+    };
+    cx.sources.iter().filter_map(judge).collect()
+}

@@ -1,0 +1,189 @@
+//! How Home looks: findings, then one line of what is fine, then what was received and applied.
+
+use super::Model;
+use super::scan::COLUMNS;
+use crate::console::context::Context;
+use crate::console::widgets::format::age;
+use crate::console::widgets::paint::{put, put_right, select, width};
+use crate::console::widgets::panel::{self, Panel};
+use crate::console::widgets::theme::Theme;
+use crate::domain::diagnosis::Word;
+use crate::domain::fault::Source;
+use crate::domain::findings::{About, Finding};
+use crate::domain::money::group;
+use crate::protocol::freshness::Health;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+/// Where sentences begin.
+const TEXT: u16 = 7;
+/// Rows at the bottom: notes, what is fine, a gap, two charts.
+const FOOT: u16 = 5;
+
+pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    if area.height < 3 {
+        return;
+    }
+    let charts = area.height >= 12 && area.width >= 60 && !m.scan.is_first();
+    let foot = if charts { FOOT } else { 1 };
+    let list = Rect { y: area.y + 1, height: area.height - 1 - foot, ..area };
+    if m.findings.is_empty() {
+        nothing_found(m, cx, list, buf, theme);
+    } else {
+        findings(m, list, buf, theme);
+    }
+    let note = note(m);
+    let mut y = area.bottom() - foot;
+    if !note.is_empty() {
+        put(buf, theme, area.x + TEXT + 1, y, &note, theme.dim(), area.width.saturating_sub(TEXT + 1));
+    }
+    if !charts {
+        return;
+    }
+    y += 1;
+    let fine = fine(m, cx);
+    if !fine.is_empty() {
+        put(buf, theme, area.x + 1, y, "fine", theme.dim(), 4);
+        put(buf, theme, area.x + TEXT + 1, y, &fine.join(&format!(" {} ", theme.dot())), theme.plain(), area.width - TEXT - 1);
+    }
+    sparklines(m, cx, Rect { y: y + 2, height: 2, ..area }, buf, theme);
+}
+
+fn findings(m: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    // Room decides the form: with gaps as long as all fit, then without, then scrolled.
+    let all = m.findings.len();
+    let rows = usize::from(area.height);
+    let step = if all * 3 <= rows + 1 { 3 } else { 2 };
+    let fit = if step == 3 { all } else { (rows / 2).max(1) };
+    let first = m.cursor.first(all, fit);
+    for (i, finding) in m.findings.iter().enumerate().skip(first).take(fit) {
+        let y = area.y + u16::try_from((i - first) * step).unwrap_or(0);
+        one(finding, i == m.cursor.at, Rect { y, height: 2, ..area }, buf, theme);
+    }
+    if first + fit < all {
+        put_right(buf, theme, area.right() - 1, area.bottom() - 1, &format!("{} more", all - first - fit), theme.dim(), 12);
+    }
+}
+
+fn one(finding: &Finding, selected: bool, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    put(buf, theme, area.x + 1, area.y, finding.word.shown(), word_style(finding.word, theme), 5);
+    let end = area.right().saturating_sub(1);
+    let start = if finding.size.is_empty() { end } else { put_right(buf, theme, end, area.y, &finding.size, theme.plain(), 24) };
+    let room = start.saturating_sub(area.x + TEXT + 1);
+    put(buf, theme, area.x + TEXT, area.y, &finding.sentence, theme.plain(), room);
+    put(buf, theme, area.x + TEXT, area.y + 1, &finding.reason, theme.dim(), end.saturating_sub(area.x + TEXT));
+    if selected {
+        put(buf, theme, area.x, area.y, theme.pointer(), theme.plain(), 1);
+        select(buf, theme, Rect { height: 1, ..area });
+    }
+}
+
+fn word_style(word: Word, theme: &Theme) -> Style {
+    match word {
+        Word::Fail => theme.fail(),
+        Word::Warn => theme.warn(),
+        _ => theme.bold(),
+    }
+}
+
+fn nothing_found(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    if let Some(fault) = m.scan.fault().filter(|_| m.scan.is_first()) {
+        let still = "Customers can be opened by any id; what other sources know is shown.";
+        panel::draw(buf, theme, area, &Panel::Failed { fault, still });
+    } else if m.is_quiet() {
+        put(buf, theme, area.x + 1, area.y, &quiet(m, cx, theme), theme.plain(), area.width - 2);
+    } else if m.scan.is_first() {
+        let waited_ms = m.scan.began.map_or(0, |t| cx.tick.saturating_sub(t));
+        let what = if cx.env.is_none() { "Connecting" } else { "Reading what Stripe sent in 24 h, and the rows it should be in" };
+        panel::draw(buf, theme, area, &Panel::Reading { what, waited_ms });
+    } else {
+        put(buf, theme, area.x + 1, area.y, "Nothing found so far.", theme.plain(), area.width - 2);
+    }
+}
+
+/// The quiet night in one sentence, with real figures.
+fn quiet(m: &Model, cx: &Context, _theme: &Theme) -> String {
+    let (_, applied) = m.scan.totals();
+    let Some(last) = m.scan.last_applied else { return "All quiet. Stripe sent nothing in 24 h that changes a row.".into() };
+    let events = if applied == 1 { "1 event".to_string() } else { format!("{} events", group(u64::from(applied))) };
+    format!("All quiet. {events} applied in 24 h, last {} ago.", spaced(&age((cx.now - last).num_seconds())))
+}
+
+/// `40s` as people write it: `40 s`.
+fn spaced(age: &str) -> String {
+    let digits = age.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &age[digits.len()..] {
+        "m" => "min",
+        unit => unit,
+    };
+    format!("{digits} {unit}")
+}
+
+/// What the findings do not say yet, or cannot.
+fn note(m: &Model) -> String {
+    let mut parts = Vec::new();
+    let (read, of) = m.scan.progress();
+    if read < of {
+        parts.push(format!("looking closer at {of}, {read} done"));
+    }
+    if m.scan.beyond > 0 {
+        parts.push(format!("{} more not looked at", m.scan.beyond));
+    }
+    if m.scan.settling > 0 {
+        parts.push(format!("{} younger than a minute, given time", m.scan.settling));
+    }
+    if !m.scan.is_first() && m.scan.fault().is_some() {
+        parts.push("as last read; a source does not answer".to_string());
+    } else if !m.scan.is_first() && !m.scan.whole {
+        parts.push("the list of events is not complete".to_string());
+    }
+    parts.join(", ")
+}
+
+fn fine(m: &Model, cx: &Context) -> Vec<String> {
+    let about = |test: fn(&About) -> bool| m.findings.iter().any(|f| test(&f.about));
+    let mut fine = Vec::new();
+    if m.scan.is_complete() && !about(|a| matches!(a, About::Customers(_) | About::Sight)) {
+        fine.push("every change of the day is in its row".to_string());
+    }
+    if !about(|a| matches!(a, About::Run(_))) {
+        fine.push("no run interrupted".to_string());
+    }
+    for (source, words) in [(Source::Stripe, "Stripe itself"), (Source::Database, "database"), (Source::Application, "application")] {
+        if cx.health(source) == Health::Ok {
+            fine.push(words.to_string());
+        }
+    }
+    fine
+}
+
+fn sparklines(m: &Model, _cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    const CHART: u16 = 17;
+    let (received, applied) = m.scan.totals();
+    let figure = |n: u32| if n == 0 { "none".to_string() } else { group(u64::from(n)) };
+    let texts = [format!("{} in 24 h", figure(received)), figure(applied)];
+    let room = usize::from(area.width.saturating_sub(CHART + 3 + texts.iter().map(|t| width(t)).max().unwrap_or(0)));
+    let columns = [96, 48, 32, 24, 16, 12, 8].into_iter().find(|c| *c <= room).unwrap_or(8);
+    let merged = |values: &[u32]| values.chunks(COLUMNS / columns).map(|c| c.iter().sum::<u32>()).collect::<Vec<_>>();
+    let (a, b) = (merged(&m.scan.received), merged(&m.scan.applied));
+    let most = a.iter().chain(&b).copied().max().unwrap_or(0);
+    for (i, (label, values)) in [("received", a), ("applied", b)].into_iter().enumerate() {
+        let y = area.y + u16::try_from(i).unwrap_or(0);
+        put(buf, theme, area.x + TEXT + 1, y, label, theme.dim(), 9);
+        let chart: String = values.iter().map(|v| block(*v, most, theme)).collect();
+        let end = put(buf, theme, area.x + CHART, y, &chart, theme.plain(), area.width - CHART);
+        put(buf, theme, end + 2, y, &texts[i], theme.plain(), area.right().saturating_sub(end + 2));
+    }
+}
+
+/// A block as high as its share of the highest; nothing at all for nothing, so that a gap is seen.
+fn block(value: u32, most: u32, theme: &Theme) -> &'static str {
+    let blocks = theme.blocks();
+    if value == 0 || most == 0 {
+        return " ";
+    }
+    let top = u64::try_from(blocks.len() - 1).expect("invariant: eight blocks");
+    let at = (u64::from(value) * top).div_ceil(u64::from(most)).min(top);
+    blocks[usize::try_from(at).expect("invariant: at most eight")]
+}

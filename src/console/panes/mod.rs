@@ -1,0 +1,7 @@
+//! The panes: one folder each, with a model and keys that draw nothing and a view that changes nothing.
+
+pub mod customer;
+pub mod customers;
+pub mod home;
+pub mod run;
+pub mod subscription;

@@ -1,0 +1,111 @@
+//! The keys of a run's screen. Confirming and deciding go through the engine, and so are offered here and done by the console.
+
+use super::Model;
+use crate::console::ask::{Ask, CopyItem};
+use crate::console::context::Context;
+use crate::console::keymap::{Action, Binding};
+use crate::procedures::by_id;
+use crate::procedures::engine::Phase;
+use crate::protocol::key::Key;
+
+#[must_use]
+pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
+    let mut keys = Vec::new();
+    match &m.run.phase {
+        Phase::Review => {
+            let typed = m.run.plan.as_ref().is_some_and(|p| p.typed.is_some());
+            if !cx.writes_are_on() {
+                keys.push(Binding::new(Action::Writes, "writes on"));
+            } else if typed {
+                keys.push(Binding::new(Action::Open, "sends").when(m.may_confirm(cx)));
+            }
+            if !typed {
+                keys.push(Binding::new(Action::Confirm, "apply").when(m.may_confirm(cx)));
+            }
+        }
+        Phase::Deciding(_) => {
+            let chosen = if m.choice.is_some() { Ok(()) } else { Err("Choose one first".to_string()) };
+            keys.push(Binding::new(Action::Open, "choose").when(chosen));
+        }
+        Phase::Done(_) if m.run.can_undo(cx.now) => keys.push(Binding::new(Action::Undo, "undo")),
+        _ => {}
+    }
+    keys.push(Binding::new(Action::Why, "why"));
+    keys.push(Binding::new(Action::Copy, "copy"));
+    keys.extend(Binding::moves());
+    keys
+}
+
+pub fn act(m: &mut Model, action: Action, _cx: &Context) -> Vec<Ask> {
+    let last = if let Phase::Deciding(d) = &m.run.phase { Some(d.options.len().saturating_sub(1)) } else { None };
+    match (action, last) {
+        (Action::MoveDown, Some(last)) => m.choice = Some(m.choice.map_or(0, |c| (c + 1).min(last))),
+        (Action::MoveUp, Some(_)) => m.choice = Some(m.choice.map_or(0, |c| c.saturating_sub(1))),
+        (Action::Top, Some(_)) => m.choice = Some(0),
+        (Action::Bottom, Some(last)) => m.choice = Some(last),
+        (Action::MoveDown, None) => m.scroll = m.scroll.saturating_add(1),
+        (Action::MoveUp, None) => m.scroll = m.scroll.saturating_sub(1),
+        (Action::PageDown | Action::HalfDown, None) => m.scroll = m.scroll.saturating_add(8),
+        (Action::PageUp | Action::HalfUp, None) => m.scroll = m.scroll.saturating_sub(8),
+        (Action::Top, None) => m.scroll = 0,
+        (Action::Why, _) => return vec![why(m)],
+        (Action::Copy, _) => return vec![Ask::Copy(copies(m))],
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// A key while the confirming text is typed. Enter is not one of them: the console looks at it first.
+pub fn edit(m: &mut Model, key: Key, _cx: &Context) -> Vec<Ask> {
+    m.typed.key(key);
+    Vec::new()
+}
+
+/// What the plan rests on, what the runbook says, and the exact SQL and HTTP that would be sent.
+fn why(m: &Model) -> Ask {
+    let mut lines = Vec::new();
+    let mut section = |title: &str, text: Vec<String>| {
+        if text.is_empty() {
+            return;
+        }
+        if !lines.is_empty() {
+            lines.push(String::new());
+        }
+        if !title.is_empty() {
+            lines.push(title.to_string());
+        }
+        lines.extend(text);
+    };
+    if let Some(plan) = &m.run.plan {
+        section("", plan.evidence.clone());
+        section("Checked:", plan.notes.clone());
+        section("What is sent:", plan.machine.clone());
+    }
+    if let Some(book) = by_id(&m.run.procedure).map(|p| p.book())
+        && !book.sentence.is_empty()
+    {
+        section("The runbook:", vec![book.sentence.to_string()]);
+        section("Differs:", book.differs.iter().map(ToString::to_string).collect());
+    }
+    if lines.is_empty() {
+        lines.push("Nothing has been read yet.".into());
+    }
+    Ask::Evidence { title: "Why".into(), lines }
+}
+
+fn copies(m: &Model) -> Vec<CopyItem> {
+    let mut items = vec![CopyItem::new("run id", m.run.id.to_string())];
+    if let Some(plan) = &m.run.plan {
+        items.push(CopyItem::new("subject key", plan.subject.to_string()));
+        if !plan.machine.is_empty() {
+            items.push(CopyItem::new("SQL and HTTP", plan.machine.join("\n")));
+        }
+        if let Ok(json) = serde_json::to_string_pretty(plan) {
+            items.push(CopyItem::new("plan as JSON", json));
+        }
+    }
+    if let Some(procedure) = by_id(&m.run.procedure) {
+        items.push(CopyItem::new("the runbook's sentence", procedure.book().sentence));
+    }
+    items
+}

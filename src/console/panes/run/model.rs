@@ -1,0 +1,115 @@
+//! A run as the screen holds it: the engine's state, and where the operator is within it.
+
+use crate::console::context::Context;
+use crate::console::guard::Guard;
+use crate::console::widgets::form::TextField;
+use crate::domain::fault::Source;
+use crate::domain::policy::{Standing, judge};
+use crate::procedures::engine::{Phase, Run};
+use crate::protocol::run::short;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    pub run: Run,
+    /// The option under the cursor, while the run asks for a decision.
+    pub choice: Option<usize>,
+    /// What is being typed to confirm, where the plan asks for it.
+    pub typed: TextField,
+    /// First line shown of a plan that is longer than the screen.
+    pub scroll: u16,
+    guard: Guard,
+    /// The question on screen: the guard belongs to it.
+    asked: Option<String>,
+    confirmed: bool,
+}
+
+impl Model {
+    #[must_use]
+    pub fn of(run: Run) -> Self {
+        let mut model =
+            Self { run, choice: None, typed: TextField::default(), scroll: 0, guard: Guard::default(), asked: None, confirmed: false };
+        model.follow();
+        model
+    }
+
+    /// Looks at where the run stands: a new question shuts the guard and forgets what was typed for the one before.
+    pub fn follow(&mut self) {
+        let asked = match &self.run.phase {
+            Phase::Review => self.run.plan.as_ref().map(crate::protocol::run::Plan::digest),
+            Phase::Deciding(d) => Some(d.id.clone()),
+            _ => None,
+        };
+        if asked == self.asked {
+            return;
+        }
+        self.asked = asked;
+        self.guard = Guard::default();
+        self.typed.clear();
+        self.scroll = 0;
+        self.choice = if let Phase::Deciding(d) = &self.run.phase { d.preselected } else { None };
+        if self.asked.is_some() {
+            self.confirmed = false;
+        }
+    }
+
+    pub fn painted(&mut self, tick: u64) {
+        if self.asked.is_some() {
+            self.guard.painted(tick);
+        }
+    }
+
+    /// The question has been on screen long enough for an answer to be meant for it.
+    #[must_use]
+    pub fn is_settled(&self, tick: u64) -> bool {
+        self.guard.lets_through(tick)
+    }
+
+    /// The operator has confirmed what was under review.
+    pub fn confirmed(&mut self) {
+        self.confirmed = true;
+    }
+
+    /// Nothing of it was confirmed: leaving gives it up.
+    #[must_use]
+    pub fn is_draft(&self) -> bool {
+        !self.confirmed && self.run.tries.is_empty()
+    }
+
+    /// Something is going on that the operator is not being asked about.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self.run.phase, Phase::Running | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_)) && !self.is_draft()
+    }
+
+    /// The text that confirms is being typed.
+    #[must_use]
+    pub fn is_editing(&self, cx: &Context) -> bool {
+        self.run.phase == Phase::Review && self.run.plan.as_ref().is_some_and(|p| p.typed.is_some()) && self.may_confirm(cx).is_ok()
+    }
+
+    /// Whether a confirmation would be taken now.
+    ///
+    /// # Errors
+    /// What stands in the way, as one sentence that says what to do.
+    pub fn may_confirm(&self, cx: &Context) -> Result<(), String> {
+        let Some(plan) = self.run.plan.as_ref().filter(|_| self.run.phase == Phase::Review) else {
+            return Err("There is nothing to confirm".into());
+        };
+        let standing = Standing { mode: cx.mode, writes: cx.writes.clone(), now: cx.now, confirmed: true, journal: true };
+        judge(plan.tier(), &standing).map_err(|denied| denied.to_string())?;
+        // The plan was made from Stripe and the database; a write on old facts is a guess.
+        let mut needed = vec![Source::Stripe, Source::Database];
+        needed.extend(plan.commands().iter().map(|c| c.target()));
+        match needed.into_iter().find(|s| !cx.health(*s).serves_writes()) {
+            Some(source) => Err(format!("{} does not answer: the facts may be old, and nothing is written on old facts", source.word())),
+            None => Ok(()),
+        }
+    }
+
+    /// `7f3a`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        short(self.run.id)
+    }
+}

@@ -1,0 +1,305 @@
+//! How a run looks: steps in one line, the sentence, what will change, what was checked, the runbook's words, the question.
+
+use super::Model;
+use crate::console::context::Context;
+use crate::console::widgets::paint::{fit, put, put_spans, select, width, wrap};
+use crate::console::widgets::theme::Theme;
+use crate::domain::mask;
+use crate::domain::row::{Change, Value};
+use crate::procedures::engine::Phase;
+use crate::procedures::{Book, by_id};
+use crate::protocol::run::{Decision, Plan, Step, StepState};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+/// Where text begins: the same column as on every other screen.
+const INDENT: u16 = 7;
+/// The width of the labels in front of it.
+const LABEL: u16 = 10;
+
+/// What the rule above the run says: procedure, short name, whom.
+#[must_use]
+pub fn title(m: &Model) -> Vec<String> {
+    let name = by_id(&m.run.procedure).map_or(m.run.procedure.as_str(), |p| p.title());
+    let name = if m.run.undoing.is_some() { format!("Undo: {name}") } else { name.to_string() };
+    let mut parts = vec![name, m.name()];
+    parts.extend(m.run.plan.as_ref().map(|p| p.who.clone()));
+    parts
+}
+
+/// A blank row, what the option is, and the evidence for it.
+const OPTION_ROWS: usize = 3;
+
+/// How much is said: all of it, or a line for each thing, with the rest behind `e`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Full,
+    Short,
+}
+
+/// A line of the body: its pieces, and the column they begin at.
+type Line = Vec<(u16, String, Style)>;
+
+pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let mut y = area.y;
+    if let Some(plan) = &m.run.plan {
+        steps(buf, theme, Rect { height: 1, ..area }, &plan.steps);
+        y += 1;
+    }
+    y += 1;
+    let top = y;
+    let room = area.width.saturating_sub(INDENT + 2).min(100);
+    let foot = foot(m, cx, theme, room);
+    let foot_height = u16::try_from(foot.len()).unwrap_or(0);
+    // A blank line stands between the plan and the question.
+    let room_for = area.bottom().saturating_sub(y + foot_height + 1);
+    let mut lines = body(m, cx, theme, room, Detail::Full);
+    if lines.len() > usize::from(room_for) {
+        lines = body(m, cx, theme, room, Detail::Short);
+    }
+    let hidden = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(room_for);
+    let first = m.scroll.min(hidden);
+    for line in lines.iter().skip(usize::from(first)).take(usize::from(room_for)) {
+        paint(buf, theme, area, y, line);
+        y += 1;
+    }
+    if hidden > first {
+        let text = format!("{} more below, j", hidden - first);
+        put(buf, theme, area.x + INDENT, y, &text, theme.dim(), room);
+    }
+    let mut y = area.bottom().saturating_sub(foot_height).max(y);
+    // Short plans keep their question near: a gap of a line, not half a screen.
+    if hidden == 0 {
+        y = y.min(top + u16::try_from(lines.len()).unwrap_or(0) + 1);
+    }
+    for line in &foot {
+        paint(buf, theme, area, y, line);
+        y += 1;
+    }
+    if let (Phase::Review, Some(typed)) = (&m.run.phase, m.run.plan.as_ref().and_then(|p| p.typed.as_ref()))
+        && m.is_editing(cx)
+    {
+        let at = area.x + INDENT + width(&format!("Type {typed}  "));
+        m.typed.draw(buf, theme, Rect { x: at, y: y.saturating_sub(1), width: 24, height: 1 }, true);
+    }
+    if let Phase::Deciding(decision) = &m.run.phase {
+        let first = lines.len() - decision.options.len() * OPTION_ROWS;
+        mark_choice(m.choice, first, Rect { y: top, height: area.bottom() - top, ..area }, buf, theme);
+    }
+}
+
+fn paint(buf: &mut Buffer, theme: &Theme, area: Rect, y: u16, line: &Line) {
+    if y >= area.bottom() {
+        return;
+    }
+    for (x, text, style) in line {
+        put(buf, theme, area.x + x, y, text, *style, area.width.saturating_sub(x + 1));
+    }
+}
+
+fn steps(buf: &mut Buffer, theme: &Theme, line: Rect, steps: &[Step]) {
+    let mut x = line.x + 1;
+    for step in steps {
+        let (mark, style) = match &step.state {
+            StepState::Passed => (theme.done(), theme.plain()),
+            StepState::Running | StepState::Waiting => (theme.current(), theme.bold()),
+            StepState::Pending => (theme.pending(), theme.dim()),
+            StepState::Skipped(_) => ("-", theme.dim()),
+            StepState::Failed(_) => ("FAIL", theme.fail()),
+            StepState::Unknown(_) => ("?", theme.warn()),
+        };
+        x = put_spans(buf, theme, x, line.y, &[(mark, style), (" ", theme.plain()), (&step.title, style)], line.right().saturating_sub(x))
+            + 2;
+    }
+}
+
+/// What is said above the question.
+fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    let say = |lines: &mut Vec<Line>, text: &str, style: Style| {
+        lines.extend(wrap(text, room).into_iter().map(|l| vec![(INDENT, l, style)]));
+    };
+    if let Some(note) = &m.run.note {
+        say(&mut lines, note, theme.warn());
+        lines.push(Vec::new());
+    }
+    match &m.run.phase {
+        Phase::Gathering => say(&mut lines, "Reading the facts; nothing is written before you confirm…", theme.dim()),
+        Phase::Deciding(decision) => return [lines, decision_lines(decision, theme, room)].concat(),
+        Phase::Halted(why) => {
+            lines.push(vec![(1, "STOP".into(), theme.warn()), (INDENT, String::new(), theme.plain())]);
+            let first = lines.len() - 1;
+            for (i, line) in wrap(why, room).into_iter().enumerate() {
+                if i == 0 { lines[first].push((INDENT, line, theme.plain())) } else { lines.push(vec![(INDENT, line, theme.plain())]) }
+            }
+        }
+        Phase::Done(how) => {
+            // Green for ten seconds, then it is simply so.
+            let fresh = m.run.ended.is_some_and(|at| (cx.now - at).num_seconds() < 10);
+            let style = if fresh { theme.ok() } else { theme.plain() };
+            for (i, line) in wrap(how, room).into_iter().enumerate() {
+                lines.push(if i == 0 {
+                    vec![(1, "DONE".into(), style), (INDENT, line, theme.bold())]
+                } else {
+                    vec![(INDENT, line, theme.plain())]
+                });
+            }
+        }
+        Phase::Unknown(why) => {
+            for (i, line) in wrap(why, room).into_iter().enumerate() {
+                lines.push(if i == 0 {
+                    vec![(1, "?".into(), theme.warn()), (INDENT, line, theme.plain())]
+                } else {
+                    vec![(INDENT, line, theme.plain())]
+                });
+            }
+            say(&mut lines, "It reads until it can tell, and repeats nothing.", theme.dim());
+        }
+        Phase::Waiting(why) => say(&mut lines, why, theme.warn()),
+        Phase::Review | Phase::Running | Phase::Verifying => {}
+    }
+    if let Some(plan) = &m.run.plan {
+        if !lines.is_empty() {
+            lines.push(Vec::new());
+        }
+        lines.extend(plan_lines(plan, theme, room));
+        // What was checked and what the book says matters while there is something to decide.
+        if m.run.phase == Phase::Review {
+            lines.extend(notes(plan, theme, room, detail));
+            lines.extend(book(m, theme, room, detail));
+        }
+    }
+    lines
+}
+
+fn plan_lines(plan: &Plan, theme: &Theme, room: u16) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for line in wrap(&plan.summary, room) {
+        lines.push(vec![(INDENT, line, theme.bold())]);
+    }
+    if !plan.blast.is_empty() {
+        lines.extend(wrap(&plan.blast, room).into_iter().map(|l| vec![(INDENT, l, theme.plain())]));
+    }
+    if !plan.diff.is_empty() {
+        lines.push(Vec::new());
+        lines.extend(plan.diff.iter().map(|c| change(c, theme, room)));
+    }
+    lines
+}
+
+fn notes(plan: &Plan, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
+    if plan.notes.is_empty() {
+        return Vec::new();
+    }
+    let label = |i: usize| if i == 0 { "checked" } else { "" };
+    let mut lines = vec![Vec::new()];
+    lines.extend(plan.notes.iter().enumerate().flat_map(|(i, note)| labelled(label(i), note, theme, room, detail)));
+    lines
+}
+
+/// `tier          FREE                → PRO`.
+fn change(change: &Change, theme: &Theme, room: u16) -> Line {
+    let column = if room >= 90 { 30 } else { 22 };
+    let then = INDENT + 14 + column;
+    vec![
+        (INDENT, change.field.label().to_string(), theme.dim()),
+        (INDENT + 14, shown(&change.from, column - 2, theme), theme.plain()),
+        (then, theme.arrow().to_string(), theme.warn()),
+        (then + 3, shown(&change.to, room.saturating_sub(14 + column + 3), theme), theme.bold()),
+    ]
+}
+
+/// Ids are cut in the middle, times to the minute: the exact values are behind `e`.
+fn shown(value: &Value, room: u16, theme: &Theme) -> String {
+    let text = match value {
+        Value::Text(text) if width(text) > room => mask::id(text),
+        Value::Time(at) => at.format("%-d %b %Y %H:%MZ").to_string(),
+        other => other.to_string(),
+    };
+    fit(&text, room, theme)
+}
+
+fn labelled(label: &str, text: &str, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
+    let room = room.saturating_sub(LABEL);
+    let lines = match detail {
+        Detail::Full => wrap(text, room),
+        Detail::Short => vec![fit(text, room, theme)],
+    };
+    let piece = |(i, line): (usize, String)| {
+        let label = if i == 0 { label } else { "" };
+        vec![(INDENT, label.to_string(), theme.dim()), (INDENT + LABEL, line, theme.plain())]
+    };
+    lines.into_iter().enumerate().map(piece).collect()
+}
+
+/// The runbook's sentence, and where we do otherwise.
+fn book(m: &Model, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
+    let Some(Book { sentence, differs }) = by_id(&m.run.procedure).map(|p| p.book()) else { return Vec::new() };
+    if sentence.is_empty() || m.run.undoing.is_some() {
+        return Vec::new();
+    }
+    if detail == Detail::Short {
+        let mut lines = labelled("book", sentence, theme, room, detail);
+        let more = if differs.len() > 1 { format!("in {} points, all behind e: ", differs.len()) } else { String::new() };
+        lines.extend(differs.first().map(|first| labelled("differs", &format!("{more}{first}"), theme, room, detail)).unwrap_or_default());
+        return lines;
+    }
+    let mut lines = vec![Vec::new()];
+    lines.extend(labelled("book", sentence, theme, room, detail));
+    for (i, difference) in differs.iter().enumerate() {
+        lines.extend(labelled(if i == 0 { "differs" } else { "" }, difference, theme, room, detail));
+    }
+    lines
+}
+
+/// Two rows to an option: what it is, and the evidence for it.
+fn decision_lines(decision: &Decision, theme: &Theme, room: u16) -> Vec<Line> {
+    let mut lines: Vec<Line> = wrap(&decision.question, room).into_iter().map(|l| vec![(INDENT, l, theme.bold())]).collect();
+    for option in &decision.options {
+        lines.push(Vec::new());
+        lines.push(vec![(INDENT, option.say.clone(), theme.plain())]);
+        lines.push(vec![(INDENT, option.evidence.clone(), theme.dim())]);
+    }
+    lines
+}
+
+/// `first`: the row in `area` where the options begin.
+fn mark_choice(choice: Option<usize>, first: usize, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let Some(choice) = choice else { return };
+    let y = area.y + u16::try_from(first + choice * OPTION_ROWS + 1).unwrap_or(u16::MAX - area.y);
+    if y < area.bottom() {
+        put(buf, theme, area.x + INDENT - 2, y, theme.pointer(), theme.plain(), 1);
+        select(buf, theme, Rect { x: area.x + INDENT - 2, y, width: area.width.saturating_sub(INDENT), height: 1 });
+    }
+}
+
+/// The question, and what happens next.
+fn foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
+    let line = |text: &str, style: Style| -> Vec<Line> { wrap(text, room).into_iter().map(|l| vec![(INDENT, l, style)]).collect() };
+    match &m.run.phase {
+        Phase::Review => review_foot(m, cx, theme, room),
+        Phase::Deciding(_) => line("The choice is yours: the evidence does not carry far enough.", theme.dim()),
+        Phase::Running => line("Under way. Leaving does not stop it.", theme.dim()),
+        Phase::Verifying => line("Done; now row and application are read to prove it.", theme.dim()),
+        Phase::Done(_) if m.run.can_undo(cx.now) => vec![vec![
+            (INDENT, "u".into(), theme.key()),
+            (INDENT + 2, "takes it back, shown first; for ten minutes after it was done".into(), theme.plain()),
+        ]],
+        _ => Vec::new(),
+    }
+}
+
+fn review_foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
+    let key = |key: &str, text: &str| -> Line {
+        vec![(INDENT, key.to_string(), theme.key()), (INDENT + width(key) + 1, text.to_string(), theme.plain())]
+    };
+    let mut lines = Vec::new();
+    match (m.may_confirm(cx), m.run.plan.as_ref().and_then(|p| p.typed.as_ref())) {
+        (Err(_), _) if !cx.writes_are_on() => lines.push(key("w", "turns writes on, for a reason. Nothing is sent before y.")),
+        (Err(why), _) => lines.extend(wrap(&why, room).into_iter().map(|l| vec![(INDENT, l, theme.warn())])),
+        (Ok(()), Some(typed)) => lines.push(vec![(INDENT, format!("Type {typed}"), theme.bold())]),
+        (Ok(()), None) => lines.push(key("y", "does it. Nothing has been sent yet.")),
+    }
+    lines
+}

@@ -1,0 +1,99 @@
+//! All state of the console in one tree: what is known, what is shown, what is waited for. Nothing else decides what a key means.
+
+use super::burst::Burst;
+use super::modal::Dialog;
+use super::panes::{customer, customers, home, subscription};
+use super::screen::{Screen, Stack};
+use super::tasks::Tasks;
+use super::tickets::Tickets;
+use super::widgets::theme::Theme;
+use super::world::World;
+use crate::domain::At;
+use crate::domain::facts::Handle;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    pub theme: Theme,
+    pub world: World,
+    pub screens: Stack,
+    pub dialog: Option<Dialog>,
+    pub home: home::Model,
+    pub customers: customers::Model,
+    pub customer: customer::Model,
+    pub subscription: subscription::Model,
+    pub tasks: Tasks,
+    pub tickets: Tickets,
+    pub said: Option<Said>,
+    /// Customers opened lately, newest first, with their masked names.
+    pub recent: Vec<(Handle, String)>,
+    pub burst: Burst,
+}
+
+/// A line in the status row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    pub text: String,
+    pub since: u64,
+}
+
+/// How long a message stays, in milliseconds.
+const SAID_MS: u64 = 8_000;
+/// How many customers are remembered.
+const RECENT: usize = 9;
+
+impl State {
+    /// At start: Home, read-only, nothing known.
+    #[must_use]
+    pub fn new(theme: Theme, now: At) -> Self {
+        Self {
+            theme,
+            world: World::new(now),
+            screens: Stack::default(),
+            dialog: None,
+            home: home::Model::default(),
+            customers: customers::Model::default(),
+            customer: customer::Model::default(),
+            subscription: subscription::Model::default(),
+            tasks: Tasks::default(),
+            tickets: Tickets::default(),
+            said: None,
+            recent: Vec::new(),
+            burst: Burst::default(),
+        }
+    }
+
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.said = Some(Said { text: text.into(), since: self.world.tick });
+    }
+
+    pub(super) fn forget_what_was_said(&mut self) {
+        if self.said.as_ref().is_some_and(|s| s.since + SAID_MS <= self.world.tick) {
+            self.said = None;
+        }
+    }
+
+    /// Remembers the customer on screen, under the name known by now.
+    pub(super) fn remember_customer(&mut self) {
+        let Some(handle) = self.customer.handle().cloned() else { return };
+        let title = self.customer.title();
+        self.recent.retain(|(h, _)| *h != handle);
+        self.recent.insert(0, (handle, title));
+        self.recent.truncate(RECENT);
+    }
+
+    /// A text field has the focus, in a dialog or on the screen below.
+    #[must_use]
+    pub fn is_editing(&self) -> bool {
+        if let Some(dialog) = &self.dialog {
+            return dialog.modal.has_field();
+        }
+        match self.screens.top() {
+            Screen::Home => self.home.is_editing(),
+            Screen::Customers => self.customers.is_editing(),
+            Screen::Customer => self.customer.is_editing(),
+            Screen::Subscription => self.subscription.is_editing(),
+            Screen::Run(id) => self.tasks.get(id).is_some_and(|r| r.is_editing(&self.world.context())),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The runs of this process and those that the journal shows unfinished.
+
+use super::panes::run;
+use crate::procedures::engine::{Phase, Run};
+use crate::protocol::query::Reply;
+use crate::protocol::record::RunSummary;
+use crate::protocol::run::short;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tasks {
+    /// Oldest first.
+    pub runs: Vec<run::Model>,
+    /// Unfinished runs of earlier processes, as the journal last told.
+    pub unfinished: Vec<RunSummary>,
+}
+
+impl Tasks {
+    #[must_use]
+    pub fn get(&self, id: Uuid) -> Option<&run::Model> {
+        self.runs.iter().find(|r| r.run.id == id)
+    }
+
+    pub fn get_mut(&mut self, id: Uuid) -> Option<&mut run::Model> {
+        self.runs.iter_mut().find(|r| r.run.id == id)
+    }
+
+    pub fn add(&mut self, run: Run) {
+        self.runs.push(run::Model::of(run));
+    }
+
+    pub fn remove(&mut self, id: Uuid) {
+        self.runs.retain(|r| r.run.id != id);
+    }
+
+    pub fn told(&mut self, reply: &Reply) {
+        if let Reply::Runs(runs) = reply {
+            self.unfinished = runs.iter().filter(|r| !r.is_finished()).cloned().collect();
+        }
+    }
+
+    /// Runs that are still going on here, and those that wait in the journal and are not open here.
+    #[must_use]
+    pub fn interrupted(&self) -> Vec<&RunSummary> {
+        self.unfinished.iter().filter(|u| self.get(u.run).is_none()).collect()
+    }
+
+    /// What the status line says about them; `None` where nothing is going on.
+    #[must_use]
+    pub fn line(&self) -> Option<String> {
+        let busy: Vec<&run::Model> = self.runs.iter().filter(|r| r.is_busy()).collect();
+        match busy.as_slice() {
+            [] => None,
+            [one] => Some(format!("run {} {}", short(one.run.id), word(&one.run.phase))),
+            many => Some(format!("{} runs going on", many.len())),
+        }
+    }
+}
+
+/// The phase as one word.
+#[must_use]
+pub fn word(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Gathering => "reading",
+        Phase::Deciding(_) => "asks",
+        Phase::Review => "in review",
+        Phase::Running => "running",
+        Phase::Verifying => "verifying",
+        Phase::Done(_) => "done",
+        Phase::Halted(_) => "halted",
+        Phase::Unknown(_) => "unknown",
+        Phase::Waiting(_) => "waiting",
+    }
+}
+
+impl Tasks {
+    /// After every event: each run's screen looks at where its run stands now.
+    pub fn follow(&mut self) {
+        for run in &mut self.runs {
+            run.follow();
+        }
+    }
+
+    /// The newest run that can be taken back.
+    #[must_use]
+    pub fn undoable(&self, now: crate::domain::At) -> Option<&run::Model> {
+        self.runs.iter().rev().find(|r| r.run.can_undo(now))
+    }
+}

@@ -1,0 +1,171 @@
+//! One event in, effects out. This file routes and nothing else.
+
+use super::state::State;
+use super::world::{Account, Start};
+use super::{burst, fulfil, keys};
+use crate::domain::fault::Fault;
+use crate::domain::policy::Writes;
+use crate::protocol::effect::Effect;
+use crate::protocol::event::{Event, Stamped};
+use crate::protocol::query::{Query, Reply};
+use crate::protocol::ticket::{Slot, Ticket};
+use uuid::Uuid;
+
+/// Handles one event. Total: every event is fine in every state. It reads no clock, makes no ids and performs nothing.
+pub fn update(state: &mut State, stamped: Stamped) -> Vec<Effect> {
+    state.world.advance(stamped.at, stamped.tick);
+    let mut effects = burst::settle(state);
+    if let Event::Key(key) = stamped.event {
+        effects.extend(burst::swallows(state, key).unwrap_or_else(|| keys::press(state, key, stamped.id)));
+    } else {
+        effects.extend(happened(state, stamped.event.clone(), stamped.id));
+        burst::keep_up(state, stamped);
+    }
+    state.tasks.follow();
+    effects
+}
+
+fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
+    match event {
+        Event::Key(_) => Vec::new(),
+        Event::Pasted(text) => keys::paste(state, &text),
+        Event::Resized { columns, rows } => {
+            (state.world.columns, state.world.rows) = (columns, rows);
+            Vec::new()
+        }
+        // Time alone has decided what the keys were: `settle` above.
+        Event::KeysPaused => Vec::new(),
+        Event::Ticked => ticked(state, id),
+        Event::Painted => {
+            painted(state);
+            Vec::new()
+        }
+        Event::EnvironmentChanged(env) => {
+            state.world.connected(*env);
+            let mut effects = vec![state.tickets.read(Slot::Runs, Query::Runs)];
+            let asks = state.home.entered(&state.world.context());
+            effects.extend(fulfil::fulfil(state, asks, id));
+            effects
+        }
+        Event::Starting(what) => {
+            state.world.start = Start::Starting(what);
+            Vec::new()
+        }
+        Event::StartFailed(why) => {
+            state.world.start = Start::Failed(why);
+            Vec::new()
+        }
+        Event::ReplyArrived { ticket, query, result } => replied(state, &ticket, &query, &result, id),
+        Event::SourceReported { source, result } => {
+            state.world.reported(source, result.as_ref().err());
+            Vec::new()
+        }
+        Event::AccountKnown { name, livemode, database } => {
+            state.world.account = Some(Account { name, livemode, database });
+            Vec::new()
+        }
+        Event::WritesChanged(writes) => {
+            writes_changed(state, writes);
+            Vec::new()
+        }
+        Event::WritesRefused(why) => {
+            state.world.writes = Writes::Off;
+            state.say(why);
+            Vec::new()
+        }
+        Event::RunOpened { run, result } => fulfil::run(state, run, id, |r, _, now| r.opened(&result, now)),
+        Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
+        Event::RecordFailed(fault) => {
+            // What cannot be audited is not shown.
+            state.world.revealed_until = None;
+            state.say(format!("Not journaled: {}", fault.say));
+            Vec::new()
+        }
+        Event::IncidentStarted { name, result } => {
+            state.say(result.map_or_else(|f| format!("{name}: {}", f.say), |said| format!("{name}: {said}")));
+            Vec::new()
+        }
+        Event::IncidentsKnown(incidents) => {
+            state.world.incidents = incidents;
+            Vec::new()
+        }
+        Event::HungUp => vec![Effect::Quit],
+    }
+}
+
+fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
+    state.forget_what_was_said();
+    if let Writes::On { until, .. } = &state.world.writes
+        && *until <= state.world.now
+    {
+        writes_changed(state, Writes::Off);
+    }
+    let cx = state.world.context();
+    let mut asks = state.home.ticked(&cx);
+    asks.extend(state.customers.ticked(&cx));
+    asks.extend(state.customer.ticked(&cx));
+    asks.extend(state.subscription.ticked(&cx));
+    let mut effects = fulfil::fulfil(state, asks, id);
+    let runs: Vec<Uuid> = state.tasks.runs.iter().map(|r| r.run.id).collect();
+    for run in runs {
+        effects.extend(fulfil::run(state, run, id, |r, _, now| r.ticked(now)));
+    }
+    effects
+}
+
+fn painted(state: &mut State) {
+    let tick = state.world.tick;
+    match (&mut state.dialog, state.screens.top()) {
+        (Some(dialog), _) => dialog.guard.painted(tick),
+        (None, super::screen::Screen::Run(id)) => {
+            if let Some(run) = state.tasks.get_mut(id) {
+                run.painted(tick);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn writes_changed(state: &mut State, writes: Writes) {
+    let was_on = state.world.writes != Writes::Off;
+    match &writes {
+        Writes::On { until, .. } => {
+            let text = format!("Writes are on until {}", super::widgets::format::clock(*until));
+            state.say(text);
+        }
+        Writes::Off if was_on => state.say("Writes are off"),
+        Writes::Off => {}
+    }
+    state.world.writes = writes;
+}
+
+fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Reply, Fault>, id: Uuid) -> Vec<Effect> {
+    state.world.answered(query.source(), result.as_ref().err());
+    // Runs keep their own generations: they outlive screens.
+    if let Slot::Run(run, _) = ticket.slot {
+        return fulfil::run(state, run, id, |r, env, now| r.replied(*ticket, query, result, env, now));
+    }
+    if !state.tickets.arrived(ticket) {
+        return Vec::new();
+    }
+    let cx = state.world.context();
+    let asks = match ticket.slot {
+        Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
+        Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
+        Slot::Home(_) => state.home.replied(ticket.slot, query, result, &cx),
+        Slot::Runs => {
+            if let Ok(reply) = result {
+                state.tasks.told(reply);
+            }
+            state.home.replied(ticket.slot, query, result, &cx)
+        }
+        Slot::Run(..) => Vec::new(),
+    };
+    if matches!(ticket.slot, Slot::Case(_)) {
+        state.remember_customer();
+        if let (Some(case), Some(id)) = (state.customer.case(), state.subscription.id().cloned()) {
+            state.subscription.show(case, id);
+        }
+    }
+    fulfil::fulfil(state, asks, id)
+}

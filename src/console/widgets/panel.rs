@@ -1,0 +1,84 @@
+//! The states every panel can be in, drawn alike everywhere: being read, empty, partial, stale, failed, truncated.
+
+use super::format::exact_age;
+use super::paint::{put, wrap};
+use super::theme::Theme;
+use crate::domain::fault::{Fault, FaultKind};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+/// Something else than rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Panel<'a> {
+    /// What is being read from where, since so many milliseconds.
+    Reading { what: &'a str, waited_ms: u64 },
+    /// What was looked at, range and filter, and how to widen: one sentence.
+    Empty(&'a str),
+    /// The cause, and what still works.
+    Failed { fault: &'a Fault, still: &'a str },
+}
+
+/// Draws it at the top of the area, indented by a column. Returns the number of rows used.
+pub fn draw(buf: &mut Buffer, theme: &Theme, area: Rect, panel: &Panel) -> u16 {
+    let mut lines: Vec<(String, Style)> = Vec::new();
+    match panel {
+        Panel::Reading { what, waited_ms } => lines.push((reading(what, *waited_ms), theme.dim())),
+        Panel::Empty(sentence) => lines.push(((*sentence).to_string(), theme.plain())),
+        Panel::Failed { fault, still } => {
+            lines.push((format!("{}: {}", class(fault), fault.say), theme.warn()));
+            if !still.is_empty() {
+                lines.push(((*still).to_string(), theme.dim()));
+            }
+            lines.push(("r reads again".to_string(), theme.dim()));
+        }
+    }
+    let mut y = area.y;
+    for (text, style) in lines {
+        for line in wrap(&text, area.width.saturating_sub(2)) {
+            if y >= area.bottom() {
+                return y - area.y;
+            }
+            put(buf, theme, area.x + 1, y, &line, style, area.width.saturating_sub(2));
+            y += 1;
+        }
+    }
+    y - area.y
+}
+
+/// `Reading the customer from stripe…`, from one second on with the seconds.
+#[must_use]
+pub fn reading(what: &str, waited_ms: u64) -> String {
+    if waited_ms < 1_000 { format!("{what}…") } else { format!("{what}… {}s", waited_ms / 1_000) }
+}
+
+/// `stripe auth`, `db permission (customers.read)`.
+#[must_use]
+pub fn class(fault: &Fault) -> String {
+    match &fault.kind {
+        FaultKind::Permission { missing: Some(missing) } => format!("{} permission ({missing})", fault.source.word()),
+        _ => format!("{} {}", fault.source.word(), fault.class()),
+    }
+}
+
+/// The end of a title whose rows are old: `STALE 42s`.
+#[must_use]
+pub fn stale(seconds: i64) -> String {
+    format!("STALE {}", exact_age(seconds))
+}
+
+/// `9 of 14 pages`.
+#[must_use]
+pub fn partial(have: usize, of: usize, unit: &str) -> String {
+    format!("{have} of {of} {unit}")
+}
+
+/// `500 of 8,120, narrow with /`.
+#[must_use]
+pub fn truncated(shown: usize, of: Option<usize>) -> String {
+    let figure = |n: usize| crate::domain::money::group(n as u64);
+    match of {
+        Some(of) => format!("{} of {}, narrow with /", figure(shown), figure(of)),
+        None => format!("the first {}, narrow with /", figure(shown)),
+    }
+}

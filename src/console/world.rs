@@ -1,0 +1,131 @@
+//! What the console knows about where it is and how things stand: environment, account, writes, sources. One place, lent to panes as a context.
+
+use super::context::Context;
+use crate::domain::At;
+use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::policy::{Mode, Standing, Writes};
+use crate::protocol::environment::Environment;
+use crate::protocol::freshness::Freshness;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct World {
+    pub now: At,
+    pub tick: u64,
+    pub columns: u16,
+    pub rows: u16,
+    pub start: Start,
+    pub env: Option<Environment>,
+    pub account: Option<Account>,
+    pub writes: Writes,
+    pub sources: BTreeMap<Source, Freshness>,
+    pub revealed_until: Option<At>,
+    /// What the sandbox can break: name and description.
+    pub incidents: Vec<(String, String)>,
+}
+
+/// How far the connection has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Start {
+    Starting(String),
+    Failed(String),
+    Ready,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub name: String,
+    pub livemode: bool,
+    pub database: String,
+}
+
+impl World {
+    #[must_use]
+    pub fn new(now: At) -> Self {
+        Self {
+            now,
+            tick: 0,
+            columns: 80,
+            rows: 24,
+            start: Start::Starting("starting".into()),
+            env: None,
+            account: None,
+            writes: Writes::Off,
+            sources: BTreeMap::new(),
+            revealed_until: None,
+            incidents: Vec::new(),
+        }
+    }
+
+    /// Time goes on, never back.
+    pub fn advance(&mut self, at: At, tick: u64) {
+        self.now = self.now.max(at);
+        self.tick = self.tick.max(tick);
+        if self.revealed_until.is_some_and(|until| until <= self.now) {
+            self.revealed_until = None;
+        }
+    }
+
+    #[must_use]
+    pub fn context(&self) -> Context<'_> {
+        Context {
+            now: self.now,
+            tick: self.tick,
+            env: self.env.as_ref(),
+            mode: self.mode(),
+            writes: &self.writes,
+            sources: &self.sources,
+            revealed: self.revealed_until.is_some(),
+            columns: self.columns,
+            rows: self.rows,
+        }
+    }
+
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        Mode::of(self.account.as_ref().map(|a| a.livemode), self.env.as_ref().is_some_and(|e| e.production))
+    }
+
+    /// What the gate would judge by, taking confirmation and journal for granted: they have not been asked for yet.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing { mode: self.mode(), writes: self.writes.clone(), now: self.now, confirmed: true, journal: true }
+    }
+
+    pub fn connected(&mut self, env: Environment) {
+        for source in [Source::Stripe, Source::Database, Source::Application, Source::Log, Source::Store] {
+            let set_up = env.set_up.contains(&source);
+            let entry = self.sources.entry(source).or_insert_with(|| Freshness::new(source, set_up, self.now));
+            if entry.set_up != set_up {
+                *entry = Freshness::new(source, set_up, self.now);
+            }
+        }
+        self.env = Some(env);
+        self.start = Start::Ready;
+    }
+
+    /// A source answered, or did not.
+    pub fn reported(&mut self, source: Source, fault: Option<&Fault>) {
+        let now = self.now;
+        let entry = self.sources.entry(source).or_insert_with(|| Freshness::new(source, true, now));
+        match fault {
+            None => entry.good(now),
+            Some(fault) => entry.bad(fault.clone()),
+        }
+    }
+
+    /// A read says something about its source too: an answer that it is there, some faults that it is not.
+    /// A missing permission or object concerns that read alone.
+    pub fn answered(&mut self, source: Source, fault: Option<&Fault>) {
+        let concerns_the_source = fault.is_none_or(|f| {
+            matches!(
+                f.kind,
+                FaultKind::Auth | FaultKind::Limit | FaultKind::Timeout | FaultKind::Unreachable | FaultKind::Tls | FaultKind::Full
+            )
+        });
+        if concerns_the_source {
+            self.reported(source, fault);
+        }
+    }
+}

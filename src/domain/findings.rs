@@ -1,0 +1,343 @@
+//! Home's findings: which changes at Stripe are not in the database, whom that hurts, and what helps. Ranked, worst first.
+
+use super::At;
+use super::diagnosis::{Cause, Class, Diagnosis, SETTLING_SECONDS, Word};
+use super::expected::expected;
+use super::fault::Source;
+use super::ids::StripeId;
+use super::money::Money;
+use super::row::{Field, Subject, SubscriptionRow, diff};
+use super::shape::Shape;
+use super::stripe::{Interval, Subscription};
+use super::tiers::TierRules;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Whether what an event demands is in the database. By the event's own snapshot, so anything but `Applied` is confirmed before it alarms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// In the row, or overtaken by something newer that is.
+    Applied,
+    /// Too young to judge.
+    Settling,
+    /// The row is absent, or not as the snapshot demands.
+    Suspect,
+    /// Rows may be hidden or late: nothing can be said.
+    Unknown,
+}
+
+/// The newest snapshot of a subscription, as its event carried it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub at: At,
+    pub subscription: Subscription,
+}
+
+/// A customer whose case was read because an event looked unapplied, with what the case says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    pub customer: StripeId,
+    pub subject: Option<Subject>,
+    pub email: Option<String>,
+    /// What the row serves; `None` without a row.
+    pub served: Option<String>,
+    /// What the subscription bills per month.
+    pub monthly: Option<Money>,
+    pub diagnosis: Diagnosis,
+}
+
+/// A run that is not finished and that nobody holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interrupted {
+    pub run: Uuid,
+    /// Its short name.
+    pub name: String,
+    /// `None` for the operator's own.
+    pub operator: Option<String>,
+    pub step: Option<String>,
+    pub state: String,
+    pub last: At,
+}
+
+/// A source that cannot be relied on at the moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silent {
+    pub source: Source,
+    /// It does not answer at all, as opposed to refusing or limiting us.
+    pub down: bool,
+    pub state: String,
+    pub seconds: i64,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum About {
+    /// These customers, worst first.
+    Customers(Vec<StripeId>),
+    Run(Uuid),
+    Source(Source),
+    /// How far anything can be told at all.
+    Sight,
+}
+
+/// One finding: a word, a sentence, a size; below it the reason or what helps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub word: Word,
+    pub sentence: String,
+    pub size: String,
+    pub reason: String,
+    pub about: About,
+    /// What it rests on, a line each.
+    pub evidence: Vec<String>,
+}
+
+/// The verdict on every snapshot, by subscription. `rows` is by Stripe customer id.
+#[must_use]
+pub fn verdicts(
+    newest: &BTreeMap<StripeId, Snapshot>,
+    rows: &BTreeMap<StripeId, SubscriptionRow>,
+    rules: &TierRules,
+    shape: &Shape,
+    now: At,
+) -> BTreeMap<StripeId, Verdict> {
+    let mut found: BTreeMap<StripeId, Verdict> =
+        newest.iter().map(|(id, s)| (id.clone(), verdict(s, rows.get(&s.subscription.customer), rules, shape, now))).collect();
+    // An ended subscription demands nothing of a row that already follows a live one of the same customer.
+    let served: Vec<StripeId> = newest
+        .values()
+        .filter(|s| s.subscription.status.is_live() && found.get(&s.subscription.id) == Some(&Verdict::Applied))
+        .map(|s| s.subscription.customer.clone())
+        .collect();
+    for s in newest.values().map(|s| &s.subscription).filter(|s| !s.status.is_live() && served.contains(&s.customer)) {
+        found.insert(s.id.clone(), Verdict::Applied);
+    }
+    found
+}
+
+fn verdict(snapshot: &Snapshot, row: Option<&SubscriptionRow>, rules: &TierRules, shape: &Shape, now: At) -> Verdict {
+    let demanded = expected(&snapshot.subscription, rules, shape, None);
+    let holds = match (&demanded, row) {
+        (Ok(e), Some(row)) => diff(&row.image, &e.image).is_empty(),
+        // Nothing is due, and nobody has it: nobody is hurt.
+        (Ok(e), None) => e.tier == rules.free(),
+        (Err(_), _) => false,
+    };
+    if holds {
+        return Verdict::Applied;
+    }
+    if !shape.trust.reasons().is_empty() {
+        return Verdict::Unknown;
+    }
+    if (now - snapshot.at).num_seconds() < SETTLING_SECONDS { Verdict::Settling } else { Verdict::Suspect }
+}
+
+/// What a subscription bills per month, where all its prices recur and share a currency.
+#[must_use]
+pub fn monthly(subscription: &Subscription) -> Option<Money> {
+    let mut sum = 0i64;
+    let mut currency: Option<&str> = None;
+    for item in &subscription.items {
+        let amount = item.price.unit_amount.as_ref()?;
+        if currency.is_some_and(|c| c != amount.currency) {
+            return None;
+        }
+        currency = Some(&amount.currency);
+        let billed = amount.minor.checked_mul(i64::try_from(item.quantity).ok()?)?;
+        let every = i64::from(item.price.interval_count.max(1));
+        sum = sum.checked_add(match item.price.interval? {
+            Interval::Day => billed * 365 / 12 / every,
+            Interval::Week => billed * 52 / 12 / every,
+            Interval::Month => billed / every,
+            Interval::Year => billed / 12 / every,
+        })?;
+    }
+    Some(Money::new(sum, currency?))
+}
+
+/// All findings, worst first: by word, then money, then customers, then age.
+#[must_use]
+pub fn findings(judged: &[Judged], runs: &[Interrupted], silent: &[Silent], now: At) -> Vec<Finding> {
+    let mut ranked: Vec<(Rank, Finding)> = Vec::new();
+    let mut groups: BTreeMap<(Class, Cause), Vec<&Judged>> = BTreeMap::new();
+    for j in judged.iter().filter(|j| matches!(j.diagnosis.word, Word::Fail | Word::Warn | Word::Unknown)) {
+        groups.entry((j.diagnosis.class, j.diagnosis.cause)).or_default().push(j);
+    }
+    for ((class, cause), mut group) in groups {
+        group.sort_by_key(|j| std::cmp::Reverse(j.monthly.as_ref().map(|m| m.minor)));
+        ranked.push(of_customers(class, cause, &group));
+    }
+    ranked.extend(silent.iter().map(|s| (Rank::new(if s.down { Word::Fail } else { Word::Warn }, 0, 0, s.seconds), of_source(s))));
+    ranked.extend(runs.iter().map(|r| (Rank::new(Word::Warn, 0, 0, (now - r.last).num_seconds()), of_run(r, now))));
+    ranked.sort_by_key(|r| std::cmp::Reverse(r.0));
+    ranked.into_iter().map(|(_, f)| f).collect()
+}
+
+/// What decides the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    word: Word,
+    money: i64,
+    customers: usize,
+    seconds: i64,
+}
+
+impl Rank {
+    fn new(word: Word, money: i64, customers: usize, seconds: i64) -> Self {
+        Self { word, money, customers, seconds }
+    }
+}
+
+fn of_customers(class: Class, cause: Cause, group: &[&Judged]) -> (Rank, Finding) {
+    let n = group.len();
+    let first = &group[0].diagnosis;
+    let (word, sentence, reason) = words(class, cause, group);
+    let billed = total(group);
+    let counts_money = matches!(class, Class::PaidNotServed | Class::Unlinked | Class::ServedNotPaid);
+    let size = if counts_money { billed.iter().map(whole).collect::<Vec<_>>().join(" + ") } else { String::new() };
+    let size = if size.is_empty() { size } else { format!("{size}/mo") };
+    let money = if counts_money { billed.iter().map(|m| m.minor).sum() } else { 0 };
+    let mut evidence = vec![format!("{} confirmed by reading the subscriptions anew, not by the events alone", customers(n))];
+    if n == 1 {
+        evidence.extend(first.evidence.clone());
+    } else {
+        evidence.extend(group.iter().take(20).map(|j| format!("{}: {}", super::mask::id(j.customer.as_str()), j.diagnosis.sentence)));
+        if n > 20 {
+            evidence.push(format!("and {} more", n - 20));
+        }
+    }
+    let about = About::Customers(group.iter().map(|j| j.customer.clone()).collect());
+    (Rank::new(word, money, n, 0), Finding { word, sentence, size, reason, about, evidence })
+}
+
+fn words(class: Class, cause: Cause, group: &[&Judged]) -> (Word, String, String) {
+    let n = group.len();
+    let who = customers(n);
+    let (are, have) = if n == 1 { ("is", "has") } else { ("are", "have") };
+    let first = &group[0].diagnosis;
+    let served = group[0].served.as_deref().filter(|t| group.iter().all(|j| j.served.as_deref() == Some(*t)));
+    let still = served.map_or_else(|| "below what they paid for".to_string(), |t| format!("still {t}"));
+    let own = |text: &str| first.reason.clone().filter(|_| n == 1).unwrap_or_else(|| text.to_string());
+    let rows = if n == 1 { "1 row differs".to_string() } else { format!("{n} rows differ") };
+    let (sentence, reason) = match (class, cause) {
+        (Class::PaidNotServed, Cause::Placeholder) => {
+            (format!("{who} paid and {are} {still}"), "Placeholder id in the row. Linking helps, resending does not.".to_string())
+        }
+        (Class::PaidNotServed, Cause::OtherCustomer) => {
+            (format!("{who} paid and {are} {still}"), "Another customer's id in the row. Linking helps, resending does not.".to_string())
+        }
+        (Class::PaidNotServed, _) => {
+            (format!("{who} paid and {are} {still}"), "The row is linked and still as before; copying from Stripe helps.".to_string())
+        }
+        (Class::ServedNotPaid, _) => {
+            (format!("{who} {are} served what nobody pays for"), own("The row was not changed when the subscription did."))
+        }
+        (Class::Unlinked, Cause::NoProfile) => (
+            format!("{who} paid, and no profile can be named"),
+            own("Nothing names the profile for certain; the review lists the evidence."),
+        ),
+        (Class::Unlinked, _) => {
+            (format!("{who} {have} no profile of their own"), own("The evidence gives them to somebody else, or to nobody."))
+        }
+        (Class::SeveralLive, _) => {
+            (format!("{who} with several live subscriptions"), "Which of them counts is a choice; the review asks.".to_string())
+        }
+        (Class::NoPlan, _) => (format!("{who} whose due tier is open"), own("Unmapped prices, or items of two tiers.")),
+        (Class::WrongTier | Class::Differs, _) => {
+            (format!("{rows} from Stripe, access is as paid for"), own("Status, period or flags are behind; copying from Stripe helps."))
+        }
+        (Class::Undecided | Class::Fine | Class::NotFound, _) => {
+            let changes = if n == 1 { "1 change".to_string() } else { format!("{n} changes") };
+            (format!("{changes} at Stripe cannot be judged"), first.reason.clone().unwrap_or_default())
+        }
+    };
+    (group.iter().map(|j| j.diagnosis.word).max().unwrap_or(Word::Warn), sentence, reason)
+}
+
+fn of_source(s: &Silent) -> Finding {
+    let name = match s.source {
+        Source::Stripe => "Stripe",
+        Source::Database => "The database",
+        Source::Application => "The application",
+        Source::Log => "The log",
+        Source::Store => "The shared store",
+    };
+    let verb = if s.down { "does not answer" } else { "answers, and not with what we asked" };
+    Finding {
+        word: if s.down { Word::Fail } else { Word::Warn },
+        sentence: format!("{name} {verb}"),
+        size: s.state.clone(),
+        reason: s.reason.clone(),
+        about: About::Source(s.source),
+        evidence: vec![format!("{}: {}", s.source.word(), s.reason)],
+    }
+}
+
+fn of_run(r: &Interrupted, now: At) -> Finding {
+    let whose = r.operator.as_ref().map_or_else(|| format!("Your run {}", r.name), |o| format!("Run {} of {o}", r.name));
+    let step = r.step.as_ref().map_or_else(|| " stopped before it sent anything".to_string(), |s| format!(" stopped at step {s}"));
+    Finding {
+        word: Word::Warn,
+        sentence: format!("{whose}{step}"),
+        size: age(now, r.last),
+        reason: format!("{} It looks first, it repeats nothing.", r.state),
+        about: About::Run(r.run),
+        evidence: vec![format!("journal: run {}, last entry {}", r.run, r.last.format("%-d %b %H:%M:%SZ"))],
+    }
+}
+
+/// `40 min`, `3 h`, `2 d`.
+fn age(now: At, then: At) -> String {
+    match (now - then).num_minutes().max(0) {
+        m @ 0..120 => format!("{m} min"),
+        m @ 120..2_880 => format!("{} h", m / 60),
+        m => format!("{} d", m / 1_440),
+    }
+}
+
+fn customers(n: usize) -> String {
+    let figure = super::money::group(n as u64);
+    format!("{figure} {}", if n == 1 { "customer" } else { "customers" })
+}
+
+/// Sums by currency, largest first.
+fn total(group: &[&Judged]) -> Vec<Money> {
+    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
+    for m in group.iter().filter_map(|j| j.monthly.as_ref()) {
+        *sums.entry(&m.currency).or_default() += m.minor;
+    }
+    let mut sums: Vec<Money> = sums.into_iter().map(|(c, minor)| Money::new(minor, c)).collect();
+    sums.sort_by_key(|m| std::cmp::Reverse(m.minor));
+    sums
+}
+
+/// `EUR 686`, with cents only where there are some.
+#[must_use]
+pub fn whole(money: &Money) -> String {
+    let text = money.to_string();
+    text.strip_suffix(".00").or(text.strip_suffix(".000")).unwrap_or(&text).to_string()
+}
+
+impl Judged {
+    /// `FREE, due PRO` where both are known: what stands beside the customer in a list.
+    #[must_use]
+    pub fn note(&self) -> String {
+        let served = self.served.clone().unwrap_or_else(|| "no row".into());
+        self.monthly.as_ref().map_or(served.clone(), |m| format!("{served} · {}/mo", whole(m)))
+    }
+
+    /// What a case that was read to its end says about this customer.
+    #[must_use]
+    pub fn of(customer: StripeId, case: &super::facts::Case, diagnosis: Diagnosis) -> Self {
+        let row = case.record().and_then(|r| r.row.as_ref());
+        Self {
+            subject: case.record().map(|r| r.subject.clone()),
+            email: case.customer.value().and_then(Option::as_ref).and_then(|c| c.email.clone()),
+            served: row.and_then(|r| r.text(Field::Tier)).map(String::from),
+            monthly: case.subscription().or(case.live_subscriptions().first().copied()).and_then(monthly),
+            customer,
+            diagnosis,
+        }
+    }
+}

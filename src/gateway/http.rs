@@ -1,0 +1,92 @@
+//! The one HTTP client of the gateway and what its failures mean; knows nobody it talks to.
+
+use crate::domain::fault::{Fault, FaultKind, Source};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// Shared, so that connections are: to Stripe and the application.
+static REMOTE: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| build(reqwest::Client::builder()));
+/// To this machine itself, past any proxy that the environment names.
+static LOOPBACK: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| build(reqwest::Client::builder().no_proxy()));
+
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, String> {
+    // Another part of the process may have been first; any provider will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    builder
+        .user_agent(concat!("nightdesk/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(3))
+        .pool_idle_timeout(Duration::from_secs(60))
+        // A redirect from an API means that something else answers.
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|e| e.to_string())
+}
+
+/// The client for that address.
+///
+/// # Errors
+/// Where the system's certificates cannot be used.
+pub fn client(source: Source, base: &str) -> Result<&'static reqwest::Client, Fault> {
+    let local = ["http://127.", "http://localhost", "http://[::1]"].iter().any(|p| base.starts_with(p));
+    let client = if local { &LOOPBACK } else { &REMOTE };
+    client.as_ref().map_err(|why| Fault::new(source, FaultKind::Tls, format!("no HTTP client can be made here: {why}")))
+}
+
+/// Why no answer came, in words that name the host and nothing else of the address.
+pub fn fault(source: Source, error: &reqwest::Error) -> Fault {
+    let host = error.url().map_or_else(|| source.word().to_string(), place);
+    if error.is_timeout() {
+        return Fault::new(source, FaultKind::Timeout, format!("{host} did not answer in time"));
+    }
+    let causes = causes(error);
+    let tls = causes
+        .iter()
+        .any(|c| c.contains("certificate") || c.contains("TLS") || c.contains("tls handshake") || c.contains("InvalidContentType"));
+    if tls {
+        let why = causes.last().cloned().unwrap_or_default();
+        return Fault::new(source, FaultKind::Tls, format!("TLS with {host} failed: {why}"));
+    }
+    if error.is_connect() {
+        let why = causes.last().cloned().unwrap_or_default();
+        return Fault::new(source, FaultKind::Unreachable, format!("nobody answers at {host} ({why})"));
+    }
+    Fault::new(source, FaultKind::Unreachable, format!("{host} broke off in the middle of an answer"))
+}
+
+fn place(url: &reqwest::Url) -> String {
+    let host = url.host_str().unwrap_or("?");
+    url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"))
+}
+
+fn causes(error: &reqwest::Error) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    causes
+}
+
+/// The text as one path segment of a URL.
+pub fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for b in text.bytes() {
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~') {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leaves_its_path_segment() {
+        assert_eq!(segment("../a b?x=ä"), "%2E%2E%2Fa%20b%3Fx%3D%C3%A4");
+    }
+}

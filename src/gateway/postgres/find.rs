@@ -1,0 +1,295 @@
+//! The search in the database: ids by equality and range, addresses and names by equality, prefix and substring, all bounded.
+
+use super::connect::Session;
+use super::fault::Trouble;
+use super::found::{self, ColumnFound, Found};
+use super::names::like;
+use super::records;
+use crate::config::Config;
+use crate::domain::facts::Handle;
+use crate::domain::fault::Source;
+use crate::domain::ids::StripeKind;
+use crate::domain::needle::Needle;
+use crate::domain::row::Field;
+use crate::domain::shape::KeyType;
+use crate::protocol::query::{Hit, Reply};
+use sqlx::{AssertSqlSafe, Row};
+
+/// Tables beyond this many rows are not scanned for a search while somebody types: what no index serves is left out.
+const LARGE: f64 = 1_000_000.0;
+
+/// A search may take this long on the server, and no helpers.
+const LIMITS: &str = "SET LOCAL statement_timeout = 2000; SET LOCAL max_parallel_workers_per_gather = 0";
+
+/// One way to look: a condition over subject `p` and row `s`, its parameters `$1`, `$2`, …, and how good its hits are.
+struct Look {
+    condition: String,
+    values: Vec<String>,
+    rank: u8,
+    /// Served by no ordinary index: asks the planner first where the table is large.
+    scans: bool,
+}
+
+/// The hits for a needle, best first.
+pub async fn find(session: &mut Session, config: &Config, needle: &Needle, limit: u32) -> Result<Reply, Trouble> {
+    if needle.text().contains('\0') {
+        return Ok(Reply::Hits { hits: Vec::new(), truncated: false });
+    }
+    let found = found::of(session, &config.schema).await?;
+    let looks = looks(&found, needle);
+    if session.pooled {
+        sqlx::raw_sql(LIMITS).execute(&mut session.conn).await?;
+        return run(session, &found, looks, limit).await;
+    }
+    session.begin(true, LIMITS).await?;
+    let result = run(session, &found, looks, limit).await;
+    session.finish(result).await
+}
+
+async fn run(session: &mut Session, found: &Found, looks: Vec<Look>, limit: u32) -> Result<Reply, Trouble> {
+    let limit = limit as usize;
+    let mut hits: Vec<Hit> = Vec::new();
+    let mut truncated = false;
+    for look in looks {
+        if hits.len() >= limit {
+            truncated = true;
+            break;
+        }
+        // One more than wanted tells whether there is more; the ones that are there already come again.
+        let most = limit + hits.len() + 1;
+        let statement = format!("SELECT {} FROM {} WHERE {} LIMIT {most}", records::columns(found), records::tables(found), look.condition);
+        if look.scans && found.subject.table.rows > LARGE && scans(session, &statement, &look.values).await? {
+            truncated = true;
+            continue;
+        }
+        let mut query = session.sql(statement);
+        for value in &look.values {
+            query = query.bind(value);
+        }
+        let rows = query.fetch_all(&mut session.conn).await?;
+        truncated |= rows.len() >= most;
+        for row in &rows {
+            let (subject, held) = (records::subject(row)?, records::row(row, found)?);
+            if hits.iter().any(|h| h.subject.as_ref() == Some(&subject.key)) {
+                continue;
+            }
+            let text = |field| held.as_ref().and_then(|r| r.text(field)).map(str::to_string);
+            hits.push(Hit {
+                source: Source::Database,
+                handle: Handle::Subject(subject.key.clone()),
+                name: subject.name,
+                email: subject.email,
+                subject: Some(subject.key),
+                customer: text(Field::Customer),
+                note: text(Field::Tier).unwrap_or_else(|| "no subscription row".into()),
+                rank: look.rank,
+            });
+        }
+    }
+    truncated |= hits.len() > limit;
+    hits.truncate(limit);
+    Ok(Reply::Hits { hits, truncated })
+}
+
+/// Whether the planner would read a large table from end to end.
+async fn scans(session: &mut Session, statement: &str, values: &[String]) -> Result<bool, Trouble> {
+    let mut query = sqlx::query(AssertSqlSafe(format!("EXPLAIN (FORMAT JSON) {statement}"))).persistent(false);
+    for value in values {
+        query = query.bind(value);
+    }
+    let plan: serde_json::Value = query.fetch_one(&mut session.conn).await?.try_get(0)?;
+    Ok(plan.to_string().contains("\"Seq Scan\""))
+}
+
+fn looks(found: &Found, needle: &Needle) -> Vec<Look> {
+    match needle {
+        Needle::Stripe(id) => column_for(found, id.kind()).map(|c| vec![exactly(c, id.as_str())]).unwrap_or_default(),
+        Needle::StripePrefix { kind, text } => {
+            column_for(found, *kind).map(|c| vec![exactly(c, text), beginning(c, text)]).unwrap_or_default()
+        }
+        Needle::Placeholder(text) => {
+            column_for(found, StripeKind::Customer).map(|c| vec![exactly(c, text), beginning(c, text)]).unwrap_or_default()
+        }
+        Needle::Uuid(text) => keyed(found, text, true).into_iter().collect(),
+        Needle::UuidPrefix(text) => {
+            let mut looks: Vec<Look> = keyed(found, text, false).into_iter().collect();
+            looks.extend(words(found, text));
+            looks
+        }
+        Needle::Number(text) => {
+            let mut looks: Vec<Look> = keyed(found, text, true).into_iter().collect();
+            looks.extend(keyed(found, text, false));
+            looks.extend(words(found, text));
+            looks
+        }
+        Needle::Email(text) => {
+            let mut looks = Vec::new();
+            if let Some(column) = &found.subject.email {
+                let text = text.to_lowercase();
+                let (value, _) = lowered(found, column);
+                let scans = !indexed(found, column);
+                looks.push(Look { condition: format!("{value} = $1"), values: vec![text.clone()], rank: 0, scans });
+                looks.push(Look { condition: format!("{value} LIKE $1"), values: vec![format!("{}%", like(&text))], rank: 1, scans: true });
+            }
+            looks
+        }
+        Needle::Words(text) => words(found, text),
+    }
+}
+
+/// The column that holds ids of that kind.
+fn column_for(found: &Found, kind: StripeKind) -> Option<&ColumnFound> {
+    match kind {
+        StripeKind::Customer => found.subscription.field(Field::Customer),
+        StripeKind::Subscription => found.subscription.field(Field::Subscription),
+        _ => None,
+    }
+}
+
+fn exactly(column: &ColumnFound, text: &str) -> Look {
+    Look { condition: format!("{} = $1", column.comparable("s")), values: vec![text.to_string()], rank: 0, scans: column.is_json() }
+}
+
+/// Beginning with the text: a range where the column compares byte by byte, since an ordinary index serves that; else a pattern.
+fn beginning(column: &ColumnFound, text: &str) -> Look {
+    let value = column.comparable("s");
+    match after(text).filter(|_| column.byte_ordered && !column.is_json()) {
+        Some(end) => {
+            Look { condition: format!("{value} >= $1 AND {value} < $2"), values: vec![text.to_string(), end], rank: 1, scans: false }
+        }
+        None => Look { condition: format!("{value} LIKE $1"), values: vec![format!("{}%", like(text))], rank: 1, scans: true },
+    }
+}
+
+/// The first text behind all that begin with this one; only for plain ASCII, where bytes and characters agree.
+fn after(prefix: &str) -> Option<String> {
+    let mut bytes = prefix.as_bytes().to_vec();
+    let last = bytes.last_mut().filter(|b| **b < 0x7e)?;
+    *last += 1;
+    String::from_utf8(bytes).ok()
+}
+
+/// By the profile's key, whole or its beginning.
+fn keyed(found: &Found, text: &str, whole: bool) -> Option<Look> {
+    let key = &found.subject.key;
+    let value = key.key("p");
+    let kind = key.key_type();
+    if whole {
+        let text = found::well_formed(kind, text)?;
+        let condition = format!("{value} = $1::text::{}", found::key_cast(kind));
+        return Some(Look { condition, values: vec![text], rank: 0, scans: false });
+    }
+    match kind {
+        KeyType::Uuid => {
+            let (low, high) = uuid_range(text)?;
+            let condition = format!("{value} BETWEEN $1::text::uuid AND $2::text::uuid");
+            Some(Look { condition, values: vec![low, high], rank: 1, scans: false })
+        }
+        KeyType::BigInt => {
+            let ranges = number_ranges(text.parse().ok()?);
+            // Our own figures: nothing to bind.
+            let parts: Vec<String> = ranges.iter().map(|(low, high)| format!("{value} BETWEEN {low} AND {high}")).collect();
+            (!parts.is_empty()).then(|| Look { condition: format!("({})", parts.join(" OR ")), values: Vec::new(), rank: 1, scans: false })
+        }
+        KeyType::Text => {
+            Some(Look { condition: format!("{value} LIKE $1"), values: vec![format!("{}%", like(text))], rank: 1, scans: true })
+        }
+    }
+}
+
+/// The smallest and the greatest uuid that begin so; hyphens count only where a uuid has them.
+fn uuid_range(prefix: &str) -> Option<(String, String)> {
+    const PATTERN: &str = "00000000-0000-0000-0000-000000000000";
+    let hex: String = prefix.chars().filter(|c| *c != '-').collect();
+    let hyphenated = PATTERN.bytes().zip(prefix.bytes()).all(|(p, c)| (p == b'-') == (c == b'-'));
+    if hex.is_empty() || hex.len() > 32 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) || (prefix.contains('-') && !hyphenated) {
+        return None;
+    }
+    let fill = |with: &str| uuid::Uuid::try_parse(&format!("{hex}{}", with.repeat(32 - hex.len()))).ok().map(|u| u.to_string());
+    Some((fill("0")?, fill("f")?))
+}
+
+/// The longer numbers that begin with these digits, as ranges.
+fn number_ranges(number: i64) -> Vec<(i64, i64)> {
+    let longer = |(low, high): &(i64, i64)| low.checked_mul(10).zip(high.checked_mul(10).and_then(|h| h.checked_add(9)));
+    // Nothing begins with a zero.
+    std::iter::successors((number > 0).then_some((number, number)), longer).skip(1).collect()
+}
+
+/// A name or a piece of an address: first what begins with it, then what holds every word of it somewhere.
+fn words(found: &Found, text: &str) -> Vec<Look> {
+    let text = text.to_lowercase();
+    let values: Vec<String> = [&found.subject.email, &found.subject.name].into_iter().flatten().map(|c| lowered(found, c).0).collect();
+    if values.is_empty() {
+        return Vec::new();
+    }
+    let any = |pattern: &dyn Fn(&str) -> String| format!("({})", values.iter().map(|v| pattern(v)).collect::<Vec<_>>().join(" OR "));
+    let begins = Look { condition: any(&|v| format!("{v} LIKE $1")), values: vec![format!("{}%", like(&text))], rank: 1, scans: true };
+    // Two letters are in everybody's name.
+    if text.chars().count() < 3 {
+        return vec![begins];
+    }
+    let pieces: Vec<String> = text.split_whitespace().take(4).map(|w| format!("%{}%", like(w))).collect();
+    let each: Vec<String> = (1..=pieces.len()).map(|i| any(&|v| format!("{v} LIKE ${i}"))).collect();
+    vec![begins, Look { condition: each.join(" AND "), values: pieces, rank: 2, scans: true }]
+}
+
+/// The column in lower case, in an index's own words where one is on exactly that; and whether one is.
+fn lowered(found: &Found, column: &ColumnFound) -> (String, bool) {
+    let wanted = plain(&format!("lower({})", column.text("")));
+    let indexed = found.subject.indexes.iter().any(|i| plain(i) == wanted);
+    (format!("lower({})", column.text("p")), indexed)
+}
+
+/// Whether an index serves equality on the column, lowered or as it is.
+fn indexed(found: &Found, column: &ColumnFound) -> bool {
+    let bare = plain(&column.text(""));
+    lowered(found, column).1 || found.subject.indexes.iter().any(|i| plain(i) == bare)
+}
+
+/// An expression without what the server adds or leaves out when it prints one: quotes, casts to text, blanks, brackets.
+fn plain(expression: &str) -> String {
+    expression.replace("::text", "").replace("::character varying", "").chars().filter(|c| !matches!(c, '"' | ' ' | '(' | ')')).collect()
+}
+
+/// The condition that a profile has one of the addresses `$1`, on unqualified columns; `None` where no address is mapped.
+pub fn email_is(found: &Found) -> Option<String> {
+    let column = found.subject.email.as_ref()?;
+    let (_, lower) = lowered(found, column);
+    let as_it_is = !lower && indexed(found, column) && found.subject.table.rows > LARGE;
+    let value = if as_it_is { column.comparable("") } else { format!("lower({})", column.text("")) };
+    Some(format!("{value} = ANY ($1::text[])"))
+}
+
+/// The address as it was given and in lower case.
+pub fn spellings(email: &str) -> Vec<String> {
+    vec![email.to_string(), email.to_lowercase()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_prefix_is_a_range() {
+        let (low, high) = uuid_range("7f3a5b").expect("hex");
+        assert_eq!(low, "7f3a5b00-0000-0000-0000-000000000000");
+        assert_eq!(high, "7f3a5bff-ffff-ffff-ffff-ffffffffffff");
+        assert!(uuid_range("7f3a5b7c-00").is_some());
+        assert_eq!(uuid_range("7f3-a5b"), None, "no uuid has a hyphen there");
+    }
+
+    #[test]
+    fn a_number_prefix_is_a_range_per_length() {
+        let ranges = number_ranges(10);
+        assert_eq!(ranges[..2], [(100, 109), (1_000, 1_099)]);
+        assert!(ranges.iter().all(|(low, high)| low <= high));
+        assert!(number_ranges(0).is_empty() && number_ranges(i64::MAX).is_empty());
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_range_is_behind_all_of_it() {
+        assert_eq!(after("cus_Q").as_deref(), Some("cus_R"));
+        assert_eq!(after("cus_é"), None);
+    }
+}

@@ -1,0 +1,46 @@
+//! The sandbox's own server, as any client sees it: which incidents there are, and starting one.
+
+use super::http::{self, segment};
+use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::text::clean;
+use serde_json::Value;
+use std::time::Duration;
+
+const LIST: Duration = Duration::from_secs(3);
+/// An incident writes rows and objects for many people.
+const START: Duration = Duration::from_secs(30);
+
+/// Name and title of each incident.
+///
+/// # Errors
+/// Where the sandbox does not answer.
+pub async fn incidents(base: &str) -> Result<Vec<(String, String)>, Fault> {
+    let request = http::client(Source::Application, base)?.get(format!("{base}/incidents")).timeout(LIST);
+    let answer = json(request).await?;
+    let text = |value: &Value| value.as_str().map(clean);
+    let all = answer["incidents"].as_array().into_iter().flatten();
+    Ok(all.filter_map(|i| Some((text(&i["name"])?, text(&i["title"])?))).collect())
+}
+
+/// Starts an incident; what it did, in a few words.
+///
+/// # Errors
+/// Where the sandbox does not answer, or has nobody left to break.
+pub async fn start(base: &str, name: &str) -> Result<String, Fault> {
+    let request = http::client(Source::Application, base)?.post(format!("{base}/incidents/{}", segment(name))).timeout(START);
+    let answer = json(request).await?;
+    let struck = answer["labels"].as_array().map_or(0, Vec::len);
+    Ok(format!("{name}: {struck} customers"))
+}
+
+async fn json(request: reqwest::RequestBuilder) -> Result<Value, Fault> {
+    let response = request.send().await.map_err(|e| http::fault(Source::Application, &e))?;
+    let status = response.status();
+    let body = response.bytes().await.map_err(|e| http::fault(Source::Application, &e))?;
+    let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if status.is_success() {
+        return Ok(value);
+    }
+    let why = value["error"].as_str().map_or_else(|| format!("the sandbox answered {}", status.as_u16()), str::to_string);
+    Err(Fault::new(Source::Application, FaultKind::Refused, why))
+}

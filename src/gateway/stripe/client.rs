@@ -1,0 +1,253 @@
+//! Our own Stripe client: one request in, status, request id and raw bytes out; retries of reads, the rate budget, time-outs. Knows no object.
+
+use super::fault;
+use crate::config::Config;
+use crate::config::secret::Credential;
+use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::gateway::http;
+use bytes::Bytes;
+use serde_json::Value;
+use std::time::Duration;
+use stripe_client_core::{CustomizedStripeRequest, RequestBuilder, StripeClient, StripeClientErr, StripeMethod, StripeRequest, VERSION};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
+
+/// Who is waiting for the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// Somebody at the keyboard: at most six at once, at no other rate.
+    Interactive,
+    /// A scan or a poll: so many a second as the configuration allows.
+    Background,
+}
+
+/// An answer that came, good or bad.
+pub struct Answer {
+    pub status: u16,
+    /// `req_…`: what Stripe's support asks for first.
+    pub request_id: Option<String>,
+    /// The server's own word on whether trying again makes sense.
+    should_retry: Option<bool>,
+    retry_after: Option<Duration>,
+    pub body: Bytes,
+}
+
+/// The client for one key.
+pub struct Client {
+    base: String,
+    key: Credential,
+    interactive: Semaphore,
+    budget: Mutex<Budget>,
+}
+
+/// A client as one of its users sees it.
+#[derive(Clone, Copy)]
+pub struct Lane<'a> {
+    pub client: &'a Client,
+    pub priority: Priority,
+}
+
+/// A token bucket that holds at most one second's worth.
+struct Budget {
+    per_second: f64,
+    tokens: f64,
+    at: Instant,
+}
+
+/// One attempt's time, its body included.
+const ATTEMPT: Duration = Duration::from_secs(5);
+const ATTEMPTS: u32 = 3;
+const AT_ONCE: usize = 6;
+/// No answer that we ask for is longer.
+const LARGEST: usize = 16 << 20;
+
+impl Client {
+    /// # Errors
+    /// [`FaultKind::NotSetUp`] without a key.
+    pub fn of(config: &Config) -> Result<Self, Fault> {
+        let per_second = f64::from(config.stripe_background_per_s);
+        let missing = "Stripe is not set up: give stripe_key in the configuration, or STRIPE_SECRET_KEY";
+        Ok(Self {
+            base: config.stripe_base.clone(),
+            key: config.stripe_key.clone().ok_or_else(|| Fault::new(Source::Stripe, FaultKind::NotSetUp, missing))?,
+            interactive: Semaphore::new(AT_ONCE),
+            budget: Mutex::new(Budget { per_second, tokens: per_second, at: Instant::now() }),
+        })
+    }
+
+    /// The mode that the key's own prefix claims; `None` for a key of no known kind.
+    pub fn claims_livemode(&self) -> Option<bool> {
+        let key = self.key.expose();
+        let kind = ["sk_", "rk_"].iter().find_map(|p| key.strip_prefix(p))?;
+        if kind.starts_with("live_") { Some(true) } else { kind.starts_with("test_").then_some(false) }
+    }
+
+    async fn pass(&self, priority: Priority) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        match priority {
+            Priority::Interactive => Some(self.interactive.acquire().await.expect("invariant: the semaphore is never closed")),
+            Priority::Background => {
+                // Held while waiting: those behind wait their turn.
+                let mut budget = self.budget.lock().await;
+                let wait = budget.take(Instant::now());
+                tokio::time::sleep(wait).await;
+                None
+            }
+        }
+    }
+
+    async fn attempt(&self, client: &reqwest::Client, request: &RequestBuilder) -> Result<Answer, reqwest::Error> {
+        let url = format!("{}/v1{}", self.base, request.path);
+        let url = request.query.as_ref().filter(|q| !q.is_empty()).map_or(url.clone(), |q| format!("{url}?{q}"));
+        let builder = match request.method {
+            StripeMethod::Get => client.get(url),
+            StripeMethod::Post => client.post(url),
+            StripeMethod::Delete => client.delete(url),
+        };
+        let mut builder = builder.timeout(ATTEMPT).bearer_auth(self.key.expose()).header("Stripe-Version", VERSION.as_str());
+        if let Some(body) = &request.body {
+            builder = builder.header("Content-Type", "application/x-www-form-urlencoded").body(body.clone());
+        }
+        let mut response = builder.send().await?;
+        let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_string);
+        let (status, request_id) = (response.status().as_u16(), header("request-id"));
+        let should_retry = header("stripe-should-retry").and_then(|v| v.parse().ok());
+        let retry_after = header("retry-after").and_then(|v| v.parse().ok()).map(Duration::from_secs);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            body.extend_from_slice(&chunk);
+            if body.len() > LARGEST {
+                break;
+            }
+        }
+        Ok(Answer { status, request_id, should_retry, retry_after, body: Bytes::from(body) })
+    }
+}
+
+impl Budget {
+    /// Takes one token; how long it has to be waited for.
+    fn take(&mut self, now: Instant) -> Duration {
+        let earned = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + earned).min(self.per_second);
+        self.at = now;
+        self.tokens -= 1.0;
+        if self.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.tokens / self.per_second) }
+    }
+}
+
+impl Lane<'_> {
+    /// Sends the request and gives back whatever was answered. Reads are tried three times where trying again can help.
+    ///
+    /// # Errors
+    /// Where no answer came.
+    pub async fn send(&self, request: &RequestBuilder) -> Result<Answer, Fault> {
+        let client = http::client(Source::Stripe, &self.client.base)?;
+        let may_repeat = matches!(request.method, StripeMethod::Get);
+        let mut tried = 0;
+        loop {
+            let pass = self.client.pass(self.priority).await;
+            let result = self.client.attempt(client, request).await;
+            drop(pass);
+            tried += 1;
+            let pause = Duration::from_millis(150 << tried);
+            let again = may_repeat && tried < ATTEMPTS;
+            match result {
+                Ok(answer) if again && answer.worth_repeating() => tokio::time::sleep(answer.retry_after.unwrap_or(pause).max(pause)).await,
+                Ok(answer) => return Ok(answer),
+                // A silent server will be as silent the second time; a connection that broke may have been an idle one.
+                Err(error) if again && !error.is_timeout() && !error.is_connect() => tokio::time::sleep(pause).await,
+                Err(error) => return Err(http::fault(Source::Stripe, &error)),
+            }
+        }
+    }
+
+    /// The answer to one of the library's requests, as JSON.
+    ///
+    /// # Errors
+    /// The fault of the way, or the one that Stripe's error names.
+    pub async fn json(&self, request: &impl StripeRequest) -> Result<Value, Fault> {
+        self.raw(&request.build()).await
+    }
+
+    /// As [`Lane::json`], for what the library has no request for.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn raw(&self, request: &RequestBuilder) -> Result<Value, Fault> {
+        let answer = self.send(request).await?;
+        let body = serde_json::from_slice::<Value>(&answer.body);
+        match (answer.status, body) {
+            (200..=299, Ok(value)) => Ok(value),
+            (_, body) => Err(fault::of(answer.status, answer.request_id.as_deref(), body.ok().as_ref())),
+        }
+    }
+
+    /// As [`Lane::json`]; `None` where Stripe says that there is no such thing.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn maybe(&self, request: &impl StripeRequest) -> Result<Option<Value>, Fault> {
+        self.maybe_raw(&request.build()).await
+    }
+
+    /// # Errors
+    /// As [`Lane::json`].
+    pub async fn maybe_raw(&self, request: &RequestBuilder) -> Result<Option<Value>, Fault> {
+        match self.raw(request).await {
+            Ok(value) => Ok(Some(value)),
+            Err(fault) if fault.kind == FaultKind::NotFound => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+impl Answer {
+    fn worth_repeating(&self) -> bool {
+        self.should_retry.unwrap_or(matches!(self.status, 409 | 424 | 429 | 500..=504))
+    }
+}
+
+/// What the library's typed requests fail with.
+#[derive(Debug)]
+pub struct Failed(pub Fault);
+
+impl StripeClientErr for Failed {
+    fn deserialize_err(msg: impl std::fmt::Display) -> Self {
+        Failed(Fault::new(
+            Source::Stripe,
+            FaultKind::Schema,
+            format!("Stripe's answer has another shape than its API version promises: {msg}"),
+        ))
+    }
+}
+
+impl StripeClient for Lane<'_> {
+    type Err = Failed;
+
+    async fn execute(&self, request: CustomizedStripeRequest) -> Result<Bytes, Failed> {
+        let (request, _) = request.into_pieces();
+        let answer = self.send(&request).await.map_err(Failed)?;
+        if (200..300).contains(&answer.status) {
+            return Ok(answer.body);
+        }
+        let body = serde_json::from_slice::<Value>(&answer.body).ok();
+        Err(Failed(fault::of(answer.status, answer.request_id.as_deref(), body.as_ref())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_lets_a_second_s_worth_through_and_then_one_by_one() {
+        let start = Instant::now();
+        let mut budget = Budget { per_second: 5.0, tokens: 5.0, at: start };
+        for _ in 0..5 {
+            assert_eq!(budget.take(start), Duration::ZERO);
+        }
+        assert_eq!(budget.take(start), Duration::from_millis(200));
+        let later = start + Duration::from_secs(60);
+        assert_eq!(budget.take(later), Duration::ZERO, "it never holds more than a second's worth");
+        assert!((budget.tokens - 4.0).abs() < 1e-9);
+    }
+}

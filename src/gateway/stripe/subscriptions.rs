@@ -1,0 +1,67 @@
+//! A customer's subscriptions, all of them, with what is needed to tell which tier each price buys.
+
+use super::Stripe;
+use super::client::Lane;
+use super::decode;
+use crate::domain::fault::Fault;
+use crate::domain::ids::StripeId;
+use crate::domain::stripe::{Metadata, Subscription};
+use std::time::Duration;
+use stripe_billing::subscription::{ListSubscription, ListSubscriptionStatus};
+use stripe_product::product::RetrieveProduct;
+use tokio::time::Instant;
+
+/// Nobody has more than three hundred.
+const PAGES: usize = 3;
+/// Products change rarely; a change of their metadata shows within this time.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// All subscriptions of a customer, newest first, ended ones included; empty where Stripe has no such customer.
+pub async fn of_customer(stripe: &Stripe, lane: Lane<'_>, customer: &StripeId) -> Result<Vec<Subscription>, Fault> {
+    let mut all: Vec<Subscription> = Vec::new();
+    let mut cursor: Option<String> = None;
+    for _ in 0..PAGES {
+        let mut request = ListSubscription::new().customer(customer.as_str()).status(ListSubscriptionStatus::All).limit(100);
+        if let Some(last) = cursor.take() {
+            request = request.starting_after(last);
+        }
+        // A deleted customer still lists; one that never was does not.
+        let Some(answer) = lane.maybe(&request).await? else { return Ok(all) };
+        all.extend(decode::list(&answer, decode::subscription)?);
+        cursor = answer["data"].as_array().and_then(|d| d.last()).and_then(|v| v["id"].as_str()).map(str::to_string);
+        if answer["has_more"] != true || cursor.is_none() {
+            break;
+        }
+    }
+    for subscription in all.iter_mut().filter(|s| s.status.is_live()) {
+        products(stripe, lane, subscription).await?;
+    }
+    all.sort_by_key(|s| std::cmp::Reverse(s.created));
+    Ok(all)
+}
+
+/// Fills in the products' metadata: Stripe expands a list no further than the price.
+async fn products(stripe: &Stripe, lane: Lane<'_>, subscription: &mut Subscription) -> Result<(), Fault> {
+    for item in &mut subscription.items {
+        let price = &mut item.price;
+        let Some(product) = price.product.clone() else { continue };
+        match product_metadata(stripe, lane, &product).await {
+            Ok(metadata) => price.product_metadata = metadata,
+            // Something nearer names the tier.
+            Err(_) if stripe.tiers().tier_of(price).is_some() => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(())
+}
+
+async fn product_metadata(stripe: &Stripe, lane: Lane<'_>, product: &StripeId) -> Result<Metadata, Fault> {
+    let known = stripe.products().lock().await.get(product).filter(|(_, at)| at.elapsed() < FRESH).cloned();
+    if let Some((metadata, _)) = known {
+        return Ok(metadata);
+    }
+    let found = lane.maybe(&RetrieveProduct::new(product.as_str())).await?;
+    let metadata = found.map(|v| decode::metadata(&v["metadata"])).unwrap_or_default();
+    stripe.products().lock().await.insert(product.clone(), (metadata.clone(), Instant::now()));
+    Ok(metadata)
+}

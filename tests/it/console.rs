@@ -1,0 +1,415 @@
+//! The console, walked by keys: frame, palette, dialogs, the review of a run, the paste rule, the bar of keys.
+
+use super::fixtures::*;
+use super::script::*;
+use nightdesk::console::screen::Screen;
+use nightdesk::domain::fault::{Fault, FaultKind, Source};
+use nightdesk::domain::policy::Writes;
+use nightdesk::procedures::engine::{Phase, Run};
+use nightdesk::protocol::command::Outcome;
+use nightdesk::protocol::effect::Effect;
+use nightdesk::protocol::environment::Environment;
+use nightdesk::protocol::event::Event;
+use nightdesk::protocol::key::Key;
+use nightdesk::protocol::run::Inputs;
+use uuid::Uuid;
+
+const RUN: Uuid = Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_7f3a);
+
+/// A console with the review of the tier update on screen, read-only.
+fn review(world: World) -> Script {
+    review_of(world, by_customer())
+}
+
+fn review_of(world: World, handle: nightdesk::domain::facts::Handle) -> Script {
+    let mut script = Script::connected(world);
+    let (run, effects) = Run::draft(RUN, "tier-update", Inputs::of(handle));
+    script.state.tasks.add(run);
+    script.state.screens.open(Screen::Run(RUN));
+    for effect in effects {
+        let Effect::Read { ticket, query } = effect else { panic!("{effect:?}") };
+        let result = script.world.answer(&query);
+        script.event(Event::ReplyArrived { ticket, query, result });
+    }
+    script.event(Event::Painted);
+    script
+}
+
+fn phase(script: &Script) -> &Phase {
+    &script.state.tasks.get(RUN).expect("the run").run.phase
+}
+
+fn writes_on(script: &mut Script) {
+    script.key(Key::Char('w'));
+    script.keys("ticket 4411");
+    script.key(Key::Enter);
+}
+
+fn performs(effects: &[Effect]) -> usize {
+    effects.iter().filter(|e| matches!(e, Effect::Perform(_))).count()
+}
+
+#[test]
+fn the_frame_says_where_one_is_at_every_stage() {
+    let mut script = Script::started(World::empty());
+    script.event(Event::Starting("Starting Postgres".into()));
+    insta::assert_snapshot!("starting", script.screen());
+    script.event(Event::StartFailed("No Postgres binaries found: install the postgresql package, or set PATH to where initdb is.".into()));
+    insta::assert_snapshot!("start-failed", script.screen());
+    let mut script = Script::connected(World::empty());
+    script
+        .sees(" TEST  acme · prod-primary")
+        .sees("read-only  oncall 03:12Z")
+        .sees("stripe 0s  db 0s  app 0s")
+        .sees("›1 Home ── 3 Customers");
+    script.does_not_see("log ").does_not_see("2 Webhooks");
+}
+
+#[test]
+fn a_small_terminal_is_told_so() {
+    let mut script = Script::connected(World::empty());
+    assert_eq!(script.screen_at(52, 14).lines().next(), Some("needs 60x20, has 52x14"));
+    script.screen_at(60, 20);
+    for (columns, rows) in [(0, 0), (1, 1), (3, 200), (300, 2), (60, 20), (200, 60)] {
+        script.screen_at(columns, rows);
+    }
+}
+
+#[test]
+fn a_silent_source_turns_stale_and_down_on_screen() {
+    let mut script = Script::connected(World::empty());
+    script.wait(12_000);
+    script.event(Event::SourceReported { source: Source::Stripe, result: Ok(()) });
+    script.event(Event::SourceReported { source: Source::Application, result: Ok(()) });
+    script.sees("db STALE 12s").sees("app 0s");
+    script.wait(20_000);
+    script.sees("db DOWN 32s");
+    let fault = Fault::new(Source::Stripe, FaultKind::Auth, "Stripe refused the key");
+    script.event(Event::SourceReported { source: Source::Stripe, result: Err(fault) });
+    script.sees("stripe AUTH");
+}
+
+#[test]
+fn mixed_worlds_say_so_and_never_write() {
+    let mut script = Script::connected(World::empty());
+    script.event(Event::AccountKnown { name: "acme".into(), livemode: true, database: "staging".into() });
+    script.sees(" MIXED  acme · staging");
+    script.key(Key::Char('w'));
+    assert!(script.state.dialog.is_none());
+    script.sees("a live key with a database not marked production");
+}
+
+#[test]
+fn writes_ask_for_a_reason_and_go_off_by_themselves() {
+    let mut script = Script::connected(World::empty());
+    script.key(Key::Char('w'));
+    insta::assert_snapshot!("writes-dialog", script.screen());
+    assert!(script.key(Key::Enter).is_empty(), "no reason, no writes");
+    script.keys("ticket 4411");
+    assert_eq!(script.key(Key::Enter), [Effect::TurnWritesOn { reason: "ticket 4411".into() }]);
+    script.sees("WRITES 15 min").sees("Writes are on until 03:");
+    script.seconds(61);
+    script.sees("WRITES 14 min");
+    script.wait(15 * 60_000);
+    script.event(Event::Ticked);
+    script.sees("read-only");
+    assert_eq!(script.state.world.writes, Writes::Off);
+    writes_on(&mut script);
+    assert_eq!(script.key(Key::Char('w')), [Effect::TurnWritesOff], "off at once, without a question");
+}
+
+#[test]
+fn an_enter_that_comes_with_a_pasted_reason_turns_nothing_on() {
+    let mut script = Script::connected(World::empty());
+    script.key(Key::Char('w'));
+    let effects = script.burst("ticket 4411\n");
+    assert!(!effects.iter().any(|e| matches!(e, Effect::TurnWritesOn { .. })));
+    script.sees("ticket 4411");
+    assert_eq!(script.key(Key::Enter).len(), 1, "an Enter of its own does");
+}
+
+#[test]
+fn the_palette_finds_panes_procedures_incidents_and_ids() {
+    let mut script = Script::connected(World::placeholder());
+    script.event(Event::IncidentsKnown(vec![("unlinked".into(), "14 people paid and are still FREE".into())]));
+    script.key(Key::Char(':'));
+    insta::assert_snapshot!("palette", script.screen());
+    script.keys("still fr");
+    script.sees("Manual tier update").does_not_see("pane ");
+    script.key(Key::Ctrl('u'));
+    script.keys("incident");
+    assert_eq!(script.key(Key::Enter), [Effect::StartIncident { name: "unlinked".into() }]);
+    script.event(Event::IncidentStarted { name: "unlinked".into(), result: Ok("14 rows unlinked".into()) });
+    script.sees("unlinked: 14 rows unlinked");
+    script.key(Key::Char(':'));
+    script.paste(CUSTOMER);
+    script.sees("look up   cus_QxAbCdEf98d");
+    script.key(Key::Enter);
+    assert_eq!(script.state.screens.top(), Screen::Customers);
+}
+
+#[test]
+fn help_lists_the_keys_of_this_screen_with_reasons_and_is_searchable() {
+    let mut script = Script::connected(World::empty());
+    script.key(Key::Char('?'));
+    insta::assert_snapshot!("help", script.screen_at(80, 36));
+    script.keys("undo");
+    script.sees("Nothing here can be undone").does_not_see("escalate");
+}
+
+#[test]
+fn escalation_is_filled_in_and_can_be_copied() {
+    let mut script = Script::connected(World::empty());
+    script.key(Key::Char('!'));
+    insta::assert_snapshot!("escalate", script.screen());
+    script.key(Key::Enter);
+    let effects = script.key(Key::Enter);
+    let [Effect::Copy { text }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert!(text.starts_with("payments@acme.example: Stripe API down on sandbox (acme), 03:12Z."), "{text}");
+    script.sees("If it did not arrive, copy it from here by hand.");
+}
+
+#[test]
+fn esc_leads_home_and_home_asks_before_quitting() {
+    let mut script = review(World::placeholder());
+    for _ in 0..6 {
+        script.key(Key::Esc);
+        if script.state.dialog.is_some() {
+            break;
+        }
+    }
+    assert_eq!(script.state.screens.top(), Screen::Home);
+    script.sees("Leave the console?");
+    script.key(Key::Esc);
+    assert!(script.effects.iter().all(|e| *e != Effect::Quit));
+    script.key(Key::Char('q'));
+    assert_eq!(script.key(Key::Char('y')), [Effect::Quit]);
+    assert_eq!(Script::started(World::empty()).event(Event::HungUp), [Effect::Quit]);
+}
+
+#[test]
+fn the_review_shows_everything_and_offers_writes() {
+    let mut script = review(World::placeholder());
+    assert_eq!(*phase(&script), Phase::Review);
+    insta::assert_snapshot!("review", script.screen());
+    insta::assert_snapshot!("review-wide", script.screen_at(120, 36));
+    script.key(Key::Char('y'));
+    script.sees("read-only: turn writes on with w and a reason");
+    assert_eq!(performs(&script.effects), 0);
+    script.key(Key::Char('e'));
+    insta::assert_snapshot!("review-evidence", script.screen());
+}
+
+#[test]
+fn a_confirmed_plan_is_done_proven_and_can_be_undone() {
+    let mut script = review(World::placeholder());
+    let before = script.world.records[0].row.clone();
+    writes_on(&mut script);
+    insta::assert_snapshot!("review-writes-on", script.screen());
+    let effects = script.key(Key::Char('y'));
+    assert_eq!(performs(&effects), 1, "{effects:?}");
+    assert!(matches!(phase(&script), Phase::Done(_)), "{:?}", phase(&script));
+    insta::assert_snapshot!("done", script.screen());
+    script.key(Key::Char('u'));
+    assert_eq!(performs(&script.effects), 1, "the undo is shown first");
+    script.sees("Undo: Manual tier update");
+    insta::assert_snapshot!("undo-review", script.screen());
+    assert_eq!(performs(&script.key(Key::Char('y'))), 1);
+    let after = script.world.records[0].row.clone();
+    assert_eq!(
+        after.map(|r| r.image.into_iter().filter(|(f, _)| *f != nightdesk::domain::row::Field::UpdatedAt).collect::<Vec<_>>()),
+        before.map(|r| r.image.into_iter().filter(|(f, _)| *f != nightdesk::domain::row::Field::UpdatedAt).collect::<Vec<_>>()),
+        "the row is as it was"
+    );
+}
+
+#[test]
+fn ten_minutes_later_nothing_is_undone_with_one_key() {
+    let mut script = review(World::placeholder());
+    writes_on(&mut script);
+    script.key(Key::Char('y'));
+    script.wait(11 * 60_000);
+    script.key(Key::Char('u'));
+    script.sees("Nothing here can be undone");
+}
+
+#[test]
+fn a_y_that_was_pressed_before_the_review_was_read_confirms_nothing() {
+    let mut script = review(World::placeholder());
+    writes_on(&mut script);
+    // A new question on screen: the world has changed under the review.
+    let (run, effects) = Run::draft(Uuid::from_u128(0x99), "tier-update", Inputs::of(by_customer()));
+    script.state.tasks.add(run);
+    script.state.screens.open(Screen::Run(Uuid::from_u128(0x99)));
+    for effect in effects {
+        let Effect::Read { ticket, query } = effect else { panic!("{effect:?}") };
+        let result = script.world.answer(&query);
+        script.event(Event::ReplyArrived { ticket, query, result });
+    }
+    script.event(Event::Key(Key::Char('y')));
+    script.wait(100);
+    script.event(Event::KeysPaused);
+    script.event(Event::Painted);
+    script.wait(200);
+    script.event(Event::Key(Key::Char('y')));
+    script.wait(60);
+    script.event(Event::KeysPaused);
+    assert_eq!(performs(&script.effects), 0);
+    script.wait(200);
+    script.event(Event::Key(Key::Char('y')));
+    script.wait(60);
+    script.event(Event::KeysPaused);
+    assert_eq!(performs(&script.effects), 1, "once it has been there for 300 ms it does");
+}
+
+#[test]
+fn a_paste_confirms_nothing_with_brackets_and_without() {
+    for text in ["y", "yvonne@acme.com", "yyy", "cus_QxAbCdEf98d", "y\n"] {
+        let mut script = review(World::placeholder());
+        writes_on(&mut script);
+        script.paste(text);
+        script.seconds(2);
+        assert_eq!(performs(&script.effects), 0, "{text}");
+    }
+    for text in ["yvonne@acme.com", "cus_QxAbCdEf98d", "yy", "fy", "yxcv\n", "ya"] {
+        let mut script = review(World::placeholder());
+        writes_on(&mut script);
+        script.burst(text);
+        script.seconds(2);
+        assert_eq!(performs(&script.effects), 0, "{text}");
+    }
+}
+
+#[test]
+fn an_unbracketed_paste_acts_on_nothing_and_is_looked_up() {
+    let mut script = Script::connected(World::placeholder());
+    // `q` would ask to quit, `w` for writes, `1` go home: the first three act, the fourth takes them back.
+    script.burst("qw1_nobody");
+    assert_eq!((script.state.screens.top(), script.state.dialog.is_none()), (Screen::Customers, true));
+    assert_eq!(script.effects, []);
+    let mut script = Script::connected(World::placeholder());
+    script.wait(500);
+    for _ in 0..6 {
+        script.wait(2);
+        script.event(Event::Key(Key::Char('j')));
+    }
+    script.wait(60);
+    script.event(Event::KeysPaused);
+    assert_eq!(script.state.screens.top(), Screen::Home, "a key held down is no paste");
+}
+
+#[test]
+fn stale_facts_confirm_nothing() {
+    let mut script = review(World::placeholder());
+    writes_on(&mut script);
+    script.wait(20_000);
+    script.event(Event::SourceReported { source: Source::Database, result: Ok(()) });
+    script.event(Event::SourceReported { source: Source::Application, result: Ok(()) });
+    script.key(Key::Char('y'));
+    assert_eq!(performs(&script.effects), 0);
+    script.sees("stripe does not answer: the facts may be old");
+}
+
+#[test]
+fn nobody_knows_is_a_state_that_reads_and_repeats_nothing() {
+    let mut script = review(World::placeholder());
+    writes_on(&mut script);
+    let fault = Fault::new(Source::Database, FaultKind::Timeout, "the database did not answer in time");
+    script.outcome = Some(Outcome::Unknown(fault));
+    script.silent = false;
+    script.world.down = Vec::new();
+    let effects = script.key(Key::Char('y'));
+    assert_eq!(performs(&effects), 1);
+    insta::assert_snapshot!("unknown", script.screen());
+    script.seconds(3);
+    assert_eq!(performs(&script.effects), 1);
+}
+
+#[test]
+fn the_operator_decides_where_the_evidence_does_not() {
+    let mut world = World::placeholder();
+    world.sessions.clear();
+    let mut script = review_of(world, by_customer());
+    assert!(matches!(phase(&script), Phase::Deciding(_)), "{:?}", phase(&script));
+    insta::assert_snapshot!("decision", script.screen());
+    script.key(Key::Down);
+    script.key(Key::Enter);
+    assert_eq!(*phase(&script), Phase::Review);
+}
+
+#[test]
+fn leaving_gives_up_a_draft_and_keeps_what_was_sent() {
+    let mut script = review(World::placeholder());
+    script.key(Key::Esc);
+    assert!(script.state.tasks.runs.is_empty());
+    let mut script = review(World::placeholder());
+    writes_on(&mut script);
+    script.key(Key::Char('y'));
+    script.key(Key::Esc);
+    assert_eq!(script.state.tasks.runs.len(), 1);
+}
+
+#[test]
+fn what_was_revealed_is_audited_or_masked_again() {
+    let mut script = Script::connected(World::placeholder());
+    script.key(Key::Char('i'));
+    insta::assert_snapshot!("reveal-dialog", script.screen());
+    script.keys("ticket 7");
+    let effects = script.key(Key::Enter);
+    assert!(matches!(effects.as_slice(), [Effect::Record { run: None, .. }]), "{effects:?}");
+    script.sees("REVEALED");
+    script.event(Event::RecordFailed(Fault::new(Source::Store, FaultKind::Refused, "the journal's disk is full")));
+    script.does_not_see("REVEALED").sees("Not journaled: the journal's disk is full");
+    script.key(Key::Char('i'));
+    script.keys("x");
+    script.key(Key::Enter);
+    script.wait(61_000);
+    script.event(Event::Ticked);
+    script.does_not_see("REVEALED");
+}
+
+#[test]
+fn an_answer_that_nobody_waits_for_changes_nothing() {
+    let mut script = Script::connected(World::placeholder());
+    script.silent = true;
+    script.key(Key::Char('r'));
+    script.key(Key::Char('r'));
+    let reads: Vec<Effect> = script.unanswered.clone();
+    let Some(Effect::Read { ticket, query }) = reads.first().cloned() else {
+        // Nothing on this screen reads yet: nothing to be stale.
+        return;
+    };
+    let mut stale = ticket;
+    stale.generation = 0;
+    let before = script.state.clone();
+    let result = script.world.answer(&query);
+    script.event(Event::ReplyArrived { ticket: stale, query, result });
+    let mut after = script.state.clone();
+    after.world = before.world.clone();
+    assert_eq!(after, before);
+}
+
+#[test]
+fn all_state_is_one_tree_that_can_be_written_down() {
+    let mut script = review(World::placeholder());
+    writes_on(&mut script);
+    script.key(Key::Char('e'));
+    script.event(Event::Key(Key::Char('j')));
+    let text = serde_json::to_string(&script.state).expect("serialisable");
+    let back: nightdesk::console::State = serde_json::from_str(&text).expect("readable");
+    assert_eq!(back, script.state);
+}
+
+#[test]
+fn hostile_words_reach_no_cell() {
+    let mut script = Script::connected(World::empty());
+    let name = "\x1b[2J\x1b]0;owned\x07\u{202E}evil";
+    script.event(Event::AccountKnown { name: name.into(), livemode: false, database: name.into() });
+    script.event(Event::Starting(name.into()));
+    let mut env: Environment = environment();
+    env.operator = name.into();
+    script.event(Event::EnvironmentChanged(Box::new(env)));
+    script.event(Event::WritesRefused(name.into()));
+    let screen = script.screen();
+    assert!(!screen.chars().any(|c| c != '\n' && nightdesk::domain::text::is_hostile(c)), "{screen:?}");
+}

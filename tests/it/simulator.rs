@@ -1,0 +1,8 @@
+//! The Stripe simulator over HTTP: what it answers, in which shape, and what it does when told to misbehave.
+
+mod bench;
+mod faults;
+mod lists;
+mod objects;
+mod refusals;
+mod webhooks;
