@@ -45,9 +45,11 @@ pub fn settle(state: &mut State) -> Vec<Effect> {
     }
 }
 
-/// A `y` that will count if it stays alone.
+/// A `y` that will count if it stays alone; one that came right behind other keys is not.
 pub fn arm(state: &mut State, run: Uuid) {
-    state.burst.armed = Some((run, state.world.tick));
+    if state.burst.keys.chars().count() == 1 {
+        state.burst.armed = Some((run, state.world.tick));
+    }
 }
 
 /// Whether the key belongs to a paste: then it has been dealt with, and means nothing else.

@@ -62,7 +62,8 @@ fn header(state: &State, buf: &mut Buffer, area: Rect) {
         }
         _ => "read-only".to_string(),
     };
-    let right = format!("  {operator} {} ", clock(world.now));
+    let gap = if operator.is_empty() { "" } else { " " };
+    let right = format!("  {operator}{gap}{} ", clock(world.now));
     let end = put_right(buf, theme, area.right(), y, &right, theme.plain(), area.width / 2);
     let start = put_right(buf, theme, end, y, &writes, if writes_on { theme.bold() } else { theme.plain() }, area.width / 2);
     let start = if world.revealed_until.is_some() { put_right(buf, theme, start, y, "REVEALED  ", theme.warn(), 12) } else { start };
@@ -174,7 +175,7 @@ fn hints(state: &State) -> Vec<(String, String, Style, Style)> {
         return modal::hints(&dialog.modal).iter().map(|(k, l)| ((*k).to_string(), (*l).to_string(), theme.plain(), theme.dim())).collect();
     }
     let mut bindings: Vec<Binding> = pane_bindings(state).into_iter().filter(|b| !b.label.is_empty()).collect();
-    let at_home = state.screens.top() == Screen::Home;
+    let at_home = state.screens.top() == Screen::Home && state.world.env.is_some();
     let wanted: &[Action] = if at_home { &[Action::Palette, Action::Escalate] } else { &[Action::Back] };
     for own in own_bindings(state) {
         if wanted.contains(&own.action) && own.enabled.is_ok() && !bindings.iter().any(|b| b.action == own.action) {

@@ -65,6 +65,10 @@ pub fn paste(state: &mut State, text: &str) -> Vec<Effect> {
 /// The screen's own bindings, in the order of the footer.
 #[must_use]
 pub fn pane_bindings(state: &State) -> Vec<Binding> {
+    // Before there is an environment no screen has anything to act on.
+    if state.world.env.is_none() {
+        return Vec::new();
+    }
     let cx = state.world.context();
     match state.screens.top() {
         Screen::Home => home::bindings(&state.home, &cx),
@@ -88,7 +92,7 @@ pub fn own_bindings(state: &State) -> Vec<Binding> {
     let contacts = state.world.env.as_ref().is_some_and(|e| !e.contacts.is_empty());
     let escalate = if contacts { Ok(()) } else { Err("No contacts are configured".to_string()) };
     vec![
-        Binding::new(Action::Palette, "or paste an id"),
+        Binding::new(Action::Palette, "or paste an id").when(connected.clone()),
         Binding::new(Action::Escalate, "escalate").when(escalate),
         Binding::new(Action::Back, "back"),
         Binding::new(Action::Writes, "").when(writes),

@@ -135,7 +135,7 @@ fn the_palette_finds_panes_procedures_incidents_and_ids() {
     script.key(Key::Char(':'));
     insta::assert_snapshot!("palette", script.screen());
     script.keys("still fr");
-    script.sees("1 Manual tier update").does_not_see("Customers  ");
+    script.sees("Manual tier update").does_not_see("pane ");
     script.key(Key::Ctrl('u'));
     script.keys("incident");
     assert_eq!(script.key(Key::Enter), [Effect::StartIncident { name: "unlinked".into() }]);

@@ -61,6 +61,7 @@ fn interrupted() -> RunSummary {
         opened: ago(41),
         last: ago(40),
         inputs: Some(nightdesk::protocol::run::Inputs::of(by_profile())),
+        subject: None,
         who: Some("j•••@a•••.com".into()),
         state: RunState::Unknown,
         attempts: vec![(Attempt { run, step: "apply".into(), attempt: 1 }, None)],

@@ -2,7 +2,7 @@
 
 use super::Modal;
 use crate::console::ask::CopyItem;
-use crate::console::keymap::Binding;
+use crate::console::keymap::{Action, Binding};
 use crate::console::keys::{own_bindings, pane_bindings};
 use crate::console::screen::Screen;
 use crate::console::state::State;
@@ -30,8 +30,8 @@ pub fn lines(state: &State, filter: &str) -> Vec<(String, String, Option<String>
 fn line(binding: &Binding) -> (String, String, Option<String>) {
     let row = binding.action.row();
     let keys = row.keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    let own_words = !binding.label.is_empty() && !row.meaning.contains(&binding.label);
-    let meaning = if own_words { format!("{}: {}", binding.label, row.meaning) } else { row.meaning.to_string() };
+    // Enter means another thing on every screen; all other keys mean what the table says.
+    let meaning = if binding.action == Action::Open && !binding.label.is_empty() { binding.label.clone() } else { row.meaning.to_string() };
     (keys, meaning, binding.enabled.clone().err())
 }
 

@@ -153,8 +153,9 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
             let mut out = vec![prompt(theme), Line::blank()];
             for (keys, meaning, reason) in help::lines(state, filter.text()) {
                 let style = if reason.is_some() { dim } else { theme.plain() };
-                let spans = vec![(format!("{keys:<9} "), if reason.is_some() { dim } else { theme.bold() }), (meaning, style)];
-                out.push(Line { spans, right: reason.map(|r| (r, dim)), selected: false });
+                let key = if reason.is_some() { dim } else { theme.bold() };
+                out.push(Line::spans(vec![(format!("{keys:<9} "), key), (meaning, style)]));
+                out.extend(reason.map(|r| Line::of(&format!("{:<10}not now: {r}", ""), dim)));
             }
             out
         }

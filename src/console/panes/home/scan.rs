@@ -113,7 +113,7 @@ impl Scan {
         let mut customers: Vec<StripeId> = self.newest.values().map(|s| s.subscription.customer.clone()).collect();
         customers.sort();
         customers.dedup();
-        (!customers.is_empty()).then(|| Ask::Read { slot: Slot::Home(ROWS), query: Query::RowsOf(customers) })
+        (!customers.is_empty()).then_some(Ask::Read { slot: Slot::Home(ROWS), query: Query::RowsOf(customers) })
     }
 
     pub fn replied(&mut self, slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) -> Vec<Ask> {

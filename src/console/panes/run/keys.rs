@@ -4,7 +4,6 @@ use super::Model;
 use crate::console::ask::{Ask, CopyItem};
 use crate::console::context::Context;
 use crate::console::keymap::{Action, Binding};
-use crate::domain::policy::Writes;
 use crate::procedures::by_id;
 use crate::procedures::engine::Phase;
 use crate::protocol::key::Key;
@@ -33,9 +32,6 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
     }
     keys.push(Binding::new(Action::Why, "why"));
     keys.push(Binding::new(Action::Copy, "copy"));
-    if *cx.writes == Writes::Off && m.run.phase != Phase::Review {
-        keys.retain(|k| k.action != Action::Writes);
-    }
     keys.extend(Binding::moves());
     keys
 }
@@ -65,16 +61,31 @@ pub fn edit(m: &mut Model, key: Key, _cx: &Context) -> Vec<Ask> {
     Vec::new()
 }
 
-/// What the plan rests on, and the exact SQL and HTTP that it would send.
+/// What the plan rests on, what the runbook says, and the exact SQL and HTTP that would be sent.
 fn why(m: &Model) -> Ask {
     let mut lines = Vec::new();
-    if let Some(plan) = &m.run.plan {
-        lines.extend(plan.evidence.iter().cloned());
-        if !plan.machine.is_empty() {
-            lines.push(String::new());
-            lines.push("What is sent:".into());
-            lines.extend(plan.machine.iter().cloned());
+    let mut section = |title: &str, text: Vec<String>| {
+        if text.is_empty() {
+            return;
         }
+        if !lines.is_empty() {
+            lines.push(String::new());
+        }
+        if !title.is_empty() {
+            lines.push(title.to_string());
+        }
+        lines.extend(text);
+    };
+    if let Some(plan) = &m.run.plan {
+        section("", plan.evidence.clone());
+        section("Checked:", plan.notes.clone());
+        section("What is sent:", plan.machine.clone());
+    }
+    if let Some(book) = by_id(&m.run.procedure).map(|p| p.book())
+        && !book.sentence.is_empty()
+    {
+        section("The runbook:", vec![book.sentence.to_string()]);
+        section("Differs:", book.differs.iter().map(ToString::to_string).collect());
     }
     if lines.is_empty() {
         lines.push("Nothing has been read yet.".into());

@@ -2,7 +2,7 @@
 
 use super::Model;
 use crate::console::context::Context;
-use crate::console::widgets::paint::{put, put_spans, select, width, wrap};
+use crate::console::widgets::paint::{fit, put, put_spans, select, width, wrap};
 use crate::console::widgets::theme::Theme;
 use crate::domain::mask;
 use crate::domain::row::{Change, Value};
@@ -28,6 +28,16 @@ pub fn title(m: &Model) -> Vec<String> {
     parts
 }
 
+/// A blank row, what the option is, and the evidence for it.
+const OPTION_ROWS: usize = 3;
+
+/// How much is said: all of it, or a line for each thing, with the rest behind `e`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Full,
+    Short,
+}
+
 /// A line of the body: its pieces, and the column they begin at.
 type Line = Vec<(u16, String, Style)>;
 
@@ -35,16 +45,22 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     let mut y = area.y;
     if let Some(plan) = &m.run.plan {
         steps(buf, theme, Rect { height: 1, ..area }, &plan.steps);
+        y += 1;
     }
-    y += 2;
+    y += 1;
+    let top = y;
     let room = area.width.saturating_sub(INDENT + 2).min(100);
     let foot = foot(m, cx, theme, room);
     let foot_height = u16::try_from(foot.len()).unwrap_or(0);
-    let lines = body(m, cx, theme, room);
-    let fit = area.bottom().saturating_sub(y + foot_height + 1);
-    let hidden = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(fit);
+    // A blank line stands between the plan and the question.
+    let room_for = area.bottom().saturating_sub(y + foot_height + 1);
+    let mut lines = body(m, cx, theme, room, Detail::Full);
+    if lines.len() > usize::from(room_for) {
+        lines = body(m, cx, theme, room, Detail::Short);
+    }
+    let hidden = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(room_for);
     let first = m.scroll.min(hidden);
-    for line in lines.iter().skip(usize::from(first)).take(usize::from(fit)) {
+    for line in lines.iter().skip(usize::from(first)).take(usize::from(room_for)) {
         paint(buf, theme, area, y, line);
         y += 1;
     }
@@ -55,7 +71,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     let mut y = area.bottom().saturating_sub(foot_height).max(y);
     // Short plans keep their question near: a gap of a line, not half a screen.
     if hidden == 0 {
-        y = y.min(area.y + 2 + u16::try_from(lines.len()).unwrap_or(0) + 1);
+        y = y.min(top + u16::try_from(lines.len()).unwrap_or(0) + 1);
     }
     for line in &foot {
         paint(buf, theme, area, y, line);
@@ -65,10 +81,11 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         && m.is_editing(cx)
     {
         let at = area.x + INDENT + width(&format!("Type {typed}  "));
-        m.typed.draw(buf, theme, Rect { x: at, y: y.saturating_sub(2), width: 24, height: 1 }, true);
+        m.typed.draw(buf, theme, Rect { x: at, y: y.saturating_sub(1), width: 24, height: 1 }, true);
     }
     if let Phase::Deciding(decision) = &m.run.phase {
-        mark_choice(m, decision, cx, area, buf, theme, room);
+        let first = lines.len() - decision.options.len() * OPTION_ROWS;
+        mark_choice(m.choice, first, Rect { y: top, height: area.bottom() - top, ..area }, buf, theme);
     }
 }
 
@@ -98,7 +115,7 @@ fn steps(buf: &mut Buffer, theme: &Theme, line: Rect, steps: &[Step]) {
 }
 
 /// What is said above the question.
-fn body(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
+fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     let say = |lines: &mut Vec<Line>, text: &str, style: Style| {
         lines.extend(wrap(text, room).into_iter().map(|l| vec![(INDENT, l, style)]));
@@ -147,8 +164,10 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
             lines.push(Vec::new());
         }
         lines.extend(plan_lines(plan, theme, room));
-        if matches!(m.run.phase, Phase::Review) {
-            lines.extend(book(m, theme, room));
+        // What was checked and what the book says matters while there is something to decide.
+        if m.run.phase == Phase::Review {
+            lines.extend(notes(plan, theme, room, detail));
+            lines.extend(book(m, theme, room, detail));
         }
     }
     lines
@@ -166,12 +185,16 @@ fn plan_lines(plan: &Plan, theme: &Theme, room: u16) -> Vec<Line> {
         lines.push(Vec::new());
         lines.extend(plan.diff.iter().map(|c| change(c, theme, room)));
     }
-    if !plan.notes.is_empty() {
-        lines.push(Vec::new());
-        for (i, note) in plan.notes.iter().enumerate() {
-            lines.extend(labelled(if i == 0 { "checked" } else { "" }, note, theme, room));
-        }
+    lines
+}
+
+fn notes(plan: &Plan, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
+    if plan.notes.is_empty() {
+        return Vec::new();
     }
+    let label = |i: usize| if i == 0 { "checked" } else { "" };
+    let mut lines = vec![Vec::new()];
+    lines.extend(plan.notes.iter().enumerate().flat_map(|(i, note)| labelled(label(i), note, theme, room, detail)));
     lines
 }
 
@@ -194,33 +217,38 @@ fn shown(value: &Value, room: u16, theme: &Theme) -> String {
         Value::Time(at) => at.format("%-d %b %Y %H:%MZ").to_string(),
         other => other.to_string(),
     };
-    crate::console::widgets::paint::fit(&text, room, theme)
+    fit(&text, room, theme)
 }
 
-fn labelled(label: &str, text: &str, theme: &Theme, room: u16) -> Vec<Line> {
-    wrap(text, room.saturating_sub(LABEL))
-        .into_iter()
-        .enumerate()
-        .map(|(i, line)| {
-            let mut out = vec![(INDENT + LABEL, line, theme.plain())];
-            if i == 0 {
-                out.insert(0, (INDENT, label.to_string(), theme.dim()));
-            }
-            out
-        })
-        .collect()
+fn labelled(label: &str, text: &str, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
+    let room = room.saturating_sub(LABEL);
+    let lines = match detail {
+        Detail::Full => wrap(text, room),
+        Detail::Short => vec![fit(text, room, theme)],
+    };
+    let piece = |(i, line): (usize, String)| {
+        let label = if i == 0 { label } else { "" };
+        vec![(INDENT, label.to_string(), theme.dim()), (INDENT + LABEL, line, theme.plain())]
+    };
+    lines.into_iter().enumerate().map(piece).collect()
 }
 
 /// The runbook's sentence, and where we do otherwise.
-fn book(m: &Model, theme: &Theme, room: u16) -> Vec<Line> {
+fn book(m: &Model, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
     let Some(Book { sentence, differs }) = by_id(&m.run.procedure).map(|p| p.book()) else { return Vec::new() };
     if sentence.is_empty() || m.run.undoing.is_some() {
         return Vec::new();
     }
+    if detail == Detail::Short {
+        let mut lines = labelled("book", sentence, theme, room, detail);
+        let more = if differs.len() > 1 { format!("in {} points, all behind e: ", differs.len()) } else { String::new() };
+        lines.extend(differs.first().map(|first| labelled("differs", &format!("{more}{first}"), theme, room, detail)).unwrap_or_default());
+        return lines;
+    }
     let mut lines = vec![Vec::new()];
-    lines.extend(labelled("book", sentence, theme, room));
+    lines.extend(labelled("book", sentence, theme, room, detail));
     for (i, difference) in differs.iter().enumerate() {
-        lines.extend(labelled(if i == 0 { "differs" } else { "" }, difference, theme, room));
+        lines.extend(labelled(if i == 0 { "differs" } else { "" }, difference, theme, room, detail));
     }
     lines
 }
@@ -236,10 +264,10 @@ fn decision_lines(decision: &Decision, theme: &Theme, room: u16) -> Vec<Line> {
     lines
 }
 
-fn mark_choice(m: &Model, decision: &Decision, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme, room: u16) {
-    let Some(choice) = m.choice else { return };
-    let before = body(m, cx, theme, room).len() - decision.options.len() * 3;
-    let y = area.y + 2 + u16::try_from(before + choice * 3 + 1).unwrap_or(u16::MAX);
+/// `first`: the row in `area` where the options begin.
+fn mark_choice(choice: Option<usize>, first: usize, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let Some(choice) = choice else { return };
+    let y = area.y + u16::try_from(first + choice * OPTION_ROWS + 1).unwrap_or(u16::MAX - area.y);
     if y < area.bottom() {
         put(buf, theme, area.x + INDENT - 2, y, theme.pointer(), theme.plain(), 1);
         select(buf, theme, Rect { x: area.x + INDENT - 2, y, width: area.width.saturating_sub(INDENT), height: 1 });
@@ -268,11 +296,10 @@ fn review_foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
     };
     let mut lines = Vec::new();
     match (m.may_confirm(cx), m.run.plan.as_ref().and_then(|p| p.typed.as_ref())) {
-        (Err(_), _) if !cx.writes_are_on() => lines.push(key("w", "turns writes on, for a reason; then this review again")),
+        (Err(_), _) if !cx.writes_are_on() => lines.push(key("w", "turns writes on, for a reason. Nothing is sent before y.")),
         (Err(why), _) => lines.extend(wrap(&why, room).into_iter().map(|l| vec![(INDENT, l, theme.warn())])),
         (Ok(()), Some(typed)) => lines.push(vec![(INDENT, format!("Type {typed}"), theme.bold())]),
-        (Ok(()), None) => lines.push(key("y", "does it")),
+        (Ok(()), None) => lines.push(key("y", "does it. Nothing has been sent yet.")),
     }
-    lines.push(vec![(INDENT, format!("Nothing sent yet. Run {}.", m.name()), theme.dim())]);
     lines
 }
