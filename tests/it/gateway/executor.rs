@@ -236,6 +236,7 @@ async fn a_write_goes_through_gate_and_journal_and_changes_its_row() {
         Effect::Perform(Box::new(Perform { attempt, command: command.clone(), undo: None, confirmed_at: Utc::now() }))
     };
     let performed = |event| if let Event::Performed(p) = event { Some(p) } else { None };
+    desk.wait("the mode", |e| matches!(e, Event::AccountKnown { .. }).then_some(())).await;
     desk.handle.submit(perform(1));
     let refused = desk.wait("refused", performed).await;
     assert!(matches!(refused.outcome, Outcome::NotDone(_)), "no run is open: {refused:?}");
@@ -246,7 +247,6 @@ async fn a_write_goes_through_gate_and_journal_and_changes_its_row() {
     desk.handle.submit(perform(1));
     let refused = desk.wait("read-only", performed).await;
     assert!(matches!(&refused.outcome, Outcome::NotDone(_)), "writes are off: {refused:?}");
-    desk.wait("the mode", |e| matches!(e, Event::AccountKnown { .. }).then_some(())).await;
     desk.handle.submit(Effect::TurnWritesOn { reason: "ticket 4411".into() });
     let writes = desk.wait("writes", |e| if let Event::WritesChanged(w) = e { Some(w) } else { None }).await;
     assert!(matches!(writes, Writes::On { .. }));
