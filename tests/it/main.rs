@@ -12,3 +12,4 @@ mod panes_desk;
 mod sandbox;
 mod script;
 mod simulator;
+mod stripe;
