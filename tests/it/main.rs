@@ -4,6 +4,8 @@ mod bench;
 mod console;
 mod console_random;
 mod fixtures;
+mod gateway;
+mod gateway_stripe;
 mod journal;
 mod panes;
 mod panes_case;
