@@ -15,5 +15,4 @@ mod procedures;
 mod sandbox;
 mod script;
 mod simulator;
-mod stripe;
 mod world;
