@@ -2,4 +2,108 @@
 //!
 //! The same engine, gate and journal as the console's: what the screen may not do, a script may not do either.
 
+pub mod args;
+mod audit;
+mod case;
+mod check;
+mod drive;
+mod find;
+mod hands;
+mod procedures;
+mod runs;
 pub mod sandbox;
+mod status;
+
+use crate::config::{Config, ConfigError};
+use args::{Audit, Cli, Place, Procedures, Subcommands};
+use clap::CommandFactory;
+use hands::Hands;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// What a command ends with, besides what it printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Well,
+    /// It did what it was asked to, and the answer is not a good one: a finding, a refusal, a check that failed.
+    Badly,
+}
+
+/// Runs a subcommand that needs no screen. Bad input and an unusable configuration end with 2.
+pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
+    if let Subcommands::Completions { shell } = command {
+        clap_complete::generate(shell, &mut Cli::command(), "nightdesk", &mut std::io::stdout());
+        return ExitCode::SUCCESS;
+    }
+    let config = match configuration(place) {
+        Ok(config) => Arc::new(config),
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let ended = match command {
+        Subcommands::Check { grants: true, .. } => {
+            check::grants(&config);
+            Ok(End::Well)
+        }
+        Subcommands::Check { json, .. } => check::run(&config, json).await,
+        Subcommands::Migrate => migrate(&config).await,
+        Subcommands::Audit(Audit::Verify { json }) => audit::verify(&config, json).await,
+        command => {
+            let hands = Hands::open(&config);
+            let ended = match command {
+                Subcommands::Find { id, json } => find::run(&hands, &id, json).await,
+                Subcommands::Status { json } => status::run(&hands, json).await,
+                Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
+                Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,
+                Subcommands::Sandbox(_)
+                | Subcommands::Check { .. }
+                | Subcommands::Audit(_)
+                | Subcommands::Migrate
+                | Subcommands::Completions { .. }
+                | Subcommands::SupervisePostgres => unreachable!("invariant: handled before anything is opened"),
+            };
+            hands.close().await;
+            ended
+        }
+    };
+    match ended {
+        Ok(End::Well) => ExitCode::SUCCESS,
+        Ok(End::Badly) => ExitCode::from(1),
+        Err(why) => refuse(&why),
+    }
+}
+
+/// The configuration that the arguments and the environment name.
+///
+/// # Errors
+/// One sentence with its place.
+pub fn configuration(place: &Place) -> Result<Config, ConfigError> {
+    Config::load(place.config.as_deref(), place.env.as_deref(), &|name| std::env::var(name).ok())
+}
+
+async fn migrate(config: &Config) -> Result<End, String> {
+    let url = config.admin_url.as_ref().ok_or("no admin connection is configured: set admin_url, or ADMIN_DATABASE_URL")?;
+    let role = config.database_url.as_ref().and_then(|u| url_role(u.expose()));
+    let applied = crate::gateway::journal::store::migrate(url.expose(), role.as_deref()).await.map_err(|f| f.say)?;
+    println!(
+        "{}",
+        if applied == 0 { "the shared store is up to date".into() } else { format!("{applied} migration(s) applied to schema nightdesk") }
+    );
+    Ok(End::Well)
+}
+
+/// The role in a database URL: the console's own, which is given its rights on the store.
+fn url_role(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let (user, _) = rest.split_once('@')?;
+    Some(user.split(':').next().unwrap_or_default().to_string()).filter(|r| !r.is_empty())
+}
+
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("nightdesk: {why}");
+    ExitCode::from(2)
+}
+
+/// Prints a value as JSON, the one form that scripts read.
+fn print_json(value: &impl serde::Serialize) {
+    println!("{}", serde_json::to_string_pretty(value).expect("invariant: what is printed is plain data"));
+}

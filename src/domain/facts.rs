@@ -5,6 +5,7 @@ use super::entitlement::Entitlement;
 use super::fault::Fault;
 use super::ids::{StripeId, SubjectKey};
 use super::link::Link;
+use super::needle::Needle;
 use super::row::Record;
 use super::shape::Shape;
 use super::stripe::{CheckoutSession, Customer, Invoice, Status, Subscription};
@@ -12,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// A value that a source gives, has yet to give, or could not give. "There is none" is a value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Known<T> {
     /// Asked or about to be; no answer yet.
+    #[default]
     Waiting,
     Is {
         value: T,
@@ -58,9 +60,17 @@ pub struct Case {
     pub links: Vec<Link>,
 }
 
-impl<T> Default for Known<T> {
-    fn default() -> Self {
-        Known::Waiting
+impl Handle {
+    /// The handle that a search term is, where it names exactly one thing by itself.
+    #[must_use]
+    pub fn named_by(needle: &Needle) -> Option<Self> {
+        match needle {
+            Needle::Stripe(id) => Some(Handle::Stripe(id.clone())),
+            Needle::Placeholder(id) => Some(Handle::Placeholder(id.clone())),
+            Needle::Uuid(key) => Some(Handle::Subject(SubjectKey(key.clone()))),
+            Needle::Email(address) => Some(Handle::Email(address.clone())),
+            Needle::StripePrefix { .. } | Needle::UuidPrefix(_) | Needle::Number(_) | Needle::Words(_) => None,
+        }
     }
 }
 

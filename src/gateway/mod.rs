@@ -1,10 +1,12 @@
 //! The outside: Postgres, Stripe, the application, the journal. The only module that performs effects.
 
 pub mod application;
+pub mod executor;
 pub mod gate;
 mod http;
 pub mod journal;
 pub mod postgres;
+pub mod reader;
 mod sandbox;
 pub mod sources;
 pub mod stripe;

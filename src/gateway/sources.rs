@@ -1,12 +1,14 @@
-//! All sources of one environment together: routes a query to the one that answers it, bounds its time, performs commands.
+//! All sources of one environment together: routes a query to the one that answers it, bounds its time, carries out what the gate let through.
 
 use super::application::{self, Application};
 use super::postgres::Database;
 use super::stripe::{Priority, Stripe};
+use super::writes::Performer;
 use crate::config::{Config, Writer};
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::environment::{self, Contact, Environment};
+use crate::protocol::gate::Permit;
 use crate::protocol::query::{Query, Reply};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,7 +36,7 @@ impl Sources {
         Self {
             database: Database::start(Arc::clone(&config)),
             stripe: Stripe::new(&config).ok(),
-            application: Application::of(Arc::clone(&config)),
+            application: Application::new(&config),
             config,
         }
     }
@@ -82,27 +84,10 @@ impl Sources {
                 tokio::time::timeout(limit, self.stripe()?.answer_at(&query, priority)).await.unwrap_or_else(late)
             }
             Source::Application => {
-                let Query::Entitlement(subject) = &query else { unreachable!("invariant: the application answers one query") };
                 let late = |_| Err(Fault::new(Source::Application, FaultKind::Timeout, "the application did not answer in time"));
-                let answer = tokio::time::timeout(APPLICATION, self.application()?.entitlement(subject)).await.unwrap_or_else(late);
-                answer.map(Reply::Entitlement)
+                tokio::time::timeout(APPLICATION, self.application()?.answer(&query)).await.unwrap_or_else(late)
             }
             Source::Store | Source::Log => Err(not_set_up(query.source(), "this is not a question to the outside")),
-        }
-    }
-
-    /// Performs a command that was let through, once. Not cancelled by its caller's going away: spawn it.
-    pub async fn perform(&self, command: &Command, key: &str) -> Outcome {
-        match command {
-            Command::SetSubscriptionRow { subject, shown, changes } => match self.database() {
-                Ok(database) => database.set_subscription_row(subject.clone(), shown.clone(), changes.clone()).await,
-                Err(fault) => Outcome::NotDone(fault),
-            },
-            Command::ResyncByHttp { subject, customer } => match self.application() {
-                Ok(application) => application.resync_by_http(subject, customer, key).await,
-                Err(fault) => Outcome::NotDone(fault),
-            },
-            Command::ResyncByCommand { subject, customer } => application::resync_by_command(&self.config, subject, customer, key).await,
         }
     }
 
@@ -140,6 +125,24 @@ impl Sources {
     pub async fn close(&self) {
         if let Ok(Some(database)) = &self.database {
             database.close().await;
+        }
+    }
+}
+
+impl Performer for Sources {
+    async fn perform(&self, permit: &Permit, key: &str) -> Outcome {
+        match permit.command() {
+            Command::SetSubscriptionRow { subject, shown, changes } => match self.database() {
+                Ok(database) => database.set_subscription_row(subject.clone(), shown.clone(), changes.clone()).await,
+                Err(fault) => Outcome::NotDone(fault),
+            },
+            Command::ResyncByHttp { subject, customer } => match self.application() {
+                Ok(application) => application.resync(subject, customer, key).await,
+                Err(fault) => Outcome::NotDone(fault),
+            },
+            Command::ResyncByCommand { subject, customer } => {
+                application::resync_by_command(&self.config.writer, subject, customer, key).await
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Repairs that somebody else writes: an admin path of the application, or a configured command. What happened is told, never guessed.
 
-use super::fault;
-use crate::config::{Config, Writer};
+use super::{Shared, fault};
+use crate::config::Writer;
 use crate::domain::fault::{FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::gateway::http::{self, segment};
@@ -14,9 +14,10 @@ use tokio::process::Command;
 const HTTP: Duration = Duration::from_secs(10);
 const COMMAND: Duration = Duration::from_secs(60);
 
-pub async fn by_http(config: &Config, base: &str, subject: &SubjectKey, customer: &str, key: &str) -> Outcome {
-    let Writer::Http { path } = &config.writer else { return not_set_up("[policy] writer is not http") };
-    let Some(token) = &config.admin_token else { return not_set_up("the application's admin path needs admin_token") };
+pub async fn by_http(application: &Shared, subject: &SubjectKey, customer: &str, key: &str) -> Outcome {
+    let Shared { base, token, writer } = application;
+    let Writer::Http { path } = writer else { return not_set_up("[policy] writer is not http") };
+    let Some(token) = token else { return not_set_up("the application's admin path needs admin_token") };
     let path = path.replace("{subject}", &segment(subject.as_str())).replace("{customer}", &segment(customer));
     let client = match http::client(Source::Application, base) {
         Ok(client) => client,
@@ -48,8 +49,8 @@ pub async fn by_http(config: &Config, base: &str, subject: &SubjectKey, customer
     }
 }
 
-pub async fn by_command(config: &Config, subject: &SubjectKey, customer: &str, key: &str) -> Outcome {
-    let Writer::Command { argv } = &config.writer else { return not_set_up("[policy] writer is not command") };
+pub async fn by_command(writer: &Writer, subject: &SubjectKey, customer: &str, key: &str) -> Outcome {
+    let Writer::Command { argv } = writer else { return not_set_up("[policy] writer is not command") };
     let filled: Vec<String> = argv.iter().map(|a| a.replace("{subject}", subject.as_str()).replace("{customer}", customer)).collect();
     let Some((program, arguments)) = filled.split_first() else { return not_set_up("[hooks] resync is empty") };
     let spawned = Command::new(program)

@@ -8,8 +8,6 @@ mod payloads;
 mod runs;
 mod shipping;
 pub mod store;
-#[cfg(test)]
-mod tests;
 mod verify;
 
 pub use format::{Body, Line, genesis};

@@ -211,14 +211,9 @@ fn uuid_range(prefix: &str) -> Option<(String, String)> {
 
 /// The longer numbers that begin with these digits, as ranges.
 fn number_ranges(number: i64) -> Vec<(i64, i64)> {
-    let mut ranges = Vec::new();
-    let (mut low, mut high) = (number, number);
-    while number > 0 {
-        let Some(next) = low.checked_mul(10).zip(high.checked_mul(10).and_then(|h| h.checked_add(9))) else { break };
-        (low, high) = next;
-        ranges.push((low, high));
-    }
-    ranges
+    let longer = |(low, high): &(i64, i64)| low.checked_mul(10).zip(high.checked_mul(10).and_then(|h| h.checked_add(9)));
+    // Nothing begins with a zero.
+    std::iter::successors((number > 0).then_some((number, number)), longer).skip(1).collect()
 }
 
 /// A name or a piece of an address: first what begins with it, then what holds every word of it somewhere.

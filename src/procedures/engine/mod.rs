@@ -3,8 +3,6 @@
 mod advance;
 mod gather;
 pub(super) mod reconcile;
-#[cfg(test)]
-mod tests;
 
 use crate::domain::At;
 use crate::domain::facts::Handle;

@@ -2,8 +2,6 @@
 
 mod facts;
 mod plan;
-#[cfg(test)]
-pub(super) mod tests;
 
 use super::{Book, Procedure};
 use crate::domain::At;

@@ -1,0 +1,163 @@
+//! The command line: what can be said, with the words that `--help` shows.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// The console an on-call engineer opens when billing breaks.
+///
+/// Without a subcommand it opens the console on the configured environment, read-only.
+#[derive(Debug, Parser)]
+#[command(name = "nightdesk", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub look: Look,
+    #[command(subcommand)]
+    pub command: Option<Subcommands>,
+}
+
+/// Which environment to work on.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// The configuration file (TOML). Without one, environment variables such as DATABASE_URL and STRIPE_SECRET_KEY are read.
+    #[arg(long, global = true, env = "NIGHTDESK_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Which [env.NAME] of the configuration; needed where it has several.
+    #[arg(long, global = true, env = "NIGHTDESK_ENV", value_name = "NAME")]
+    pub env: Option<String>,
+}
+
+/// How the console looks.
+#[derive(Debug, Clone, Args)]
+pub struct Look {
+    /// Colours: by the terminal, none, or at most so many. NO_COLOR is obeyed.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+    /// Draw with ASCII characters only.
+    #[arg(long, global = true)]
+    pub ascii: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Never,
+    #[value(name = "16")]
+    Sixteen,
+    #[value(name = "256")]
+    Indexed,
+    True,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Subcommands {
+    /// A whole system to practise on: Postgres, a Stripe simulator and a sample application, on this machine only.
+    Sandbox(super::sandbox::SandboxArgs),
+    /// Look up whatever an id, an e-mail address or a dashboard link names, and say how it stands.
+    Find {
+        /// An id of Stripe's or the product's, an e-mail address, or a dashboard link.
+        id: String,
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a procedure without a screen, through the same gate and journal.
+    #[command(subcommand)]
+    Run(Procedures),
+    /// Runs of procedures: list them, or finish an interrupted one.
+    Runs {
+        #[command(subcommand)]
+        action: Option<RunsAction>,
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One line per source: does it answer, how fast, as whom.
+    Status {
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the configuration, reachability, permissions, the schema and the keys; each line with its fix.
+    Check {
+        /// Print the least SQL grants and Stripe permissions that the console needs.
+        #[arg(long)]
+        grants: bool,
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The journal of everything this operator did here.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Create or update the shared store (schema `nightdesk`) with the admin connection.
+    Migrate,
+    /// Print a completion script for a shell.
+    Completions { shell: clap_complete::Shell },
+    /// Keep a sandbox's Postgres until standard input ends. Started by the sandbox itself.
+    #[command(name = "__supervise-postgres", hide = true)]
+    SupervisePostgres,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Procedures {
+    /// Runbook 1: copy a customer's tier and period from Stripe to their row, linking it first where it is not.
+    TierUpdate(TierUpdate),
+}
+
+#[derive(Debug, Args)]
+pub struct TierUpdate {
+    /// The customer: a Stripe id, a profile id or an e-mail address.
+    #[arg(long, value_name = "ID")]
+    pub customer: String,
+    /// The profile to repair, where the evidence leaves the choice.
+    #[arg(long, value_name = "PROFILE")]
+    pub subject: Option<String>,
+    /// The subscription that counts, where several are live.
+    #[arg(long, value_name = "SUB")]
+    pub subscription: Option<String>,
+    /// The tier that counts, where two items map to different ones.
+    #[arg(long, value_name = "TIER")]
+    pub tier: Option<String>,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// How a procedure is run without a screen.
+#[derive(Debug, Clone, Args)]
+pub struct How {
+    /// Show the plan and stop: nothing is sent, nothing is journaled.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Confirm the plan without being asked. Only for what one key confirms on screen.
+    #[arg(long)]
+    pub yes: bool,
+    /// Why writes are turned on; goes into the journal.
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    pub reason: Option<String>,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunsAction {
+    /// Finish an interrupted run: it looks first, and repeats nothing that may have happened.
+    Resume {
+        /// The run, by the end of its id as lists show it.
+        run: String,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Recompute the chain of the local journal, and compare it with the shared store where there is one.
+    Verify {
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+}

@@ -1,0 +1,68 @@
+//! `nightdesk audit verify`: whether the journal's chain is whole, here and in the shared store.
+
+use super::hands::journal;
+use super::{End, print_json};
+use crate::config::Config;
+use crate::gateway::journal::store::Store;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Report {
+    file: String,
+    records: u64,
+    head: Option<String>,
+    payloads_removed: u64,
+    /// The first thing that is wrong, with its line.
+    broken: Option<String>,
+    /// Problems in the shared store; `None` where there is none, or where it could not be read.
+    store: Option<Vec<String>>,
+    store_unread: Option<String>,
+}
+
+/// Recomputes every hash and link.
+///
+/// # Errors
+/// The journal cannot be read.
+pub async fn verify(config: &Config, json: bool) -> Result<End, String> {
+    let journal = journal(config)?;
+    let found = journal.verify().await.map_err(|e| e.to_string())?;
+    let (mut store, mut store_unread) = (None, None);
+    if let Some(url) = &config.store_url {
+        match async { Store::of_url(url.expose())?.verify().await }.await {
+            Ok(breaks) => store = Some(breaks.into_iter().map(|b| format!("record {}: {}", b.seq, b.problem)).collect::<Vec<_>>()),
+            Err(fault) => store_unread = Some(fault.say),
+        }
+    }
+    let report = Report {
+        file: journal.path().display().to_string(),
+        records: found.records,
+        head: found.head.map(|h| h.hash),
+        payloads_removed: found.removed,
+        broken: found.broken.map(|b| if b.line == 0 { b.what } else { format!("line {}: {}", b.line, b.what) }),
+        store,
+        store_unread,
+    };
+    let sound = report.broken.is_none() && report.store.as_ref().is_none_or(Vec::is_empty);
+    if json {
+        print_json(&report);
+    } else {
+        print(&report);
+    }
+    Ok(if sound { End::Well } else { End::Badly })
+}
+
+fn print(report: &Report) {
+    println!("{}", report.file);
+    let head = report.head.as_deref().map_or("empty", |h| &h[..h.len().min(12)]);
+    println!("  {} records, head {head}, {} payloads removed", report.records, report.payloads_removed);
+    match &report.broken {
+        None => println!("  the chain is whole"),
+        Some(what) => println!("  BROKEN at {what}"),
+    }
+    match (&report.store, &report.store_unread) {
+        (Some(problems), _) if problems.is_empty() => println!("  the shared store's chain is whole"),
+        (Some(problems), _) => problems.iter().for_each(|p| println!("  STORE BROKEN at {p}")),
+        (None, Some(why)) => println!("  the shared store was not verified: {why}"),
+        (None, None) => {}
+    }
+}

@@ -1,0 +1,378 @@
+//! `nightdesk check`: what would fail tonight, found by day. Each line is OK, WARN or FAIL, and says what to do.
+
+use super::hands::journal;
+use super::{End, print_json};
+use crate::config::schema::{Column, SchemaMap};
+use crate::config::{Config, Writer};
+use crate::domain::fault::{Fault, FaultKind};
+use crate::domain::policy::Mode;
+use crate::domain::shape::{KeyType, Shape};
+use crate::gateway::application::ApplicationReport;
+use crate::gateway::postgres::DatabaseReport;
+use crate::gateway::sources::Sources;
+use crate::gateway::stripe::{Endpoint, PermissionCheck};
+use serde::Serialize;
+use std::sync::Arc;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    verdict: Verdict,
+    what: String,
+    says: String,
+}
+
+#[derive(Default)]
+struct Report(Vec<Line>);
+
+/// Looks at everything that the configuration names.
+///
+/// # Errors
+/// None of its own: what cannot be looked at is a line.
+pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
+    let mut report = Report::default();
+    report.configuration(config);
+    report.journal(config).await;
+    let sources = Sources::open(Arc::clone(config));
+    let (database, stripe, application) = tokio::join!(
+        async {
+            match sources.database() {
+                Ok(database) => Some(database.report().await),
+                Err(fault) => Some(Err(fault)),
+            }
+        },
+        async {
+            match sources.stripe() {
+                Ok(stripe) => {
+                    let (account, permissions, endpoints) =
+                        tokio::join!(stripe.account(), stripe.permissions(), stripe.webhook_endpoints());
+                    Ok((account.map(|a| (a.name, a.livemode)), permissions, endpoints))
+                }
+                Err(fault) => Err(fault),
+            }
+        },
+        async {
+            match sources.application() {
+                Ok(application) => Ok(application.report().await),
+                Err(fault) => Err(fault),
+            }
+        }
+    );
+    if let Some(database) = database {
+        report.database(config, database);
+    }
+    match stripe {
+        Ok((account, permissions, endpoints)) => report.stripe(config, account, permissions, endpoints),
+        Err(fault) => report.fault("stripe", &fault),
+    }
+    match application {
+        Ok(found) => report.application(&found),
+        Err(fault) => report.fault("application", &fault),
+    }
+    sources.close().await;
+    if json {
+        print_json(&report.0);
+    } else {
+        for line in &report.0 {
+            let word = match line.verdict {
+                Verdict::Ok => "OK",
+                Verdict::Warn => "WARN",
+                Verdict::Fail => "FAIL",
+            };
+            println!("{word:<5} {:<22} {}", line.what, line.says);
+        }
+    }
+    let worst = report.0.iter().map(|l| l.verdict).max();
+    Ok(if worst == Some(Verdict::Fail) { End::Badly } else { End::Well })
+}
+
+impl Report {
+    fn say(&mut self, verdict: Verdict, what: &str, says: impl Into<String>) {
+        self.0.push(Line { verdict, what: what.into(), says: says.into() });
+    }
+
+    fn fault(&mut self, what: &str, fault: &Fault) {
+        let verdict = if fault.kind == FaultKind::NotSetUp { Verdict::Warn } else { Verdict::Fail };
+        self.say(verdict, what, fault.say.clone());
+    }
+
+    fn configuration(&mut self, config: &Config) {
+        let production = if config.production { "production" } else { "not production" };
+        self.say(Verdict::Ok, "configuration", format!("environment {}, {production}, operator {}", config.name, config.operator));
+        if config.tiers.prices.is_empty() && config.tiers.lookup_keys.is_empty() {
+            let key = &config.tiers.metadata_key;
+            self.say(
+                Verdict::Ok,
+                "tiers",
+                format!("no price is mapped by id or lookup key: `{key}` in the metadata of price or product decides"),
+            );
+        }
+        if config.webhook_secret.is_none() {
+            self.say(Verdict::Warn, "webhook secret", "not configured: whether the application rejects forgeries cannot be told");
+        }
+        if let (Writer::Http { .. }, None) = (&config.writer, &config.app_url) {
+            self.say(Verdict::Fail, "writer", "[policy] writer = \"http\" needs app_url");
+        }
+        if config.production && config.subject_key.is_none() {
+            self.say(
+                Verdict::Warn,
+                "subject key",
+                "none configured: every console makes its own, and journals of several consoles cannot be compared",
+            );
+        }
+    }
+
+    async fn journal(&mut self, config: &Config) {
+        match journal(config) {
+            Ok(journal) => match journal.verify().await {
+                Ok(found) if found.is_ok() => {
+                    self.say(Verdict::Ok, "journal", format!("{} records, whole, in {}", found.records, journal.path().display()))
+                }
+                Ok(found) => {
+                    let what = found.broken.map(|b| b.what).unwrap_or_default();
+                    self.say(Verdict::Fail, "journal", format!("{}: {what}; keep the file and tell security", journal.path().display()));
+                }
+                Err(error) => self.say(Verdict::Fail, "journal", error.to_string()),
+            },
+            Err(why) => self.say(Verdict::Fail, "journal", why),
+        }
+    }
+
+    fn database(&mut self, config: &Config, found: Result<DatabaseReport, Fault>) {
+        let report = match found {
+            Ok(report) => report,
+            Err(fault) => return self.fault("database", &fault),
+        };
+        self.say(Verdict::Ok, "database", format!("PostgreSQL {}, database {}, role {}", report.version, report.database, report.role));
+        if report.superuser {
+            self.say(
+                Verdict::Warn,
+                "database role",
+                format!("{} is a superuser: give the console a role of its own (nightdesk check --grants)", report.role),
+            );
+        }
+        if report.pooler {
+            self.say(Verdict::Warn, "pooler", "a pooler stands between: reads and writes work, a direct connection is better");
+        }
+        if report.replica {
+            self.say(
+                Verdict::Fail,
+                "replica",
+                "this is a read replica: rows may be late, nothing can be repaired here; connect to the primary",
+            );
+        }
+        for table in &report.row_security {
+            let fix = "rows may be hidden, so nothing is ever called missing; give the role BYPASSRLS or a policy that shows all rows";
+            self.say(Verdict::Fail, "row-level security", format!("active on {table} for {}: {fix}", report.role));
+        }
+        match report.shape {
+            Ok(shape) => self.shape(config, &shape),
+            Err(fault) => self.fault("schema", &fault),
+        }
+        for m in &report.missing {
+            let verdict = if m.privilege == "SELECT" { Verdict::Fail } else { Verdict::Warn };
+            self.say(
+                verdict,
+                "privilege",
+                format!(
+                    "{} on {}.{} is missing: GRANT {} ({}) ON {} TO {}",
+                    m.privilege, m.table, m.column, m.privilege, m.column, m.table, report.role
+                ),
+            );
+        }
+        if !report.sees_sessions || !report.signals_sessions {
+            self.say(
+                Verdict::Warn,
+                "session rights",
+                "without pg_monitor and pg_signal_backend other roles' sessions stay closed to the console",
+            );
+        }
+    }
+
+    fn shape(&mut self, config: &Config, shape: &Shape) {
+        let profiles = if shape.profiles_in_json { "profiles in JSON" } else { "profiles in columns" };
+        let times = if shape.naive_timestamps { "times without zone (read as UTC)" } else { "times with zone" };
+        let key = match shape.key {
+            KeyType::Uuid => "uuid keys",
+            KeyType::BigInt => "bigint keys",
+            KeyType::Text => "text keys",
+        };
+        self.say(Verdict::Ok, "schema", format!("{profiles}, {times}, {key}"));
+        match (&shape.interval.month, &shape.interval.year) {
+            (Some(month), Some(year)) => {
+                self.say(Verdict::Ok, "interval words", format!("{month} / {year}, from {}", shape.interval.found_in))
+            }
+            _ => self.say(
+                Verdict::Warn,
+                "interval words",
+                "the column's words for month and year were not found; repairs that need one are refused",
+            ),
+        }
+        if !shape.plan_features && config.limits.is_empty() {
+            self.say(
+                Verdict::Warn,
+                "limits",
+                "no limits table, and no [limits.TIER] in the configuration: quotas are shown without limits",
+            );
+        }
+        for reason in shape.trust.reasons() {
+            self.say(Verdict::Fail, "trust", reason.clone());
+        }
+    }
+
+    fn stripe(
+        &mut self,
+        config: &Config,
+        account: Result<(String, bool), Fault>,
+        permissions: Vec<PermissionCheck>,
+        endpoints: Result<Vec<Endpoint>, Fault>,
+    ) {
+        let livemode = match account {
+            Ok((name, livemode)) => {
+                self.say(Verdict::Ok, "stripe", format!("account {name}, {} mode", if livemode { "live" } else { "test" }));
+                Some(livemode)
+            }
+            Err(fault) => return self.fault("stripe", &fault),
+        };
+        if Mode::of(livemode, config.production) == Mode::Mixed {
+            let says = if config.production {
+                "a test key with a production database"
+            } else {
+                "a live key with a database that is not marked production"
+            };
+            self.say(Verdict::Fail, "mode", format!("{says}: writes stay off; set production, or use the other key"));
+        }
+        for check in permissions {
+            if let Err(fault) = check.result {
+                self.say(Verdict::Fail, "stripe permission", format!("{}: {}", check.reads, fault.say));
+            }
+        }
+        match (endpoints, &config.webhook_url) {
+            (Err(_), _) => {}
+            (Ok(_), None) => {
+                self.say(Verdict::Warn, "webhook URL", "not configured: it cannot be compared with what is registered at Stripe")
+            }
+            (Ok(all), Some(url)) => match all.iter().find(|e| e.is_for(url)) {
+                Some(endpoint) if endpoint.enabled => {
+                    self.say(Verdict::Ok, "webhook URL", format!("registered and enabled ({})", endpoint.id))
+                }
+                Some(endpoint) => {
+                    self.say(Verdict::Fail, "webhook URL", format!("{} is disabled at Stripe: nothing is delivered", endpoint.id))
+                }
+                None => {
+                    let registered: Vec<&str> = all.iter().map(|e| e.url.as_str()).collect();
+                    let listed = if registered.is_empty() { "none".into() } else { registered.join(", ") };
+                    self.say(Verdict::Fail, "webhook URL", format!("{url} is not registered at Stripe; registered: {listed}"));
+                }
+            },
+        }
+    }
+
+    fn application(&mut self, found: &ApplicationReport) {
+        match &found.health {
+            Ok(status) if (200..300).contains(status) => self.say(Verdict::Ok, "application", "its process runs"),
+            Ok(status) => self.say(Verdict::Fail, "application", format!("/health answers {status}")),
+            Err(fault) => return self.fault("application", fault),
+        }
+        match &found.ready {
+            Ok(status) if (200..300).contains(status) => {}
+            Ok(404) => self.say(Verdict::Warn, "readiness", "it has no /ready: that its database works cannot be told"),
+            Ok(status) => self.say(Verdict::Fail, "readiness", format!("/ready answers {status}: look at its database")),
+            Err(fault) => self.fault("readiness", fault),
+        }
+        match &found.admin {
+            Ok(()) => self.say(Verdict::Ok, "entitlements", "the admin API takes the token"),
+            Err(fault) => self.fault("entitlements", fault),
+        }
+    }
+}
+
+/// Prints the least that the console's database role and Stripe keys need, from the configured map.
+pub fn grants(config: &Config) {
+    for line in sql_grants(&config.schema) {
+        println!("{line}");
+    }
+    println!("\n-- Stripe: a restricted key with these permissions, read");
+    for slug in READ_PERMISSIONS {
+        println!("--   {slug}");
+    }
+}
+
+const READ_PERMISSIONS: [&str; 9] = [
+    "rak_customer_read",
+    "rak_subscription_read",
+    "rak_plan_read",
+    "rak_product_read",
+    "rak_checkout_session_read",
+    "rak_invoice_read",
+    "rak_event_read",
+    "rak_webhook_read",
+    "rak_balance_read",
+];
+
+fn sql_grants(map: &SchemaMap) -> Vec<String> {
+    let s = &map.subscription;
+    let written = [
+        &s.stripe_customer_id,
+        &s.stripe_subscription_id,
+        &s.tier,
+        &s.status,
+        &s.billing_interval,
+        &s.current_period_start,
+        &s.current_period_end,
+        &s.cancel_at,
+        &s.cancel_at_period_end,
+        &s.updated_at,
+    ];
+    let columns: Vec<String> = written.into_iter().filter_map(|c| column(c).map(quoted)).collect();
+    vec![
+        "CREATE ROLE nightdesk LOGIN;  -- and its password or certificate".into(),
+        "GRANT pg_monitor, pg_signal_backend TO nightdesk;".into(),
+        format!(
+            "GRANT SELECT ON {}, {}, {}, {} TO nightdesk;",
+            table(&map.subject.table),
+            table(&s.table),
+            table(&map.counter.table),
+            table(&map.limit.table)
+        ),
+        format!("GRANT UPDATE ({}) ON {} TO nightdesk;", columns.join(", "), table(&s.table)),
+    ]
+}
+
+fn column(column: &Column) -> Option<&str> {
+    match column {
+        Column::Plain(name) | Column::Json { column: name, .. } => Some(name),
+        Column::Off => None,
+    }
+}
+
+fn table(name: &str) -> String {
+    name.split('.').map(quoted).collect::<Vec<_>>().join(".")
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_follow_the_map_and_stay_small() {
+        let mut map = SchemaMap::default();
+        map.subscription.table = "billing.subs".into();
+        map.subscription.status = Column::Off;
+        let sql = sql_grants(&map).join("\n");
+        assert!(sql.contains("GRANT UPDATE (\"stripe_customer_id\", \"stripe_subscription_id\", \"tier\", \"billing_interval\""), "{sql}");
+        assert!(sql.contains("ON \"billing\".\"subs\" TO nightdesk"), "{sql}");
+        assert!(!sql.contains("DELETE") && !sql.contains("status"), "{sql}");
+    }
+}

@@ -1,0 +1,71 @@
+//! Drives a run of the engine without a screen: performs its effects through the gateway, hands back the answers, until it rests.
+
+use super::hands::Hands;
+use crate::domain::At;
+use crate::procedures::engine::{Phase, Run};
+use crate::protocol::effect::Effect;
+use crate::protocol::environment::Environment;
+use crate::protocol::query::Query;
+use crate::protocol::ticket::Ticket;
+use std::time::Duration;
+
+/// How often a run that waits for something is given the time.
+const TICK: Duration = Duration::from_millis(250);
+/// How long a run may wait for a source before the command gives up on it; the run stays open and can be resumed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Performs `effects` and all that follow from them until the run asks the operator something, ends, or waits too long.
+pub async fn drive(run: &mut Run, mut effects: Vec<Effect>, hands: &Hands, env: &Environment) {
+    let begun = tokio::time::Instant::now();
+    loop {
+        while !effects.is_empty() {
+            effects = perform(run, std::mem::take(&mut effects), hands, env).await;
+        }
+        let waits = matches!(run.phase, Phase::Gathering | Phase::Running | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_));
+        if !waits || begun.elapsed() > PATIENCE {
+            return;
+        }
+        tokio::time::sleep(TICK).await;
+        effects = run.ticked(now());
+    }
+}
+
+/// One round: all reads at once, everything else in order.
+async fn perform(run: &mut Run, effects: Vec<Effect>, hands: &Hands, env: &Environment) -> Vec<Effect> {
+    let mut more = Vec::new();
+    let mut reads: Vec<(Ticket, Query)> = Vec::new();
+    for effect in effects {
+        match effect {
+            Effect::Read { ticket, query } => reads.push((ticket, query)),
+            Effect::OpenRun { run: id, procedure, detail } => {
+                let result = hands.open_run(id, procedure, detail).await;
+                more.extend(run.opened(&result, now()));
+            }
+            Effect::ResumeRun { run: id } => {
+                let result = hands.resume_run(id).await;
+                more.extend(run.opened(&result, now()));
+            }
+            Effect::Record { run: id, entry, detail } => {
+                if let Err(fault) = hands.record(id, entry, detail).await {
+                    eprintln!("nightdesk: {fault}");
+                }
+            }
+            Effect::Perform(perform) => {
+                let performed = hands.perform(*perform).await;
+                more.extend(run.performed(&performed, now()));
+            }
+            // The rest of the effects are a screen's.
+            _ => {}
+        }
+    }
+    let answers = futures_util::future::join_all(reads.iter().map(|(_, query)| hands.ask(query.clone()))).await;
+    for ((ticket, query), result) in reads.iter().zip(answers) {
+        more.extend(run.replied(*ticket, query, &result, env, now()));
+    }
+    more
+}
+
+#[must_use]
+pub fn now() -> At {
+    chrono::Utc::now()
+}

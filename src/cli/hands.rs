@@ -1,0 +1,79 @@
+//! The gateway as the command line holds it: questions to the sources, and the one lane that writes.
+
+use crate::config::Config;
+use crate::domain::fault::Fault;
+use crate::gateway::journal::{Journal, state_dir};
+use crate::gateway::reader::Reader;
+use crate::gateway::sources::Sources;
+use crate::protocol::environment::Environment;
+use crate::protocol::query::{Query, Reply};
+use crate::protocol::record::{Detail, Entry};
+use crate::protocol::run::{Perform, Performed};
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub struct Hands {
+    pub env: Environment,
+    reader: Reader,
+}
+
+impl Hands {
+    /// Opens the journal and the sources; nothing is asked yet.
+    #[must_use]
+    pub fn open(config: &Arc<Config>) -> Self {
+        let reader = Reader::open(Arc::clone(config), &state_dir());
+        Self { env: reader.sources().environment(), reader }
+    }
+
+    pub fn sources(&self) -> &Sources {
+        self.reader.sources()
+    }
+
+    pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {
+        self.reader.ask(query).await
+    }
+
+    /// Turns writes on: asks Stripe first in which mode its key is, since a mixed world never writes.
+    ///
+    /// # Errors
+    /// One sentence for the operator.
+    pub async fn turn_on(&self, reason: &str) -> Result<(), String> {
+        self.reader.learn_mode().await.map_err(|f| f.say)?;
+        self.reader.writes().map_err(|f| f.say)?.turn_on(reason, super::drive::now()).await.map(|_| ())
+    }
+
+    pub async fn open_run(&self, run: Uuid, procedure: String, detail: Detail) -> Result<(), Fault> {
+        self.reader.writes()?.open_run(run, &procedure, detail).await
+    }
+
+    pub async fn resume_run(&self, run: Uuid) -> Result<(), Fault> {
+        self.reader.writes()?.resume_run(run).await
+    }
+
+    pub async fn record(&self, run: Option<Uuid>, entry: Entry, detail: Detail) -> Result<(), Fault> {
+        self.reader.writes()?.record(run, entry, detail).await
+    }
+
+    pub async fn perform(&self, perform: Perform) -> Performed {
+        match self.reader.writes() {
+            Ok(lane) => lane.perform(perform).await,
+            Err(fault) => {
+                Performed { attempt: perform.attempt, outcome: crate::protocol::command::Outcome::NotDone(fault), unrecorded: None }
+            }
+        }
+    }
+
+    /// Waits for a write that is under way, then closes the connections.
+    pub async fn close(&self) {
+        self.reader.close().await;
+    }
+}
+
+/// This operator's journal of this environment.
+///
+/// # Errors
+/// One sentence that names the file.
+pub fn journal(config: &Config) -> Result<Journal, String> {
+    let key = config.subject_key.as_ref().map(|k| k.expose().as_bytes());
+    Journal::open(&state_dir(), &config.name, &config.operator, key).map_err(|e| e.to_string())
+}

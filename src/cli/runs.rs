@@ -1,0 +1,108 @@
+//! `nightdesk runs`: what was begun here, what was left unfinished, and finishing it.
+
+use super::args::{How, RunsAction};
+use super::drive::drive;
+use super::hands::Hands;
+use super::procedures::{confirm_and_finish, report};
+use super::{End, print_json};
+use crate::procedures::engine::{Phase, Run};
+use crate::protocol::query::{Query, Reply};
+use crate::protocol::record::{Closed, RunState, RunSummary};
+use crate::protocol::run::short;
+use serde::Serialize;
+use uuid::Uuid;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    run: Uuid,
+    short: String,
+    procedure: &'a str,
+    state: &'static str,
+    operator: &'a str,
+    opened: String,
+    who: Option<&'a str>,
+    /// Another process is working on it right now.
+    held: bool,
+}
+
+/// Lists the runs, or finishes one.
+///
+/// # Errors
+/// The journal cannot be read, or the run is not in it.
+pub async fn run(hands: &Hands, action: Option<RunsAction>, json: bool) -> Result<End, String> {
+    let runs = match hands.ask(Query::Runs).await.map_err(|f| f.say)? {
+        Reply::Runs(runs) => runs,
+        other => return Err(format!("the journal answered {other:?}")),
+    };
+    match action {
+        None => {
+            list(&runs, json);
+            Ok(End::Well)
+        }
+        Some(RunsAction::Resume { run, how }) => resume(hands, &runs, &run, &how).await,
+    }
+}
+
+fn list(runs: &[RunSummary], json: bool) {
+    let lines: Vec<Line> = runs.iter().map(line).collect();
+    if json {
+        return print_json(&lines);
+    }
+    if lines.is_empty() {
+        println!("no runs in this journal yet");
+    }
+    for l in lines {
+        let held = if l.held { "  being worked on" } else { "" };
+        println!("{}  {:<12}  {:<10}  {}  {}{held}", l.short, l.procedure, l.state, l.opened, l.who.unwrap_or("payload removed"));
+    }
+}
+
+async fn resume(hands: &Hands, runs: &[RunSummary], wanted: &str, how: &How) -> Result<End, String> {
+    let wanted = wanted.to_ascii_lowercase();
+    let fits: Vec<&RunSummary> = runs.iter().filter(|r| r.run.simple().to_string().ends_with(&wanted.replace('-', ""))).collect();
+    let summary = match fits.as_slice() {
+        [one] => *one,
+        [] => return Err(format!("no run ends in `{wanted}`; see nightdesk runs")),
+        _ => return Err(format!("several runs end in `{wanted}`; give more of the id")),
+    };
+    if summary.is_finished() {
+        return Err(format!("run {} is finished: {}", short(summary.run), word(summary.state)));
+    }
+    if summary.held {
+        return Err(format!("run {} is being worked on by another process", short(summary.run)));
+    }
+    if how.dry_run {
+        println!("run {} would be taken up: {}; it looks first, and repeats nothing", short(summary.run), word(summary.state));
+        return Ok(End::Well);
+    }
+    // What may have happened is settled by reading; only what definitely did not happen is sent, after a confirmation of its own.
+    hands.turn_on(how.reason.as_deref().unwrap_or_default()).await?;
+    let (mut run, effects) = Run::resume(summary);
+    drive(&mut run, effects, hands, &hands.env).await;
+    if run.phase == Phase::Review { confirm_and_finish(hands, run, how).await } else { Ok(report(&run, how)) }
+}
+
+fn line(run: &RunSummary) -> Line<'_> {
+    Line {
+        run: run.run,
+        short: short(run.run),
+        procedure: &run.procedure,
+        state: word(run.state),
+        operator: &run.operator,
+        opened: run.opened.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+        who: run.who.as_deref(),
+        held: run.held,
+    }
+}
+
+fn word(state: RunState) -> &'static str {
+    match state {
+        RunState::Open => "open",
+        RunState::Unknown => "unknown",
+        RunState::Acted => "unverified",
+        RunState::Closed(Closed::Done) => "done",
+        RunState::Closed(Closed::Undone) => "undone",
+        RunState::Closed(Closed::Halted) => "halted",
+        RunState::Closed(Closed::Abandoned) => "abandoned",
+    }
+}

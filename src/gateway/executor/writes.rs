@@ -1,0 +1,93 @@
+//! Writes and what belongs to them, in the order in which they were asked for; the lane decides, this only carries.
+
+use crate::domain::fault::Fault;
+use crate::domain::policy::Writes;
+use crate::gateway::reader::Reader;
+use crate::gateway::sources::Sources;
+use crate::gateway::writes::WriteLane;
+use crate::protocol::command::Outcome;
+use crate::protocol::effect::Effect;
+use crate::protocol::event::Event;
+use crate::protocol::run::Performed;
+use chrono::Utc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// The task's inbox. It ends when its senders are gone, and what was begun ends first.
+pub fn start(reader: &Reader, events: &mpsc::Sender<Event>, queue: usize) -> mpsc::Sender<Effect> {
+    let (sender, mut inbox) = mpsc::channel(queue);
+    let (reader, events) = (reader.clone(), events.clone());
+    tokio::spawn(async move {
+        while let Some(effect) = inbox.recv().await {
+            let told = match reader.writes() {
+                Ok(lane) => carry(&reader, lane, &events, effect).await,
+                Err(fault) => without_journal(effect, &fault),
+            };
+            if let Some(event) = told {
+                // Nobody listens any more: the console is closing, and the journal has it all.
+                let _ = events.send(event).await;
+            }
+        }
+    });
+    sender
+}
+
+async fn carry(reader: &Reader, lane: &WriteLane<Sources>, events: &mpsc::Sender<Event>, effect: Effect) -> Option<Event> {
+    match effect {
+        Effect::TurnWritesOn { reason } => Some(match lane.turn_on(&reason, Utc::now()).await {
+            Ok(writes) => {
+                expire(reader, events, &writes);
+                Event::WritesChanged(writes)
+            }
+            Err(why) => Event::WritesRefused(why),
+        }),
+        Effect::TurnWritesOff => {
+            if let Err(fault) = lane.turn_off().await {
+                let _ = events.send(Event::RecordFailed(fault)).await;
+            }
+            Some(Event::WritesChanged(Writes::Off))
+        }
+        Effect::OpenRun { run, procedure, detail } => Some(Event::RunOpened { run, result: lane.open_run(run, &procedure, detail).await }),
+        Effect::ResumeRun { run } => Some(Event::RunOpened { run, result: lane.resume_run(run).await }),
+        Effect::Record { run, entry, detail } => lane.record(run, entry, detail).await.err().map(Event::RecordFailed),
+        Effect::Perform(perform) => {
+            // Other runs go on meanwhile; of one run the next comes only after this has been told.
+            let (lane, events) = (lane.clone(), events.clone());
+            tokio::spawn(async move {
+                let performed = lane.perform(*perform).await;
+                let _ = events.send(Event::Performed(performed)).await;
+            });
+            None
+        }
+        _ => None,
+    }
+}
+
+/// Tells when the lease on writes has run out.
+fn expire(reader: &Reader, events: &mpsc::Sender<Event>, writes: &Writes) {
+    let Writes::On { until, .. } = writes else { return };
+    // A moment later, since the two clocks are not one.
+    let left = (*until - Utc::now()).to_std().unwrap_or_default() + Duration::from_millis(50);
+    let (reader, events) = (reader.clone(), events.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(left).await;
+        // Turned on anew since then, it has not.
+        if reader.gate().expire(Utc::now()) {
+            let _ = events.send(Event::WritesChanged(Writes::Off)).await;
+        }
+    });
+}
+
+/// No journal, no write: each is told why.
+fn without_journal(effect: Effect, fault: &Fault) -> Option<Event> {
+    match effect {
+        Effect::TurnWritesOn { .. } => Some(Event::WritesRefused(fault.say.clone())),
+        Effect::OpenRun { run, .. } | Effect::ResumeRun { run } => Some(Event::RunOpened { run, result: Err(fault.clone()) }),
+        Effect::Record { .. } => Some(Event::RecordFailed(fault.clone())),
+        Effect::Perform(perform) => {
+            let outcome = Outcome::NotDone(fault.clone());
+            Some(Event::Performed(Performed { attempt: perform.attempt, outcome, unrecorded: None }))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,155 @@
+//! One environment opened: its sources, its gate, its journal and the lane of its writes. What the executor and the command line share.
+
+use super::gate::Gate;
+use super::journal::store::Store;
+use super::journal::{Journal, Shipped, Shipping};
+use super::sources::Sources;
+use super::stripe::Priority;
+use super::writes::WriteLane;
+use crate::config::Config;
+use crate::domain::fault::{Fault, Source};
+use crate::protocol::query::{Query, Reply};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// The outside of one environment. Clones share everything.
+#[derive(Clone)]
+pub struct Reader {
+    sources: Sources,
+    gate: Arc<Gate>,
+    journal: Result<Journal, Fault>,
+    lane: Result<WriteLane<Sources>, Fault>,
+    store: Option<Store>,
+    shipped: Option<watch::Receiver<Shipped>>,
+    stop: CancellationToken,
+}
+
+/// How long a write that is under way is waited for at the end; what is not settled then is found unknown at the next start.
+const SETTLE: Duration = Duration::from_millis(800);
+
+impl Reader {
+    /// Opens connections in the background and the journal under `state`; needs a runtime. A journal that cannot be
+    /// opened forbids writes and nothing else.
+    #[must_use]
+    pub fn open(config: Arc<Config>, state: &Path) -> Self {
+        let sources = Sources::open(Arc::clone(&config));
+        let gate = Arc::new(Gate::new(config.production));
+        let key = config.subject_key.as_ref().map(|k| k.expose().as_bytes().to_vec());
+        let journal = Journal::open(state, &config.name, &config.operator, key.as_deref()).map_err(Fault::from);
+        let stop = CancellationToken::new();
+        let store = store(&config);
+        let mut shipped = None;
+        let lane = journal.clone().map(|journal| {
+            if let Some(store) = &store {
+                let (shipping, state) = Shipping::new(journal.clone(), store.clone());
+                shipped = Some(state);
+                tokio::spawn(shipping.run(stop.clone()));
+            }
+            WriteLane::new(Arc::clone(&gate), journal, store.clone(), sources.clone())
+        });
+        Self { sources, gate, journal, lane, store, shipped, stop }
+    }
+
+    /// Asks any source.
+    ///
+    /// # Errors
+    /// The source's fault, time-outs among them.
+    pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {
+        self.ask_at(query, Priority::Interactive).await
+    }
+
+    /// As [`Reader::ask`], with the word for whom it is asked.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn ask_at(&self, query: Query, priority: Priority) -> Result<Reply, Fault> {
+        match query {
+            Query::Runs => self.writes()?.runs().await.map(Reply::Runs),
+            query => self.sources.ask(query, priority).await,
+        }
+    }
+
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The lane that every write goes through.
+    ///
+    /// # Errors
+    /// Why there is none: the journal cannot be opened.
+    pub fn writes(&self) -> Result<&WriteLane<Sources>, Fault> {
+        self.lane.as_ref().map_err(Clone::clone)
+    }
+
+    /// # Errors
+    /// Why it cannot be opened.
+    pub fn journal(&self) -> Result<&Journal, Fault> {
+        self.journal.as_ref().map_err(Clone::clone)
+    }
+
+    /// The shared store, where one is set up.
+    #[must_use]
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// Whether the journal takes records, and the shared store gets them.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn poll_store(&self) -> Result<(), Fault> {
+        self.journal()?.ready().await.map_err(Fault::from)?;
+        match self.shipped.as_ref().map(|s| s.borrow().clone()) {
+            Some(Shipped::Waiting(fault)) => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks Stripe which mode the key opens, and tells the gate: without that nothing is written.
+    ///
+    /// # Errors
+    /// Why it cannot be told.
+    pub async fn learn_mode(&self) -> Result<bool, Fault> {
+        let livemode = self.sources.stripe()?.ping().await?;
+        self.gate.account_known(livemode);
+        Ok(livemode)
+    }
+
+    /// Lets a write that is under way settle, then closes all connections; together at most two seconds.
+    pub async fn close(&self) {
+        if let Ok(lane) = &self.lane {
+            lane.settle(SETTLE).await;
+        }
+        self.stop.cancel();
+        let store = async {
+            if let Some(store) = &self.store {
+                // A store that does not answer is left without a goodbye.
+                let _ = tokio::time::timeout(Duration::from_millis(500), store.close()).await;
+            }
+        };
+        tokio::join!(self.sources.close(), store);
+    }
+}
+
+/// The shared store: at its own address, else in the product's database. Subjects must be called the same by all consoles,
+/// so there is none without a key that they share.
+fn store(config: &Config) -> Option<Store> {
+    config.subject_key.as_ref()?;
+    let url = config.store_url.as_ref().or(config.database_url.as_ref())?;
+    match Store::of_url(url.expose()) {
+        Ok(store) => Some(store),
+        Err(fault) => {
+            tracing::warn!(class = fault.class(), source = Source::Store.word(), "no shared store");
+            None
+        }
+    }
+}

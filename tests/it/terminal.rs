@@ -1,0 +1,132 @@
+//! The real binary in a pseudo-terminal: keys in, the rendered screen and the bytes that drew it out.
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a screen may take before a test gives up on it; far above what any of them needs.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+pub struct Terminal {
+    child: Box<dyn Child + Send + Sync>,
+    master: Option<Box<dyn MasterPty + Send>>,
+    keys: Option<Box<dyn Write + Send>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+struct Seen {
+    parser: vt100::Parser,
+    bytes: usize,
+    first_byte: Option<Instant>,
+}
+
+impl Terminal {
+    /// Starts `nightdesk` with these arguments and variables at `columns`×`rows`. Nothing of the caller's environment that the
+    /// console would read is passed on.
+    pub fn start(columns: u16, rows: u16, arguments: &[&str], variables: &[(String, String)]) -> Self {
+        let pair = native_pty_system().openpty(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).expect("a pty");
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_nightdesk"));
+        command.env_clear();
+        for keep in ["PATH", "HOME", "TMPDIR", "USER"] {
+            if let Ok(value) = std::env::var(keep) {
+                command.env(keep, value);
+            }
+        }
+        command.env("TERM", "xterm-256color");
+        command.env("LANG", "C.UTF-8");
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        command.args(arguments);
+        let child = pair.slave.spawn_command(command).expect("nightdesk starts");
+        drop(pair.slave);
+        let mut output = pair.master.try_clone_reader().expect("a reader");
+        let keys = pair.master.take_writer().expect("a writer");
+        let seen = Arc::new(Mutex::new(Seen { parser: vt100::Parser::new(rows, columns, 0), bytes: 0, first_byte: None }));
+        let sink = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            let mut buffer = [0u8; 8192];
+            while let Ok(n) = output.read(&mut buffer) {
+                if n == 0 {
+                    break;
+                }
+                let mut seen = sink.lock().expect("not poisoned");
+                seen.first_byte.get_or_insert_with(Instant::now);
+                seen.bytes += n;
+                seen.parser.process(&buffer[..n]);
+            }
+        });
+        Self { child, master: Some(pair.master), keys: Some(keys), seen }
+    }
+
+    pub fn screen(&self) -> String {
+        self.seen.lock().expect("not poisoned").parser.screen().contents()
+    }
+
+    /// Every byte the program has written so far.
+    pub fn bytes(&self) -> usize {
+        self.seen.lock().expect("not poisoned").bytes
+    }
+
+    pub fn first_byte(&self) -> Option<Instant> {
+        self.seen.lock().expect("not poisoned").first_byte
+    }
+
+    pub fn send(&mut self, keys: &str) {
+        let writer = self.keys.as_mut().expect("the terminal is open");
+        writer.write_all(keys.as_bytes()).expect("the terminal takes keys");
+        writer.flush().expect("the terminal takes keys");
+    }
+
+    /// As a terminal with bracketed paste sends it.
+    pub fn paste(&mut self, text: &str) {
+        self.send(&format!("\x1b[200~{text}\x1b[201~"));
+    }
+
+    /// Waits until the screen shows the text.
+    pub fn wait_for(&self, text: &str) -> String {
+        self.wait_until(&format!("`{text}`"), |screen| screen.contains(text))
+    }
+
+    pub fn wait_until(&self, what: &str, holds: impl Fn(&str) -> bool) -> String {
+        let start = Instant::now();
+        loop {
+            let screen = self.screen();
+            if holds(&screen) {
+                return screen;
+            }
+            assert!(start.elapsed() < PATIENCE, "never saw {what}; the screen was:\n{screen}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.process_id().expect("it runs")).expect("a pid")
+    }
+
+    /// Takes the terminal away, as a dropped line does.
+    pub fn hang_up(&mut self) {
+        self.keys = None;
+        self.master = None;
+    }
+
+    /// Waits for the process to end; `None` when it is still there after `patience`.
+    pub fn ended_within(&mut self, patience: Duration) -> Option<u32> {
+        let start = Instant::now();
+        while start.elapsed() < patience {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return Some(status.exit_code());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

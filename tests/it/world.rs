@@ -1,0 +1,430 @@
+//! A world in memory for procedures: one customer in three sources, faults by name, and a driver that plays the console's part
+//! with the real lane, gate and journal.
+
+use chrono::{Duration, Utc};
+use nightdesk::domain::At;
+use nightdesk::domain::entitlement::Entitlement;
+use nightdesk::domain::facts::Handle;
+use nightdesk::domain::fault::{Fault, FaultKind, Source};
+use nightdesk::domain::ids::{StripeId, SubjectKey};
+use nightdesk::domain::money::Money;
+use nightdesk::domain::row::{Field, Image, Record, Subject, SubscriptionRow, Value};
+use nightdesk::domain::shape::{IntervalWords, KeyType, Shape, Trust};
+use nightdesk::domain::stripe::{
+    CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Period, Price, Status, Subscription, named_profile,
+};
+use nightdesk::domain::tiers::TierRules;
+use nightdesk::gateway::gate::Gate;
+use nightdesk::gateway::journal::Journal;
+use nightdesk::gateway::writes::{Performer, WriteLane};
+use nightdesk::procedures::engine::{Phase, Run};
+use nightdesk::protocol::command::{Command, Outcome};
+use nightdesk::protocol::effect::Effect;
+use nightdesk::protocol::environment::{Environment, Writer};
+use nightdesk::protocol::gate::Permit;
+use nightdesk::protocol::query::{Locator, Query, Reply};
+use nightdesk::protocol::run::Inputs;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use uuid::Uuid;
+
+pub const PROFILE: &str = "7f3a5b7c-0000-4000-8000-000000000011";
+pub const CUSTOMER: &str = "cus_Real00000001";
+pub const SUBSCRIPTION: &str = "sub_Main00000001";
+pub const PLACEHOLDER: &str = "cus_temp_ab12";
+
+/// What the database does with a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    Answers,
+    /// Does it, and the answer is lost.
+    DoesAndIsSilent,
+    /// The same, and the database is gone from then on.
+    DoesAndFalls,
+    /// The statement is lost on the way.
+    LosesIt,
+}
+
+/// Everything there is, and what was done to it.
+#[derive(Debug)]
+pub struct World {
+    pub shape: Shape,
+    pub records: Vec<Record>,
+    pub customers: Vec<Customer>,
+    pub subscriptions: Vec<Subscription>,
+    pub sessions: Vec<CheckoutSession>,
+    pub invoices: Vec<Invoice>,
+    /// Sources that do not answer reads.
+    pub down: BTreeSet<Source>,
+    /// What the app enforces, whatever the row says.
+    pub app_insists: Option<String>,
+    /// For how many reads it still answers the old tier.
+    pub app_lags: u32,
+    pub manner: Manner,
+    /// Rows really changed.
+    pub writes: u32,
+    /// Statements that arrived.
+    pub sent: u32,
+}
+
+pub type Shared = Arc<Mutex<World>>;
+
+pub fn id(text: &str) -> StripeId {
+    StripeId::parse(text).expect("a sound id")
+}
+
+pub fn subject() -> SubjectKey {
+    SubjectKey(PROFILE.into())
+}
+
+pub fn born() -> At {
+    At::from_timestamp(1_790_000_000, 0).expect("in range")
+}
+
+pub fn image(tier: &str, customer: &str) -> Image {
+    Image::from([
+        (Field::Tier, Value::text(tier)),
+        (Field::Customer, Value::text(customer)),
+        (Field::Subscription, Value::Null),
+        (Field::Status, Value::text("active")),
+        (Field::Interval, Value::Null),
+        (Field::PeriodStart, Value::Null),
+        (Field::PeriodEnd, Value::Null),
+        (Field::CancelAt, Value::Null),
+        (Field::CancelAtPeriodEnd, Value::Bool(false)),
+        (Field::UpdatedAt, Value::Time(born())),
+    ])
+}
+
+pub fn record(key: &str, email: &str, image: Image) -> Record {
+    let key = SubjectKey(key.into());
+    Record {
+        subject: Subject { key: key.clone(), email: Some(email.into()), name: None, created_at: None },
+        row: Some(SubscriptionRow { subject: key, image }),
+        counters: Vec::new(),
+        limits: BTreeMap::new(),
+    }
+}
+
+pub fn item(number: u32, price: &str, tier: Option<&str>) -> Item {
+    let metadata = tier.map(|t| Metadata::from([("tier".to_string(), t.to_string())])).unwrap_or_default();
+    Item {
+        id: id(&format!("si_Item0000000{number}")),
+        price: Price {
+            id: id(price),
+            lookup_key: None,
+            interval: Some(Interval::Month),
+            interval_count: 1,
+            unit_amount: Some(Money::new(4900, "eur")),
+            product: None,
+            metadata,
+            product_metadata: Metadata::new(),
+        },
+        quantity: 1,
+        period: Some(Period { start: born(), end: born() + Duration::days(30) }),
+    }
+}
+
+pub fn subscription(sub: &str, customer: &str) -> Subscription {
+    Subscription {
+        id: id(sub),
+        customer: id(customer),
+        status: Status::Active,
+        items: vec![item(1, "price_Pro0000001", Some("PRO"))],
+        period: None,
+        created: born(),
+        cancel_at: None,
+        cancel_at_period_end: false,
+        canceled_at: None,
+        ended_at: None,
+        trial_end: None,
+        pause: None,
+        schedule: None,
+        metadata: Metadata::new(),
+        latest_invoice: Some(id("in_Paid00000001")),
+    }
+}
+
+impl World {
+    /// Paid for, and the row still holds the placeholder of the checkout.
+    pub fn placeholder() -> Self {
+        let customer = Customer {
+            id: id(CUSTOMER),
+            deleted: false,
+            email: Some("jane@acme.com".into()),
+            name: None,
+            created: born(),
+            livemode: false,
+            metadata: Metadata::new(),
+        };
+        let session = CheckoutSession {
+            id: id("cs_test_Sess00000001"),
+            customer: Some(id(CUSTOMER)),
+            subscription: Some(id(SUBSCRIPTION)),
+            client_reference_id: Some(PROFILE.into()),
+            metadata: Metadata::new(),
+            status: "complete".into(),
+            payment_status: "paid".into(),
+            created: born(),
+        };
+        let invoice = Invoice {
+            id: id("in_Paid00000001"),
+            customer: Some(id(CUSTOMER)),
+            subscription: Some(id(SUBSCRIPTION)),
+            status: "paid".into(),
+            total: Money::new(4900, "eur"),
+            amount_paid: Money::new(4900, "eur"),
+            created: born(),
+            paid_at: Some(born()),
+            payments: Vec::new(),
+        };
+        Self {
+            shape: Shape {
+                server: "PostgreSQL".into(),
+                database: "test".into(),
+                profiles_in_json: true,
+                naive_timestamps: true,
+                key: KeyType::Uuid,
+                interval: IntervalWords::stripes_own(),
+                status_words: None,
+                plan_features: true,
+                updatable: true,
+                trust: Trust::Full,
+            },
+            records: vec![record(PROFILE, "jane@acme.com", image("FREE", PLACEHOLDER))],
+            customers: vec![customer],
+            subscriptions: vec![subscription(SUBSCRIPTION, CUSTOMER)],
+            sessions: vec![session],
+            invoices: vec![invoice],
+            down: BTreeSet::new(),
+            app_insists: None,
+            app_lags: 0,
+            manner: Manner::Answers,
+            writes: 0,
+            sent: 0,
+        }
+    }
+
+    /// Linked, and the webhook never arrived.
+    pub fn missed() -> Self {
+        let mut world = Self::placeholder();
+        world.set(Field::Customer, Value::text(CUSTOMER));
+        world
+    }
+
+    pub fn shared(self) -> Shared {
+        Arc::new(Mutex::new(self))
+    }
+
+    pub fn image(&self) -> &Image {
+        &self.records[0].row.as_ref().expect("there is a row").image
+    }
+
+    pub fn set(&mut self, field: Field, value: Value) {
+        self.records[0].row.as_mut().expect("there is a row").image.insert(field, value);
+    }
+
+    pub fn answer(&mut self, query: &Query) -> Result<Reply, Fault> {
+        if self.down.contains(&query.source()) {
+            return Err(Fault::new(query.source(), FaultKind::Timeout, "It does not answer"));
+        }
+        let of = |customer: &StripeId, wanted: &StripeId| customer == wanted;
+        Ok(match query {
+            Query::Shape => Reply::Shape(Box::new(self.shape.clone())),
+            Query::Records(locator) => Reply::Records(self.records.iter().filter(|r| located(r, locator)).cloned().collect()),
+            Query::RowsOf(ids) => Reply::Rows(
+                self.records
+                    .iter()
+                    .filter_map(|r| r.row.clone().map(|row| (row, r.subject.clone())))
+                    .filter(|(row, _)| ids.iter().any(|i| row.text(Field::Customer) == Some(i.as_str())))
+                    .collect(),
+            ),
+            Query::Customer(wanted) => Reply::Customers(self.customers.iter().filter(|c| c.id == *wanted).cloned().collect()),
+            Query::CustomerOf(object) => {
+                let owner = self.subscriptions.iter().find(|s| s.id == *object).map(|s| s.customer.clone());
+                Reply::Customers(self.customers.iter().filter(|c| Some(&c.id) == owner.as_ref()).cloned().collect())
+            }
+            Query::CustomersFor { email, subject } => Reply::Customers(
+                self.customers
+                    .iter()
+                    .filter(|c| (email.is_some() && c.email == *email) || named_profile(&c.metadata).as_ref() == Some(subject))
+                    .cloned()
+                    .collect(),
+            ),
+            Query::SubscriptionsOf(c) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| of(&s.customer, c)).cloned().collect()),
+            Query::SessionsOf(c) => Reply::Sessions(self.sessions.iter().filter(|s| s.customer.as_ref() == Some(c)).cloned().collect()),
+            Query::InvoicesOf(c) => Reply::Invoices(self.invoices.iter().filter(|i| i.customer.as_ref() == Some(c)).cloned().collect()),
+            Query::Entitlement(key) => Reply::Entitlement(self.enforced(key)),
+            other => panic!("no procedure asks {other:?}"),
+        })
+    }
+
+    fn enforced(&mut self, key: &SubjectKey) -> Option<Entitlement> {
+        let row = self.records.iter().find(|r| r.subject.key == *key)?.row.as_ref()?;
+        let mut tier = row.text(Field::Tier)?.to_string();
+        if self.writes > 0 && self.app_lags > 0 {
+            self.app_lags -= 1;
+            tier = "FREE".into();
+        }
+        Some(Entitlement { tier: self.app_insists.clone().unwrap_or(tier), features: BTreeMap::new() })
+    }
+
+    /// Compare-and-set, as the database does it.
+    fn write(&mut self, command: &Command) -> Outcome {
+        let Command::SetSubscriptionRow { subject, shown, changes } = command else { panic!("only the row is written here") };
+        self.sent += 1;
+        if self.manner == Manner::LosesIt {
+            return Outcome::Unknown(Fault::new(Source::Database, FaultKind::Timeout, "no answer within 5 s"));
+        }
+        let row = self.records.iter_mut().find(|r| r.subject.key == *subject).and_then(|r| r.row.as_mut()).expect("there is a row");
+        if shown.iter().any(|(f, v)| row.image.get(f) != Some(v)) {
+            return Outcome::NotDone(Fault::new(Source::Database, FaultKind::Conflict, "The row changed since it was shown"));
+        }
+        for change in changes {
+            row.image.insert(change.field, change.to.clone());
+        }
+        self.writes += 1;
+        row.image.insert(Field::UpdatedAt, Value::Time(born() + Duration::seconds(i64::from(self.writes))));
+        if self.manner == Manner::DoesAndFalls {
+            self.down.insert(Source::Database);
+        }
+        match self.manner {
+            Manner::DoesAndIsSilent | Manner::DoesAndFalls => {
+                Outcome::Unknown(Fault::new(Source::Database, FaultKind::Timeout, "no answer within 5 s"))
+            }
+            _ => Outcome::Done { note: "1 row".into() },
+        }
+    }
+}
+
+fn located(record: &Record, locator: &Locator) -> bool {
+    let held = |field| record.row.as_ref().and_then(|r| r.text(field));
+    match locator {
+        Locator::Subjects(keys) => keys.contains(&record.subject.key),
+        Locator::CustomerId(id) => held(Field::Customer) == Some(id),
+        Locator::SubscriptionId(id) => held(Field::Subscription) == Some(id),
+        Locator::Email(email) => record.subject.email.as_ref() == Some(email),
+    }
+}
+
+pub fn environment() -> Environment {
+    Environment {
+        name: "test".into(),
+        production: false,
+        operator: "ada".into(),
+        tiers: TierRules::default(),
+        writer: Writer::Sql,
+        set_up: [Source::Stripe, Source::Database, Source::Application].into(),
+        sandbox: true,
+        contacts: Vec::new(),
+    }
+}
+
+pub fn by_customer() -> Inputs {
+    Inputs::of(Handle::Stripe(id(CUSTOMER)))
+}
+
+#[derive(Debug, Clone)]
+pub struct InMemory(pub Shared);
+
+impl Performer for InMemory {
+    async fn perform(&self, permit: &Permit, key: &str) -> Outcome {
+        assert!(key.starts_with("nd-"));
+        self.0.lock().unwrap().write(permit.command())
+    }
+}
+
+/// Plays the console: carries effects out and hands their answers back, with time that moves only when everything waits.
+pub struct Driver {
+    pub run: Run,
+    pub world: Shared,
+    pub lane: WriteLane<InMemory>,
+    pub gate: Arc<Gate>,
+    pub journal: Journal,
+    pub env: Environment,
+    pub now: At,
+    /// Everything that was asked for, in order.
+    pub done: Vec<Effect>,
+}
+
+impl Driver {
+    /// A draft, read to its first stop.
+    pub async fn draft(world: Shared, state: &Path, inputs: Inputs) -> Self {
+        let (run, effects) = Run::draft(Uuid::now_v7(), "tier-update", inputs);
+        let mut driver = Self::with(world, state, run);
+        driver.go(effects).await;
+        driver
+    }
+
+    pub fn with(world: Shared, state: &Path, run: Run) -> Self {
+        let journal = Journal::open(state, "test", "ada", None).expect("a journal");
+        let gate = Arc::new(Gate::new(false));
+        gate.account_known(false);
+        gate.turn_on("ticket 4411", Utc::now()).expect("test mode");
+        let lane = WriteLane::new(Arc::clone(&gate), journal.clone(), None, InMemory(Arc::clone(&world)));
+        Self { run, world, lane, gate, journal, env: environment(), now: Utc::now(), done: Vec::new() }
+    }
+
+    pub fn world(&self) -> std::sync::MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    /// Rows changed, and statements sent.
+    pub fn counts(&self) -> (u32, u32) {
+        let world = self.world();
+        (world.writes, world.sent)
+    }
+
+    pub async fn confirm(&mut self) {
+        let effects = self.run.confirm("", self.now).expect("a plan is under review");
+        self.go(effects).await;
+    }
+
+    pub async fn decide(&mut self, index: usize) {
+        let effects = self.run.decide(index, &self.env, self.now);
+        self.go(effects).await;
+    }
+
+    /// Carries out effects and what follows from them, until nothing is left to do but wait for somebody: at most two minutes of ticks.
+    pub async fn go(&mut self, effects: Vec<Effect>) {
+        let mut queue: VecDeque<Effect> = effects.into();
+        for tick in 0.. {
+            while let Some(effect) = queue.pop_front() {
+                self.done.push(effect.clone());
+                queue.extend(self.carry_out(effect).await);
+            }
+            if !matches!(self.run.phase, Phase::Gathering | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_)) || tick == 120 {
+                return;
+            }
+            self.now += Duration::seconds(1);
+            queue.extend(self.run.ticked(self.now));
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect) -> Vec<Effect> {
+        match effect {
+            Effect::Read { ticket, query } => {
+                let result = self.world().answer(&query);
+                self.run.replied(ticket, &query, &result, &self.env, self.now)
+            }
+            Effect::OpenRun { run, procedure, detail } => {
+                let result = self.lane.open_run(run, &procedure, detail).await;
+                self.run.opened(&result, self.now)
+            }
+            Effect::ResumeRun { run } => {
+                let result = self.lane.resume_run(run).await;
+                self.run.opened(&result, self.now)
+            }
+            Effect::Perform(perform) => {
+                let performed = self.lane.perform(*perform).await;
+                self.run.performed(&performed, self.now)
+            }
+            Effect::Record { run, entry, detail } => {
+                self.lane.record(run, entry, detail).await.expect("journaled");
+                Vec::new()
+            }
+            other => panic!("no run asks for {other:?}"),
+        }
+    }
+}
