@@ -257,7 +257,9 @@ fn every_refusal_is_one_sentence_that_names_its_reason() {
         }),
         ("may not update", |w| w.shape.updatable = false),
         ("nothing to copy from", |w| w.subscriptions.clear()),
-        ("does not answer", |w| drop(w.down.insert(Source::Stripe))),
+        ("does not answer", |w| {
+            w.down.insert(Source::Stripe);
+        }),
     ];
     for (words, break_it) in cases {
         // The links stay certain, so that each case fails for its own reason.
