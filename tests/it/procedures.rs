@@ -10,7 +10,7 @@ use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::policy::Tier;
 use nightdesk::domain::row::{Field, Value};
 use nightdesk::domain::shape::Trust;
-use nightdesk::domain::stripe::{Metadata, Status};
+use nightdesk::domain::stripe::Status;
 use nightdesk::procedures::engine::{Phase, Run};
 use nightdesk::procedures::{ALL, Procedure, by_id};
 use nightdesk::protocol::answers::Answers;
@@ -257,7 +257,7 @@ fn every_refusal_is_one_sentence_that_names_its_reason() {
         }),
         ("may not update", |w| w.shape.updatable = false),
         ("nothing to copy from", |w| w.subscriptions.clear()),
-        ("does not answer", |w| drop(w.down.insert(Source::Stripe))),
+        ("does not answer", |w| w.down = [Source::Stripe].into()),
     ];
     for (words, break_it) in cases {
         // The links stay certain, so that each case fails for its own reason.
@@ -586,18 +586,30 @@ async fn a_run_that_did_nothing_can_be_left_and_one_that_may_have_cannot() {
     assert!(d.run.abandon().is_empty() && d.run.is_open());
 }
 
-#[test]
-fn other_writers_share_the_plan() {
-    let procedure = by_id("tier-update").unwrap();
-    let mut world = World::missed();
-    world.customers[0].metadata = Metadata::new();
-    let (answers, _) = facts(procedure, &mut world, &by_customer());
+#[tokio::test]
+async fn other_writers_share_plan_proof_and_doubt() {
+    let state = tempdir().unwrap();
     for (writer, name) in [(Writer::Http, "resync-by-http"), (Writer::Command, "resync-by-command")] {
-        let mut env = environment();
-        env.writer = writer;
-        let plan = procedure.plan(&by_customer(), &answers, &env, Utc::now()).expect("a plan");
-        let act = plan.steps.iter().find(|s| s.kind == StepKind::Act).unwrap();
-        assert_eq!(act.command.as_ref().map(|c| c.name()), Some(name));
-        assert_eq!(act.undo.as_ref().map(|c| c.name()), Some("set-subscription-row"));
+        for manner in [Manner::Answers, Manner::DoesAndIsSilent, Manner::LosesIt] {
+            let mut world = World::placeholder();
+            world.manner = manner;
+            world.truth = planned(&mut world, &by_customer()).expect("a plan").diff;
+            let (run, effects) = Run::draft(Uuid::now_v7(), "tier-update", by_customer());
+            let mut d = Driver::with(world.shared(), state.path(), run);
+            d.env.writer = writer;
+            d.go(effects).await;
+            let act = d.run.plan.as_ref().unwrap().steps.iter().find(|s| s.kind == StepKind::Act).unwrap().clone();
+            assert_eq!(act.command.as_ref().map(|c| c.name()), Some(name));
+            assert_eq!(act.undo.as_ref().map(|c| c.name()), Some("set-subscription-row"));
+            d.confirm().await;
+            assert_eq!(d.counts().1, 1, "sent once, whatever came of it");
+            if manner == Manner::LosesIt {
+                // A resync that was asked for may still begin: no reading proves that it never will.
+                assert!(matches!(&d.run.phase, Phase::Halted(say) if say.contains("Nobody knows")), "{:?}", d.run.phase);
+            } else {
+                assert!(matches!(&d.run.phase, Phase::Done(_)), "{:?}", d.run.phase);
+                assert!(d.run.can_undo(d.now));
+            }
+        }
     }
 }
