@@ -1,5 +1,6 @@
 //! What a key does, by what has the focus: a dialog, a text field, the screen, the console itself. Read off the key table.
 
+use super::ask::Ask;
 use super::keymap::{Action, Binding, meaning};
 use super::modal::{self, Modal};
 use super::panes::{customer, customers, home, run, subscription};
@@ -243,23 +244,34 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
     if state.dialog.take().is_some() {
         return Vec::new();
     }
-    let given_up = state.tickets.cancel_where(|slot| !matches!(slot, Slot::Run(..)));
+    let screen = state.screens.top();
+    let mut given_up = state.tickets.cancel_where(|slot| match slot {
+        Slot::SearchDatabase | Slot::SearchStripe => screen == Screen::Customers,
+        Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
+        Slot::Home(_) | Slot::Runs => screen == Screen::Home,
+        Slot::Run(..) => false,
+    });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
         return Vec::new();
     }
     let mut asks = Vec::new();
     let cx = state.world.context();
-    for (slot, query) in given_up {
+    while let Some((slot, query)) = given_up.pop() {
         let result = Err(Fault::new(query.source(), FaultKind::Timeout, "given up with ^C"));
-        asks.extend(match slot {
+        let follow = match slot {
             Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(slot, &query, &result, &cx),
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
             Slot::Home(_) | Slot::Runs => state.home.replied(slot, &query, &result, &cx),
             Slot::Run(..) => Vec::new(),
-        });
+        };
+        for ask in follow {
+            match ask {
+                // What follows from an answer that never came is given up as well: a pane that asked waits for an answer.
+                Ask::Read { slot, query } => given_up.push((slot, query)),
+                other => asks.push(other),
+            }
+        }
     }
-    // What follows from an answer that never came is not asked either.
-    asks.retain(|ask| !matches!(ask, super::ask::Ask::Read { .. }));
     fulfil::fulfil(state, asks, id)
 }

@@ -103,7 +103,7 @@ impl Field {
             Field::PeriodStart => "period start",
             Field::PeriodEnd => "paid until",
             Field::CancelAt => "cancel at",
-            Field::CancelAtPeriodEnd => "cancels at end",
+            Field::CancelAtPeriodEnd => "cancel at end",
             Field::UpdatedAt => "updated",
         }
     }

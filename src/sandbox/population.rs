@@ -106,6 +106,8 @@ const SPAN_DAYS: i64 = 730;
 /// From the profile to the finished checkout.
 pub const JOIN_MINUTES: i64 = 3;
 const TRIAL_DAYS: i64 = 14;
+/// The bigint key of the first profile.
+const FIRST_SERIAL: i64 = 1_000;
 
 impl Population {
     /// `born` is the sandbox's start, to which all times are relative (cut to whole seconds).
@@ -205,7 +207,7 @@ impl Population {
         self.locate(id).filter(|(kind, _)| *kind == Kind::Customer).map(|(_, place)| place.number)
     }
 
-    /// The number of the person to whom this `sub_`, `si_`, `in_`, `inpay_`, `pi_`, `cs_test_` or `evt_` id belongs.
+    /// The number of the person to whom this `sub_`, `si_`, `in_`, `inpay_`, `pi_`, `ch_`, `cs_test_` or `evt_` id belongs.
     pub fn subscription_number(&self, id: &str) -> Option<u64> {
         self.locate(id).filter(|(kind, _)| *kind != Kind::Customer).map(|(_, place)| place.number)
     }
@@ -216,6 +218,16 @@ impl Population {
         let digits = local.trim_start_matches(|c: char| !c.is_ascii_digit());
         let number: u64 = digits.parse().ok()?;
         (number < self.customers && self.name_and_email(number).1.eq_ignore_ascii_case(email)).then_some(number)
+    }
+
+    /// The number of the person with this profile. Profiles hold no number: this hashes through everybody, and makes nothing else of them.
+    pub fn profile_number(&self, profile: Uuid) -> Option<u64> {
+        (0..self.customers).find(|n| self.profile(*n) == profile)
+    }
+
+    /// The number of the person with this profile where profiles have bigint keys.
+    pub fn profile_serial_number(&self, serial: i64) -> Option<u64> {
+        u64::try_from(serial.checked_sub(FIRST_SERIAL)?).ok().filter(|n| *n < self.customers)
     }
 
     /// Name and address alone: what search looks through.
@@ -315,7 +327,7 @@ impl Person {
 
     /// The profile's id where profiles have bigint keys.
     pub fn profile_serial(&self) -> i64 {
-        1_000 + i64::try_from(self.number).expect("invariant: populations are far below 2^63")
+        FIRST_SERIAL + i64::try_from(self.number).expect("invariant: populations are far below 2^63")
     }
 }
 

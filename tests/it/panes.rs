@@ -131,7 +131,8 @@ fn home_with_findings_ranked() {
 fn home_when_stripe_has_gone() {
     let mut desk = Desk::settled(incident());
     desk.world.down = vec![Source::Stripe];
-    desk.pass(14);
+    desk.pass(22);
+    desk.expect("stripe STALE 22s");
     desk.snapshot("home_stale");
     desk.pass(30);
     desk.settle();
@@ -331,6 +332,18 @@ fn customer_while_sources_answer_one_by_one() {
     desk.expect("Reading");
     desk.answer_where(|q| matches!(q, Query::Customer(_)));
     desk.expect("j•••@a•••.com");
+}
+
+#[test]
+fn giving_up_a_read_leaves_nothing_waiting() {
+    let mut desk = open(World::placeholder(), CUSTOMER);
+    desk.answer_where(|q| matches!(q, Query::Customer(_)));
+    desk.key(Key::Ctrl('c'));
+    desk.expect("Cannot tell");
+    assert!(!desk.state.customer.is_reading(), "{}", desk.shown());
+    desk.key(Key::Char('r'));
+    desk.settle();
+    desk.expect("Paid in Stripe");
 }
 
 #[test]

@@ -86,6 +86,10 @@ impl Desk {
     /// The pollers report what they find.
     pub fn poll(&mut self) {
         for source in [Source::Stripe, Source::Database, Source::Application] {
+            // Stripe is asked half as often.
+            if source == Source::Stripe && !self.seconds.is_multiple_of(10) {
+                continue;
+            }
             let result = self.world.answer(&match source {
                 Source::Stripe => Query::EventsSince(self.at),
                 Source::Database => Query::Shape,

@@ -4,5 +4,7 @@ mod bench;
 mod faults;
 mod lists;
 mod objects;
+mod payments;
 mod refusals;
+mod search;
 mod webhooks;

@@ -12,9 +12,10 @@ pub enum Kind {
     PaymentIntent,
     Session,
     Event,
+    Charge,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind::Customer,
     Kind::Subscription,
     Kind::Item,
@@ -24,6 +25,7 @@ const KINDS: [Kind; 9] = [
     Kind::PaymentIntent,
     Kind::Session,
     Kind::Event,
+    Kind::Charge,
 ];
 
 impl Kind {
@@ -39,6 +41,7 @@ impl Kind {
             Kind::PaymentIntent => ("pi_3", 23),
             Kind::Session => ("cs_test_a1", 56),
             Kind::Event => ("evt_1", 23),
+            Kind::Charge => ("ch_3", 23),
         }
     }
 }

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::catalog;
-use super::resources::{customers, invoice_payments, invoices, sessions, subscriptions};
+use super::resources::payment_intents::{self, Payment};
+use super::resources::{charges, customers, invoice_payments, invoices, sessions, subscriptions};
 use super::state::State;
 use super::timeline::Collection;
 use crate::sandbox::population::Interval;
@@ -281,10 +282,15 @@ fn make_invoice(state: &mut State, b: Bill, reason: &str) -> (String, String, St
         metadata: b.metadata.clone(),
     });
     state.insert(Collection::Invoices, object);
-    let object = invoice_payments::render(&payment, &invoice, &intent, b.amount, b.at.timestamp(), b.paid);
-    state.insert(Collection::InvoicePayments, object);
+    // An intent and its charge share their digits at Stripe too.
+    let charge = intent.replacen("pi_", "ch_", 1);
+    let first = reason == "subscription_create";
+    let made = Payment { intent, charge, customer: who, amount: b.amount, created: b.at.timestamp(), paid: b.paid, first };
+    state.insert(Collection::InvoicePayments, invoice_payments::render(&payment, &invoice, &made));
     state.belongs(&payment, b.customer);
-    (invoice, payment, intent)
+    state.insert(Collection::PaymentIntents, payment_intents::render(&made));
+    state.insert(Collection::Charges, charges::render(&made));
+    (invoice, payment, made.intent)
 }
 
 fn next_period(state: &mut State, subscription: &str, at: DateTime<Utc>, paid: bool) -> Option<(String, String)> {

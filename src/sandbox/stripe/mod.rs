@@ -17,6 +17,7 @@ mod handle;
 mod idempotency;
 mod keys;
 mod listing;
+mod query;
 mod resources;
 mod route;
 mod search;

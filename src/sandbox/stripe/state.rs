@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use super::catalog;
 use super::endpoint::Endpoint;
 use super::form::Bounds;
-use super::resources::{customers, events, invoice_payments, invoices, sessions, subscriptions};
+use super::resources::payment_intents::{self, Payment};
+use super::resources::{charges, customers, events, invoice_payments, invoices, sessions, subscription_items, subscriptions};
 use super::timeline::{Collection, Direction, Key, People, Selection, Walk, of_people};
 use crate::sandbox::population::ids::{Kind, digits, mix};
 use crate::sandbox::population::{Person, Population};
@@ -49,6 +50,8 @@ pub struct State {
     order: BTreeMap<(Collection, Key), String>,
     keys: HashMap<String, (Collection, Key)>,
     by_customer: HashMap<String, Vec<String>>,
+    /// The subscription of every item in a subscription that was made or changed.
+    items: HashMap<String, String>,
     made: u64,
     /// Events and the endpoints that took them.
     taken: HashSet<(String, String)>,
@@ -71,6 +74,7 @@ impl State {
             order: BTreeMap::new(),
             keys: HashMap::new(),
             by_customer: HashMap::new(),
+            items: HashMap::new(),
             made: 0,
             taken: HashSet::new(),
         }
@@ -87,6 +91,9 @@ impl State {
         if let Some(value) = self.objects.get(id) {
             return Some(value.clone());
         }
+        if let Some(subscription) = self.items.get(id) {
+            return subscription_items::within(self, subscription, id);
+        }
         if let Some(endpoint) = self.endpoints.iter().find(|e| e.id == id) {
             return Some(endpoint.object());
         }
@@ -101,7 +108,10 @@ impl State {
             Kind::InvoicePayment => invoice_payments::of_person(self, &person, place.cycle),
             Kind::Session => sessions::of_person(self, &person),
             Kind::Event => events::of_person(self, &person, place),
-            Kind::Item | Kind::InvoiceLine | Kind::PaymentIntent => None,
+            Kind::PaymentIntent => Payment::of_person(self, &person, place.cycle).map(|p| payment_intents::render(&p)),
+            Kind::Charge => Payment::of_person(self, &person, place.cycle).map(|p| charges::render(&p)),
+            Kind::Item => subscription_items::within(self, &person.plan?.subscription, id),
+            Kind::InvoiceLine => None,
         }
     }
 
@@ -123,9 +133,9 @@ impl State {
         self.touched.contains(&number)
     }
 
-    /// The changed people, and this one: all who can match where the population's own facts match nobody else.
-    pub fn touched_and(&self, number: Option<u64>) -> Vec<u64> {
-        let mut numbers: Vec<u64> = self.touched.iter().copied().chain(number).collect();
+    /// The changed people, and these: all who can match where the population's own facts match nobody else.
+    pub fn touched_and(&self, numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let mut numbers: Vec<u64> = self.touched.iter().copied().chain(numbers).collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers
@@ -172,7 +182,7 @@ impl State {
         }
         self.order.insert((collection, key), id.clone());
         self.keys.insert(id.clone(), (collection, key));
-        self.objects.insert(id.clone(), object);
+        self.keep(&id, object);
         id
     }
 
@@ -186,7 +196,7 @@ impl State {
         if let Some((_, place)) = self.population.locate(id) {
             self.touched.insert(place.number);
         }
-        self.objects.insert(id.to_string(), object);
+        self.keep(id, object);
     }
 
     /// Changes an object and returns the previous values of what changed; `None` where nothing did, or there is no such object.
@@ -233,8 +243,25 @@ impl State {
         }
     }
 
+    /// The person whose profile is called that.
+    pub fn profile_number(&self, reference: &str) -> Option<u64> {
+        match self.reference {
+            ProfileReference::Uuid => self.population.profile_number(reference.parse().ok()?),
+            ProfileReference::Serial => self.population.profile_serial_number(reference.parse().ok()?),
+        }
+    }
+
     pub fn profile_metadata(&self, person: &Person) -> Value {
         json!({ "profileId": self.profile_reference(person) })
+    }
+
+    fn keep(&mut self, id: &str, object: Value) {
+        if object["object"] == "subscription" {
+            for item in object["items"]["data"].as_array().into_iter().flatten().filter_map(|item| item["id"].as_str()) {
+                self.items.insert(item.to_string(), id.to_string());
+            }
+        }
+        self.objects.insert(id.to_string(), object);
     }
 
     fn walk_made(&self, collection: Collection, selection: &Selection) -> Vec<(Key, String)> {

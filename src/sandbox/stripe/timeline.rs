@@ -17,6 +17,8 @@ pub enum Collection {
     Sessions,
     Invoices,
     InvoicePayments,
+    PaymentIntents,
+    Charges,
     Events,
 }
 
@@ -97,6 +99,8 @@ impl Collection {
             Collection::Sessions => Kind::Session,
             Collection::Invoices => Kind::Invoice,
             Collection::InvoicePayments => Kind::InvoicePayment,
+            Collection::PaymentIntents => Kind::PaymentIntent,
+            Collection::Charges => Kind::Charge,
             Collection::Events => Kind::Event,
         }
     }
@@ -110,7 +114,9 @@ impl Collection {
             (Collection::Events, Billing::Free) => first,
             (_, Billing::Free) => 0,
             (Collection::Subscriptions | Collection::Sessions, Billing::Paid(_)) => first,
-            (Collection::Invoices | Collection::InvoicePayments, Billing::Paid(c)) => u8::from(cycle <= c.cycle),
+            (Collection::Invoices | Collection::InvoicePayments | Collection::PaymentIntents | Collection::Charges, Billing::Paid(c)) => {
+                u8::from(cycle <= c.cycle)
+            }
             (Collection::Events, Billing::Paid(c)) => match (cycle, c.status) {
                 (0, _) => 0b000_1111,
                 (n, "past_due") if n == c.cycle => 0b011_0000,

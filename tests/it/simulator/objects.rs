@@ -49,6 +49,8 @@ async fn objects_decode_with_the_clients_own_types() {
     )
     .await;
     all::<stripe_shared::InvoicePayment>(&bench, "/v1/invoice_payments?limit=100").await;
+    all::<stripe_shared::PaymentIntent>(&bench, "/v1/payment_intents?limit=100&expand[]=data.customer&expand[]=data.latest_charge").await;
+    all::<stripe_shared::Charge>(&bench, "/v1/charges?limit=100&expand[]=data.customer&expand[]=data.payment_intent").await;
     all::<stripe_shared::CheckoutSession>(&bench, "/v1/checkout/sessions?limit=100&expand[]=data.customer&expand[]=data.subscription")
         .await;
     all::<stripe_shared::Price>(&bench, "/v1/prices?limit=100&expand[]=data.product").await;

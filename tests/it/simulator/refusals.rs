@@ -27,6 +27,10 @@ async fn keys_and_permissions() {
         (Method::GET, "products/prod_pro", "rak_product_read"),
         (Method::GET, "checkout/sessions", "rak_checkout_session_read"),
         (Method::GET, "invoices", "rak_invoice_read"),
+        (Method::GET, "subscriptions/search", "rak_subscription_read"),
+        (Method::GET, "subscription_items/si_x", "rak_subscription_read"),
+        (Method::GET, "payment_intents", "rak_payment_intent_read"),
+        (Method::GET, "charges/ch_x", "rak_charge_read"),
         (Method::GET, "events", "rak_event_read"),
         (Method::GET, "webhook_endpoints", "rak_webhook_read"),
         (Method::GET, "account", "rak_account_read"),
@@ -60,6 +64,10 @@ async fn refusals_in_stripes_shape() {
     bench.get("/v1/subscriptions?customer=cus_no").await.refused(400, "resource_missing", "No such customer: 'cus_no'");
     bench.get("/v1/subscriptions?status=suspended").await.refused(400, "", "Invalid status");
     bench.get("/v1/invoices/in_no").await.refused(404, "resource_missing", "No such invoice: 'in_no'");
+    bench.get("/v1/payment_intents/pi_no").await.refused(404, "resource_missing", "No such payment_intent: 'pi_no'");
+    bench.get("/v1/charges/ch_no").await.refused(404, "resource_missing", "No such charge: 'ch_no'");
+    bench.get("/v1/charges?payment_intent=pi_no").await.refused(400, "resource_missing", "No such payment_intent: 'pi_no'");
+    bench.get("/v1/subscription_items/si_no").await.refused(404, "resource_missing", "No such subscription_item: 'si_no'");
     bench.get("/v1/nonsense").await.refused(404, "", "Unrecognized request URL (GET: /v1/nonsense).");
     bench.get("/v1/customers/").await.refused(404, "", "remove the trailing slash");
     bench.post("/v1/balance", "", None).await.refused(404, "", "Unrecognized request URL (POST: /v1/balance).");

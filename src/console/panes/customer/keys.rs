@@ -133,16 +133,16 @@ fn copies(case: &Case, revealed: bool) -> Vec<CopyItem> {
     let record = case.record();
     let customer = case.customer.value().and_then(Option::as_ref);
     items.extend(record.map(|r| CopyItem::new("profile id", r.subject.key.as_str())));
-    items.extend(customer.map(|c| CopyItem::new("Stripe customer id", c.id.as_str())));
-    items.extend(case.subscription().map(|s| CopyItem::new("Stripe subscription id", s.id.as_str())));
+    items.extend(customer.map(|c| CopyItem::new("customer id", c.id.as_str())));
+    items.extend(case.subscription().map(|s| CopyItem::new("subscription id", s.id.as_str())));
     if let Some(row) = record.and_then(|r| r.row.as_ref()) {
-        items.push(CopyItem::new("the row, a line each field", row_text(row)));
-        items.push(CopyItem::new("the row as JSON", row_json(row)));
-        items.push(CopyItem::new("SQL that reads the row (usual table names)", sql(row)));
+        items.push(CopyItem::new("row, line by line", row_text(row)));
+        items.push(CopyItem::new("row as JSON", row_json(row)));
+        items.push(CopyItem::new("SQL, usual names", sql(row)));
     }
     items.extend(customer.map(|c| {
         let url = format!("${{STRIPE_API_BASE:-https://api.stripe.com}}/v1/subscriptions?customer={}&status=all", c.id);
-        CopyItem::new("curl for the subscriptions", format!("curl -s -u \"$STRIPE_SECRET_KEY:\" \"{url}\""))
+        CopyItem::new("curl, subscriptions", format!("curl -s -u \"$STRIPE_SECRET_KEY:\" \"{url}\""))
     }));
     if revealed {
         items.extend(record.and_then(|r| r.subject.email.as_ref()).map(|e| CopyItem::new("e-mail address", e)));

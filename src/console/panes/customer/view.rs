@@ -29,7 +29,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         put(buf, theme, area.x + 1, area.y, what, theme.dim(), area.width - 2);
         return;
     };
-    identity(m, case, cx, area, buf, theme);
+    identity(m, case, d, cx, area, buf, theme);
     let mut y = sentence(m, d, cx, Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area }, buf, theme) + 1;
     let nothing = d.class == Class::NotFound;
     if !nothing {
@@ -45,7 +45,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
 }
 
 /// Who it is, and how old what is shown is.
-fn identity(m: &Model, case: &Case, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+fn identity(m: &Model, case: &Case, d: &Diagnosis, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let record = case.record();
     let customer = case.customer.value().and_then(Option::as_ref);
     let given = if let Handle::Email(e) = &case.handle { Some(e.as_str()) } else { None };
@@ -68,6 +68,9 @@ fn identity(m: &Model, case: &Case, cx: &Context, area: Rect, buf: &mut Buffer, 
     let (waiting, waited) = m.waiting(cx.tick);
     let right = if waiting.is_empty() {
         m.read_at.map(|at| (cx.now - at).num_seconds()).filter(|s| *s >= 60).map(|s| format!("read {} ago", age(s))).unwrap_or_default()
+    } else if d.word == Word::Reading {
+        // The sentence says it already.
+        String::new()
     } else {
         let names: Vec<_> = waiting.iter().map(|s| s.word()).collect();
         reading(&format!("reading {}", names.join(", ")), waited)
@@ -86,13 +89,14 @@ fn sentence(m: &Model, d: &Diagnosis, cx: &Context, area: Rect, buf: &mut Buffer
     };
     let room = area.width.saturating_sub(TEXT + 1);
     put(buf, theme, area.x + 1, area.y, d.word.shown(), style, 5);
+    let (waiting, waited) = m.waiting(cx.tick);
+    if d.word == Word::Reading && !waiting.is_empty() {
+        let names: Vec<_> = waiting.iter().map(|s| name(*s)).collect();
+        put(buf, theme, area.x + TEXT, area.y, &reading(&format!("Reading {}", names.join(" and ")), waited), theme.plain(), room);
+        return area.y + 1;
+    }
     put(buf, theme, area.x + TEXT, area.y, &d.sentence, theme.plain(), room);
     let mut y = area.y + 1;
-    let (waiting, waited) = m.waiting(cx.tick);
-    if d.word == Word::Reading && !waiting.is_empty() && waited >= 1_000 {
-        put(buf, theme, area.x + TEXT, y, &format!("{} s so far; what has arrived is below.", waited / 1_000), theme.dim(), room);
-        y += 1;
-    }
     for line in d.reason.iter().flat_map(|r| wrap(r, room)).take(2) {
         put(buf, theme, area.x + TEXT, y, &line, theme.dim(), room);
         y += 1;
@@ -147,6 +151,17 @@ fn row(line: &Line, (database, app): (u16, u16), wide: u16, area: Rect, buf: &mu
     }
 }
 
+/// A source within a sentence.
+fn name(source: Source) -> &'static str {
+    match source {
+        Source::Stripe => "Stripe",
+        Source::Database => "the database",
+        Source::Application => "the application",
+        Source::Log => "the log",
+        Source::Store => "the store",
+    }
+}
+
 /// What keeps a source's column from being the latest; empty while all is well.
 fn source_state(cx: &Context, source: Source) -> String {
     let Some(f) = cx.sources.get(&source) else { return String::new() };
@@ -162,22 +177,27 @@ fn source_state(cx: &Context, source: Source) -> String {
 
 /// Further Stripe customers of the case, the one in question left out. Returns the row after them.
 fn others(case: &Case, area: Rect, buf: &mut Buffer, theme: &Theme) -> u16 {
-    let question = case.customer.value().and_then(Option::as_ref).map(|c| &c.id);
+    let customer = case.customer.value().and_then(Option::as_ref);
+    let question = customer.map(|c| &c.id);
+    let address = customer.and_then(|c| c.email.as_ref()).map(|e| e.to_lowercase());
     let mut y = area.y;
     for c in case.customers.iter().filter(|c| Some(&c.id) != question).take(3) {
         if y >= area.bottom() {
             break;
         }
         let live = case.subscriptions.value().into_iter().flatten().any(|s| s.customer == c.id && s.status.is_live());
-        let what = if case.others.contains(&c.id) {
-            "another profile's"
+        let mut what = if case.others.contains(&c.id) {
+            "another profile's".to_string()
         } else if c.deleted {
-            "deleted"
+            "deleted".to_string()
         } else if live {
-            "same address, live too"
+            "live too".to_string()
         } else {
-            "same address, nothing live"
+            "nothing live".to_string()
         };
+        if c.email.is_some() && c.email.as_ref().map(|e| e.to_lowercase()) == address {
+            what.insert_str(0, "same address, ");
+        }
         put(buf, theme, area.x + TEXT, y, "also", theme.dim(), 6);
         put(buf, theme, area.x + STRIPE, y, &format!("{}  {what}", mask::id(c.id.as_str())), theme.plain(), area.width - STRIPE - 1);
         y += 1;

@@ -90,19 +90,13 @@ fn whom(m: &Model) -> Option<Handle> {
 
 /// Whom the text names by itself: a whole id or address can be opened before any source has answered.
 fn exact(text: &str) -> Option<Handle> {
-    match Needle::parse(text)? {
-        Needle::Stripe(id) => Some(Handle::Stripe(id)),
-        Needle::Placeholder(id) => Some(Handle::Placeholder(id)),
-        Needle::Uuid(key) => Some(Handle::Subject(crate::domain::ids::SubjectKey(key))),
-        Needle::Email(address) => Some(Handle::Email(address)),
-        _ => None,
-    }
+    Needle::parse(text).as_ref().and_then(Handle::named_by)
 }
 
 fn copies(hit: &crate::protocol::query::Hit, revealed: bool) -> Vec<CopyItem> {
     let mut items = Vec::new();
     items.extend(hit.subject.as_ref().map(|s| CopyItem::new("profile id", s.as_str())));
-    items.extend(hit.customer.as_ref().map(|c| CopyItem::new("Stripe customer id", c)));
+    items.extend(hit.customer.as_ref().map(|c| CopyItem::new("customer id", c)));
     if revealed {
         items.extend(hit.email.as_ref().map(|e| CopyItem::new("e-mail address", e)));
     }

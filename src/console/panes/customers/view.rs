@@ -32,7 +32,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
             m.field.draw(buf, theme, field, m.focused);
         }
     }
-    if !rows.is_empty() {
+    if !rows.is_empty() && m.list.is_none() {
         put_right(buf, theme, area.right() - 1, area.y, &count(rows.len(), "customer", "customers"), theme.dim(), 15);
     }
     let mut y = area.y + 1;

@@ -131,13 +131,13 @@ fn actions(m: &Model, finding: &Finding) -> Vec<ActionItem> {
 }
 
 fn copies(m: &Model, finding: &Finding) -> Vec<CopyItem> {
-    let mut items = vec![CopyItem::new("the sentence", format!("{} {}. {}", finding.word.shown(), finding.sentence, finding.reason))];
+    let mut items = vec![CopyItem::new("sentence", format!("{} {}. {}", finding.word.shown(), finding.sentence, finding.reason))];
     let ids: Vec<_> = m.customers_of(finding).iter().map(|j| j.customer.to_string()).collect();
     if !ids.is_empty() {
-        items.push(CopyItem::new("the Stripe customer ids, a line each", ids.join("\n")));
+        items.push(CopyItem::new("Stripe customer ids", ids.join("\n")));
     }
     if let About::Run(run) = &finding.about {
-        items.push(CopyItem::new("the command that resumes it", format!("nightdesk runs resume {run}")));
+        items.push(CopyItem::new("resume command", format!("nightdesk runs resume {run}")));
     }
     items
 }

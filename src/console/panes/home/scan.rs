@@ -18,6 +18,7 @@ use crate::protocol::ticket::Slot;
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const SHAPE: u16 = 0;
 const EVENTS: u16 = 1;
@@ -44,10 +45,9 @@ const RECHECK_OPEN: u64 = 20_000;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scan {
     shape: Known<Shape>,
-    /// Every event of the window: when, and whose subscription.
-    seen: BTreeMap<StripeId, (At, StripeId)>,
-    newest: BTreeMap<StripeId, Snapshot>,
-    rows: BTreeMap<StripeId, SubscriptionRow>,
+    /// Shared, since the state is copied whenever a key may be the first of a paste.
+    #[serde(with = "shared")]
+    day: Arc<Day>,
     events_at: Known<()>,
     /// Whether the list reaches back the whole day.
     pub(super) whole: bool,
@@ -64,6 +64,15 @@ pub struct Scan {
     pub(super) received: Vec<u32>,
     pub(super) applied: Vec<u32>,
     pub(super) last_applied: Option<At>,
+}
+
+/// What was read of the last day.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Day {
+    /// Every event of the window: when, and whose subscription.
+    seen: BTreeMap<StripeId, (At, StripeId)>,
+    newest: BTreeMap<StripeId, Snapshot>,
+    rows: BTreeMap<StripeId, SubscriptionRow>,
 }
 
 /// The case of one suspect.
@@ -98,7 +107,7 @@ impl Scan {
             self.began.get_or_insert(cx.tick);
             asks.push(Ask::Read { slot: Slot::Home(SHAPE), query: Query::Shape });
             let window = cx.now - Duration::hours(HOURS);
-            let newest = self.seen.values().map(|(at, _)| *at).max().filter(|_| self.whole);
+            let newest = self.day.seen.values().map(|(at, _)| *at).max().filter(|_| self.whole);
             let since = newest.map_or(window, |at| (at - Duration::seconds(OVERLAP_SECONDS)).max(window));
             if !matches!(cx.health(Source::Stripe), Health::Down | Health::NotSetUp) {
                 asks.push(Ask::Read { slot: Slot::Home(EVENTS), query: Query::EventsSince(since) });
@@ -110,7 +119,7 @@ impl Scan {
     }
 
     fn ask_rows(&self) -> Option<Ask> {
-        let mut customers: Vec<StripeId> = self.newest.values().map(|s| s.subscription.customer.clone()).collect();
+        let mut customers: Vec<StripeId> = self.day.newest.values().map(|s| s.subscription.customer.clone()).collect();
         customers.sort();
         customers.dedup();
         (!customers.is_empty()).then_some(Ask::Read { slot: Slot::Home(ROWS), query: Query::RowsOf(customers) })
@@ -133,7 +142,7 @@ impl Scan {
                 self.take(events, cx.now);
                 self.whole |= *complete && *since <= cx.now - Duration::hours(HOURS) + Duration::minutes(1);
                 self.events_at = Known::Is { value: (), at: cx.now };
-                if self.newest.is_empty() {
+                if self.day.newest.is_empty() {
                     self.rows_at = Known::Is { value: (), at: cx.now };
                 }
                 asks.extend(self.ask_rows());
@@ -141,7 +150,7 @@ impl Scan {
             (Query::EventsSince(_), Err(f)) => self.events_at = Known::Failed(f.clone()),
             (Query::RowsOf(_), Ok(Reply::Rows(rows))) => {
                 let held = |row: &SubscriptionRow| row.text(crate::domain::row::Field::Customer).and_then(|t| StripeId::parse(t).ok());
-                self.rows = rows.iter().filter_map(|(row, _)| Some((held(row)?, row.clone()))).collect();
+                Arc::make_mut(&mut self.day).rows = rows.iter().filter_map(|(row, _)| Some((held(row)?, row.clone()))).collect();
                 self.rows_at = Known::Is { value: (), at: cx.now };
             }
             (Query::RowsOf(_), Err(f)) => self.rows_at = Known::Failed(f.clone()),
@@ -154,17 +163,18 @@ impl Scan {
 
     /// Takes events in, and lets go of those that have left the window.
     fn take(&mut self, events: &[StripeEvent], now: At) {
+        let day = Arc::make_mut(&mut self.day);
         for e in events {
             let Some(s) = &e.subscription else { continue };
-            self.seen.insert(e.id.clone(), (e.created, s.id.clone()));
-            let newer = self.newest.get(&s.id).is_none_or(|n| n.at <= e.created);
+            day.seen.insert(e.id.clone(), (e.created, s.id.clone()));
+            let newer = day.newest.get(&s.id).is_none_or(|n| n.at <= e.created);
             if newer {
-                self.newest.insert(s.id.clone(), Snapshot { at: e.created, subscription: (**s).clone() });
+                day.newest.insert(s.id.clone(), Snapshot { at: e.created, subscription: (**s).clone() });
             }
         }
         let window = now - Duration::hours(HOURS);
-        self.seen.retain(|_, (at, _)| *at >= window);
-        self.newest.retain(|_, n| n.at >= window);
+        day.seen.retain(|_, (at, _)| *at >= window);
+        day.newest.retain(|_, n| n.at >= window);
     }
 
     /// Compares the newest snapshots with the rows: who is suspect, and how many events are applied.
@@ -173,9 +183,9 @@ impl Scan {
         if self.rows_at.value().is_none() || self.events_at.is_waiting() {
             return;
         }
-        let found = verdicts(&self.newest, &self.rows, &env.tiers, shape, cx.now);
+        let found = verdicts(&self.day.newest, &self.day.rows, &env.tiers, shape, cx.now);
         let mut suspects: Vec<(At, StripeId)> = Vec::new();
-        for n in self.newest.values().filter(|n| found.get(&n.subscription.id) == Some(&Verdict::Suspect)) {
+        for n in self.day.newest.values().filter(|n| found.get(&n.subscription.id) == Some(&Verdict::Suspect)) {
             if !suspects.iter().any(|(_, c)| *c == n.subscription.customer) {
                 suspects.push((n.at, n.subscription.customer.clone()));
             }
@@ -186,7 +196,7 @@ impl Scan {
         suspects.truncate(SUSPECTS_AT_MOST);
         self.settling = found.values().filter(|v| **v == Verdict::Settling).count();
         let old = std::mem::take(&mut self.checks);
-        self.checks = suspects.iter().map(|(at, c)| (c.clone(), Self::kept(old.get(c), *at, self.rows.get(c)))).collect();
+        self.checks = suspects.iter().map(|(at, c)| (c.clone(), Self::kept(old.get(c), *at, self.day.rows.get(c)))).collect();
         self.suspects = suspects.into_iter().map(|(_, c)| c).collect();
         self.count(&found, cx.now);
     }
@@ -208,12 +218,12 @@ impl Scan {
         (self.received, self.applied) = (vec![0; COLUMNS], vec![0; COLUMNS]);
         self.last_applied = None;
         let cleared = |sub: &StripeId| {
-            let customer = self.newest.get(sub).map(|n| &n.subscription.customer);
+            let customer = self.day.newest.get(sub).map(|n| &n.subscription.customer);
             let judged = customer.and_then(|c| self.checks.get(c)).and_then(Check::judged);
             judged.is_some_and(|j| j.diagnosis.word == Word::Ok)
         };
         let column_minutes = HOURS * 60 / i64::try_from(COLUMNS).expect("invariant: a small constant");
-        for (at, sub) in self.seen.values() {
+        for (at, sub) in self.day.seen.values() {
             let back = usize::try_from((now - *at).num_minutes().max(0) / column_minutes).unwrap_or(COLUMNS);
             let Some(column) = COLUMNS.checked_sub(back + 1) else { continue };
             self.received[column] += 1;
@@ -260,7 +270,7 @@ impl Scan {
         }
         if finished {
             if let Some(shape) = self.shape.value() {
-                let found = verdicts(&self.newest, &self.rows, &env.tiers, shape, cx.now);
+                let found = verdicts(&self.day.newest, &self.day.rows, &env.tiers, shape, cx.now);
                 self.count(&found, cx.now);
             }
             asks.extend(self.check(cx));
@@ -312,5 +322,19 @@ impl Scan {
     #[must_use]
     pub fn totals(&self) -> (u32, u32) {
         (self.received.iter().sum(), self.applied.iter().sum())
+    }
+}
+
+/// A shared value is written as what it holds.
+mod shared {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::sync::Arc;
+
+    pub fn serialize<T: Serialize, S: Serializer>(value: &Arc<T>, s: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().serialize(s)
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Arc<T>, D::Error> {
+        T::deserialize(d).map(Arc::new)
     }
 }

@@ -145,10 +145,10 @@ fn fine(m: &Model, cx: &Context) -> Vec<String> {
     let about = |test: fn(&About) -> bool| m.findings.iter().any(|f| test(&f.about));
     let mut fine = Vec::new();
     if m.scan.is_complete() && !about(|a| matches!(a, About::Customers(_) | About::Sight)) {
-        fine.push("every change of the day is in its row".to_string());
+        fine.push("webhook effects".to_string());
     }
     if !about(|a| matches!(a, About::Run(_))) {
-        fine.push("no run interrupted".to_string());
+        fine.push("runs".to_string());
     }
     for (source, words) in [(Source::Stripe, "Stripe itself"), (Source::Database, "database"), (Source::Application, "application")] {
         if cx.health(source) == Health::Ok {

@@ -3,6 +3,7 @@
 use super::Model;
 use crate::console::context::Context;
 use crate::console::widgets::format::moment;
+use crate::console::widgets::paint::wrap;
 use crate::domain::At;
 use crate::domain::expected::expected;
 use crate::domain::facts::Case;
@@ -11,6 +12,9 @@ use crate::domain::mask;
 use crate::domain::row::{Field, Value, same};
 use crate::domain::stripe::{Item, Subscription};
 use crate::domain::tiers::TierRules;
+
+/// How wide running text may be on the narrowest screen.
+const ROOM: u16 = 58;
 
 /// A line: label, Stripe's word, the row's where there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +36,8 @@ pub fn lines(m: &Model, cx: &Context) -> Vec<Line> {
     let mut all = mirrored(case, s, &env.tiers, cx.now);
     all.push(line("", ""));
     for (i, item) in s.items.iter().enumerate() {
-        all.push(line(if i == 0 { "items" } else { "" }, item_words(item, &env.tiers)));
+        all.push(line(if i == 0 { "items" } else { "" }, item_words(item)));
+        all.push(line("", format!("  {}", tier_words(item, &env.tiers))));
         if let Some(p) = item.period {
             all.push(line("", format!("  {} to {}", moment(p.start, cx.now), moment(p.end, cx.now))));
         }
@@ -70,11 +75,10 @@ fn mirrored(case: &Case, s: &Subscription, rules: &TierRules, now: At) -> Vec<Li
     for field in Field::ALL.into_iter().filter(|f| *f != Field::UpdatedAt) {
         let wanted = image.and_then(|i| i.get(&field));
         let held = row.and_then(|r| r.get(field));
-        let stripe = match (wanted, field) {
-            (Some(v), _) => shown(field, v),
-            (None, Field::Status) => s.status.word().to_string(),
-            (None, Field::Tier) => "open".into(),
-            (None, _) => "left as it is".into(),
+        let stripe = match wanted {
+            Some(v) => shown(field, v),
+            None if image.is_some() && field != Field::Status => "left as it is".into(),
+            None => own(s, field).map_or_else(|| "open".into(), |v| shown(field, &v)),
         };
         all.push(Line {
             label: field.label().into(),
@@ -84,14 +88,36 @@ fn mirrored(case: &Case, s: &Subscription, rules: &TierRules, now: At) -> Vec<Li
         });
     }
     match demanded {
-        Some(Err(why)) => all.push(line("why open", why.to_string())),
+        Some(Err(why)) => {
+            let text = wrap(&why.to_string(), ROOM);
+            all.extend(text.into_iter().enumerate().map(|(i, part)| line(if i == 0 { "why open" } else { "" }, part)));
+        }
         Some(Ok(e)) => all.extend(e.left_alone.iter().map(|l| line("left alone", l.clone()))),
         None => {}
     }
     all
 }
 
-fn item_words(item: &Item, rules: &TierRules) -> String {
+/// The field as Stripe's object has it, where no demand on the row can be made.
+fn own(s: &Subscription, field: Field) -> Option<Value> {
+    let period = s.period_of(None);
+    Some(match field {
+        Field::Customer => Value::text(s.customer.as_str()),
+        Field::Subscription => Value::text(s.id.as_str()),
+        Field::Status => Value::text(s.status.word()),
+        Field::PeriodStart => Value::time(period.map(|p| p.start)),
+        Field::PeriodEnd => Value::time(period.map(|p| p.end)),
+        Field::CancelAt => Value::time(s.cancel_at),
+        Field::CancelAtPeriodEnd => Value::Bool(s.cancel_at_period_end),
+        Field::Tier | Field::Interval | Field::UpdatedAt => return None,
+    })
+}
+
+fn tier_words(item: &Item, rules: &TierRules) -> String {
+    rules.tier_of(&item.price).map_or_else(|| "mapped to no tier".to_string(), |(tier, by)| format!("buys {tier} {}", by.say()))
+}
+
+fn item_words(item: &Item) -> String {
     let p = &item.price;
     let every = match (p.interval, p.interval_count) {
         (None, _) => String::new(),
@@ -100,8 +126,7 @@ fn item_words(item: &Item, rules: &TierRules) -> String {
     };
     let amount = p.unit_amount.as_ref().map(|m| format!("  {m}{every}")).unwrap_or_default();
     let quantity = if item.quantity == 1 { String::new() } else { format!("  × {}", item.quantity) };
-    let tier = rules.tier_of(p).map_or_else(|| "mapped to no tier".to_string(), |(tier, by)| format!("{tier} {}", by.say()));
-    format!("{}{amount}{quantity}  → {tier}", p.id)
+    format!("{}{amount}{quantity}", p.id)
 }
 
 fn payment(case: &Case, s: &Subscription, now: At) -> Vec<Line> {

@@ -2,14 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::super::catalog;
 use super::super::expand;
 use super::super::failure::Failure;
 use super::super::listing::Listing;
 use super::super::route::{Call, Route, Run};
 use super::super::state::State;
 use super::super::timeline::{Collection, People};
-use super::invoices;
+use super::payment_intents::Payment;
 use crate::sandbox::population::Person;
 use crate::sandbox::population::ids::Kind;
 
@@ -24,31 +23,28 @@ pub const ROUTES: &[Route] = &[
     Route { method: "GET", path: "invoice_payments/{id}", permission: "rak_invoice_read", params: &["expand"], run: Run::Read(retrieve) },
 ];
 
-pub fn render(id: &str, invoice: &str, payment_intent: &str, amount: i64, created: i64, paid: bool) -> Value {
+pub fn render(id: &str, invoice: &str, p: &Payment) -> Value {
     json!({
         "id": id,
         "object": "invoice_payment",
-        "amount_paid": if paid { Some(amount) } else { None },
-        "amount_requested": amount,
-        "created": created,
+        "amount_paid": if p.paid { Some(p.amount) } else { None },
+        "amount_requested": p.amount,
+        "created": p.created,
         "currency": "eur",
         "invoice": invoice,
         "is_default": true,
         "livemode": false,
-        "payment": { "payment_intent": payment_intent, "type": "payment_intent" },
-        "status": if paid { "paid" } else { "open" },
-        "status_transitions": { "canceled_at": null, "paid_at": paid.then_some(created) }
+        "payment": { "payment_intent": p.intent, "type": "payment_intent" },
+        "status": if p.paid { "paid" } else { "open" },
+        "status_transitions": { "canceled_at": null, "paid_at": p.paid.then_some(p.created) }
     })
 }
 
 /// The payment of a person's invoice; an invoice over nothing has none.
 pub fn of_person(state: &State, person: &Person, cycle: u8) -> Option<Value> {
-    let paid = person.plan.as_ref().filter(|p| p.status != "trialing")?;
+    let payment = Payment::of_person(state, person, cycle)?;
     let id = |kind| state.population.id(kind, person.number, cycle);
-    let (_, amount, _) = catalog::price(paid.price, state.population.born())?;
-    let created = paid.interval.after(paid.started, u32::from(cycle)).timestamp();
-    let settled = invoices::is_paid(paid.status, cycle, paid.cycle);
-    Some(render(&id(Kind::InvoicePayment), &id(Kind::Invoice), &id(Kind::PaymentIntent), amount, created, settled))
+    Some(render(&id(Kind::InvoicePayment), &id(Kind::Invoice), &payment))
 }
 
 fn list(state: &State, call: &Call) -> Result<Value, Failure> {

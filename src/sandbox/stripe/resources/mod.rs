@@ -1,13 +1,16 @@
 //! One file per kind of object: how it looks, and the endpoints that serve it. Here only the table of all of them.
 
 pub mod account;
+pub mod charges;
 pub mod customers;
 pub mod events;
 pub mod invoice_payments;
 pub mod invoices;
+pub mod payment_intents;
 pub mod prices;
 pub mod products;
 pub mod sessions;
+pub mod subscription_items;
 pub mod subscriptions;
 pub mod webhook_endpoints;
 
@@ -21,11 +24,14 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         account::ROUTES,
         customers::ROUTES,
         subscriptions::ROUTES,
+        subscription_items::ROUTES,
         prices::ROUTES,
         products::ROUTES,
         sessions::ROUTES,
         invoices::ROUTES,
         invoice_payments::ROUTES,
+        payment_intents::ROUTES,
+        charges::ROUTES,
         events::ROUTES,
         webhook_endpoints::ROUTES,
     ]

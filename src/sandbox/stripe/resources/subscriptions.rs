@@ -1,4 +1,4 @@
-//! Subscriptions: their shape (periods on the items only), list, retrieval, update and cancellation.
+//! Subscriptions: their shape (periods on the items only), list, search, retrieval, update and cancellation.
 
 use serde_json::{Value, json};
 
@@ -8,6 +8,7 @@ use super::super::expand;
 use super::super::failure::Failure;
 use super::super::listing::{self, Listing};
 use super::super::route::{Call, Route, Run};
+use super::super::search;
 use super::super::state::State;
 use super::super::timeline::{Collection, People};
 use super::customers;
@@ -21,6 +22,13 @@ pub const ROUTES: &[Route] = &[
         permission: "rak_subscription_read",
         params: &["created", "customer", "ending_before", "expand", "limit", "price", "starting_after", "status"],
         run: Run::Read(list),
+    },
+    Route {
+        method: "GET",
+        path: "subscriptions/search",
+        permission: "rak_subscription_read",
+        params: &["expand", "limit", "page", "query"],
+        run: Run::Read(search::subscriptions),
     },
     Route { method: "GET", path: "subscriptions/{id}", permission: "rak_subscription_read", params: &["expand"], run: Run::Read(retrieve) },
     Route {

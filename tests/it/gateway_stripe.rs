@@ -1,0 +1,203 @@
+//! The console's Stripe client against the simulator, over HTTP: every read, every way it can go wrong.
+
+use crate::bench::{Bench, Options};
+use chrono::{Duration, Utc};
+use nightdesk::config::Config;
+use nightdesk::domain::fault::{Fault, FaultKind};
+use nightdesk::domain::ids::{StripeId, SubjectKey};
+use nightdesk::domain::stripe::{Customer, Status, Subscription};
+use nightdesk::gateway::stripe::Stripe;
+use nightdesk::protocol::query::{NeedleText, Query, Reply};
+use nightdesk::sandbox::stripe::{Effect, NewCheckout, Rule, When};
+use std::time::Instant;
+
+fn client(bench: &Bench, key: Option<&str>) -> Stripe {
+    let config = Config::load(None, None, &|name| match (name, key) {
+        ("STRIPE_SECRET_KEY", Some(key)) => Some(key.to_string()),
+        _ => bench.environment().into_iter().find(|(n, _)| *n == name && *n != "NIGHTDESK_CONFIG").map(|(_, v)| v),
+    });
+    Stripe::new(&config.expect("the bench's variables are a configuration")).expect("a key is given")
+}
+
+fn id(text: &str) -> StripeId {
+    StripeId::parse(text).expect("an id")
+}
+
+async fn customers(stripe: &Stripe, query: Query) -> Vec<Customer> {
+    match stripe.answer(&query).await.expect("an answer") {
+        Reply::Customers(found) => found,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn subscriptions(stripe: &Stripe, of: &str) -> Vec<Subscription> {
+    match stripe.answer(&Query::SubscriptionsOf(id(of))).await.expect("an answer") {
+        Reply::Subscriptions(found) => found,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn paying(bench: &Bench) -> (u64, String, String) {
+    let of = |n| {
+        let p = bench.population.person(n);
+        p.customer.clone().zip(p.plan).filter(|(_, plan)| plan.status == "active").map(|(c, plan)| (n, c, plan.subscription))
+    };
+    (0..bench.population.len()).find_map(of).expect("somebody pays")
+}
+
+fn bought(bench: &Bench, number: u64, new_customer: bool) -> nightdesk::sandbox::stripe::CheckedOut {
+    bench.simulator.checkout(NewCheckout {
+        number,
+        price: "price_pro_month".into(),
+        client_reference_id: Some(bench.population.person(number).profile.to_string()),
+        metadata: vec![("profileId".into(), bench.population.person(number).profile.to_string())],
+        at: Utc::now() - Duration::minutes(10),
+        new_customer,
+    })
+}
+
+#[tokio::test]
+async fn an_account_is_known_with_its_mode() {
+    let bench = Bench::start(Options::default()).await;
+    let account = client(&bench, None).account().await.expect("an account");
+    assert!(!account.livemode && !account.name.is_empty());
+}
+
+#[tokio::test]
+async fn a_subscription_comes_with_its_period_price_and_the_product_that_names_the_tier() {
+    let bench = Bench::start(Options::default()).await;
+    let (_, customer, subscription) = paying(&bench);
+    let found = subscriptions(&client(&bench, None), &customer).await;
+    let s = found.iter().find(|s| s.id.as_str() == subscription).expect("theirs");
+    assert_eq!(s.status, Status::Active);
+    let item = s.items.first().expect("an item");
+    assert!(item.period.is_some() && item.price.interval.is_some() && item.price.unit_amount.is_some());
+    assert!(item.price.product_metadata.contains_key("tier"), "{item:?}");
+}
+
+#[tokio::test]
+async fn every_kind_of_id_leads_to_its_customer() {
+    let bench = Bench::start(Options::default()).await;
+    let stripe = client(&bench, None);
+    let made = bought(&bench, 7, true);
+    let ways =
+        [&made.customer, &made.subscribed.subscription, &made.subscribed.invoice, &made.session, &made.subscribed.subscription_created];
+    for way in ways.into_iter().chain([&made.subscribed.invoice_payment]) {
+        let found = customers(&stripe, Query::CustomerOf(id(way))).await;
+        assert_eq!(found.first().map(|c| c.id.as_str()), Some(made.customer.as_str()), "{way}");
+    }
+    assert_eq!(customers(&stripe, Query::CustomerOf(id("sub_1neverissued"))).await, []);
+    assert_eq!(customers(&stripe, Query::Customer(id("cus_neverissued1"))).await, []);
+}
+
+#[tokio::test]
+async fn a_profile_is_found_by_address_and_by_metadata() {
+    let bench = Bench::start(Options::default()).await;
+    let stripe = client(&bench, None);
+    bench.simulator.set_search_lag(std::time::Duration::ZERO);
+    let made = bought(&bench, 7, true);
+    let person = bench.population.person(7);
+    let subject = SubjectKey(person.profile.to_string());
+    let by_address = customers(&stripe, Query::CustomersFor { email: Some(person.email), subject: SubjectKey(String::new()) }).await;
+    assert!(by_address.iter().any(|c| c.id.as_str() == made.customer), "{by_address:?}");
+    let by_metadata = customers(&stripe, Query::CustomersFor { email: None, subject }).await;
+    assert!(by_metadata.iter().any(|c| c.id.as_str() == made.customer), "{by_metadata:?}");
+}
+
+#[tokio::test]
+async fn sessions_invoices_and_events_tell_who_paid() {
+    let bench = Bench::start(Options::default()).await;
+    let stripe = client(&bench, None);
+    let made = bought(&bench, 7, true);
+    let Reply::Sessions(sessions) = stripe.answer(&Query::SessionsOf(id(&made.customer))).await.expect("sessions") else { panic!() };
+    assert_eq!(sessions[0].profile().map(|p| p.0), Some(bench.population.person(7).profile.to_string()));
+    let Reply::Invoices(invoices) = stripe.answer(&Query::InvoicesOf(id(&made.customer))).await.expect("invoices") else { panic!() };
+    assert_eq!((invoices[0].status.as_str(), invoices[0].total.to_string().as_str()), ("paid", "EUR 49.00"));
+    assert_eq!(invoices[0].payments[0].intent.as_ref().map(StripeId::as_str), Some(made.subscribed.payment_intent.as_str()));
+    assert_eq!(invoices[0].subscription.as_ref().map(StripeId::as_str), Some(made.subscribed.subscription.as_str()));
+    let since = Utc::now() - Duration::hours(24);
+    let Reply::Events { events, complete } = stripe.answer(&Query::EventsSince(since)).await.expect("events") else { panic!() };
+    let event = events.iter().find(|e| e.id.as_str() == made.subscribed.subscription_created).expect("the event");
+    assert_eq!(event.subscription.as_ref().map(|s| s.id.as_str()), Some(made.subscribed.subscription.as_str()));
+    assert!(complete && events.is_sorted_by(|a, b| a.created >= b.created));
+}
+
+#[tokio::test]
+async fn search_finds_by_address_name_and_id() {
+    let bench = Bench::start(Options::default()).await;
+    let stripe = client(&bench, None);
+    let (number, customer, subscription) = paying(&bench);
+    let person = bench.population.person(number);
+    for term in [person.email.as_str(), person.name.as_str(), customer.as_str(), subscription.as_str()] {
+        let query = Query::FindInStripe { needle: NeedleText(term.to_string()), limit: 20 };
+        let Reply::Hits { hits, .. } = stripe.answer(&query).await.expect("hits") else { panic!() };
+        assert!(hits.iter().any(|h| h.customer.as_deref() == Some(customer.as_str())), "{term}: {hits:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_and_a_missing_permission_say_what_to_do() {
+    let bench = Bench::start(Options::default()).await;
+    let fault = client(&bench, Some("sk_test_wrong")).ping().await.expect_err("a wrong key");
+    assert_eq!(fault.kind, FaultKind::Auth);
+    let key = bench.simulator.restricted_key(&["rak_customer_read"]);
+    let stripe = client(&bench, Some(&key));
+    let (_, customer, _) = paying(&bench);
+    let fault = stripe.answer(&Query::SubscriptionsOf(id(&customer))).await.expect_err("not permitted");
+    assert_eq!(fault.kind, FaultKind::Permission { missing: Some("rak_subscription_read".into()) }, "{fault}");
+    let missing: Vec<_> = stripe.permissions().await.into_iter().filter(|c| c.result.is_err()).map(|c| c.reads).collect();
+    assert!(missing.contains(&"subscriptions") && !missing.contains(&"customers"), "{missing:?}");
+}
+
+#[tokio::test]
+async fn a_hung_stripe_costs_five_seconds_and_only_the_read_that_hangs() {
+    let bench = Bench::start(Options::default()).await;
+    let stripe = client(&bench, None);
+    bench.simulator.faults().add(Rule::always("/v1/invoices", Effect::Hang));
+    let (_, customer, _) = paying(&bench);
+    let begun = Instant::now();
+    let invoices = Query::InvoicesOf(id(&customer));
+    let (hung, other) = tokio::join!(stripe.answer(&invoices), async {
+        let found = subscriptions(&stripe, &customer).await;
+        (found, begun.elapsed())
+    });
+    assert!(matches!(hung, Err(Fault { kind: FaultKind::Timeout, .. })), "{hung:?}");
+    assert!(!other.0.is_empty() && other.1 < begun.elapsed() / 2, "the other read did not wait: {:?}", other.1);
+}
+
+#[tokio::test]
+async fn garbage_resets_and_limits_are_faults_of_their_own_class() {
+    let bench = Bench::start(Options::default()).await;
+    let stripe = client(&bench, None);
+    let cases = [
+        (Effect::Garbage { status: 200 }, FaultKind::Schema),
+        (Effect::Garbage { status: 502 }, FaultKind::Unreachable),
+        (Effect::Reset, FaultKind::Unreachable),
+        (Effect::status(429), FaultKind::Limit),
+        (Effect::Truncate, FaultKind::Unreachable),
+    ];
+    for (effect, kind) in cases {
+        let rule = bench.simulator.faults().add(Rule::always("/v1/balance", effect.clone()));
+        assert_eq!(stripe.ping().await.expect_err("struck").kind, kind, "{effect:?}");
+        bench.simulator.faults().remove(rule);
+    }
+    stripe.ping().await.expect("back again");
+}
+
+#[tokio::test]
+async fn a_read_that_broke_once_is_tried_once_more() {
+    let bench = Bench::start(Options::default()).await;
+    let stripe = client(&bench, None);
+    bench.simulator.faults().add(Rule::always("/v1/balance", Effect::Reset).when(When::First(1)));
+    stripe.ping().await.expect("the second attempt answers");
+}
+
+#[tokio::test]
+async fn a_hostile_name_is_harmless_when_it_arrives() {
+    let bench = Bench::start(Options::default()).await;
+    let (_, customer, _) = paying(&bench);
+    bench.simulator.set_customer_name(&customer, "\x1b[31m\x1b]52;c;aGk=\x07\u{202E}evil");
+    let found = customers(&client(&bench, None), Query::Customer(id(&customer))).await;
+    let name = found[0].name.clone().expect("a name");
+    assert!(!name.chars().any(nightdesk::domain::text::is_hostile), "{name:?}");
+}
