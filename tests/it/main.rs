@@ -3,6 +3,7 @@
 mod bench;
 mod console;
 mod console_random;
+mod engine;
 mod fixtures;
 mod gateway;
 mod gateway_stripe;
