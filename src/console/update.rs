@@ -21,7 +21,6 @@ pub fn update(state: &mut State, stamped: Stamped) -> Vec<Effect> {
         effects.extend(happened(state, stamped.event.clone(), stamped.id));
         burst::keep_up(state, stamped);
     }
-    state.tasks.follow();
     effects
 }
 

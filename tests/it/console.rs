@@ -447,7 +447,7 @@ fn from_a_paste_to_a_proven_repair_in_five_keys_and_a_reason() {
 fn a_stranger_finds_the_procedure_by_the_books_words() {
     let mut script = Script::connected(World::placeholder());
     script.key(Key::Char(':'));
-    script.keys("webhook failed");
+    script.keys("still free");
     script.key(Key::Enter);
     script.sees("Manual tier update: find the customer, then f");
 }
