@@ -13,6 +13,7 @@ mod panes_case;
 mod panes_desk;
 mod panes_findings;
 mod procedures;
+mod readme;
 mod sandbox;
 mod script;
 mod simulator;
