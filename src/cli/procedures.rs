@@ -105,7 +105,11 @@ pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Resul
     let effects = run.confirm("", now())?;
     drive(&mut run, effects, hands, &hands.env).await;
     if run.phase == Phase::Review {
-        return Err(run.note.clone().unwrap_or_else(|| "the world changed since the review: run it again".into()));
+        let why = run.note.clone().unwrap_or_else(|| "the world changed since the review: run it again".into());
+        // Nothing happened and nobody stays to confirm it anew: an open run would only wait for the next one to finish it.
+        let effects = run.abandon();
+        drive(&mut run, effects, hands, &hands.env).await;
+        return Err(why);
     }
     Ok(report(&run, how))
 }

@@ -197,7 +197,14 @@ async fn a_key_that_stripe_does_not_accept_or_that_may_not_enough_is_told() {
     };
     for missing in ["rak_customer_read", "rak_subscription_read", "rak_checkout_session_read"] {
         let desk = with_key(missing);
-        unanswered(&desk, id, &["the Stripe key lacks the permission", missing]).await;
+        let words = ["the Stripe key lacks the permission", missing];
+        if missing == "rak_checkout_session_read" {
+            // What is left is the address, on which nobody is chosen without being asked.
+            desk.say(&["find", id]).await.refused(&words);
+            short_of(&desk.repair(id, &[]).await, "undecided", &words);
+        } else {
+            unanswered(&desk, id, &words).await;
+        }
         let check = desk.say(&["check"]).await;
         assert!(check.out.lines().any(|l| l.starts_with("FAIL") && l.contains(missing)), "{check:?}");
     }
@@ -303,7 +310,7 @@ async fn two_items_are_fine_while_they_buy_the_same() {
     let (customer, before) = (labels[1].expected.customer.as_str(), rows(&bench).await);
     bench.simulator.add_item(&labels[1].expected.subscription, PRICE_ENT_MONTH, Utc::now()).unwrap();
     let found = desk.say(&["find", customer]).await;
-    assert!(found.code == Some(1) && found.out.contains("two items map to different tiers"), "{found:?}");
+    assert!(found.code == Some(1) && found.out.contains("Two items map to different tiers"), "{found:?}");
     let undecided = short_of(&desk.repair(customer, &[]).await, "undecided", &["buy different tiers"]);
     let options: Vec<_> = undecided["decision"]["options"].as_array().unwrap().iter().map(|o| o["value"].as_str().unwrap()).collect();
     assert_eq!(options, ["PRO", "ENTERPRISE"]);

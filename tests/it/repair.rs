@@ -189,7 +189,7 @@ async fn an_application_that_refuses_or_lies_is_not_believed() {
     let (nowhere_said, lies_said, locked_said) =
         tokio::join!(nowhere.repair(customer(0), &[]), lies.repair(customer(1), &[]), locked.repair(customer(2), &[]));
     nowhere_said.refused(&["Not done", "refused with 404"]);
-    assert_eq!(states(&nowhere).await, ["open"], "it can be taken up again");
+    assert_eq!(states(&nowhere).await, ["abandoned"], "nothing is left to be finished");
     assert_eq!(lies_said.code, Some(1), "{lies_said:?}");
     assert_eq!(lies_said.json()["state"], "halted");
     assert!(lies_said.out.contains("still differs"), "{lies_said:?}");

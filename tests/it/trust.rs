@@ -58,7 +58,7 @@ async fn hidden(shape: Shape, table: &str, policy: &str) {
     let missed = bench.ground.strike(Incident::MissedWebhooks, 1).await.unwrap().remove(0);
     let mut sql = format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;");
     if !policy.is_empty() {
-        sql.push_str(&format!("CREATE POLICY some ON {table} TO nightdesk {policy};"));
+        sql.push_str(&format!("CREATE POLICY partly ON {table} TO nightdesk {policy};"));
     }
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&bench.admin).await.unwrap();
     let before = rows(&bench).await;

@@ -14,7 +14,7 @@ use super::{Shared, answer, authorized};
 
 #[derive(Deserialize)]
 pub struct Asked {
-    customer: String,
+    customer: Option<String>,
 }
 
 /// `POST /admin/licensing/resync/{profile_id}?customer=cus_…`.
@@ -27,8 +27,11 @@ pub async fn resync(
     if !authorized(&shared, &headers) {
         return answer(StatusCode::UNAUTHORIZED, json!({ "ok": false, "error": "Unauthorized" }));
     }
-    let about = json!({ "profileId": profile, "customer": asked.customer });
-    match bring_in_line(&shared, &profile, &asked.customer).await {
+    let Some(customer) = asked.customer else {
+        return answer(StatusCode::BAD_REQUEST, json!({ "ok": false, "error": "customer is missing" }));
+    };
+    let about = json!({ "profileId": profile, "customer": customer });
+    match bring_in_line(&shared, &profile, &customer).await {
         Ok(()) => {
             shared.log.info("Profile resynced", &about);
             answer(StatusCode::OK, json!({ "ok": true }))
