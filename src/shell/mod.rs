@@ -47,7 +47,7 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 /// The terminal cannot be set up or written to.
 pub async fn run(state: State, effects: mpsc::Sender<Effect>, mut events: mpsc::Receiver<Event>) -> color_eyre::Result<Exit> {
     let terminal = Terminal::enter()?;
-    let (columns, rows) = crossterm::terminal::size()?;
+    let (columns, rows) = size()?;
     let mut desk = Desk::new(state, terminal, effects);
     desk.handle(Event::Resized { columns, rows });
     // The first frame comes before anything is connected, asked or waited for.
@@ -176,13 +176,13 @@ impl Desk {
         let mut next = ratatui::buffer::Buffer::empty(area);
         console::draw(&self.state, &mut next);
         let bytes = self.painter.paint(next);
-        if bytes.is_empty() {
-            return Ok(());
+        if !bytes.is_empty() {
+            let began = Instant::now();
+            self.terminal.write(bytes)?;
+            self.drawn = Instant::now();
+            self.slowness = (self.drawn - began) * 3;
         }
-        let began = Instant::now();
-        self.terminal.write(bytes)?;
-        self.drawn = Instant::now();
-        self.slowness = (self.drawn - began) * 3;
+        // What is on screen is what the state says, whether that took any bytes or not.
         self.handle(Event::Painted);
         Ok(())
     }
@@ -208,7 +208,7 @@ impl Desk {
                 Effect::Copy { text } => self.terminal.write(clipboard::sequence(&text, clipboard::Wrap::of_environment()).as_bytes())?,
                 Effect::Suspend => {
                     self.terminal.suspend()?;
-                    let (columns, rows) = crossterm::terminal::size()?;
+                    let (columns, rows) = size()?;
                     self.handle(Event::Resized { columns, rows });
                     self.painter.forget();
                     self.draw()?;
@@ -222,6 +222,12 @@ impl Desk {
         }
         Ok(())
     }
+}
+
+/// Columns and rows; a terminal that does not say is taken for the smallest usual one.
+fn size() -> std::io::Result<(u16, u16)> {
+    let size = crossterm::terminal::size()?;
+    Ok(if size.0 == 0 || size.1 == 0 { (80, 24) } else { size })
 }
 
 async fn until(at: Option<Instant>) {
