@@ -139,6 +139,27 @@ async fn a_torn_line_is_kept_aside_and_the_chain_goes_on() {
     assert!(aside.contains("10 bytes torn off") && aside.contains(&third[..10]));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_appended_while_it_is_verified_is_not_taken_for_a_cut() {
+    let (_state, journal) = with_records(200).await;
+    let appending = tokio::spawn({
+        let journal = journal.clone();
+        async move {
+            for _ in 0..300 {
+                journal.append(None, Entry::WritesTurnedOff, Detail::none()).await.unwrap();
+            }
+        }
+    });
+    let mut verified = 0;
+    while !appending.is_finished() {
+        let found = journal.verify().await.unwrap();
+        assert!(found.is_ok(), "{found:?}");
+        verified += 1;
+    }
+    appending.await.unwrap();
+    assert!(verified > 1, "they ran side by side");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn appends_from_everywhere_make_one_chain() {
     let state = tempdir().unwrap();
@@ -435,6 +456,19 @@ async fn records_reach_the_store_once_and_cannot_be_changed_there() {
     ship(&forged, &store).await.expect("another machine's journal of the same operator is another chain");
     store.close().await;
     twin.close().await;
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_is_not_waited_for_for_ever() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let admin = PgPoolOptions::new().max_connections(1).connect(&db.superuser).await.unwrap();
+    let mut holding = admin.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE nightdesk.audit IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.unwrap();
+    let store = Store::of_url(&db.console).unwrap();
+    let verified = tokio::time::timeout(std::time::Duration::from_secs(30), store.verify()).await.expect("it gives up by itself");
+    assert_eq!(verified.expect_err("nobody answers").kind, FaultKind::Timeout);
+    holding.rollback().await.unwrap();
 }
 
 #[tokio::test]

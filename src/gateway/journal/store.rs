@@ -26,6 +26,8 @@ pub struct StoreBreak {
 const LEASE: &str = "10 minutes";
 /// A store that does not answer in this time is left out.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// For hashing all of it anew.
+const VERIFYING: Duration = Duration::from_secs(8);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -101,9 +103,13 @@ impl Store {
     /// Verifies the store's whole chain; the first twenty problems.
     ///
     /// # Errors
-    /// [`Fault`] where the store cannot be read.
+    /// [`Fault`] where the store cannot be read within eight seconds.
     pub async fn verify(&self) -> Result<Vec<StoreBreak>, Fault> {
-        let rows = within(&self.pool, async |tx| sqlx::query(VERIFY).persistent(false).fetch_all(tx).await).await.map_err(|e| fault(&e))?;
+        let reading = within(&self.pool, async |tx| sqlx::query(VERIFY).persistent(false).fetch_all(tx).await);
+        let rows = match tokio::time::timeout(VERIFYING, reading).await {
+            Ok(rows) => rows.map_err(|e| fault(&e))?,
+            Err(_) => return Err(Fault::new(Source::Store, FaultKind::Timeout, "The shared store does not answer")),
+        };
         let broken = |row: &sqlx::postgres::PgRow| Ok(StoreBreak { seq: row.try_get(0)?, problem: row.try_get(1)? });
         rows.iter().map(broken).collect::<Result<_, sqlx::Error>>().map_err(|e| fault(&e))
     }

@@ -33,10 +33,12 @@ impl Verification {
 }
 
 pub(super) fn verify(places: &Places) -> Result<Verification, JournalError> {
+    // Before the lines: what is appended meanwhile is then only more than was seen, and never missing. Payloads after them: they are
+    // written first.
+    let anchors = [read_anchor(&places.anchor)?, read_anchor(&places.lost())?];
     let lines = file::lines(&places.chain)?;
     let payloads = payloads::read(&places.payloads)?;
     let mut found = Verification { records: 0, head: None, removed: 0, broken: None };
-    let anchors = [read_anchor(&places.lost())?, read_anchor(&places.anchor)?];
     let mut missing: Vec<Head> = anchors.into_iter().flatten().collect();
     for (number, line) in (1u64..).zip(&lines) {
         let broken = |what: String| Some(Break { line: number, what });
