@@ -114,8 +114,13 @@ impl Report {
                 format!("no price is mapped by id or lookup key: `{key}` in the metadata of price or product decides"),
             );
         }
-        if config.webhook_secret.is_none() {
-            self.say(Verdict::Warn, "webhook secret", "not configured: whether the application rejects forgeries cannot be told");
+        match config.webhook_secret.as_ref().map(|kept| kept.resolve("webhook_secret", &super::variable)) {
+            None => {}
+            Some(Err(error)) => self.say(Verdict::Warn, "webhook secret", error.to_string()),
+            Some(Ok(secret)) if !secret.expose().starts_with("whsec_") => {
+                self.say(Verdict::Warn, "webhook secret", "it is no signing secret of Stripe's: those begin with whsec_")
+            }
+            Some(Ok(_)) => self.say(Verdict::Ok, "webhook secret", "a signing secret of Stripe's"),
         }
         if let (Writer::Http { .. }, None) = (&config.writer, &config.app_url) {
             self.say(Verdict::Fail, "writer", "[policy] writer = \"http\" needs app_url");

@@ -77,11 +77,16 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
 /// # Errors
 /// One sentence with its place.
 pub fn configuration(place: &Place) -> Result<Config, ConfigError> {
-    Config::load(place.config.as_deref(), place.env.as_deref(), &|name| std::env::var(name).ok())
+    Config::load(place.config.as_deref(), place.env.as_deref(), &variable)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 async fn migrate(config: &Config) -> Result<End, String> {
-    let url = config.admin_url.as_ref().ok_or("no admin connection is configured: set admin_url, or ADMIN_DATABASE_URL")?;
+    let kept = config.admin_url.as_ref().ok_or("no admin connection is configured: set admin_url, or ADMIN_DATABASE_URL")?;
+    let url = kept.resolve("admin_url", &variable).map_err(|e| e.to_string())?;
     let role = config.database_url.as_ref().and_then(|u| url_role(u.expose()));
     let applied = crate::gateway::journal::store::migrate(url.expose(), role.as_deref()).await.map_err(|f| f.say)?;
     println!(
