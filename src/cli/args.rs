@@ -92,7 +92,7 @@ pub enum Subcommands {
     #[command(after_help = EXIT)]
     Check {
         /// Print the least SQL grants and Stripe permissions that the console needs.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "json")]
         grants: bool,
         /// Print JSON instead of text.
         #[arg(long)]

@@ -41,7 +41,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
     };
     let ended = match command {
         Subcommands::Check { grants: true, .. } => {
-            check::grants(&config);
+            check::grants(&config).await;
             Ok(End::Well)
         }
         Subcommands::Check { json, .. } => check::run(&config, json).await,

@@ -9,6 +9,7 @@ mod engine;
 mod fixtures;
 mod gateway;
 mod gateway_stripe;
+mod grants;
 mod journal;
 mod panes;
 mod panes_case;

@@ -11,7 +11,7 @@ mod records;
 mod shape;
 mod subscription_row;
 
-pub use check::{DatabaseReport, MissingPrivilege};
+pub use check::{DatabaseReport, Privilege};
 
 use crate::config::Config;
 use crate::domain::fault::Fault;

@@ -4,7 +4,7 @@ use super::{config_with, database, open, paying, records, sql};
 use crate::bench::{Bench, Options, until};
 use nightdesk::domain::fault::FaultKind;
 use nightdesk::domain::shape::Trust;
-use nightdesk::gateway::postgres::{Database, MissingPrivilege};
+use nightdesk::gateway::postgres::{Database, Privilege};
 use nightdesk::protocol::query::{Locator, Query, Reply};
 
 async fn trust(database: &Database) -> Trust {
@@ -66,7 +66,7 @@ async fn a_missing_privilege_is_named_by_the_fault_and_by_the_report() {
     let fault = records(&database, Locator::Email(paying(&bench).email)).await.expect_err("not permitted");
     assert!(matches!(&fault.kind, FaultKind::Permission { missing: Some(what) } if what == "table rate_limits"), "{fault:?}");
     let report = database.report().await.expect("a report");
-    let lacks = |privilege, table: &str, column: &str| MissingPrivilege { privilege, table: table.into(), column: column.into() };
+    let lacks = |privilege, table: &str, column: &str| Privilege { privilege, table: table.into(), column: column.into() };
     assert!(report.missing.contains(&lacks("UPDATE", "subscriptions", "tier")), "{:?}", report.missing);
     assert!(report.missing.contains(&lacks("SELECT", "rate_limits", "used")), "{:?}", report.missing);
     assert!(!report.missing.iter().any(|m| m.column == "status"), "{:?}", report.missing);
