@@ -12,6 +12,7 @@ mod hands;
 mod procedures;
 mod runs;
 pub mod sandbox;
+mod shown;
 mod status;
 
 use crate::config::{Config, ConfigError};

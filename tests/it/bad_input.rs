@@ -234,7 +234,7 @@ async fn a_test_key_with_a_production_database_never_writes() {
         "{check:?}"
     );
     let status = desk.say(&["status", "--json"]).await.well();
-    assert_eq!(status["mode"], "MIXED");
+    assert_eq!(status["mode"], "mixed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,7 +272,7 @@ async fn a_profile_without_a_subscription_has_nothing_to_copy() {
     let profile = bench.population.person(number).profile.to_string();
     let before = rows(&bench).await;
     let found = desk.say(&["find", &profile, "--json"]).await.well();
-    assert_eq!(found["diagnosis"]["class"], "Fine", "{found}");
+    assert_eq!(found["diagnosis"]["class"], "fine", "{found}");
     short_of(&desk.repair(&profile, &[]).await, "halted", &["nothing to copy from"]);
     sql(&bench, &format!("DELETE FROM subscriptions WHERE profile_id = '{profile}'")).await;
     let found = desk.say(&["find", &profile, "--json"]).await;

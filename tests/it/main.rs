@@ -20,6 +20,7 @@ mod readme;
 mod repair;
 mod sandbox;
 mod script;
+mod scripting;
 mod simulator;
 mod trust;
 mod world;
