@@ -1,6 +1,8 @@
 //! Integration tests: one binary, so that all of them share one build and one Postgres cluster.
 
+mod bad_input;
 mod bench;
+mod command;
 mod console;
 mod console_random;
 mod engine;
@@ -14,7 +16,9 @@ mod panes_desk;
 mod panes_findings;
 mod procedures;
 mod readme;
+mod repair;
 mod sandbox;
 mod script;
 mod simulator;
+mod trust;
 mod world;
