@@ -49,6 +49,8 @@ async fn the_selection_and_a_dialog_outlive_every_size() {
     }
     console.send(":");
     console.wait_for("Go to");
+    // Not so fast that it is a paste.
+    console.settled(QUIET);
     console.send("cust");
     console.settled(QUIET);
     console.resize(100, 30);
@@ -126,6 +128,15 @@ fn suspended_and_continued() {
     terminal.settled(QUIET);
     terminal.send("?");
     terminal.wait_for("Keys of this screen");
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_it() {
+    let mut console = Console::start(&nowhere(), 80, 24, &[]);
+    console.wait_for("1 Home");
+    console.hang_up();
+    let asked = Instant::now();
+    assert!(console.ended_within(GONE).is_some(), "still there after {:?}", asked.elapsed());
 }
 
 #[test]
