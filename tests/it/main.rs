@@ -3,6 +3,7 @@
 mod bench;
 mod console;
 mod console_random;
+mod engine;
 mod fixtures;
 mod gateway;
 mod gateway_stripe;
@@ -13,6 +14,7 @@ mod panes_desk;
 mod panes_findings;
 mod procedures;
 mod pty;
+mod readme;
 mod sandbox;
 mod script;
 mod simulator;

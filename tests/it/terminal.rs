@@ -12,6 +12,8 @@ pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     master: Option<Box<dyn MasterPty + Send>>,
     keys: Option<Box<dyn Write + Send>>,
+    /// It holds the terminal open, too.
+    reader: Option<std::thread::JoinHandle<()>>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -22,6 +24,8 @@ struct Seen {
     last_byte: Option<Instant>,
     /// Nobody takes what the program writes: it piles up in the terminal.
     deaf: bool,
+    /// The line is about to drop: nothing more is read.
+    leaving: bool,
 }
 
 impl Terminal {
@@ -58,9 +62,10 @@ impl Terminal {
             first_byte: None,
             last_byte: None,
             deaf: false,
+            leaving: false,
         }));
         let sink = Arc::clone(&seen);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0u8; 8192];
             while let Ok(n) = output.read(&mut buffer) {
                 if n == 0 {
@@ -77,9 +82,12 @@ impl Terminal {
                     std::thread::sleep(Duration::from_millis(20));
                     seen = sink.lock().expect("not poisoned");
                 }
+                if seen.leaving {
+                    break;
+                }
             }
         });
-        Self { child, master: Some(pair.master), keys: Some(keys), seen }
+        Self { child, master: Some(pair.master), keys: Some(keys), reader: Some(reader), seen }
     }
 
     pub fn screen(&self) -> String {
@@ -165,10 +173,18 @@ impl Terminal {
         i32::try_from(self.child.process_id().expect("it runs")).expect("a pid")
     }
 
-    /// Takes the terminal away, as a dropped line does.
-    pub fn hang_up(&mut self) {
+    /// Takes the terminal away, as a dropped line does; the moment at which it was gone.
+    pub fn hang_up(&mut self) -> Instant {
+        self.seen.lock().expect("not poisoned").leaving = true;
+        let master = self.master.take().expect("the terminal is open");
+        let mut size = master.get_size().expect("a terminal has a size");
+        // Its reader holds it open until something is written once more: a new size makes the program do that.
+        size.cols -= 1;
+        master.resize(size).expect("a terminal can be resized");
+        self.reader.take().expect("it reads").join().expect("the reader ends");
         self.keys = None;
-        self.master = None;
+        drop(master);
+        Instant::now()
     }
 
     /// Waits for the process to end; `None` when it is still there after `patience`.

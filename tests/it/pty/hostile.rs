@@ -86,7 +86,7 @@ async fn a_hostile_customer_reaches_neither_cursor_nor_colour_nor_clipboard() {
     console.cost("\x1b");
     console.paste(&label.expected.customer);
     console.settled(QUIET);
-    seen.push_str(&console.wait_until("the hit", |s| s.contains("customers") && s.contains("mallory")));
+    seen.push_str(&console.wait_until("the hit", |s| s.contains("1 customer") && s.contains("mallory")));
     console.send("\r");
     // The customer, its tabs, its evidence, its subscription, and everything that can be copied.
     seen.push_str(&console.wait_for("App enforces"));

@@ -134,8 +134,8 @@ fn suspended_and_continued() {
 fn a_terminal_that_goes_away_ends_it() {
     let mut console = Console::start(&nowhere(), 80, 24, &[]);
     console.wait_for("1 Home");
-    console.hang_up();
-    let asked = Instant::now();
+    console.settled(QUIET);
+    let asked = console.hang_up();
     assert!(console.ended_within(GONE).is_some(), "still there after {:?}", asked.elapsed());
 }
 
