@@ -3,6 +3,7 @@
 mod bench;
 mod console;
 mod console_random;
+mod crash;
 mod fixtures;
 mod gateway;
 mod gateway_stripe;
@@ -15,4 +16,5 @@ mod procedures;
 mod sandbox;
 mod script;
 mod simulator;
+mod terminal;
 mod world;

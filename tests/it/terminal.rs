@@ -25,8 +25,14 @@ impl Terminal {
     /// Starts `nightdesk` with these arguments and variables at `columns`×`rows`. Nothing of the caller's environment that the
     /// console would read is passed on.
     pub fn start(columns: u16, rows: u16, arguments: &[&str], variables: &[(String, String)]) -> Self {
+        let argv: Vec<&str> = std::iter::once(env!("CARGO_BIN_EXE_nightdesk")).chain(arguments.iter().copied()).collect();
+        Self::run(columns, rows, &argv, variables)
+    }
+
+    /// The same for any program: a shell around `nightdesk`, for one.
+    pub fn run(columns: u16, rows: u16, argv: &[&str], variables: &[(String, String)]) -> Self {
         let pair = native_pty_system().openpty(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).expect("a pty");
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_nightdesk"));
+        let mut command = CommandBuilder::new(argv[0]);
         command.env_clear();
         for keep in ["PATH", "HOME", "TMPDIR", "USER"] {
             if let Ok(value) = std::env::var(keep) {
@@ -38,7 +44,7 @@ impl Terminal {
         for (name, value) in variables {
             command.env(name, value);
         }
-        command.args(arguments);
+        command.args(&argv[1..]);
         let child = pair.slave.spawn_command(command).expect("nightdesk starts");
         drop(pair.slave);
         let mut output = pair.master.try_clone_reader().expect("a reader");
