@@ -12,6 +12,8 @@ pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     master: Option<Box<dyn MasterPty + Send>>,
     keys: Option<Box<dyn Write + Send>>,
+    /// It holds the terminal open, too.
+    reader: Option<std::thread::JoinHandle<()>>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -19,6 +21,8 @@ struct Seen {
     parser: vt100::Parser,
     bytes: usize,
     first_byte: Option<Instant>,
+    /// The line is about to drop: nothing more is read.
+    leaving: bool,
 }
 
 impl Terminal {
@@ -49,9 +53,9 @@ impl Terminal {
         drop(pair.slave);
         let mut output = pair.master.try_clone_reader().expect("a reader");
         let keys = pair.master.take_writer().expect("a writer");
-        let seen = Arc::new(Mutex::new(Seen { parser: vt100::Parser::new(rows, columns, 0), bytes: 0, first_byte: None }));
+        let seen = Arc::new(Mutex::new(Seen { parser: vt100::Parser::new(rows, columns, 0), bytes: 0, first_byte: None, leaving: false }));
         let sink = Arc::clone(&seen);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0u8; 8192];
             while let Ok(n) = output.read(&mut buffer) {
                 if n == 0 {
@@ -61,9 +65,12 @@ impl Terminal {
                 seen.first_byte.get_or_insert_with(Instant::now);
                 seen.bytes += n;
                 seen.parser.process(&buffer[..n]);
+                if seen.leaving {
+                    break;
+                }
             }
         });
-        Self { child, master: Some(pair.master), keys: Some(keys), seen }
+        Self { child, master: Some(pair.master), keys: Some(keys), reader: Some(reader), seen }
     }
 
     pub fn screen(&self) -> String {
@@ -111,10 +118,18 @@ impl Terminal {
         i32::try_from(self.child.process_id().expect("it runs")).expect("a pid")
     }
 
-    /// Takes the terminal away, as a dropped line does.
-    pub fn hang_up(&mut self) {
+    /// Takes the terminal away, as a dropped line does; the moment at which it was gone.
+    pub fn hang_up(&mut self) -> Instant {
+        self.seen.lock().expect("not poisoned").leaving = true;
+        let master = self.master.take().expect("the terminal is open");
+        let mut size = master.get_size().expect("a terminal has a size");
+        // Its reader holds it open until something is written once more: a new size makes the program do that.
+        size.cols -= 1;
+        master.resize(size).expect("a terminal can be resized");
+        self.reader.take().expect("it reads").join().expect("the reader ends");
         self.keys = None;
-        self.master = None;
+        drop(master);
+        Instant::now()
     }
 
     /// Waits for the process to end; `None` when it is still there after `patience`.

@@ -32,12 +32,11 @@ async fn connections(admin: &PgPool, operator: &str) -> i64 {
     sqlx::query_scalar(sql).bind(operator).fetch_one(admin).await.unwrap()
 }
 
-/// Hangs up; how long the process took to end.
-fn hang_up(terminal: &mut Terminal) -> Duration {
-    let since = Instant::now();
-    terminal.hang_up();
+/// Hangs up; when that was, and how long the process took to end.
+fn hang_up(terminal: &mut Terminal) -> (Instant, Duration) {
+    let since = terminal.hang_up();
     assert!(terminal.ended_within(Duration::from_secs(5)).is_some(), "it is still there after five seconds");
-    since.elapsed()
+    (since, since.elapsed())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,8 +49,7 @@ async fn the_console_and_its_connections_are_gone_within_a_second() {
         let admin = &scene.bench.admin;
         until("its three connections are open", async || connections(admin, operator).await == 3).await;
         terminal.wait_for("Home");
-        let since = Instant::now();
-        let took = hang_up(&mut terminal);
+        let (since, took) = hang_up(&mut terminal);
         until("its connections are gone", async || connections(admin, operator).await == 0).await;
         let all = since.elapsed();
         println!("{wrapper:?}: the process took {took:?}, its connections {all:?}");
@@ -72,8 +70,7 @@ async fn the_sandbox_goes_with_its_console() {
         until("its cluster runs", async || postmaster(home.path()).is_some()).await;
         terminal.wait_until("the findings of the default start", |s| s.contains("paid"));
         let (directory, pid) = postmaster(home.path()).unwrap();
-        let since = Instant::now();
-        let took = hang_up(&mut terminal);
+        let (since, took) = hang_up(&mut terminal);
         until("its cluster is gone", async || !alive(pid) && !directory.exists()).await;
         println!("{wrapper:?}: the process took {took:?}, its cluster {:?}", since.elapsed());
         assert!(took < Duration::from_secs(1), "{wrapper:?}: {took:?}");

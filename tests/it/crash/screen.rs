@@ -60,7 +60,7 @@ async fn a_run_that_sent_nothing_asks_again() {
         shown("nothing-sent.txt", &terminal);
         assert_eq!(scene.changes(label).await, 0);
         terminal.send("w");
-        terminal.wait_until("the question for a reason", |s| s.to_lowercase().contains("reason"));
+        terminal.wait_for("Why? The reason is journaled");
         shown("reason.txt", &terminal);
         std::thread::sleep(std::time::Duration::from_millis(400));
         terminal.send("ticket 4411");
