@@ -22,6 +22,8 @@ struct Line<'a> {
     operator: &'a str,
     opened: At,
     who: Option<&'a str>,
+    /// The run that it takes back.
+    undoes: Option<String>,
     /// Another process is working on it right now.
     held: bool,
 }
@@ -55,14 +57,9 @@ fn list(runs: &[RunSummary], json: bool) {
     }
     for l in lines {
         let held = if l.held { "  being worked on" } else { "" };
-        println!(
-            "{}  {:<12}  {:<10}  {}  {}{held}",
-            l.short,
-            l.procedure,
-            l.state,
-            l.opened.format("%Y-%m-%d %H:%M:%SZ"),
-            l.who.unwrap_or("payload removed")
-        );
+        let undoes = l.undoes.map(|run| format!("  undo of {run}")).unwrap_or_default();
+        let (opened, who) = (l.opened.format("%Y-%m-%d %H:%M:%SZ"), l.who.unwrap_or("payload removed"));
+        println!("{}  {:<12}  {:<10}  {opened}  {who}{undoes}{held}", l.short, l.procedure, l.state);
     }
 }
 
@@ -111,6 +108,7 @@ fn line(run: &RunSummary) -> Line<'_> {
         operator: &run.operator,
         opened: run.opened,
         who: run.who.as_deref(),
+        undoes: run.undoes.as_ref().map(|u| short(u.run)),
         held: run.held,
     }
 }
