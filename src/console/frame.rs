@@ -21,11 +21,17 @@ const LEAST: (u16, u16) = (60, 20);
 /// Hints in the footer, the one for help included.
 const HINTS: usize = 7;
 
+/// Whether nothing but the size needed is shown.
+#[must_use]
+pub fn is_too_small(columns: u16, rows: u16) -> bool {
+    columns < LEAST.0 || rows < LEAST.1
+}
+
 /// Draws the whole screen. A pure function of the state.
 pub fn draw(state: &State, buf: &mut Buffer) {
     let area = buf.area;
     let theme = &state.theme;
-    if area.width < LEAST.0 || area.height < LEAST.1 {
+    if is_too_small(area.width, area.height) {
         let text = format!("needs {}x{}, has {}x{}", LEAST.0, LEAST.1, area.width, area.height);
         put(buf, theme, area.x, area.y, &text, theme.plain(), area.width);
         return;

@@ -165,6 +165,7 @@ pub fn run(state: &mut State, run: Uuid, id: Uuid, f: impl FnOnce(&mut Run, &Env
     let (Some(model), Some(env)) = (state.tasks.get_mut(run), state.world.env.as_ref()) else { return Vec::new() };
     let was_open = model.run.is_open();
     let mut effects = f(&mut model.run, env, now);
+    model.follow();
     if was_open && !model.run.is_open() {
         effects.push(state.tickets.read(Slot::Runs, Query::Runs));
         let cx = state.world.context();

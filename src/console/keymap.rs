@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 pub enum Action {
     MoveUp,
     MoveDown,
-    MoveLeft,
-    MoveRight,
     Top,
     Bottom,
     PageUp,
@@ -32,9 +30,7 @@ pub enum Action {
     Why,
     Copy,
     Undo,
-    Mark,
     Refresh,
-    Freeze,
     Reveal,
     Confirm,
     Redraw,
@@ -70,8 +66,6 @@ const fn row(keys: &'static [Key], action: Action, meaning: &'static str) -> Row
 pub const TABLE: &[Row] = &[
     row(&[Key::Up, Key::Char('k')], Action::MoveUp, "move up"),
     row(&[Key::Down, Key::Char('j')], Action::MoveDown, "move down"),
-    row(&[Key::Left], Action::MoveLeft, "move left"),
-    row(&[Key::Right], Action::MoveRight, "move right"),
     row(&[Key::Char('g'), Key::Home], Action::Top, "to the top"),
     row(&[Key::Char('G'), Key::End], Action::Bottom, "to the bottom"),
     row(&[Key::PageUp], Action::PageUp, "a page up"),
@@ -94,9 +88,7 @@ pub const TABLE: &[Row] = &[
     row(&[Key::Char('e')], Action::Why, "why: the evidence behind the sentence"),
     row(&[Key::Char('c')], Action::Copy, "copy"),
     row(&[Key::Char('u')], Action::Undo, "undo the last reversible action, shown first"),
-    row(&[Key::Char(' ')], Action::Mark, "mark"),
     row(&[Key::Char('r'), Key::Ctrl('r')], Action::Refresh, "refresh now"),
-    row(&[Key::Char('p')], Action::Freeze, "freeze, go on"),
     row(&[Key::Char('i')], Action::Reveal, "reveal personal data for 60 s (reason, audited)"),
     row(&[Key::Char('y')], Action::Confirm, "confirm, in a review only"),
     row(&[Key::Ctrl('l')], Action::Redraw, "redraw"),
@@ -155,11 +147,7 @@ impl Binding {
     /// The eight ways to move through a list.
     #[must_use]
     pub fn moves() -> Vec<Self> {
-        TABLE
-            .iter()
-            .filter(|r| r.action.moves() && !matches!(r.action, Action::MoveLeft | Action::MoveRight))
-            .map(|r| Self::quiet(r.action))
-            .collect()
+        TABLE.iter().filter(|r| r.action.moves()).map(|r| Self::quiet(r.action)).collect()
     }
 
     /// Not possible now, for this reason.

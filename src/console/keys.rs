@@ -220,6 +220,7 @@ fn confirmed(state: &mut State, run: Uuid, typed: &str) -> Vec<Effect> {
     let result = model.may_confirm(&cx).and_then(|()| model.run.confirm(typed, cx.now));
     match result {
         Ok(effects) => {
+            model.follow();
             model.confirmed();
             effects
         }

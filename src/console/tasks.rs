@@ -75,13 +75,6 @@ pub fn word(phase: &Phase) -> &'static str {
 }
 
 impl Tasks {
-    /// After every event: each run's screen looks at where its run stands now.
-    pub fn follow(&mut self) {
-        for run in &mut self.runs {
-            run.follow();
-        }
-    }
-
     /// The newest run that can be taken back.
     #[must_use]
     pub fn undoable(&self, now: crate::domain::At) -> Option<&run::Model> {

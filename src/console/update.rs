@@ -14,14 +14,13 @@ use uuid::Uuid;
 /// Handles one event. Total: every event is fine in every state. It reads no clock, makes no ids and performs nothing.
 pub fn update(state: &mut State, stamped: Stamped) -> Vec<Effect> {
     state.world.advance(stamped.at, stamped.tick);
-    let mut effects = burst::settle(state);
+    let mut effects = burst::settle(state, matches!(stamped.event, Event::Key(_)));
     if let Event::Key(key) = stamped.event {
         effects.extend(burst::swallows(state, key).unwrap_or_else(|| keys::press(state, key, stamped.id)));
     } else {
         effects.extend(happened(state, stamped.event.clone(), stamped.id));
         burst::keep_up(state, stamped);
     }
-    state.tasks.follow();
     effects
 }
 
@@ -115,7 +114,11 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
 
 fn painted(state: &mut State) {
     let tick = state.world.tick;
+    // On a terminal that is too small nobody has read anything; leaving is still possible.
+    let unseen = super::frame::is_too_small(state.world.columns, state.world.rows);
     match (&mut state.dialog, state.screens.top()) {
+        (Some(dialog), _) if unseen && dialog.modal != super::modal::Modal::Quit => {}
+        (None, _) if unseen => {}
         (Some(dialog), _) => dialog.guard.painted(tick),
         (None, super::screen::Screen::Run(id)) => {
             if let Some(run) = state.tasks.get_mut(id) {

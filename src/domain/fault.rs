@@ -71,6 +71,12 @@ impl Fault {
         Self { source, kind, say: crate::domain::text::clean(&say.into()) }
     }
 
+    /// Whether it can pass by itself: asking again may help, where a missing permission or object stays missing.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(self.kind, FaultKind::Timeout | FaultKind::Unreachable | FaultKind::Full | FaultKind::Limit | FaultKind::Tls)
+    }
+
     /// The class as one word or two.
     #[must_use]
     pub fn class(&self) -> &'static str {

@@ -10,7 +10,7 @@ pub fn events(said: Said) -> Vec<Event> {
     match said {
         Said::Key(key) if key.kind != KeyEventKind::Release => keys(key).into_iter().map(Event::Key).collect(),
         Said::Paste(text) => vec![Event::Pasted(text)],
-        Said::Resize(columns, rows) => vec![Event::Resized { columns, rows }],
+        Said::Resize(columns, rows) if columns > 0 && rows > 0 => vec![Event::Resized { columns, rows }],
         _ => Vec::new(),
     }
 }

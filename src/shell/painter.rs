@@ -53,24 +53,30 @@ impl Painter {
     fn row(&mut self, next: &Buffer, y: u16) {
         let columns = next.area.width;
         let cells = |b: &'_ Buffer, x: u16| b[(x, y)].clone();
-        // The blank end of the line, as it is to be.
-        let blank_from = (0..columns).rev().find(|x| !is_blank(&next[(*x, y)])).map_or(0, |x| x + 1);
+        // The blank end of the line, as it is to be; behind both halves of what stands last.
+        let last = (0..columns).rev().find(|x| !is_blank(&next[(*x, y)]));
+        let blank_from = last.map_or(0, |x| x + width(&next[(x, y)])).min(columns);
         let changed_blanks = (blank_from..columns).filter(|x| !is_blank(&self.shown[(*x, y)])).count();
         let erases = changed_blanks > ERASE_BYTES;
         let written_to = if erases { blank_from } else { columns };
-        let (mut hidden, mut broken) = (0, 0);
+        // The right half of a wide character is nobody's cell, whatever the buffer holds there; where one was, the next cell
+        // is written anew.
+        let (mut hidden, mut was_hidden, mut broken) = (0, 0, 0);
         for x in 0..written_to {
             let (new, old) = (cells(next, x), cells(&self.shown, x));
             if hidden == 0 && (new != old || broken > 0) {
                 self.cell(x, y, &new, columns);
             }
-            let (wide, was_wide) = (new.symbol().width(), old.symbol().width());
-            // The right half of a wide character is nobody's cell; where one was, the next cell is written anew.
-            hidden = if hidden > 0 { hidden - 1 } else { wide.saturating_sub(1) };
+            let wide = if hidden > 0 { 1 } else { width(&new) };
+            let was_wide = if was_hidden > 0 { 1 } else { width(&old) };
+            hidden = hidden.max(wide).saturating_sub(1);
+            was_hidden = was_hidden.max(was_wide).saturating_sub(1);
             broken = wide.max(was_wide).max(broken).saturating_sub(1);
         }
         if erases {
-            let first = (blank_from..columns).find(|x| !is_blank(&self.shown[(*x, y)])).unwrap_or(blank_from);
+            // Where half of a wide character was overwritten, the other half is still to go.
+            let changed = (blank_from..columns).find(|x| !is_blank(&self.shown[(*x, y)]));
+            let first = changed.filter(|_| broken == 0).unwrap_or(blank_from);
             self.go(first, y);
             self.pen(Pen::default());
             self.out.push_str("\x1b[K");
@@ -79,9 +85,11 @@ impl Painter {
 
     fn cell(&mut self, x: u16, y: u16, cell: &Cell, columns: u16) {
         self.go(x, y);
-        self.pen(Pen { fg: cell.fg, bg: cell.bg, modifier: cell.modifier });
+        // Many terminals know one weight at a time: what is bold is not dim as well.
+        let weight = if cell.modifier.contains(Modifier::BOLD) { cell.modifier - Modifier::DIM } else { cell.modifier };
+        self.pen(Pen { fg: cell.fg, bg: cell.bg, modifier: weight });
         self.out.push_str(cell.symbol());
-        let end = x + u16::try_from(cell.symbol().width()).unwrap_or(1);
+        let end = x + width(cell);
         // Behind the last column terminals differ about where the cursor is.
         self.at = (end < columns).then_some((end, y));
     }
@@ -136,6 +144,11 @@ impl Painter {
         }
         let _ = write!(self.out, "\x1b[{}m", codes.join(";"));
     }
+}
+
+/// How many columns the cell's text takes.
+fn width(cell: &Cell) -> u16 {
+    u16::try_from(cell.symbol().width()).unwrap_or(1)
 }
 
 fn is_blank(cell: &Cell) -> bool {

@@ -413,3 +413,56 @@ fn hostile_words_reach_no_cell() {
     let screen = script.screen();
     assert!(!screen.chars().any(|c| c != '\n' && nightdesk::domain::text::is_hostile(c)), "{screen:?}");
 }
+
+#[test]
+fn from_a_paste_to_a_proven_repair_in_five_keys_and_a_reason() {
+    for bracketed in [true, false] {
+        let mut script = Script::connected(World::placeholder());
+        // 1: the paste. 2: the answer.
+        if bracketed {
+            script.paste(CUSTOMER)
+        } else {
+            script.burst(CUSTOMER)
+        };
+        assert_eq!(script.state.screens.top(), Screen::Customers);
+        script.sees(CUSTOMER);
+        script.key(Key::Enter);
+        script.sees("Paid in Stripe, FREE in the app");
+        // 3: the review. 4: writes, with a reason. 5: done.
+        script.key(Key::Char('f'));
+        script.sees("Link, then copy five fields from Stripe").sees("turns writes on, for a reason");
+        script.key(Key::Char('w'));
+        script.keys("ticket 4411");
+        script.key(Key::Enter);
+        assert_eq!(performs(&script.effects), 0);
+        script.key(Key::Char('y'));
+        assert_eq!(performs(&script.effects), 1);
+        script.sees(" DONE  The row equals Stripe, and the app enforces PRO.");
+        script.key(Key::Esc);
+        script.sees("PRO until").does_not_see("FREE in the app");
+    }
+}
+
+#[test]
+fn a_stranger_finds_the_procedure_by_the_books_words() {
+    let mut script = Script::connected(World::placeholder());
+    script.key(Key::Char(':'));
+    script.keys("still free");
+    script.key(Key::Enter);
+    script.sees("Manual tier update: find the customer, then f");
+}
+
+#[test]
+fn a_runs_screen_and_the_frame_fit_every_size() {
+    let mut script = review(World::placeholder());
+    for (columns, rows) in [(60, 20), (80, 24), (100, 30), (120, 36), (250, 80)] {
+        let screen = script.screen_at(columns, rows);
+        assert!(screen.contains("turns writes on") && screen.contains("? keys"), "{screen}");
+    }
+}
+
+#[test]
+fn the_key_table_prints_as_markdown() {
+    let text = nightdesk::console::keymap::markdown();
+    assert!(text.contains("| `f` | review the recommended fix; never acts |"), "{text}");
+}

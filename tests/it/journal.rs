@@ -374,16 +374,17 @@ async fn without_its_payload_a_run_is_not_guessed_at() {
 
 // -- the shared store
 
-struct Shared2 {
+/// A database of the test's own, as two roles see it.
+struct Database {
     console: String,
     superuser: String,
     _dropped: bench::DropDatabase,
 }
 
-async fn database() -> Shared2 {
+async fn database() -> Database {
     let (cluster, roles) = bench::cluster().await;
     let (name, dropped, _) = bench::database(Shape::default(), 300).await;
-    Shared2 {
+    Database {
         console: cluster.url(roles::CONSOLE, &roles.console, &name),
         superuser: cluster.url(SUPERUSER, &roles.superuser, &name),
         _dropped: dropped,

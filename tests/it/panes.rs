@@ -301,6 +301,12 @@ fn customers_nobody_found_and_one_source_failed() {
     desk.pass(1);
     desk.settle();
     desk.snapshot("customers_failed");
+    desk.world.down.clear();
+    for _ in 0..12 {
+        desk.pass(1);
+        desk.settle();
+    }
+    desk.expect("j•••@a•••.com");
 }
 
 #[test]
@@ -361,6 +367,37 @@ fn customer_with_a_placeholder() {
     desk.snapshot("customer_quota");
     desk.key(Key::Tab);
     desk.snapshot("customer_invoices");
+}
+
+#[test]
+fn customer_on_the_smallest_screen_in_ascii() {
+    let mut desk = open(World::placeholder(), CUSTOMER);
+    desk.settle();
+    desk.state.theme.glyphs = nightdesk::console::widgets::theme::Glyphs::Ascii;
+    let shown = desk.screen(60, 20);
+    assert!(shown.is_ascii(), "{shown}");
+    insta::assert_snapshot!("customer_ready_ascii_60x20", shown);
+    desk.key(Key::Char('1'));
+    desk.settle();
+    let shown = desk.screen(60, 20);
+    assert!(shown.is_ascii(), "{shown}");
+    insta::assert_snapshot!("home_ready_ascii_60x20", shown);
+}
+
+#[test]
+fn a_missing_permission_is_not_asked_for_again_and_again() {
+    let mut desk = open(World::placeholder(), CUSTOMER);
+    let missing = nightdesk::domain::fault::FaultKind::Permission { missing: Some("rak_subscription_read".into()) };
+    let fault = nightdesk::domain::fault::Fault::new(Source::Stripe, missing, "The key lacks rak_subscription_read.");
+    while let Some((ticket, query)) = desk.out.pop() {
+        let result = if matches!(query, Query::SubscriptionsOf(_)) { Err(fault.clone()) } else { desk.world.answer(&query) };
+        desk.event(Event::ReplyArrived { ticket, query, result });
+    }
+    desk.expect("The key lacks rak_subscription_read.");
+    for _ in 0..12 {
+        desk.pass(1);
+        assert!(!desk.out.iter().any(|(t, _)| matches!(t.slot, nightdesk::protocol::ticket::Slot::Case(_))), "{:?}", desk.out);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A script for the console: keys in, effects out, replies in, words on screen. Time is stamped by hand; a simulated world answers.
 
-use super::fixtures::{World, now};
+use crate::fixtures::{World, now};
 use chrono::Duration;
 use nightdesk::console::widgets::theme::Theme;
 use nightdesk::console::{State, draw, update};

@@ -19,8 +19,11 @@ pub struct Terminal {
 
 struct Seen {
     parser: vt100::Parser,
-    bytes: usize,
+    raw: Vec<u8>,
     first_byte: Option<Instant>,
+    last_byte: Option<Instant>,
+    /// Nobody takes what the program writes: it piles up in the terminal.
+    deaf: bool,
     /// The line is about to drop: nothing more is read.
     leaving: bool,
 }
@@ -53,7 +56,14 @@ impl Terminal {
         drop(pair.slave);
         let mut output = pair.master.try_clone_reader().expect("a reader");
         let keys = pair.master.take_writer().expect("a writer");
-        let seen = Arc::new(Mutex::new(Seen { parser: vt100::Parser::new(rows, columns, 0), bytes: 0, first_byte: None, leaving: false }));
+        let seen = Arc::new(Mutex::new(Seen {
+            parser: vt100::Parser::new(rows, columns, 0),
+            raw: Vec::new(),
+            first_byte: None,
+            last_byte: None,
+            deaf: false,
+            leaving: false,
+        }));
         let sink = Arc::clone(&seen);
         let reader = std::thread::spawn(move || {
             let mut buffer = [0u8; 8192];
@@ -62,9 +72,16 @@ impl Terminal {
                     break;
                 }
                 let mut seen = sink.lock().expect("not poisoned");
-                seen.first_byte.get_or_insert_with(Instant::now);
-                seen.bytes += n;
+                let now = Instant::now();
+                seen.first_byte.get_or_insert(now);
+                seen.last_byte = Some(now);
+                seen.raw.extend_from_slice(&buffer[..n]);
                 seen.parser.process(&buffer[..n]);
+                while seen.deaf {
+                    drop(seen);
+                    std::thread::sleep(Duration::from_millis(20));
+                    seen = sink.lock().expect("not poisoned");
+                }
                 if seen.leaving {
                     break;
                 }
@@ -79,7 +96,45 @@ impl Terminal {
 
     /// Every byte the program has written so far.
     pub fn bytes(&self) -> usize {
-        self.seen.lock().expect("not poisoned").bytes
+        self.seen.lock().expect("not poisoned").raw.len()
+    }
+
+    /// What the program wrote after its first `from` bytes, as it wrote it.
+    pub fn written(&self, from: usize) -> Vec<u8> {
+        self.seen.lock().expect("not poisoned").raw[from..].to_vec()
+    }
+
+    /// Waits until the program has written nothing for `quiet`; the number of bytes it had written by then.
+    pub fn settled(&self, quiet: Duration) -> usize {
+        let start = Instant::now();
+        loop {
+            let last = self.seen.lock().expect("not poisoned").last_byte;
+            if last.is_some_and(|t| t.max(start).elapsed() >= quiet) {
+                return self.bytes();
+            }
+            assert!(start.elapsed() < PATIENCE, "it never stops writing");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Looks at the terminal's own state: modes, colours, the cursor.
+    pub fn look<T>(&self, at: impl FnOnce(&vt100::Screen) -> T) -> T {
+        at(self.seen.lock().expect("not poisoned").parser.screen())
+    }
+
+    pub fn resize(&self, columns: u16, rows: u16) {
+        self.seen.lock().expect("not poisoned").parser.screen_mut().set_size(rows, columns);
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        self.master.as_ref().expect("the terminal is open").resize(size).expect("a terminal can be resized");
+    }
+
+    /// From here on nobody takes what the program writes.
+    pub fn stop_reading(&self) {
+        self.seen.lock().expect("not poisoned").deaf = true;
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).expect("it runs");
     }
 
     pub fn first_byte(&self) -> Option<Instant> {
@@ -147,6 +202,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        self.seen.lock().expect("not poisoned").deaf = false;
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

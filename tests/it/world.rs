@@ -8,7 +8,7 @@ use nightdesk::domain::facts::Handle;
 use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::ids::{StripeId, SubjectKey};
 use nightdesk::domain::money::Money;
-use nightdesk::domain::row::{Field, Image, Record, Subject, SubscriptionRow, Value};
+use nightdesk::domain::row::{Change, Field, Image, Record, Subject, SubscriptionRow, Value};
 use nightdesk::domain::shape::{IntervalWords, KeyType, Shape, Trust};
 use nightdesk::domain::stripe::{
     CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Period, Price, Status, Subscription, named_profile,
@@ -62,6 +62,8 @@ pub struct World {
     /// For how many reads it still answers the old tier.
     pub app_lags: u32,
     pub manner: Manner,
+    /// What the application's own resync changes.
+    pub truth: Vec<Change>,
     /// Rows really changed.
     pub writes: u32,
     /// Statements that arrived.
@@ -201,6 +203,7 @@ impl World {
             app_insists: None,
             app_lags: 0,
             manner: Manner::Answers,
+            truth: Vec::new(),
             writes: 0,
             sent: 0,
         }
@@ -272,7 +275,10 @@ impl World {
 
     /// Compare-and-set, as the database does it.
     fn write(&mut self, command: &Command) -> Outcome {
-        let Command::SetSubscriptionRow { subject, shown, changes } = command else { panic!("only the row is written here") };
+        let (subject, shown, changes) = match command {
+            Command::SetSubscriptionRow { subject, shown, changes } => (subject, shown.clone(), changes.clone()),
+            Command::ResyncByHttp { subject, .. } | Command::ResyncByCommand { subject, .. } => (subject, Image::new(), self.truth.clone()),
+        };
         self.sent += 1;
         if self.manner == Manner::LosesIt {
             return Outcome::Unknown(Fault::new(Source::Database, FaultKind::Timeout, "no answer within 5 s"));

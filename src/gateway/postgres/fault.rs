@@ -73,7 +73,7 @@ pub fn statement(error: &Error) -> Fault {
             new(FaultKind::Schema, format!("the schema is not what the map says: {message}; see [schema] in the configuration"))
         }
         "57014" => new(FaultKind::Timeout, "Postgres cancelled the statement at its time limit"),
-        "55P03" => new(FaultKind::Timeout, "the row is locked by another session: look at the sessions, or try again"),
+        "55P03" => new(FaultKind::Timeout, "locked by another session: look at the sessions, or try again"),
         "53300" => new(FaultKind::Full, "Postgres has no free connection slot for us"),
         "25006" => new(FaultKind::Refused, "this connection is read-only: database_url points at a replica, or the server forbids writes"),
         c if c.starts_with("57P") || c.starts_with("08") => {

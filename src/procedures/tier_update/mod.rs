@@ -33,6 +33,7 @@ impl Procedure for TierUpdate {
             "user paid but tier not updated in database",
             "paid but still free",
             "webhook fails",
+            "webhook failed",
             "missed webhook",
             "placeholder customer",
             "link customer to profile",

@@ -261,3 +261,29 @@ async fn a_write_goes_through_gate_and_journal_and_changes_its_row() {
     assert_eq!((runs.len(), runs[0].state), (1, RunState::Closed(Closed::Done)));
     desk.handle.shutdown().await;
 }
+
+#[tokio::test]
+async fn incidents_are_listed_and_started_over_http() {
+    use axum::routing::{get, post};
+    let list = || async { axum::Json(serde_json::json!({ "incidents": [{ "name": "missed-webhooks", "title": "never arrived" }] })) };
+    let strike = |axum::extract::Path(name): axum::extract::Path<String>| async move {
+        let (status, body) = match name.as_str() {
+            "missed-webhooks" => (201, serde_json::json!({ "labels": [{}, {}] })),
+            _ => (409, serde_json::json!({ "ok": false, "error": "nobody is left" })),
+        };
+        (axum::http::StatusCode::from_u16(status).unwrap(), axum::Json(body))
+    };
+    let router = axum::Router::new().route("/incidents", get(list)).route("/incidents/{name}", post(strike));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let bench = Bench::start(Options { customers: 60, ..Options::default() }).await;
+    let mut desk = Desk::start(&bench, &[("NIGHTDESK_SANDBOX_URL", &url)]);
+    let known = desk.wait("the list", |e| if let Event::IncidentsKnown(known) = e { Some(known) } else { None }).await;
+    assert_eq!(known, [("missed-webhooks".to_string(), "never arrived".to_string())]);
+    let started = |e| if let Event::IncidentStarted { result, .. } = e { Some(result) } else { None };
+    desk.handle.submit(Effect::StartIncident { name: "missed-webhooks".into() });
+    assert_eq!(desk.wait("started", started).await.expect("it starts"), "missed-webhooks: 2 customers");
+    desk.handle.submit(Effect::StartIncident { name: "other".into() });
+    assert_eq!(desk.wait("refused", started).await.expect_err("it does not").say, "nobody is left");
+}

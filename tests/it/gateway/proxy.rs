@@ -11,6 +11,10 @@ pub enum Manner {
     Open,
     /// Takes bytes and passes none on.
     Frozen,
+    /// Breaks before a statement with this word in it is passed on.
+    CutBefore(&'static str),
+    /// Breaks after such a statement was passed on: what became of it is not told.
+    CutAfter(&'static str),
 }
 
 pub struct Proxy {
@@ -95,7 +99,15 @@ async fn pass(
             return Ok(());
         }
         // While frozen, what has been taken stays here.
-        let _ = manner.wait_for(|m| *m == Manner::Open).await;
-        to.write_all(&buffer[..n]).await?;
+        let now = *manner.wait_for(|m| *m != Manner::Frozen).await.unwrap();
+        let holds = |word: &str| buffer[..n].windows(word.len()).any(|w| w == word.as_bytes());
+        match now {
+            Manner::CutBefore(word) if holds(word) => return Ok(()),
+            Manner::CutAfter(word) if holds(word) => {
+                to.write_all(&buffer[..n]).await?;
+                return Ok(());
+            }
+            _ => to.write_all(&buffer[..n]).await?,
+        }
     }
 }

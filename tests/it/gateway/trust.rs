@@ -30,6 +30,27 @@ async fn row_level_security_is_named() {
 }
 
 #[tokio::test]
+async fn a_replica_is_told_with_its_lag() {
+    let bench = Bench::start(Options::default()).await;
+    // Functions that stand before the catalogue's own say what a replica's would.
+    sql(
+        &bench,
+        &format!(
+            "CREATE SCHEMA replica; GRANT USAGE ON SCHEMA replica TO nightdesk;
+             CREATE FUNCTION replica.pg_is_in_recovery() RETURNS bool LANGUAGE sql AS 'SELECT true';
+             CREATE FUNCTION replica.pg_last_xact_replay_timestamp() RETURNS timestamptz LANGUAGE sql AS $$SELECT now() - interval '7 s'$$;
+             ALTER DATABASE {} SET search_path = replica, pg_catalog, public",
+            bench.database
+        ),
+    )
+    .await;
+    let database = database(&bench);
+    let found = trust(&database).await;
+    assert!(found.reasons().iter().any(|r| r.contains("read replica, 7 s behind")), "{found:?}");
+    assert!(database.report().await.expect("a report").replica);
+}
+
+#[tokio::test]
 async fn far_fewer_rows_than_counted_are_told() {
     let bench = Bench::start(Options::default()).await;
     sql(&bench, "UPDATE pg_class SET reltuples = 90000 WHERE relname = 'profiles'").await;

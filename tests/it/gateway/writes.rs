@@ -1,12 +1,13 @@
 //! The one write: exactly one row or none, compared with all that was shown, over every shape; and by whom else it can be written.
 
+use super::proxy::{Manner, Proxy, place};
 use super::{config_with, database, image, open, paying, record, sql};
-use crate::bench::{Bench, Options};
+use crate::bench::{Bench, Options, until};
 use chrono::{DurationRound, Utc};
 use nightdesk::config::Writer;
 use nightdesk::config::schema::Column;
 use nightdesk::domain::At;
-use nightdesk::domain::fault::FaultKind;
+use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::ids::SubjectKey;
 use nightdesk::domain::row::{Change, Field, Image, Value};
 use nightdesk::gateway::application::{Application, resync_by_command};
@@ -195,7 +196,8 @@ async fn other_writers_tell_what_happened_and_never_guess() {
     assert!(matches!(done, Outcome::Done { .. }), "{done:?}");
     let refused = application("/nowhere/{subject}").resync(&subject, "cus_1", "nd-1").await;
     assert!(matches!(refused, Outcome::NotDone(_)), "{refused:?}");
-    let command = |argv: &[&str]| Writer::Command { argv: argv.iter().map(ToString::to_string).collect() };
+    let command =
+        |argv: &[&str]| Writer::Command { argv: argv.iter().map(ToString::to_string).collect(), limit: std::time::Duration::from_secs(20) };
     let test = ["sh", "-c", "test \"$1\" = \"$2\" && test -n \"$NIGHTDESK_IDEMPOTENCY_KEY\"", "sh", "{subject}"];
     let good = command(&[&test[..], &[subject.as_str()]].concat());
     assert!(matches!(resync_by_command(&good, &subject, "cus_1", "nd-1").await, Outcome::Done { .. }));
@@ -203,4 +205,32 @@ async fn other_writers_tell_what_happened_and_never_guess() {
     assert!(matches!(resync_by_command(&bad, &subject, "cus_1", "nd-1").await, Outcome::Unknown(_)));
     let absent = command(&["/nonexistent/resync"]);
     assert!(matches!(resync_by_command(&absent, &subject, "cus_1", "nd-1").await, Outcome::NotDone(_)));
+}
+
+#[tokio::test]
+async fn a_line_that_breaks_before_the_commit_is_not_done_and_one_that_breaks_at_it_is_unknown() {
+    let bench = Bench::start(Options::default()).await;
+    let url = bench.variable("DATABASE_URL");
+    let proxy = Proxy::start(place(&url), false).await;
+    let database = open(config_with(&bench, &[("DATABASE_URL", &proxy.url(&url))]));
+    let person = paying(&bench);
+    let before = record(&bench, &database, &person).await;
+    let (key, shown) = (before.subject.key.clone(), image(&before));
+    let changes = vec![change(&shown, Field::Tier, Value::text("FREE"))];
+    proxy.set(Manner::CutBefore("UPDATE"));
+    let outcome = database.set_subscription_row(key.clone(), shown.clone(), changes.clone()).await;
+    assert!(matches!(&outcome, Outcome::NotDone(f) if f.kind == FaultKind::Unreachable), "{outcome:?}");
+    proxy.set(Manner::CutAfter("COMMIT"));
+    // The connection is opened again by itself; until then nothing is begun.
+    let mut outcome = Outcome::NotDone(Fault::new(Source::Database, FaultKind::Unreachable, "not asked yet"));
+    until("it is sent", async || {
+        if matches!(outcome, Outcome::NotDone(_)) {
+            outcome = database.set_subscription_row(key.clone(), shown.clone(), changes.clone()).await;
+        }
+        matches!(outcome, Outcome::Unknown(_))
+    })
+    .await;
+    proxy.set(Manner::Open);
+    let direct = super::database(&bench);
+    until("the server has it", async || image(&record(&bench, &direct, &person).await)[&Field::Tier] == Value::text("FREE")).await;
 }

@@ -86,7 +86,7 @@ impl Model {
     pub fn ticked(&mut self, cx: &Context) -> Vec<Ask> {
         self.judge(cx);
         let Some(case) = &self.case else { return Vec::new() };
-        let back = |f: &Fault| cx.health(f.source) == Health::Ok;
+        let back = |f: &Fault| f.passes() && cx.health(f.source) == Health::Ok;
         let recovered = faults(case).iter().any(|f| back(f));
         let due = self.read_at.is_some_and(|at| (cx.now - at).num_seconds() >= RETRY_AFTER);
         if recovered && due && !self.is_reading() { self.read(cx) } else { Vec::new() }

@@ -23,6 +23,8 @@ pub struct Model {
     pub(super) cursor: Cursor,
     /// The text that Stripe was last asked for, and when: it is asked at most a few times a second.
     asked_stripe: Option<(String, u64)>,
+    /// When the text was last looked up.
+    looked: u64,
 }
 
 /// One source's part of the answer.
@@ -44,6 +46,8 @@ pub enum Side {
 const LIMIT: u32 = 50;
 /// Stripe is asked again no sooner than this after the last time, in milliseconds; the database at every key.
 const STRIPE_PAUSE: u64 = 300;
+/// A source that failed and has recovered is asked again no sooner than this, in milliseconds.
+const RETRY: u64 = 5_000;
 
 impl Model {
     /// The pane comes on screen, or the environment has just been connected.
@@ -81,6 +85,10 @@ impl Model {
     pub fn ticked(&mut self, cx: &Context) -> Vec<Ask> {
         if self.list.is_some() || self.field.is_empty() {
             return Vec::new();
+        }
+        let back = |(source, side): &(Source, &Side)| matches!(side, Side::Failed(f) if f.passes()) && cx.health(*source) == Health::Ok;
+        if self.sides().iter().any(back) && cx.tick.saturating_sub(self.looked) >= RETRY {
+            return self.refresh(cx);
         }
         // The last keys may have come faster than Stripe is asked.
         self.ask_stripe(cx).into_iter().collect()
@@ -131,6 +139,7 @@ impl Model {
     pub(super) fn look(&mut self, cx: &Context) -> Vec<Ask> {
         self.list = None;
         self.cursor = Cursor::default();
+        self.looked = cx.tick;
         let Some(needle) = self.needle() else {
             (self.database, self.stripe, self.asked_stripe) = (Side::Idle, Side::Idle, None);
             return vec![Ask::Cancel(Slot::SearchDatabase), Ask::Cancel(Slot::SearchStripe)];

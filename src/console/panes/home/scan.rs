@@ -39,7 +39,8 @@ const SUSPECTS_AT_MOST: usize = 50;
 const CASES_AT_ONCE: usize = 2;
 /// What a case said is asked again after so many milliseconds; sooner where it could not say or has to settle.
 const RECHECK: u64 = 300_000;
-const RECHECK_OPEN: u64 = 20_000;
+const RECHECK_SETTLING: u64 = 20_000;
+const RECHECK_UNKNOWN: u64 = 60_000;
 
 /// The scan's state. Waiting until the first round is through.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -243,8 +244,12 @@ impl Scan {
         for customer in &self.suspects {
             let Some(check) = self.checks.get_mut(customer) else { continue };
             let due = check.outcome.as_ref().is_none_or(|(at, j)| {
-                let open = !matches!(j.diagnosis.word, Word::Fail | Word::Warn | Word::Ok);
-                *at == 0 || cx.tick.saturating_sub(*at) >= if open { RECHECK_OPEN } else { RECHECK }
+                let patience = match j.diagnosis.word {
+                    Word::Settling => RECHECK_SETTLING,
+                    Word::Unknown => RECHECK_UNKNOWN,
+                    _ => RECHECK,
+                };
+                *at == 0 || cx.tick.saturating_sub(*at) >= patience
             });
             if check.reading.is_none() && due && busy < CASES_AT_ONCE {
                 check.reading = Some(Answers::default());
