@@ -30,7 +30,7 @@ pub struct Reader {
 /// How long a write that is under way is waited for at the end; what is not settled then is found unknown at the next start.
 const SETTLE: Duration = Duration::from_millis(800);
 /// How long the records that were written last have to reach the shared store at the end; what does not is shipped next time.
-const LAST_SHIPMENT: Duration = Duration::from_millis(600);
+const LAST_SHIPMENT: Duration = Duration::from_millis(1200);
 
 impl Reader {
     /// Opens connections in the background and the journal under `state`; needs a runtime. A journal that cannot be
@@ -126,7 +126,7 @@ impl Reader {
         Ok(livemode)
     }
 
-    /// Lets a write that is under way settle, then closes all connections; together at most two seconds.
+    /// Lets a write that is under way settle, ships what was journaled last, then closes all connections; together at most two and a half seconds.
     pub async fn close(&self) {
         if let Ok(lane) = &self.lane {
             lane.settle(SETTLE).await;
