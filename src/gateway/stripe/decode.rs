@@ -220,8 +220,12 @@ pub fn event(value: &Value) -> Option<StripeEvent> {
         id: id_of(StripeKind::Event, value)?,
         kind: text(&value["type"])?,
         created: time(&value["created"])?,
-        pending_webhooks: value["pending_webhooks"].as_u64().unwrap_or(0),
         customer: if kind == Some("customer") { about.clone() } else { id_of(StripeKind::Customer, &object["customer"]) },
+        subscription_id: match kind {
+            Some("subscription") => id_of(StripeKind::Subscription, object),
+            Some("invoice") => invoice_subscription(object),
+            _ => None,
+        },
         object: about,
         subscription: (kind == Some("subscription")).then(|| subscription(object)).flatten().map(Box::new),
     })
@@ -267,5 +271,25 @@ mod tests {
         let old = json!({ "subscription": { "id": "sub_1AbcdefGHIJ" } });
         assert_eq!(invoice_subscription(&new), invoice_subscription(&old));
         assert!(invoice_subscription(&new).is_some());
+    }
+
+    #[test]
+    fn a_failed_payment_names_customer_and_subscription() {
+        let about = json!({ "id": "in_1AbcdefGHIJ", "object": "invoice", "customer": "cus_AbcdefGH",
+            "parent": { "subscription_details": { "subscription": "sub_1AbcdefGHIJ" } } });
+        let failed = event(&json!({ "id": "evt_1AbcdefGHIJ", "type": "invoice.payment_failed", "created": 1_700_000_000,
+            "data": { "object": about } }));
+        let failed = failed.expect("readable");
+        assert_eq!(failed.subscription_id.as_ref().map(StripeId::as_str), Some("sub_1AbcdefGHIJ"));
+        assert_eq!(failed.customer.as_ref().map(StripeId::as_str), Some("cus_AbcdefGH"));
+        assert!(failed.subscription.is_none(), "an invoice carries no snapshot");
+    }
+
+    #[test]
+    fn a_subscription_that_cannot_be_read_is_still_named_by_its_event() {
+        let odd = json!({ "id": "evt_1AbcdefGHIJ", "type": "customer.subscription.updated", "created": 1_700_000_000,
+            "data": { "object": { "id": "sub_1AbcdefGHIJ", "object": "subscription", "customer": "cus_AbcdefGH" } } });
+        let odd = event(&odd).expect("readable");
+        assert!(odd.subscription.is_none() && odd.subscription_id.is_some() && odd.customer.is_some(), "{odd:?}");
     }
 }
