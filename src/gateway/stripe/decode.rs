@@ -10,21 +10,42 @@ use crate::domain::stripe::{
 use crate::domain::text::clean;
 use serde_json::Value;
 
-/// The elements of a list that can be read. One that cannot is left out and logged by its place; if none can, that is a fault.
+/// The elements of a list that can be read, and how many cannot.
 ///
 /// # Errors
 /// [`FaultKind::Schema`] where the answer is no list, or nothing in it can be read.
-pub fn list<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, Fault> {
+pub fn readable<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result<(Vec<T>, usize), Fault> {
     let Some(elements) = answer["data"].as_array() else {
         return Err(Fault::new(Source::Stripe, FaultKind::Schema, "Stripe's answer is not the list that was asked for"));
     };
     let decoded: Vec<T> = elements.iter().filter_map(decode).collect();
     let odd = elements.len() - decoded.len();
     if odd > 0 {
-        tracing::warn!(odd, of = elements.len(), list = answer["url"].as_str().unwrap_or("?"), "objects that cannot be read");
+        tracing::warn!(odd, of = elements.len(), kind = std::any::type_name::<T>(), "objects that cannot be read");
     }
     if decoded.is_empty() && odd > 0 {
         return Err(Fault::new(Source::Stripe, FaultKind::Schema, format!("none of the {odd} objects of Stripe's answer can be read")));
+    }
+    Ok((decoded, odd))
+}
+
+/// The elements that can be read, where one that is missing misleads nobody.
+///
+/// # Errors
+/// As [`readable`].
+pub fn list<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, Fault> {
+    readable(answer, decode).map(|(decoded, _)| decoded)
+}
+
+/// Every element, for what is decided upon: the one that is left out may be the one that counts.
+///
+/// # Errors
+/// [`FaultKind::Schema`] where the answer is no list, or anything in it cannot be read.
+pub fn all<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, Fault> {
+    let (decoded, odd) = readable(answer, decode)?;
+    if odd > 0 {
+        let say = format!("{odd} of {} objects of Stripe's answer cannot be read, and any of them may decide", decoded.len() + odd);
+        return Err(Fault::new(Source::Stripe, FaultKind::Schema, say));
     }
     Ok(decoded)
 }
@@ -259,6 +280,8 @@ mod tests {
     fn one_undecodable_element_stays_one() {
         let answer = json!({ "data": [{ "id": "sub_broken99" }, old_subscription(), null], "url": "/v1/subscriptions" });
         assert_eq!(list(&answer, subscription).expect("one is readable").len(), 1);
+        assert_eq!(all(&answer, subscription).expect_err("two are not").kind, FaultKind::Schema);
+        assert_eq!(all(&json!({ "data": [old_subscription()] }), subscription).expect("it is").len(), 1);
         let none = json!({ "data": [{ "id": 7 }] });
         assert_eq!(list(&none, subscription).expect_err("nothing is").kind, FaultKind::Schema);
         assert!(list(&json!({ "data": [] }), subscription).expect("an empty list is an answer").is_empty());
