@@ -18,6 +18,5 @@ mod readme;
 mod sandbox;
 mod script;
 mod simulator;
-mod stripe;
 mod terminal;
 mod world;
