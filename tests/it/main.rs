@@ -1,6 +1,8 @@
 //! Integration tests: one binary, so that all of them share one build and one Postgres cluster.
 
+mod bad_input;
 mod bench;
+mod command;
 mod console;
 mod console_random;
 mod engine;
@@ -15,8 +17,10 @@ mod panes_findings;
 mod procedures;
 mod pty;
 mod readme;
+mod repair;
 mod sandbox;
 mod script;
 mod simulator;
 mod terminal;
+mod trust;
 mod world;
