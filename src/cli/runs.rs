@@ -21,6 +21,8 @@ struct Line<'a> {
     operator: &'a str,
     opened: String,
     who: Option<&'a str>,
+    /// The run that it takes back.
+    undoes: Option<String>,
     /// Another process is working on it right now.
     held: bool,
 }
@@ -54,7 +56,8 @@ fn list(runs: &[RunSummary], json: bool) {
     }
     for l in lines {
         let held = if l.held { "  being worked on" } else { "" };
-        println!("{}  {:<12}  {:<10}  {}  {}{held}", l.short, l.procedure, l.state, l.opened, l.who.unwrap_or("payload removed"));
+        let undoes = l.undoes.map(|run| format!("  undo of {run}")).unwrap_or_default();
+        println!("{}  {:<12}  {:<10}  {}  {}{undoes}{held}", l.short, l.procedure, l.state, l.opened, l.who.unwrap_or("payload removed"));
     }
 }
 
@@ -103,6 +106,7 @@ fn line(run: &RunSummary) -> Line<'_> {
         operator: &run.operator,
         opened: run.opened.format("%Y-%m-%d %H:%M:%SZ").to_string(),
         who: run.who.as_deref(),
+        undoes: run.undoes.as_ref().map(|u| short(u.run)),
         held: run.held,
     }
 }

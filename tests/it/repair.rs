@@ -150,7 +150,9 @@ async fn an_undo_overwrites_nothing_that_came_after() {
     let back = desk.say(&["runs", "undo", again, "--yes", "--reason", "a test"]).await;
     assert!(back.code == Some(0) && back.out.contains("done: Taken back"), "{back:?}");
     assert_eq!(without_time(&bench, rows(&bench).await), without_time(&bench, before));
-    let undo = desk.say(&["runs", "--json"]).await.well()[0]["run"].as_str().unwrap().to_string();
+    let newest = desk.say(&["runs", "--json"]).await.well()[0].clone();
+    assert_eq!(newest["undoes"], again[again.len() - 4..], "{newest}");
+    let undo = newest["run"].as_str().unwrap().to_string();
     assert_ne!(undo, again);
     desk.undo(&undo).await.refused(&["it is an undo itself"]);
 }
