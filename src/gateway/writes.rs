@@ -144,7 +144,9 @@ impl<P: Performer> WriteLane<P> {
                 if let Some(closed) = open.remove(run) {
                     closed.held.release();
                     drop(open);
-                    self.release_lease(*run).await;
+                    if closed.leased {
+                        self.release_lease(*run).await;
+                    }
                 }
             }
             _ => {}
