@@ -128,9 +128,19 @@ impl Reader {
 
     /// Lets a write that is under way settle, ships what was journaled last, then closes all connections; together at most two and a half seconds.
     pub async fn close(&self) {
-        if let Ok(lane) = &self.lane {
-            lane.settle(SETTLE).await;
-        }
+        self.close_after(std::future::ready(())).await;
+    }
+
+    /// As [`Reader::close`], once `last` is through; in the same time.
+    pub async fn close_after(&self, last: impl Future<Output = ()>) {
+        let settled = async {
+            last.await;
+            if let Ok(lane) = &self.lane {
+                lane.settle(SETTLE).await;
+            }
+        };
+        // What has not settled goes on for as long as the process does.
+        let _ = tokio::time::timeout(SETTLE, settled).await;
         self.stop.cancel();
         let store = async {
             if let Some(store) = &self.store {
