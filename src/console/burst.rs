@@ -25,8 +25,9 @@ pub struct Burst {
 /// So many printable keys in a row are a paste.
 const PASTE_KEYS: usize = 4;
 
-/// What time alone has decided by this event: a burst is over, a `y` stands alone.
-pub fn settle(state: &mut State) -> Vec<Effect> {
+/// What time alone has decided by this event: a burst is over, a `y` stands alone. That nothing followed the `y` is only known
+/// by an event that is no key: keys that came in together may be handled far apart on a machine that is busy.
+pub fn settle(state: &mut State, by_key: bool) -> Vec<Effect> {
     let tick = state.world.tick;
     let quiet = tick > state.burst.last + PASTE_MS;
     if !quiet {
@@ -37,7 +38,7 @@ pub fn settle(state: &mut State) -> Vec<Effect> {
         return keys::paste(state, &burst.keys);
     }
     match burst.armed {
-        Some((run, at)) if tick > at + PASTE_MS => keys::confirm(state, run),
+        Some((run, at)) if tick > at + PASTE_MS && !by_key => keys::confirm(state, run),
         armed => {
             state.burst.armed = armed;
             Vec::new()

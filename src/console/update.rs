@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// Handles one event. Total: every event is fine in every state. It reads no clock, makes no ids and performs nothing.
 pub fn update(state: &mut State, stamped: Stamped) -> Vec<Effect> {
     state.world.advance(stamped.at, stamped.tick);
-    let mut effects = burst::settle(state);
+    let mut effects = burst::settle(state, matches!(stamped.event, Event::Key(_)));
     if let Event::Key(key) = stamped.event {
         effects.extend(burst::swallows(state, key).unwrap_or_else(|| keys::press(state, key, stamped.id)));
     } else {

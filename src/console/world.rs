@@ -111,7 +111,7 @@ impl World {
         let entry = self.sources.entry(source).or_insert_with(|| Freshness::new(source, true, now));
         match fault {
             None => entry.good(now),
-            Some(fault) => entry.bad(fault.clone()),
+            Some(fault) => entry.bad(fault.clone(), now),
         }
     }
 
@@ -124,8 +124,14 @@ impl World {
                 FaultKind::Auth | FaultKind::Limit | FaultKind::Timeout | FaultKind::Unreachable | FaultKind::Tls | FaultKind::Full
             )
         });
-        if concerns_the_source {
-            self.reported(source, fault);
+        if !concerns_the_source {
+            return;
+        }
+        // Six reads that time out together are one failure: only polls count each by itself.
+        let now = self.now;
+        match (fault, self.sources.get_mut(&source)) {
+            (Some(fault), Some(entry)) if entry.failed_within_interval(now) => entry.last_fault = Some(fault.clone()),
+            _ => self.reported(source, fault),
         }
     }
 }

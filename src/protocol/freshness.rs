@@ -32,6 +32,7 @@ pub struct Freshness {
     pub since: At,
     pub last_good: Option<At>,
     pub failures: u32,
+    pub last_bad: Option<At>,
     pub last_fault: Option<Fault>,
 }
 
@@ -52,7 +53,7 @@ pub fn interval(source: Source) -> i64 {
 impl Freshness {
     #[must_use]
     pub fn new(source: Source, set_up: bool, since: At) -> Self {
-        Self { source, set_up, since, last_good: None, failures: 0, last_fault: None }
+        Self { source, set_up, since, last_good: None, failures: 0, last_bad: None, last_fault: None }
     }
 
     pub fn good(&mut self, at: At) {
@@ -61,9 +62,16 @@ impl Freshness {
         self.last_fault = None;
     }
 
-    pub fn bad(&mut self, fault: Fault) {
+    pub fn bad(&mut self, fault: Fault, at: At) {
         self.failures = self.failures.saturating_add(1);
+        self.last_bad = Some(at);
         self.last_fault = Some(fault);
+    }
+
+    /// Whether a failure was counted less than an interval ago.
+    #[must_use]
+    pub fn failed_within_interval(&self, now: At) -> bool {
+        self.failures > 0 && self.last_bad.is_some_and(|at| (now - at).num_seconds() < interval(self.source))
     }
 
     /// Its state at `now`.
@@ -130,10 +138,10 @@ mod tests {
         let mut f = Freshness::new(Source::Stripe, true, at(0));
         f.good(at(0));
         for _ in 0..3 {
-            f.bad(Fault::new(Source::Stripe, FaultKind::Unreachable, "connection refused"));
+            f.bad(Fault::new(Source::Stripe, FaultKind::Unreachable, "connection refused"), at(0));
         }
         assert_eq!(f.health(at(1)), Health::Down);
-        f.bad(Fault::new(Source::Stripe, FaultKind::Auth, "invalid key"));
+        f.bad(Fault::new(Source::Stripe, FaultKind::Auth, "invalid key"), at(1));
         assert_eq!(f.health(at(1)), Health::Auth);
     }
 }

@@ -18,6 +18,7 @@ use painter::Painter;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use terminal::Terminal;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -46,13 +47,15 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 /// # Errors
 /// The terminal cannot be set up or written to.
 pub async fn run(state: State, effects: mpsc::Sender<Effect>, mut events: mpsc::Receiver<Event>) -> color_eyre::Result<Exit> {
+    // Before there is anything to restore, and before the first size is read: no signal is missed in between.
+    let mut gone = watch::hang_up()?;
+    let mut resized = signal(SignalKind::window_change())?;
     let terminal = Terminal::enter()?;
     let (columns, rows) = size()?;
     let mut desk = Desk::new(state, terminal, effects);
     desk.handle(Event::Resized { columns, rows });
     // The first frame comes before anything is connected, asked or waited for.
     desk.draw()?;
-    let mut gone = watch::hang_up()?;
     let mut keys = EventStream::new();
     let mut seconds = tokio::time::interval_at(tokio::time::Instant::now() + Duration::from_secs(1), Duration::from_secs(1));
     seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -68,6 +71,11 @@ pub async fn run(state: State, effects: mpsc::Sender<Effect>, mut events: mpsc::
                 // The reader would spin at end of file: the terminal is gone.
                 Some(Err(_)) | None => desk.handle(Event::HungUp),
             },
+            _ = resized.recv() => {
+                let (columns, rows) = size()?;
+                desk.handle(Event::Resized { columns, rows });
+                desk.soon(KEY_FRAME);
+            }
             event = events.recv(), if outside_is_there => match event {
                 Some(event) => {
                     desk.handle(event);

@@ -14,6 +14,9 @@ pub struct Terminal {
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?2004h\x1b[m\x1b[2J";
 const LEAVE: &[u8] = b"\x1b[m\x1b[?2004l\x1b[?25h\x1b[?1049l";
 
+/// The exit code of a panic, as the standard library has it.
+const PANICKED: i32 = 101;
+
 static ENTERED: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
 
@@ -26,6 +29,8 @@ impl Terminal {
             std::panic::set_hook(Box::new(move |info| {
                 restore();
                 report(info);
+                // A task that panicked leaves the others running; a console with a broken part does not go on.
+                std::thread::spawn(|| super::watch::end(PANICKED));
             }));
         });
         enable_raw_mode()?;
@@ -38,8 +43,11 @@ impl Terminal {
     /// One write, so that a frame never arrives in pieces of its own making.
     ///
     /// # Errors
-    /// The terminal is gone.
+    /// The terminal is gone, or has been given back: then it shows why.
     pub fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        if !ENTERED.load(Ordering::SeqCst) {
+            return Err(std::io::Error::other("the console has ended"));
+        }
         let mut out = std::io::stdout().lock();
         out.write_all(bytes)?;
         out.flush()

@@ -57,7 +57,7 @@ pub fn hang_up() -> std::io::Result<Gone> {
 }
 
 /// Ends the process after the grace, whatever it is busy with; a terminal that takes no bytes does not hold it up either.
-fn end(code: i32) {
+pub fn end(code: i32) {
     std::thread::sleep(GRACE);
     std::thread::spawn(restore);
     std::thread::sleep(Duration::from_millis(100));
