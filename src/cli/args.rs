@@ -3,11 +3,17 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+/// What a command's end tells a script; as `grep` and `diff` do it.
+const EXIT: &str = "Exit codes:
+  0  well
+  1  answered, and the answer is not a good one: a finding, a refused or unproven repair, a failed check
+  2  not answered: bad input, an unusable configuration, or a source that does not answer";
+
 /// The console an on-call engineer opens when billing breaks.
 ///
 /// Without a subcommand it opens the console on the configured environment, read-only.
 #[derive(Debug, Parser)]
-#[command(name = "nightdesk", version, about, propagate_version = true)]
+#[command(name = "nightdesk", version, about, propagate_version = true, after_help = EXIT)]
 pub struct Cli {
     #[command(flatten)]
     pub place: Place,
@@ -55,6 +61,7 @@ pub enum Subcommands {
     /// A whole system to practise on: Postgres, a Stripe simulator and a sample application, on this machine only.
     Sandbox(super::sandbox::SandboxArgs),
     /// Look up whatever an id, an e-mail address or a dashboard link names, and say how it stands.
+    #[command(after_help = EXIT)]
     Find {
         /// An id of Stripe's or the product's, an e-mail address, or a dashboard link.
         id: String,
@@ -65,7 +72,8 @@ pub enum Subcommands {
     /// Run a procedure without a screen, through the same gate and journal.
     #[command(subcommand)]
     Run(Procedures),
-    /// Runs of procedures: list them, or finish an interrupted one.
+    /// Runs of procedures: list them, finish an interrupted one, or take one back.
+    #[command(after_help = EXIT)]
     Runs {
         #[command(subcommand)]
         action: Option<RunsAction>,
@@ -74,12 +82,14 @@ pub enum Subcommands {
         json: bool,
     },
     /// One line per source: does it answer, how fast, as whom.
+    #[command(after_help = EXIT)]
     Status {
         /// Print JSON instead of text.
         #[arg(long)]
         json: bool,
     },
     /// Check the configuration, reachability, permissions, the schema and the keys; each line with its fix.
+    #[command(after_help = EXIT)]
     Check {
         /// Print the least SQL grants and Stripe permissions that the console needs.
         #[arg(long)]
@@ -103,6 +113,7 @@ pub enum Subcommands {
 #[derive(Debug, Subcommand)]
 pub enum Procedures {
     /// Runbook 1: copy a customer's tier and period from Stripe to their row, linking it first where it is not.
+    #[command(after_help = EXIT)]
     TierUpdate(TierUpdate),
 }
 
@@ -144,7 +155,16 @@ pub struct How {
 #[derive(Debug, Subcommand)]
 pub enum RunsAction {
     /// Finish an interrupted run: it looks first, and repeats nothing that may have happened.
+    #[command(after_help = EXIT)]
     Resume {
+        /// The run, by the end of its id as lists show it.
+        run: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Take a finished run back: the fields it changed, if the row is still as it left it.
+    #[command(after_help = EXIT)]
+    Undo {
         /// The run, by the end of its id as lists show it.
         run: String,
         #[command(flatten)]
@@ -155,6 +175,7 @@ pub enum RunsAction {
 #[derive(Debug, Subcommand)]
 pub enum Audit {
     /// Recompute the chain of the local journal, and compare it with the shared store where there is one.
+    #[command(after_help = EXIT)]
     Verify {
         /// Print JSON instead of text.
         #[arg(long)]

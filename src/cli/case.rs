@@ -23,6 +23,11 @@ pub async fn read(hands: &Hands, handle: &Handle, chosen: Option<&SubjectKey>) -
     }
 }
 
+/// Nobody has it.
+pub fn not_found(text: &str) -> String {
+    format!("`{text}` is in neither the database nor Stripe; paste a whole id, or more of the name")
+}
+
 /// What a text that names nobody exactly leads to.
 pub enum Found {
     Exactly(Handle),
@@ -52,7 +57,7 @@ pub async fn locate(hands: &Hands, text: &str) -> Result<Found, String> {
     match hits.len() {
         0 if !faults.is_empty() => Err(format!("nothing found, and not everywhere was looked: {}", faults.join("; "))),
         1 => Ok(Found::Exactly(hits.remove(0).handle)),
-        0 => Err(format!("`{}` is in neither the database nor Stripe; paste a whole id, or more of the name", needle.text())),
+        0 => Err(not_found(needle.text())),
         _ => Ok(Found::Several(hits)),
     }
 }

@@ -16,10 +16,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Performs `effects` and all that follow from them until the run asks the operator something, ends, or waits too long.
 pub async fn drive(run: &mut Run, mut effects: Vec<Effect>, hands: &Hands, env: &Environment) {
-    let begun = tokio::time::Instant::now();
+    let mut begun = tokio::time::Instant::now();
     loop {
         while !effects.is_empty() {
+            // However long a write took: what became of it is waited for anew.
+            let writes = effects.iter().any(|e| matches!(e, Effect::Perform(_)));
             effects = perform(run, std::mem::take(&mut effects), hands, env).await;
+            if writes {
+                begun = tokio::time::Instant::now();
+            }
         }
         let waits = matches!(run.phase, Phase::Gathering | Phase::Running | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_));
         if !waits || begun.elapsed() > PATIENCE {

@@ -1,10 +1,10 @@
 //! `nightdesk find`: the answer to one paste, as text or JSON.
 
-use super::case::{Found, locate, read};
+use super::case::{Found, locate, not_found, read};
 use super::drive::now;
 use super::hands::Hands;
 use super::{End, print_json};
-use crate::domain::diagnosis::{Diagnosis, Word, diagnose};
+use crate::domain::diagnosis::{Class, Diagnosis, Word, diagnose};
 use crate::domain::facts::{Case, Known};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::mask;
@@ -38,7 +38,7 @@ struct HitLine<'a> {
 /// Looks the text up; several hits are listed, one is diagnosed.
 ///
 /// # Errors
-/// Nothing is found, or nothing could be looked up.
+/// Nobody has this id, or a source that decides did not answer.
 pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
     match locate(hands, text).await? {
         Found::Exactly(handle) => {
@@ -54,6 +54,16 @@ pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
                     faults: faults(&case),
                 });
             } else {
+                print_who(&case);
+            }
+            let silent = undecided_by(&case);
+            if !silent.is_empty() {
+                return Err(format!("cannot tell: {}", silent.join("; ")));
+            }
+            if diagnosis.class == Class::NotFound {
+                return Err(not_found(text));
+            }
+            if !json {
                 print(&case, &diagnosis);
             }
             Ok(if matches!(diagnosis.word, Word::Ok | Word::Settling) { End::Well } else { End::Badly })
@@ -74,7 +84,7 @@ pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
     }
 }
 
-fn print(case: &Case, diagnosis: &Diagnosis) {
+fn print_who(case: &Case) {
     if let Some(record) = case.record() {
         let email = record.subject.email.as_deref().map(mask::email).unwrap_or_default();
         println!("profile   {}  {email}", record.subject.key);
@@ -82,6 +92,9 @@ fn print(case: &Case, diagnosis: &Diagnosis) {
     for customer in &case.customers {
         println!("customer  {}{}", customer.id, if customer.deleted { "  deleted" } else { "" });
     }
+}
+
+fn print(case: &Case, diagnosis: &Diagnosis) {
     println!("\n{:<6}{}", diagnosis.word.shown(), diagnosis.sentence);
     if let Some(reason) = &diagnosis.reason {
         println!("      {reason}");
@@ -98,6 +111,17 @@ fn print(case: &Case, diagnosis: &Diagnosis) {
     }
 }
 
+/// What stands in the way of any verdict, each once.
+fn undecided_by(case: &Case) -> Vec<&str> {
+    // Whose customer it is, only the sessions may say.
+    let sessions = case.sessions_unread.as_ref().filter(|_| case.record().is_none());
+    let all = [case.shape.fault(), case.record.fault(), case.customer.fault(), case.subscriptions.fault(), sessions];
+    let mut says: Vec<&str> = all.into_iter().flatten().map(|f| f.say.as_str()).collect();
+    says.sort_unstable();
+    says.dedup();
+    says
+}
+
 /// What could not be read, each once.
 fn faults(case: &Case) -> Vec<&str> {
     let all = [
@@ -106,12 +130,14 @@ fn faults(case: &Case) -> Vec<&str> {
         case.customer.fault(),
         case.subscriptions.fault(),
         case.invoices.fault(),
+        case.sessions_unread.as_ref(),
         match &case.entitlement {
             Known::Failed(fault) => Some(fault),
             _ => None,
         },
     ];
     let mut says: Vec<&str> = all.into_iter().flatten().map(|f| f.say.as_str()).collect();
+    says.sort_unstable();
     says.dedup();
     says
 }

@@ -1,13 +1,16 @@
 //! `nightdesk run …`: a procedure's review as text, its confirmation by argument or at the prompt, its proof.
 
 use super::args::{How, TierUpdate};
-use super::case::{Found, locate};
+use super::case::{Found, locate, not_found};
 use super::drive::{drive, now};
 use super::hands::Hands;
 use super::{End, print_json};
+use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, StripeKind, SubjectKey};
 use crate::domain::policy::Tier;
+use crate::domain::shape::Trust;
 use crate::procedures::engine::{Phase, Run};
+use crate::protocol::answers::assemble;
 use crate::protocol::run::{Decision, Inputs, Plan, StepState, short};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -45,7 +48,28 @@ pub async fn tier_update(hands: &Hands, args: &TierUpdate) -> Result<End, String
     let inputs = Inputs { subject: args.subject.clone().map(SubjectKey), subscription, tier: args.tier.clone(), ..Inputs::of(handle) };
     let (mut run, effects) = Run::draft(Uuid::now_v7(), "tier-update", inputs);
     drive(&mut run, effects, hands, &hands.env).await;
+    if let Some(why) = unable(&run, &args.customer) {
+        if args.how.json {
+            report(&run, &args.how);
+        }
+        return Err(why);
+    }
     confirm_and_finish(hands, run, &args.how).await
+}
+
+/// Why a draft could not even be judged: a source gave no answer, or nobody has what was asked for. That is no verdict.
+fn unable(run: &Run, given: &str) -> Option<String> {
+    let Phase::Halted(says) = &run.phase else { return None };
+    if run.answers.faults().any(|f| f.source != Source::Application && f.say == *says) {
+        return Some(says.clone());
+    }
+    let case = assemble(&run.inputs.handle, run.inputs.subject.as_ref(), &run.answers);
+    let trusted = case.shape.value().is_some_and(|s| s.trust == Trust::Full);
+    match (case.record(), &run.inputs.subject) {
+        (None, Some(_)) if trusted => Some(says.clone()),
+        (None, None) if trusted && case.customers.is_empty() => Some(not_found(given)),
+        _ => None,
+    }
 }
 
 /// From the review on: the same for a new run and for one that is taken up again.
@@ -81,7 +105,11 @@ pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Resul
     let effects = run.confirm("", now())?;
     drive(&mut run, effects, hands, &hands.env).await;
     if run.phase == Phase::Review {
-        return Err(run.note.clone().unwrap_or_else(|| "the world changed since the review: run it again".into()));
+        let why = run.note.clone().unwrap_or_else(|| "the world changed since the review: run it again".into());
+        // Nothing happened and nobody stays to confirm it anew: an open run would only wait for the next one to finish it.
+        let effects = run.abandon();
+        drive(&mut run, effects, hands, &hands.env).await;
+        return Err(why);
     }
     Ok(report(&run, how))
 }

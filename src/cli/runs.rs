@@ -1,4 +1,4 @@
-//! `nightdesk runs`: what was begun here, what was left unfinished, and finishing it.
+//! `nightdesk runs`: what was begun here, what was left unfinished, finishing it, and taking it back.
 
 use super::args::{How, RunsAction};
 use super::drive::drive;
@@ -25,7 +25,7 @@ struct Line<'a> {
     held: bool,
 }
 
-/// Lists the runs, or finishes one.
+/// Lists the runs, finishes one, or takes one back.
 ///
 /// # Errors
 /// The journal cannot be read, or the run is not in it.
@@ -39,7 +39,8 @@ pub async fn run(hands: &Hands, action: Option<RunsAction>, json: bool) -> Resul
             list(&runs, json);
             Ok(End::Well)
         }
-        Some(RunsAction::Resume { run, how }) => resume(hands, &runs, &run, &how).await,
+        Some(RunsAction::Resume { run, how }) => resume(hands, named(&runs, &run)?, &how).await,
+        Some(RunsAction::Undo { run, how }) => undo(hands, named(&runs, &run)?, &how).await,
     }
 }
 
@@ -57,14 +58,18 @@ fn list(runs: &[RunSummary], json: bool) {
     }
 }
 
-async fn resume(hands: &Hands, runs: &[RunSummary], wanted: &str, how: &How) -> Result<End, String> {
+/// The one run whose id ends like that.
+fn named<'a>(runs: &'a [RunSummary], wanted: &str) -> Result<&'a RunSummary, String> {
     let wanted = wanted.to_ascii_lowercase();
     let fits: Vec<&RunSummary> = runs.iter().filter(|r| r.run.simple().to_string().ends_with(&wanted.replace('-', ""))).collect();
-    let summary = match fits.as_slice() {
-        [one] => *one,
-        [] => return Err(format!("no run ends in `{wanted}`; see nightdesk runs")),
-        _ => return Err(format!("several runs end in `{wanted}`; give more of the id")),
-    };
+    match fits.as_slice() {
+        [one] => Ok(one),
+        [] => Err(format!("no run ends in `{wanted}`; see nightdesk runs")),
+        _ => Err(format!("several runs end in `{wanted}`; give more of the id")),
+    }
+}
+
+async fn resume(hands: &Hands, summary: &RunSummary, how: &How) -> Result<End, String> {
     if summary.is_finished() {
         return Err(format!("run {} is finished: {}", short(summary.run), word(summary.state)));
     }
@@ -80,6 +85,13 @@ async fn resume(hands: &Hands, runs: &[RunSummary], wanted: &str, how: &How) -> 
     let (mut run, effects) = Run::resume(summary);
     drive(&mut run, effects, hands, &hands.env).await;
     if run.phase == Phase::Review { confirm_and_finish(hands, run, how).await } else { Ok(report(&run, how)) }
+}
+
+async fn undo(hands: &Hands, summary: &RunSummary, how: &How) -> Result<End, String> {
+    let refused = |why| format!("run {} cannot be taken back: {why}", short(summary.run));
+    let (mut run, effects) = Run::take_back(summary, Uuid::now_v7()).map_err(refused)?;
+    drive(&mut run, effects, hands, &hands.env).await;
+    confirm_and_finish(hands, run, how).await
 }
 
 fn line(run: &RunSummary) -> Line<'_> {

@@ -86,6 +86,7 @@ pub struct Stripe {
 #[serde(deny_unknown_fields)]
 pub struct Hooks {
     pub resync: Option<Vec<String>>,
+    pub timeout_s: Option<u64>,
 }
 
 /// Whom to call, for which kind of trouble.

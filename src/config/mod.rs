@@ -14,6 +14,7 @@ use schema::SchemaMap;
 use secret::{Credential, SecretRef};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// One environment, ready to connect to. Credentials are types that cannot be printed.
 #[derive(Debug, Clone)]
@@ -57,7 +58,8 @@ pub enum Writer {
     /// `POST` to this path of the application; `{subject}` and `{customer}` are replaced.
     Http { path: String },
     /// This argv, `{subject}` and `{customer}` replaced in each argument; never a shell line.
-    Command { argv: Vec<String> },
+    /// After `limit` its outcome is unknown, and read back.
+    Command { argv: Vec<String>, limit: Duration },
 }
 
 /// Why there is no configuration to work with: one sentence, with the place.
@@ -165,6 +167,15 @@ impl Config {
                     what: "[policy] writer".into(),
                     why: "`command` needs [hooks] resync, the argv that brings one subject in line with Stripe".into(),
                 })?,
+                limit: match hooks.timeout_s.unwrap_or(60) {
+                    seconds @ 1..=600 => Duration::from_secs(seconds),
+                    other => {
+                        return Err(ConfigError::Invalid {
+                            what: "[hooks] timeout_s".into(),
+                            why: format!("{other} is not within 1 and 600"),
+                        });
+                    }
+                },
             },
             Some(other) => {
                 return Err(ConfigError::Invalid {

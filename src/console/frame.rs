@@ -168,7 +168,7 @@ fn footer(state: &State, buf: &mut Buffer, area: Rect, y: u16) {
         }
         x = put_spans(buf, theme, x, y, &[(&key, style), (" ", theme.plain()), (&label, label_style)], end - x) + 3;
     }
-    if state.dialog.is_none() {
+    if state.dialog.is_none() && !state.is_editing() {
         let at = area.right().saturating_sub(help);
         put_spans(buf, theme, at, y, &[("?", theme.plain()), (" keys", theme.dim())], help);
     }

@@ -35,7 +35,9 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         }
         Ask::Search(text) => search(state, &text, id),
         Ask::Hits { title, hits } => {
-            state.customers.fill(title, hits);
+            // The list stays as it was found: what is repaired meanwhile still stands in it.
+            let as_of = super::widgets::format::clock(state.world.now);
+            state.customers.fill(format!("{title}, as of {as_of}"), hits);
             state.screens.go(Screen::Customers);
             Vec::new()
         }

@@ -198,6 +198,10 @@ fn nobody(case: &Case) -> Diagnosis {
     if let Some(reason) = hidden.first() {
         return plain(Word::Unknown, Class::Undecided, "No row is visible, and rows may be hidden from us", Some(reason));
     }
+    if let Some(fault) = &case.sessions_unread {
+        let sentence = "Cannot tell whose customer this is: checkout sessions could not be read";
+        return plain(Word::Unknown, Class::Undecided, sentence, Some(&fault.say));
+    }
     if case.customers.is_empty() {
         return plain(Word::Warn, Class::NotFound, "Nobody here has this id", Some("Neither the database nor Stripe knows it."));
     }

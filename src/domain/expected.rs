@@ -24,6 +24,8 @@ pub enum NoExpectation {
     UnknownPrice(String),
     #[error("two items map to different tiers ({}): choose the one that counts", .0.join(", "))]
     TwoTiers(Vec<String>),
+    #[error("no item of the subscription buys {0}: choose among {list}", list = .1.join(", "))]
+    NotBought(String, Vec<String>),
     #[error("subscription {0} has no items")]
     NoItems(String),
     #[error("Stripe bills every {0}, and the database has no word for that in its interval column")]
@@ -101,15 +103,17 @@ fn deciding_item<'a>(
     chosen: Option<&str>,
 ) -> Result<(&'a Item, String, MappedBy), NoExpectation> {
     let mapped: Vec<_> = subscription.items.iter().filter_map(|i| rules.tier_of(&i.price).map(|(tier, by)| (i, tier, by))).collect();
-    if let Some(picked) = chosen.and_then(|c| mapped.iter().find(|(_, tier, _)| tier == c)) {
-        return Ok(picked.clone());
-    }
     let Some(first) = mapped.first().cloned() else {
         return Err(match subscription.items.first() {
             Some(item) => NoExpectation::UnknownPrice(item.price.id.to_string()),
             None => NoExpectation::NoItems(subscription.id.to_string()),
         });
     };
+    if let Some(chosen) = chosen {
+        let picked = mapped.iter().find(|(_, tier, _)| tier == chosen);
+        let bought = || mapped.iter().map(|(_, tier, _)| tier.clone()).collect();
+        return picked.cloned().ok_or_else(|| NoExpectation::NotBought(chosen.to_string(), bought()));
+    }
     if mapped.iter().any(|(_, tier, _)| *tier != first.1) {
         return Err(NoExpectation::TwoTiers(mapped.into_iter().map(|(_, tier, _)| tier).collect()));
     }

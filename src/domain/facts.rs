@@ -52,6 +52,8 @@ pub struct Case {
     /// All subscriptions of those customers, newest first, ended ones included.
     pub subscriptions: Known<Vec<Subscription>>,
     pub sessions: Vec<CheckoutSession>,
+    /// Why some of them could not be read: then the evidence for the link is not all there is.
+    pub sessions_unread: Option<Fault>,
     pub invoices: Known<Vec<Invoice>>,
     pub entitlement: Known<Option<Entitlement>>,
     /// Those of the customers that the evidence gives to another profile; their subscriptions are not in the list.

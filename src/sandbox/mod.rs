@@ -110,6 +110,8 @@ impl Sandbox {
             webhook_path: "/webhooks/stripe".into(),
             webhook_secret: simulator.webhook_secret(),
             admin_token: admin_token.clone(),
+            stripe_base: simulator.base_url(),
+            stripe_key: simulator.restricted_key(&["rak_subscription_read"]),
             log: log.clone(),
             manner: options.manner,
             pool: 10,

@@ -120,6 +120,8 @@ impl Bench {
             webhook_path: "/webhooks/stripe".into(),
             webhook_secret: webhook_secret.clone(),
             admin_token: admin_token.clone(),
+            stripe_base: simulator.base_url(),
+            stripe_key: simulator.restricted_key(&["rak_subscription_read"]),
             log: log.clone(),
             manner: options.manner,
             pool: 10,

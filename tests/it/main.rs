@@ -1,8 +1,11 @@
 //! Integration tests: one binary, so that all of them share one build and one Postgres cluster.
 
+mod bad_input;
 mod bench;
+mod command;
 mod console;
 mod console_random;
+mod crash;
 mod engine;
 mod fixtures;
 mod gateway;
@@ -15,9 +18,10 @@ mod panes_findings;
 mod procedures;
 mod pty;
 mod readme;
+mod repair;
 mod sandbox;
 mod script;
 mod simulator;
-mod stripe;
 mod terminal;
+mod trust;
 mod world;

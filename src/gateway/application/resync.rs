@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::process::Command;
 
 const HTTP: Duration = Duration::from_secs(10);
-const COMMAND: Duration = Duration::from_secs(60);
 
 pub async fn by_http(application: &Shared, subject: &SubjectKey, customer: &str, key: &str) -> Outcome {
     let Shared { base, token, writer } = application;
@@ -50,7 +49,7 @@ pub async fn by_http(application: &Shared, subject: &SubjectKey, customer: &str,
 }
 
 pub async fn by_command(writer: &Writer, subject: &SubjectKey, customer: &str, key: &str) -> Outcome {
-    let Writer::Command { argv } = writer else { return not_set_up("[policy] writer is not command") };
+    let Writer::Command { argv, limit } = writer else { return not_set_up("[policy] writer is not command") };
     let filled: Vec<String> = argv.iter().map(|a| a.replace("{subject}", subject.as_str()).replace("{customer}", customer)).collect();
     let Some((program, arguments)) = filled.split_first() else { return not_set_up("[hooks] resync is empty") };
     let spawned = Command::new(program)
@@ -60,19 +59,21 @@ pub async fn by_command(writer: &Writer, subject: &SubjectKey, customer: &str, k
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        // Ctrl-C and a hang-up end us, not what was begun.
+        .process_group(0)
         .spawn();
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => return Outcome::NotDone(fault(FaultKind::Refused, &format!("{program} could not be run: {error}"))),
     };
-    match tokio::time::timeout(COMMAND, child.wait()).await {
+    match tokio::time::timeout(*limit, child.wait()).await {
         Ok(Ok(status)) if status.success() => Outcome::Done { note: format!("{program} ended well") },
         Ok(Ok(status)) => {
             Outcome::Unknown(fault(FaultKind::Refused, &format!("{program} ended with {status}; how far it came is unknown")))
         }
         Ok(Err(error)) => Outcome::Unknown(fault(FaultKind::Refused, &format!("{program} was lost: {error}"))),
         // It goes on: what was begun is not broken off.
-        Err(_) => Outcome::Unknown(fault(FaultKind::Timeout, &format!("{program} has not ended after {} s", COMMAND.as_secs()))),
+        Err(_) => Outcome::Unknown(fault(FaultKind::Timeout, &format!("{program} has not ended after {} s", limit.as_secs()))),
     }
 }
 

@@ -88,7 +88,9 @@ async fn hidden(session: &mut Session, table: &TableFound) -> Result<Option<Stri
     let few = (visible as f64) < table.rows.min(COUNTED) / 2.0;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive estimate, for people")]
     let estimate = group(table.rows as u64);
-    Ok(few.then(|| format!("only {visible} of about {estimate} rows of {} are visible to our role", table.name)))
+    Ok(few.then(|| {
+        format!("only {visible} of about {estimate} rows of {} are visible to our role; if none are hidden, ANALYZE it", table.name)
+    }))
 }
 
 /// The words that the column admits: by constraint, by enum, else (if asked) those that its rows use.

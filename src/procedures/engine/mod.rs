@@ -205,6 +205,32 @@ impl Run {
         Some((run, effects))
     }
 
+    /// As [`Run::undo`], from what is journaled: for a run of another process, or of long ago.
+    ///
+    /// # Errors
+    /// Why it cannot be taken back: one sentence.
+    pub fn take_back(summary: &RunSummary, id: Uuid) -> Result<(Run, Vec<Effect>), &'static str> {
+        match summary.state {
+            RunState::Closed(Closed::Done | Closed::Halted) => {}
+            RunState::Closed(Closed::Undone) => return Err("it was taken back already"),
+            RunState::Closed(Closed::Abandoned) => return Err("nothing was done in it"),
+            RunState::Open | RunState::Unknown | RunState::Acted => return Err("it is not finished: `nightdesk runs resume` comes first"),
+        }
+        if summary.undoes.is_some() {
+            return Err("it is an undo itself: run the procedure again instead");
+        }
+        if !matches!(summary.attempts.last(), Some((_, Some(Outcome::Done { .. })))) {
+            return Err("nothing was done in it");
+        }
+        let undo = summary.commands.last().cloned().flatten().and_then(|(_, undo)| undo);
+        let (Some(command), Some(inputs)) = (undo, summary.inputs.clone()) else {
+            return Err("the journal holds nothing that takes it back, or no longer does");
+        };
+        let mut run = Run::new(id, &summary.procedure, inputs, Some(Undoing { run: summary.run, command }));
+        let effects = run.gather();
+        Ok((run, effects))
+    }
+
     /// A read was answered. Answers to older generations change nothing.
     pub fn replied(&mut self, ticket: Ticket, query: &Query, result: &Result<Reply, Fault>, env: &Environment, now: At) -> Vec<Effect> {
         let expected = ticket.generation == self.generation && self.answers.outstanding().any(|q| q == query);

@@ -9,7 +9,7 @@ use crate::domain::mask;
 use crate::domain::row::{Record, SubscriptionRow};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Invoice, Subscription};
-use crate::procedures::words::day;
+use crate::procedures::words::{day, sentence};
 use crate::protocol::answers::{Answers, assemble, next_reads};
 use crate::protocol::environment::{Environment, Writer};
 use crate::protocol::query::{Locator, Query, Reply};
@@ -69,9 +69,9 @@ impl Facts {
         let case = assemble(&inputs.handle, inputs.subject.as_ref(), answers);
         let shape = need(&case.shape, "The shape of the database")?;
         need(&case.record, "The row")?;
-        if let (None, Some(reason)) = (case.record(), shape.trust.reasons().first()) {
-            let say = format!("No profile is visible, and rows may be hidden from us: {reason} Nothing is written on that.");
-            return Err(Refusal::Because(say));
+        if let Some(reason) = shape.trust.reasons().first() {
+            let say = format!("Nothing is written where rows may be hidden from us or late: {reason}");
+            return Err(Refusal::Because(sentence(&say)));
         }
         need(&case.customer, "Stripe's customer")?;
         need(&case.subscriptions, "Stripe's subscriptions")?;
@@ -162,12 +162,18 @@ fn profile<'a>(case: &'a Case, inputs: &Inputs, subscription: &Subscription) -> 
             evidence: "you came from this profile; nothing at Stripe names it".into(),
         });
     }
+    if let (Some(fault), true) = (&case.sessions_unread, options.is_empty()) {
+        return Err(Refusal::Because(fault.say.clone()));
+    }
     if options.is_empty() {
         let say = "No profile can be named: no checkout session, metadata or e-mail address leads to one. \
                    Find the profile by other means and choose it explicitly.";
         return Err(Refusal::Because(say.into()));
     }
-    let question = format!("Which profile does {} belong to?", subscription.customer);
+    let mut question = format!("Which profile does {} belong to?", subscription.customer);
+    if let Some(fault) = &case.sessions_unread {
+        question.push_str(&format!(" Its checkout sessions could not be read: {}", fault.say));
+    }
     Err(Refusal::Decide(Decision { id: "subject".into(), question, options, preselected: None }))
 }
 

@@ -128,7 +128,6 @@ fn notes(facts: &Facts, due: &Expected, changes: &[Change], rules: &TierRules, p
     if let Witness::Silent(why) = proof {
         notes.push(format!("The app does not answer now, so the proof may have to wait: {why}"));
     }
-    notes.extend(facts.shape.trust.reasons().iter().map(|reason| format!("The database's answers are not to be trusted fully: {reason}")));
     notes
 }
 

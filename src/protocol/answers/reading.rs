@@ -4,7 +4,7 @@
 use super::Answers;
 use crate::domain::At;
 use crate::domain::facts::{Case, Handle, Known};
-use crate::domain::fault::Source;
+use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::{StripeId, StripeKind, SubjectKey};
 use crate::domain::link::{Link, disowned, links, preselected};
 use crate::domain::row::{Field, Record, Subject, SubscriptionRow};
@@ -61,6 +61,7 @@ struct StripeSide {
     seen: Vec<Subscription>,
     sessions: Vec<CheckoutSession>,
     sessions_waiting: bool,
+    sessions_unread: Option<Fault>,
     /// When Stripe last answered anything of this.
     heard: At,
 }
@@ -133,6 +134,7 @@ impl Reading<'_> {
             customers: stripe.customers,
             subscriptions: stripe.subscriptions,
             sessions: stripe.sessions,
+            sessions_unread: stripe.sessions_unread,
             invoices,
             entitlement,
             others,
@@ -235,7 +237,7 @@ impl Reading<'_> {
     }
 
     fn hanging_on(&mut self, customers: Vec<Customer>, followed: &[StripeId], settled: Known<()>, heard: At) -> StripeSide {
-        let (mut seen, mut sessions, mut sessions_waiting) = (Vec::new(), Vec::new(), false);
+        let (mut seen, mut sessions, mut sessions_waiting, mut sessions_unread) = (Vec::new(), Vec::new(), false, None);
         let mut state = settled.clone();
         for id in followed {
             self.want(Query::SubscriptionsOf(id.clone()));
@@ -252,12 +254,12 @@ impl Reading<'_> {
                 Known::Is { value, .. } => sessions.extend(value),
                 Known::Waiting => sessions_waiting = true,
                 // Sessions are evidence for the link only; without them the weaker evidence is shown, and chosen by hand.
-                Known::Failed(_) => {}
+                Known::Failed(fault) => sessions_unread = Some(fault),
             }
         }
         seen.sort_by_key(|s: &Subscription| std::cmp::Reverse(s.created));
         let subscriptions = state.map(|()| seen.clone());
-        StripeSide { customers, settled, subscriptions, seen, sessions, sessions_waiting, heard }
+        StripeSide { customers, settled, subscriptions, seen, sessions, sessions_waiting, sessions_unread, heard }
     }
 
     /// The profile in question, the evidence for it, and the records that the evidence leads to.

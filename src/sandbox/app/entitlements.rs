@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
 use sqlx::AssertSqlSafe;
 
-use super::{Shared, answer};
+use super::{Shared, answer, authorized};
 use crate::sandbox::schema::{LIMITS, STOCK, TIERS};
 
 /// `GET /admin/licensing/entitlements/{profile_id}`.
@@ -24,8 +24,7 @@ pub async fn reset(State(shared): State<Arc<Shared>>, Path(profile): Path<String
 }
 
 async fn serve(shared: &Shared, profile: &str, headers: &HeaderMap, reset: bool) -> Response {
-    let token = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
-    if token != Some(shared.admin_token.as_str()) {
+    if !authorized(shared, headers) {
         return answer(StatusCode::UNAUTHORIZED, json!({ "ok": false, "error": "Unauthorized" }));
     }
     match entitlements(shared, profile, reset).await {

@@ -2,6 +2,7 @@
 
 mod entitlements;
 mod log;
+mod resync;
 mod statements;
 mod webhook;
 
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -50,6 +51,9 @@ pub struct AppOptions {
     pub webhook_path: String,
     pub webhook_secret: String,
     pub admin_token: String,
+    /// Stripe's address, and the application's own key there.
+    pub stripe_base: String,
+    pub stripe_key: String,
     /// The JSON-lines log, appended to.
     pub log: PathBuf,
     pub manner: Manner,
@@ -65,6 +69,8 @@ pub enum AppError {
     Listen(io::Error),
     #[error("the sample application could not open its log {}: {source}", path.display())]
     Log { path: PathBuf, source: io::Error },
+    #[error("the sample application could not make its HTTP client: {0}")]
+    Client(reqwest::Error),
 }
 
 /// A running application.
@@ -88,15 +94,24 @@ struct Shared {
     webhook_path: String,
     webhook_secret: String,
     admin_token: String,
+    stripe: Stripe,
     log: Log,
     honest: AtomicBool,
+}
+
+/// The way to Stripe.
+#[derive(Debug)]
+struct Stripe {
+    http: reqwest::Client,
+    base: String,
+    key: String,
 }
 
 impl App {
     /// Starts the application; its pool fills in the background.
     ///
     /// # Errors
-    /// When the port or the log file cannot be had.
+    /// When the port, the log file or an HTTP client cannot be had.
     pub async fn start(options: AppOptions) -> Result<Self, AppError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await.map_err(AppError::Listen)?;
         let address = listener.local_addr().map_err(AppError::Listen)?;
@@ -106,6 +121,9 @@ impl App {
             .min_connections(2.min(options.pool))
             .acquire_timeout(Duration::from_secs(5))
             .connect_lazy_with(options.database.application_name("api"));
+        // Its first user in a process may be us.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(8)).build().map_err(AppError::Client)?;
         let shared = Arc::new(Shared {
             pool,
             shape: options.shape,
@@ -113,6 +131,7 @@ impl App {
             webhook_path: options.webhook_path,
             webhook_secret: options.webhook_secret,
             admin_token: options.admin_token,
+            stripe: Stripe { http, base: options.stripe_base, key: options.stripe_key },
             log,
             honest: AtomicBool::new(options.manner == Manner::Honest),
         });
@@ -198,8 +217,15 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route(&shared.webhook_path, post(webhook::receive))
         .route("/admin/licensing/entitlements/{profile_id}", get(entitlements::show))
         .route("/admin/licensing/entitlements/{profile_id}/reset", post(entitlements::reset))
+        .route("/admin/licensing/resync/{profile_id}", post(resync::resync))
         .fallback(|| async { answer(StatusCode::NOT_FOUND, json!({ "ok": false, "error": "Not found" })) })
         .with_state(Arc::clone(shared))
+}
+
+/// Whether a request to the admin API carries its token.
+fn authorized(shared: &Shared, headers: &HeaderMap) -> bool {
+    let token = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+    token == Some(shared.admin_token.as_str())
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {

@@ -7,6 +7,8 @@ use crate::sandbox::schema::Shape;
 pub struct Statements {
     /// customer, tier, status, subscription, interval, start, end, cancel at, cancel at period end.
     pub sync: String,
+    /// key, customer.
+    pub link: String,
     /// customer, status, cancel at, cancel at period end.
     pub end: String,
     /// customer.
@@ -51,6 +53,7 @@ impl Statements {
                 n.updated,
                 n.customer
             ),
+            link: format!("UPDATE {} SET {} = $2 WHERE {} = $1::text::{key}", n.subscriptions, n.customer, n.owner),
             end: format!(
                 "UPDATE {} SET {} = 'FREE', {} = $2, {} = {}, {} = $4, {} = {now} WHERE {} = $1",
                 n.subscriptions,

@@ -20,7 +20,7 @@ use crate::sandbox::schema::TIERS;
 const TOLERANCE: i64 = 300;
 
 /// Why an event had no effect.
-enum Failure {
+pub(super) enum Failure {
     Database(sqlx::Error),
     /// No row holds the event's customer.
     NoRow,
@@ -58,7 +58,7 @@ pub async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body
     }
 }
 
-fn tell(shared: &Shared, failure: Failure, mut about: Value) {
+pub(super) fn tell(shared: &Shared, failure: Failure, mut about: Value) {
     match failure {
         Failure::Database(error) => shared.log_database("Failed to sync webhook to DB", &error, about),
         Failure::NoRow => {
@@ -96,11 +96,11 @@ fn customer(object: &Value) -> Result<&str, Failure> {
     object["customer"].as_str().or_else(|| object["customer"]["id"].as_str()).ok_or(Failure::Odd("the object names no customer"))
 }
 
-fn one(done: &sqlx::postgres::PgQueryResult) -> Result<(), Failure> {
+pub(super) fn one(done: &sqlx::postgres::PgQueryResult) -> Result<(), Failure> {
     if done.rows_affected() == 0 { Err(Failure::NoRow) } else { Ok(()) }
 }
 
-async fn sync(shared: &Shared, subscription: &Value) -> Result<(), Failure> {
+pub(super) async fn sync(shared: &Shared, subscription: &Value) -> Result<(), Failure> {
     let item = &subscription["items"]["data"][0];
     let status = subscription["status"].as_str().unwrap_or_default();
     let tier = match status {

@@ -196,7 +196,8 @@ async fn other_writers_tell_what_happened_and_never_guess() {
     assert!(matches!(done, Outcome::Done { .. }), "{done:?}");
     let refused = application("/nowhere/{subject}").resync(&subject, "cus_1", "nd-1").await;
     assert!(matches!(refused, Outcome::NotDone(_)), "{refused:?}");
-    let command = |argv: &[&str]| Writer::Command { argv: argv.iter().map(ToString::to_string).collect() };
+    let command =
+        |argv: &[&str]| Writer::Command { argv: argv.iter().map(ToString::to_string).collect(), limit: std::time::Duration::from_secs(20) };
     let test = ["sh", "-c", "test \"$1\" = \"$2\" && test -n \"$NIGHTDESK_IDEMPOTENCY_KEY\"", "sh", "{subject}"];
     let good = command(&[&test[..], &[subject.as_str()]].concat());
     assert!(matches!(resync_by_command(&good, &subject, "cus_1", "nd-1").await, Outcome::Done { .. }));

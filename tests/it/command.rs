@@ -1,0 +1,107 @@
+//! The real binary as a command: arguments and variables in, words and exit code out; nothing of the caller's environment.
+
+use crate::bench::{self, Bench};
+use serde_json::Value;
+use std::process::Stdio;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Far above what any command needs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where commands are given: variables, and a state directory of its own.
+pub struct Desk {
+    pub state: TempDir,
+    pub variables: Vec<(String, String)>,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Desk {
+    pub fn of(bench: &Bench) -> Self {
+        Self::with(bench.environment().into_iter().map(|(n, v)| (n.to_string(), v)).collect())
+    }
+
+    pub fn with(variables: Vec<(String, String)>) -> Self {
+        Self { state: tempfile::tempdir().expect("a directory"), variables }
+    }
+
+    /// The same desk with this variable changed, or taken away where it is empty; the journal is its own.
+    pub fn but(&self, name: &str, value: &str) -> Self {
+        let mut variables: Vec<_> = self.variables.iter().filter(|(n, _)| n != name).cloned().collect();
+        if !value.is_empty() {
+            variables.push((name.into(), value.into()));
+        }
+        Self::with(variables)
+    }
+
+    pub fn variable(&self, name: &str) -> &str {
+        &self.variables.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("{name} is set")).1
+    }
+
+    /// A configuration file on this desk, after the map that its schema may need.
+    pub fn configured(mut self, toml: &str) -> Self {
+        let map =
+            self.variables.iter().find(|(n, _)| n == "NIGHTDESK_CONFIG").map(|(_, path)| std::fs::read_to_string(path).expect("a map"));
+        let path = self.state.path().join("nightdesk.toml");
+        std::fs::write(&path, format!("{toml}\n{}", map.unwrap_or_default())).expect("written");
+        self.variables.retain(|(n, _)| n != "NIGHTDESK_CONFIG");
+        self.variables.push(("NIGHTDESK_CONFIG".into(), path.to_string_lossy().into_owned()));
+        self
+    }
+
+    pub async fn say(&self, arguments: &[&str]) -> Said {
+        let mut command = tokio::process::Command::new(bench::executable());
+        command.args(arguments).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("NIGHTDESK_STATE_DIR", self.state.path()).env("NIGHTDESK_OPERATOR", "test");
+        command.envs(self.variables.iter().map(|(n, v)| (n, v)));
+        let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends").expect("it runs");
+        Said {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+
+    /// `nightdesk run tier-update` for this customer, confirmed.
+    pub async fn repair(&self, customer: &str, more: &[&str]) -> Said {
+        let arguments = ["run", "tier-update", "--customer", customer, "--yes", "--reason", "a test", "--json"];
+        self.say(&[&arguments[..], more].concat()).await
+    }
+
+    pub async fn undo(&self, run: &str) -> Said {
+        self.say(&["runs", "undo", run, "--yes", "--reason", "a test", "--json"]).await
+    }
+}
+
+impl Said {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// It was answered well; what it printed.
+    #[track_caller]
+    pub fn well(self) -> Value {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.json()
+    }
+
+    /// It was not answered: exit code 2, nothing that looks like an answer, and one sentence with these words.
+    #[track_caller]
+    pub fn refused(&self, words: &[&str]) {
+        assert_eq!(self.code, Some(2), "{self:?}");
+        let sentence = self.err.trim_end();
+        assert!(sentence.starts_with("nightdesk: ") && !sentence.contains('\n'), "one sentence: {self:?}");
+        for word in words {
+            assert!(sentence.contains(word), "{word}: {self:?}");
+        }
+        assert!(!sentence.contains("panicked") && !sentence.contains("Error {"), "{self:?}");
+    }
+}
