@@ -4,7 +4,9 @@ mod help;
 mod keys;
 mod palette;
 mod screen;
+mod tasks;
 mod view;
+mod words;
 
 pub use keys::press;
 pub use screen::masked;
