@@ -1,7 +1,7 @@
 //! What panes ask for, turned into effects, screens and dialogs; and the one door to the engine's runs.
 
-use super::ask::Ask;
-use super::modal::{Dialog, Modal};
+use super::ask::{Ask, CopyItem};
+use super::modal::{Dialog, Modal, masked};
 use super::panes::customer;
 use super::screen::Screen;
 use super::state::State;
@@ -51,7 +51,10 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             state.say(text);
             Vec::new()
         }
-        Ask::Copy(items) => dialog(state, Modal::Copy { items, at: 0, copied: None }),
+        Ask::Copy(mut items) => {
+            items.push(CopyItem::new("screen, masked", masked(state)));
+            dialog(state, Modal::Copy { items, at: 0, copied: None })
+        }
         Ask::Evidence { title, lines } => dialog(state, Modal::Evidence { title, lines, scroll: 0 }),
         Ask::Actions(items) => dialog(state, Modal::Actions { items }),
         Ask::Back => back(state, id),
