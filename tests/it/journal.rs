@@ -66,7 +66,7 @@ async fn a_chain_is_whole_private_and_names_nobody() {
     let chain = fs::read_to_string(place(state.path(), "journal.jsonl")).unwrap();
     assert!(!chain.contains("jane") && !chain.contains(subject().as_str()), "whom it is about stands beside the chain only");
     assert!(fs::read_to_string(place(state.path(), "payloads.jsonl")).unwrap().contains("jane"));
-    for file in ["journal.jsonl", "payloads.jsonl"] {
+    for file in ["journal.jsonl", "payloads.jsonl", "anchor.json"] {
         assert_eq!(fs::metadata(place(state.path(), file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
     }
     assert_eq!(fs::metadata(place(state.path(), "")).unwrap().permissions().mode() & 0o777, 0o700);
@@ -493,4 +493,35 @@ async fn one_open_run_per_subject_across_consoles() {
     assert!(fault.kind == FaultKind::Conflict && fault.say.contains("ada"), "{fault}");
     ada.record(Some(first), Entry::RunClosed { run: first, how: Closed::Abandoned }, Detail::none()).await.unwrap();
     eve.open_run(second, "tier-update", detail).await.expect("its lease was given back");
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_open_keeps_nobody_out() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let store = Store::of_url(&db.console).unwrap();
+    let states = tempdir().unwrap();
+    let journal =
+        |operator: &str| Journal::open(&states.path().join(operator), "test", operator, Some(b"one key for all consoles")).unwrap();
+    let lane = |journal: &Journal| {
+        let world = crate::world::InMemory(World::missed().shared());
+        WriteLane::new(Arc::new(Gate::new(false)), journal.clone(), Some(store.clone()), world)
+    };
+    let (mine, hers) = (journal("ada"), journal("eve"));
+    let (ada, eve) = (lane(&mine), lane(&hers));
+    let detail = Detail::of(&OpenedDetail { inputs: by_customer(), subject: subject(), who: "j".into(), undoes: None });
+    let abandoned = |run| (Some(run), Entry::RunClosed { run, how: Closed::Abandoned }, Detail::none());
+
+    let (first, second, third) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    ada.open_run(first, "tier-update", detail.clone()).await.unwrap();
+    let (run, entry, none) = abandoned(first);
+    ada.record(run, entry, none).await.unwrap();
+    assert_eq!(ada.resume_run(first).await.unwrap_err().kind, FaultKind::Conflict, "it is finished");
+    eve.open_run(second, "tier-update", detail.clone()).await.expect("resuming left no lease behind");
+    let (run, entry, none) = abandoned(second);
+    eve.record(run, entry, none).await.unwrap();
+
+    edit(mine.path(), |l| l.iter().map(|l| l.replace("ada", "eve")).collect());
+    ada.open_run(Uuid::now_v7(), "tier-update", detail.clone()).await.expect_err("its journal is broken");
+    eve.open_run(third, "tier-update", detail).await.expect("opening left no lease behind");
 }

@@ -1,18 +1,22 @@
 //! The shared store: where records of all consoles come together, and leases keep two of them off one subject. Never in the way of a
 //! repair: without it the local journal does. Its schema is `migrations/`'s.
 
+use crate::config::Config;
 use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::gateway::postgres;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row};
-use std::str::FromStr;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// A connection of its own to the shared store, opened when first needed.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    /// When it was last asked and did not answer, and how.
+    silent: Arc<Mutex<Option<(Instant, Fault)>>>,
 }
 
 /// Something wrong in the store's chain.
@@ -26,6 +30,8 @@ pub struct StoreBreak {
 const LEASE: &str = "10 minutes";
 /// A store that does not answer in this time is left out.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// So long after a silence nobody who only wants a lease waits for it again.
+const SILENCE: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -35,16 +41,24 @@ impl Store {
     pub fn new(options: PgConnectOptions) -> Self {
         let pool =
             PgPoolOptions::new().max_connections(1).min_connections(0).acquire_timeout(PATIENCE).idle_timeout(Duration::from_secs(60));
-        Self { pool: pool.connect_lazy_with(options) }
+        Self { pool: pool.connect_lazy_with(options), silent: Arc::default() }
+    }
+
+    /// The environment's: at its own address, else in the product's database. Subjects must be called the same by all consoles,
+    /// so there is none without a key that they share.
+    ///
+    /// # Errors
+    /// As [`Store::of_url`].
+    pub fn of(config: &Config) -> Option<Result<Self, Fault>> {
+        config.subject_key.as_ref()?;
+        let url = config.store_url.as_ref().or(config.database_url.as_ref())?;
+        Some(Self::of_url(url.expose()))
     }
 
     /// # Errors
     /// [`Fault`] of [`Source::Store`] for a URL that cannot be read.
     pub fn of_url(url: &str) -> Result<Self, Fault> {
-        let options = PgConnectOptions::from_str(url);
-        options
-            .map(Self::new)
-            .map_err(|_| Fault::new(Source::Store, FaultKind::Auth, "The store's URL cannot be read: expected postgres://…"))
+        address("The store's address", url).map(Self::new)
     }
 
     /// The number of the newest record of this journal that is in the store; 0 before the first.
@@ -54,6 +68,15 @@ impl Store {
         let row = self.in_time(async { within(&self.pool, async |tx| query.fetch_one(tx).await).await }).await?;
         let newest: i64 = row.try_get(0).map_err(|e| fault(&e))?;
         Ok(newest.unsigned_abs())
+    }
+
+    /// What the store holds of this journal, by number.
+    pub(super) async fn records(&self, environment: &str, operator: &str, chain: Uuid) -> Result<Vec<(u64, String)>, Fault> {
+        let sql =
+            "SELECT local_seq, record FROM nightdesk.audit WHERE environment = $1 AND operator = $2 AND chain = $3 ORDER BY local_seq";
+        let query = sqlx::query_as(sql).bind(environment.to_string()).bind(operator.to_string()).bind(chain).persistent(false);
+        let rows: Vec<(i64, String)> = within(&self.pool, async |tx| query.fetch_all(tx).await).await.map_err(|e| fault(&e))?;
+        Ok(rows.into_iter().map(|(seq, record)| (seq.unsigned_abs(), record)).collect())
     }
 
     /// Ships these lines in one transaction; those that are there already change nothing.
@@ -72,6 +95,7 @@ impl Store {
     /// # Errors
     /// [`Fault`] where the store cannot be reached, is not migrated, or lets us do nothing: then there is no lease to respect.
     pub async fn lease(&self, environment: &str, subject: &str, run: Uuid, operator: &str) -> Result<Option<(Uuid, String)>, Fault> {
+        self.answered_lately()?;
         let take = "INSERT INTO nightdesk.lease AS l (environment, subject, run, operator, until) \
                     VALUES ($1, $2, $3, $4, now() + $5::interval) \
                     ON CONFLICT (environment, subject) DO UPDATE SET run = $3, operator = $4, until = now() + $5::interval \
@@ -114,14 +138,28 @@ impl Store {
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Fault> {
-        match tokio::time::timeout(PATIENCE, work).await {
+        let result = match tokio::time::timeout(PATIENCE, work).await {
             Ok(done) => done.map_err(|e| fault(&e)),
             Err(_) => Err(Fault::new(
                 Source::Store,
                 FaultKind::Timeout,
                 "The shared store does not answer; records are kept here and shipped later",
             )),
+        };
+        let silence = result.as_ref().err().filter(|f| matches!(f.kind, FaultKind::Timeout | FaultKind::Unreachable));
+        *self.silent() = silence.map(|f| (Instant::now(), f.clone()));
+        result
+    }
+
+    fn answered_lately(&self) -> Result<(), Fault> {
+        match &*self.silent() {
+            Some((since, fault)) if since.elapsed() < SILENCE => Err(fault.clone()),
+            _ => Ok(()),
         }
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Option<(Instant, Fault)>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,8 +168,7 @@ impl Store {
 /// # Errors
 /// [`Fault`] of [`Source::Store`]: what failed, in words.
 pub async fn migrate(admin_url: &str, console_role: Option<&str>) -> Result<usize, Fault> {
-    let options = PgConnectOptions::from_str(admin_url)
-        .map_err(|_| Fault::new(Source::Store, FaultKind::Auth, "`admin_url` cannot be read: expected postgres://…"))?;
+    let options = address("admin_url", admin_url)?;
     let mut admin = PgConnection::connect_with(&options).await.map_err(|e| fault(&e))?;
     let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
     // Somebody else's database: not even the migrations' own table may land in `public`.
@@ -153,6 +190,11 @@ pub async fn migrate(admin_url: &str, console_role: Option<&str>) -> Result<usiz
     }
     let _ = admin.close().await;
     Ok(fresh)
+}
+
+/// As the product's database is reached: with a verified certificate where it is remote.
+fn address(what: &str, url: &str) -> Result<PgConnectOptions, Fault> {
+    postgres::address(what, url).map_err(|fault| Fault { source: Source::Store, ..fault })
 }
 
 async fn applied(admin: &mut PgConnection) -> Vec<i64> {

@@ -51,6 +51,10 @@ const OPENING: Duration = Duration::from_secs(3);
 pub const READ_LIMIT: u64 = 3_000;
 pub const WRITE_LIMIT: u64 = 5_000;
 const LOCK_LIMIT: u64 = 500;
+/// How long the server lets a transaction of ours stand idle. A write that has lost us is rolled back soon: whoever reads the row
+/// back afterwards must not see it change once more.
+const IDLE_READ_LIMIT: u64 = 10_000;
+const IDLE_WRITE_LIMIT: u64 = 2_000;
 
 const WHO: &str = "SELECT pg_backend_pid() AS pid, current_setting('server_version_num')::int4 AS version,
     current_setting('nightdesk.nonce', true) AS nonce";
@@ -67,8 +71,8 @@ impl Access {
         };
         let operator: String = config.operator.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
         Ok(Self {
-            options: parse("database_url", url.expose())?,
-            rescue: config.rescue_url.as_ref().map(|u| parse("rescue_url", u.expose())).transpose()?,
+            options: address("database_url", url.expose())?,
+            rescue: config.rescue_url.as_ref().map(|u| address("rescue_url", u.expose())).transpose()?,
             name: format!("nightdesk:{operator}"),
         })
     }
@@ -133,10 +137,10 @@ impl Session {
     /// Begins a transaction with these settings, over the simple protocol.
     pub async fn begin(&mut self, read_only: bool, settings: &str) -> Result<(), sqlx::Error> {
         let mode = if read_only { "READ ONLY" } else { "READ WRITE" };
-        let limit = if read_only { READ_LIMIT } else { WRITE_LIMIT };
+        let (limit, idle) = if read_only { (READ_LIMIT, IDLE_READ_LIMIT) } else { (WRITE_LIMIT, IDLE_WRITE_LIMIT) };
         let local = format!(
             "BEGIN {mode}; SET LOCAL statement_timeout = {limit}; SET LOCAL lock_timeout = {LOCK_LIMIT};
-             SET LOCAL idle_in_transaction_session_timeout = 10000; SET LOCAL timezone = 'UTC'; {settings}"
+             SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL timezone = 'UTC'; {settings}"
         );
         sqlx::raw_sql(AssertSqlSafe(local)).execute(&mut self.conn).await.map(drop)
     }
@@ -173,11 +177,11 @@ impl Session {
 
 /// What the startup packet asks for. Keepalives of both ends are the server's business here: the driver sets none.
 fn settings(purpose: Use, nonce: &str) -> Vec<(&'static str, String)> {
-    let limit = if purpose == Use::Writes { WRITE_LIMIT } else { READ_LIMIT };
+    let (limit, idle) = if purpose == Use::Writes { (WRITE_LIMIT, IDLE_WRITE_LIMIT) } else { (READ_LIMIT, IDLE_READ_LIMIT) };
     let mut settings = vec![
         ("statement_timeout", limit.to_string()),
         ("lock_timeout", LOCK_LIMIT.to_string()),
-        ("idle_in_transaction_session_timeout", "10000".into()),
+        ("idle_in_transaction_session_timeout", idle.to_string()),
         ("timezone", "UTC".into()),
         ("tcp_keepalives_idle", "30".into()),
         ("tcp_keepalives_interval", "10".into()),
@@ -190,8 +194,12 @@ fn settings(purpose: Use, nonce: &str) -> Vec<(&'static str, String)> {
     settings
 }
 
-/// The address; a remote server is asked for a verified certificate unless the address says otherwise.
-fn parse(what: &str, url: &str) -> Result<PgConnectOptions, Fault> {
+/// The address that stands under `what` in the configuration; a remote server is asked for a verified certificate unless the address
+/// says otherwise.
+///
+/// # Errors
+/// A sentence where it is none.
+pub fn address(what: &str, url: &str) -> Result<PgConnectOptions, Fault> {
     let not_one = |why: &dyn std::fmt::Display| {
         let say = format!("{what} is not a Postgres address such as postgres://user@host:5432/database: {why}");
         fault::new(crate::domain::fault::FaultKind::NotSetUp, say)
@@ -200,8 +208,38 @@ fn parse(what: &str, url: &str) -> Result<PgConnectOptions, Fault> {
         return Err(not_one(&"it must begin with postgres://"));
     }
     let options = PgConnectOptions::from_str(url).map_err(|e| not_one(&e))?;
-    let said = url.contains("sslmode") || url.contains("ssl-mode") || std::env::var_os("PGSSLMODE").is_some();
+    // In the settings only: a password may hold any word.
+    let said = url.split_once('?').is_some_and(|(_, settings)| settings.contains("sslmode=") || settings.contains("ssl-mode="));
+    let said = said || std::env::var_os("PGSSLMODE").is_some();
     let host = options.get_host();
     let local = options.get_socket().is_some() || host.starts_with('/') || matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]");
     Ok(if said || local { options } else { options.ssl_mode(PgSslMode::VerifyFull) })
+}
+
+/// The role that an address names; `None` where it is no address.
+#[must_use]
+pub fn role(url: &str) -> Option<String> {
+    address("the address", url).ok().map(|options| options.get_username().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_server_has_to_prove_who_it_is() {
+        let mode = |url: &str| format!("{:?}", address("database_url", url).expect("an address").get_ssl_mode());
+        let verified = format!("{:?}", PgSslMode::VerifyFull);
+        assert_eq!(mode("postgres://u@db.example/x"), verified);
+        assert_eq!(mode("postgres://u:sslmode=off@db.example/x"), verified, "that is a password");
+        for url in ["postgres://u@db.example/x?sslmode=require", "postgres://u@localhost/x", "postgres://u@%2Ftmp/x"] {
+            assert_ne!(mode(url), verified, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_role_is_read_as_the_driver_reads_it() {
+        assert_eq!(role("postgres://night%20desk:p%40ss@localhost/x").as_deref(), Some("night desk"));
+        assert_eq!(role("mysql://u@localhost/x"), None);
+    }
 }

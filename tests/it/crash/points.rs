@@ -63,7 +63,7 @@ async fn an_undisturbed_repair_has_these_points() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_any_record_it_goes_on_and_does_nothing_twice() {
-    let scene = Scene::start(24).await;
+    let scene = Scene::start(40).await;
     killed_after_any_record(&scene, |scene| scene.seat("ada")).await;
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn killed_after_any_record(scene: &Scene, seat: impl Fn(&Scene)
     let mut missing: BTreeSet<usize> = (0..=RECORDS.len()).collect();
     // A binary that is quicker than the gate is killed at a later point, which is one of them as well.
     for round in 1.. {
-        assert!(round <= 3, "never killed with {missing:?} records in the journal");
+        assert!(round <= 8, "never killed with {missing:?} records in the journal");
         let tries: Vec<(usize, &Label)> = missing.iter().copied().zip(labels.by_ref()).collect();
         let hit: Vec<usize> = stream::iter(tries)
             .map(async |(n, label)| {
@@ -83,7 +83,7 @@ pub(super) async fn killed_after_any_record(scene: &Scene, seat: impl Fn(&Scene)
                 goes_on(scene, &seat, label, records).await;
                 records
             })
-            .buffer_unordered(3)
+            .buffer_unordered(5)
             .collect()
             .await;
         missing.retain(|n| !hit.contains(n));

@@ -2,6 +2,7 @@
 
 use super::{config_with, database, open, paying, records, sql};
 use crate::bench::{Bench, Options, until};
+use nightdesk::config::secret::Credential;
 use nightdesk::domain::fault::FaultKind;
 use nightdesk::domain::shape::Trust;
 use nightdesk::gateway::postgres::{Database, MissingPrivilege};
@@ -82,6 +83,11 @@ async fn a_full_server_is_told_and_the_first_free_slot_taken() {
     let database = open(config_with(&bench, &[("DATABASE_URL", &format!("postgres://{role}:x@{place}"))]));
     let fault = database.poll().await.expect_err("no slot");
     assert_eq!(fault.kind, FaultKind::Full, "{fault}");
+    let mut config = config_with(&bench, &[("DATABASE_URL", &format!("postgres://{role}:x@{place}"))]);
+    config.rescue_url = Some(Credential::new(url));
+    let rescued = open(config);
+    rescued.poll().await.expect("the rescue address is not full");
+    rescued.close().await;
     sql(&bench, &format!("ALTER ROLE {role} CONNECTION LIMIT 3")).await;
     until("a slot is ours", async || database.poll().await.is_ok()).await;
     database.close().await;
