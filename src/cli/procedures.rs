@@ -23,6 +23,8 @@ struct Outcome<'a> {
     /// `planned`, `done`, `halted`, `unknown`, `waiting`, `undecided`, `abandoned`.
     state: &'a str,
     says: &'a str,
+    /// How it came to that: not done, or the world changed since the review.
+    note: Option<&'a str>,
     plan: Option<&'a Plan>,
     decision: Option<&'a Decision>,
 }
@@ -86,7 +88,7 @@ pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Resul
     }
     if how.dry_run {
         if how.json {
-            print_json(&Outcome { run: run.id, state: "planned", says: &plan.summary, plan: Some(&plan), decision: None });
+            print_json(&Outcome { run: run.id, state: "planned", says: &plan.summary, note: None, plan: Some(&plan), decision: None });
         } else {
             println!("\ndry run: nothing was sent, nothing was journaled");
         }
@@ -105,11 +107,9 @@ pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Resul
     let effects = run.confirm("", now())?;
     drive(&mut run, effects, hands, &hands.env).await;
     if run.phase == Phase::Review {
-        let why = run.note.clone().unwrap_or_else(|| "the world changed since the review: run it again".into());
-        // Nothing happened and nobody stays to confirm it anew: an open run would only wait for the next one to finish it.
+        // Nothing was done, and nobody is left here to confirm again: the run ends with the command.
         let effects = run.abandon();
         drive(&mut run, effects, hands, &hands.env).await;
-        return Err(why);
     }
     Ok(report(&run, how))
 }
@@ -126,7 +126,7 @@ pub fn report(run: &Run, how: &How) -> End {
     };
     let decision = if let Phase::Deciding(d) = &run.phase { Some(d) } else { None };
     if how.json {
-        print_json(&Outcome { run: run.id, state, says, plan: run.plan.as_ref(), decision });
+        print_json(&Outcome { run: run.id, state, says, note: run.note.as_deref(), plan: run.plan.as_ref(), decision });
     } else {
         if let Some(plan) = run.plan.as_ref().filter(|_| state == "done") {
             for step in &plan.steps {
