@@ -24,7 +24,7 @@ struct Outcome<'a> {
     /// `planned`, `done`, `halted`, `unknown`, `waiting`, `undecided`, `abandoned`.
     state: &'a str,
     says: &'a str,
-    /// What else is to be known about how it came here.
+    /// How it came to that: not done, or the world changed since the review.
     note: Option<&'a str>,
     plan: Option<ShownPlan<'a>>,
     decision: Option<ShownDecision<'a>>,
@@ -106,11 +106,9 @@ pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Resul
     let effects = run.confirm(&typed, now())?;
     drive(&mut run, effects, hands, &hands.env).await;
     if run.phase == Phase::Review {
-        let why = run.note.clone().unwrap_or_else(|| "the world changed since the review: run it again".into());
-        // Nothing happened and nobody stays to confirm it anew: an open run would only wait for the next one to finish it.
+        // Nothing was done, and nobody is left here to confirm again: the run ends with the command.
         let effects = run.abandon();
         drive(&mut run, effects, hands, &hands.env).await;
-        return Err(why);
     }
     Ok(report(&run, how))
 }

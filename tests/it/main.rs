@@ -4,6 +4,7 @@ mod bad_input;
 mod bench;
 mod command;
 mod console;
+mod console_drawer;
 mod console_random;
 mod crash;
 mod engine;

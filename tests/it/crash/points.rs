@@ -199,9 +199,7 @@ async fn killed_at_any_moment_it_goes_on_and_does_nothing_twice() {
     stream::iter(scene.labels.iter().enumerate())
         .map(async |(i, label)| {
             let seat = scene.seat("ada");
-            let child = seat.begin(label);
-            let begun = || seat.journal().with_file_name("payloads.jsonl").exists();
-            until("it begins to journal", async || begun()).await;
+            let child = seat.begin_until(label, || true, || seat.journal().with_file_name("payloads.jsonl").exists()).await;
             tokio::time::sleep(Duration::from_millis(4 * u64::try_from(i).unwrap())).await;
             kill(child).await;
             let records = seat.lines().len();
