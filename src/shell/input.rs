@@ -10,7 +10,7 @@ pub fn events(said: Said) -> Vec<Event> {
     match said {
         Said::Key(key) if key.kind != KeyEventKind::Release => keys(key).into_iter().map(Event::Key).collect(),
         Said::Paste(text) => vec![Event::Pasted(text)],
-        Said::Resize(columns, rows) if columns > 0 && rows > 0 => vec![Event::Resized { columns, rows }],
+        // Sizes come by a signal of our own, which is listened for before the first one is read.
         _ => Vec::new(),
     }
 }

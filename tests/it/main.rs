@@ -21,7 +21,6 @@ mod repair;
 mod sandbox;
 mod script;
 mod simulator;
-mod stripe;
 mod terminal;
 mod trust;
 mod world;
