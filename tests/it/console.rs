@@ -355,9 +355,13 @@ fn what_was_revealed_is_audited_or_masked_again() {
     script.key(Key::Char('i'));
     insta::assert_snapshot!("reveal-dialog", script.screen());
     script.keys("ticket 7");
+    script.silent = true;
     let effects = script.key(Key::Enter);
-    assert!(matches!(effects.as_slice(), [Effect::Record { run: None, .. }]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Reveal { subject: None, .. }]), "{effects:?}");
+    script.does_not_see("REVEALED");
+    script.event(Event::Revealed { subject: None });
     script.sees("REVEALED");
+    script.silent = false;
     script.event(Event::RecordFailed(Fault::new(Source::Store, FaultKind::Refused, "the journal's disk is full")));
     script.does_not_see("REVEALED").sees("Not journaled: the journal's disk is full");
     script.key(Key::Char('i'));
@@ -365,6 +369,27 @@ fn what_was_revealed_is_audited_or_masked_again() {
     script.key(Key::Enter);
     script.wait(61_000);
     script.event(Event::Ticked);
+    script.does_not_see("REVEALED");
+}
+
+#[test]
+fn the_record_says_whose_data_is_shown_and_the_next_customer_is_masked() {
+    let mut script = Script::connected(World::placeholder());
+    script.paste(CUSTOMER);
+    script.key(Key::Enter);
+    assert_eq!(script.state.screens.top(), Screen::Customer);
+    script.key(Key::Char('i'));
+    script.keys("ticket 7");
+    let effects = script.key(Key::Enter);
+    let Some(Effect::Reveal { subject: Some(subject), detail }) = effects.first() else { panic!("{effects:?}") };
+    assert_eq!(subject.as_str(), PROFILE);
+    assert_eq!(detail.0["screen"], "customer");
+    script.sees("REVEALED");
+    // Somebody else's data was not what the record says.
+    script.paste("cus_Somebody000001");
+    script.key(Key::Enter);
+    script.does_not_see("REVEALED");
+    script.event(Event::Revealed { subject: Some(subject.clone()) });
     script.does_not_see("REVEALED");
 }
 

@@ -132,6 +132,7 @@ impl Script {
             }
             Effect::TurnWritesOff => Some(Event::WritesChanged(Writes::Off)),
             Effect::OpenRun { run, .. } | Effect::ResumeRun { run } => Some(Event::RunOpened { run: *run, result: Ok(()) }),
+            Effect::Reveal { subject, .. } if !self.silent => Some(Event::Revealed { subject: subject.clone() }),
             Effect::Perform(perform) => Some(Event::Performed(self.perform(perform))),
             _ => None,
         }
