@@ -82,20 +82,14 @@ pub fn configuration(place: &Place) -> Result<Config, ConfigError> {
 
 async fn migrate(config: &Config) -> Result<End, String> {
     let url = config.admin_url.as_ref().ok_or("no admin connection is configured: set admin_url, or ADMIN_DATABASE_URL")?;
-    let role = config.database_url.as_ref().and_then(|u| url_role(u.expose()));
+    // The console's own, which is given its rights on the store.
+    let role = config.database_url.as_ref().and_then(|u| crate::gateway::postgres::role(u.expose()));
     let applied = crate::gateway::journal::store::migrate(url.expose(), role.as_deref()).await.map_err(|f| f.say)?;
     println!(
         "{}",
         if applied == 0 { "the shared store is up to date".into() } else { format!("{applied} migration(s) applied to schema nightdesk") }
     );
     Ok(End::Well)
-}
-
-/// The role in a database URL: the console's own, which is given its rights on the store.
-fn url_role(url: &str) -> Option<String> {
-    let (_, rest) = url.split_once("://")?;
-    let (user, _) = rest.split_once('@')?;
-    Some(user.split(':').next().unwrap_or_default().to_string()).filter(|r| !r.is_empty())
 }
 
 fn refuse(why: &str) -> ExitCode {

@@ -143,11 +143,11 @@ pub struct StripeEvent {
     /// `customer.subscription.created`, …
     pub kind: String,
     pub created: At,
-    /// Deliveries not yet answered 2xx. Zero proves nothing about the effect.
-    pub pending_webhooks: u64,
     /// The id of the object the event is about.
     pub object: Option<StripeId>,
     pub customer: Option<StripeId>,
+    /// The subscription it is about: the object itself, or what its invoice bills for.
+    pub subscription_id: Option<StripeId>,
     /// The subscription in `data.object`, where the event carries one and it can be read.
     pub subscription: Option<Box<Subscription>>,
 }

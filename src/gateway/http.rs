@@ -1,6 +1,7 @@
 //! The one HTTP client of the gateway and what its failures mean; knows nobody it talks to.
 
 use crate::domain::fault::{Fault, FaultKind, Source};
+use bytes::{Bytes, BytesMut};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -20,6 +21,25 @@ fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, String> {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|e| e.to_string())
+}
+
+/// No answer that we ask for is longer, in bytes.
+const LARGEST: usize = 8 << 20;
+
+/// The answer's body. One that is too long is cut there, and is no JSON any more.
+///
+/// # Errors
+/// Where the connection breaks off.
+pub async fn body(mut response: reqwest::Response) -> Result<Bytes, reqwest::Error> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > LARGEST {
+            body.extend_from_slice(&chunk[..LARGEST - body.len()]);
+            break;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
 }
 
 /// The client for that address.
@@ -88,5 +108,17 @@ mod tests {
     #[test]
     fn nothing_leaves_its_path_segment() {
         assert_eq!(segment("../a b?x=ä"), "%2E%2E%2Fa%20b%3Fx%3D%C3%A4");
+    }
+
+    #[tokio::test]
+    async fn an_endless_answer_is_cut() {
+        let endless = futures_util::stream::repeat(Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b' '; 64 * 1024])));
+        let router = axum::Router::new().route("/", axum::routing::get(|| async move { axum::body::Body::from_stream(endless) }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("bound"));
+        let server = tokio::spawn(axum::serve(listener, router).into_future());
+        let response = client(Source::Stripe, &base).expect("a client").get(&base).send().await.expect("an answer");
+        assert_eq!(body(response).await.expect("cut").len(), LARGEST);
+        server.abort();
     }
 }

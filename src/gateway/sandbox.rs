@@ -36,7 +36,7 @@ pub async fn start(base: &str, name: &str) -> Result<String, Fault> {
 async fn json(request: reqwest::RequestBuilder) -> Result<Value, Fault> {
     let response = request.send().await.map_err(|e| http::fault(Source::Application, &e))?;
     let status = response.status();
-    let body = response.bytes().await.map_err(|e| http::fault(Source::Application, &e))?;
+    let body = http::body(response).await.map_err(|e| http::fault(Source::Application, &e))?;
     let value: Value = serde_json::from_slice(&body).unwrap_or_default();
     if status.is_success() {
         return Ok(value);

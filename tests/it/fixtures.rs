@@ -185,9 +185,9 @@ pub fn event(evt: &str, kind: &str, s: &Subscription, created: At) -> StripeEven
         id: id(evt),
         kind: kind.into(),
         created,
-        pending_webhooks: 0,
         object: Some(s.id.clone()),
         customer: Some(s.customer.clone()),
+        subscription_id: Some(s.id.clone()),
         subscription: Some(Box::new(s.clone())),
     }
 }

@@ -9,6 +9,8 @@ use nightdesk::domain::stripe::{Customer, Status, Subscription};
 use nightdesk::gateway::stripe::Stripe;
 use nightdesk::protocol::query::{NeedleText, Query, Reply};
 use nightdesk::sandbox::stripe::{Effect, NewCheckout, Rule, When};
+use serde_json::{Value, json};
+use std::future::IntoFuture;
 use std::time::Instant;
 
 fn client(bench: &Bench, key: Option<&str>) -> Stripe {
@@ -200,4 +202,40 @@ async fn a_hostile_name_is_harmless_when_it_arrives() {
     let found = customers(&client(&bench, None), Query::Customer(id(&customer))).await;
     let name = found[0].name.clone().expect("a name");
     assert!(!name.chars().any(nightdesk::domain::text::is_hostile), "{name:?}");
+}
+
+/// A Stripe that answers every question with this list.
+async fn answering(list: Value) -> Stripe {
+    let router = axum::Router::new().fallback(move || async move { axum::Json(list) });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(axum::serve(listener, router).into_future());
+    let config = Config::load(None, None, &|name| match name {
+        "STRIPE_API_BASE" => Some(base.clone()),
+        "STRIPE_SECRET_KEY" => Some("sk_test_x".into()),
+        _ => None,
+    });
+    Stripe::new(&config.expect("enough")).expect("a key is given")
+}
+
+#[tokio::test]
+async fn an_unreadable_subscription_is_a_fault_and_an_unreadable_event_leaves_a_gap() {
+    let ended = json!({ "id": "sub_1AbcdefGHIJ", "object": "subscription", "customer": "cus_AbcdefGH", "status": "canceled",
+        "created": 1_700_000_000, "items": { "data": [] } });
+    let mut paying = ended.clone();
+    paying["status"] = json!({ "word": "active" });
+    let list = |data: Vec<&Value>| json!({ "object": "list", "has_more": false, "data": data });
+    let stripe = answering(list(vec![&ended])).await;
+    assert_eq!(subscriptions(&stripe, "cus_AbcdefGH").await.len(), 1);
+    let stripe = answering(list(vec![&ended, &paying])).await;
+    let fault = stripe.answer(&Query::SubscriptionsOf(id("cus_AbcdefGH"))).await.expect_err("the one that pays cannot be read");
+    assert_eq!(fault.kind, FaultKind::Schema, "{fault}");
+
+    let event = json!({ "id": "evt_1AbcdefGHIJ", "type": "customer.subscription.updated", "created": 1_700_000_000,
+        "data": { "object": ended } });
+    for (data, whole) in [(vec![&event], true), (vec![&event, &ended], false)] {
+        let stripe = answering(list(data)).await;
+        let Reply::Events { events, complete } = stripe.answer(&Query::EventsSince(Utc::now())).await.expect("events") else { panic!() };
+        assert_eq!((events.len(), complete), (1, whole));
+    }
 }

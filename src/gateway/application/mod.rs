@@ -74,7 +74,7 @@ impl Application {
         }
         let response = request.send().await.map_err(|e| http::fault(Source::Application, &e))?;
         let status = response.status().as_u16();
-        let body = response.bytes().await.map_err(|e| http::fault(Source::Application, &e))?;
+        let body = http::body(response).await.map_err(|e| http::fault(Source::Application, &e))?;
         let json = serde_json::from_slice::<Value>(&body).ok();
         match status {
             200 => {}

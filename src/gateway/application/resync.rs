@@ -31,11 +31,19 @@ pub async fn by_http(application: &Shared, subject: &SubjectKey, customer: &str,
         Err(error) => return Outcome::Unknown(http::fault(Source::Application, &error)),
     };
     let status = response.status().as_u16();
+    match http::body(response).await {
+        Ok(body) => outcome(status, &body),
+        // The status came, and what it was about did not: a failure may have been told there.
+        Err(error) => Outcome::Unknown(http::fault(Source::Application, &error)),
+    }
+}
+
+/// What the application's answer says of what it did.
+fn outcome(status: u16, body: &[u8]) -> Outcome {
     let refused = |say: String| fault(FaultKind::Refused, &say);
     match status {
         200..=299 => {
-            let body = response.bytes().await.unwrap_or_default();
-            let failed = serde_json::from_slice::<Value>(&body).is_ok_and(|v| v["ok"] == false);
+            let failed = serde_json::from_slice::<Value>(body).is_ok_and(|v| v["ok"] == false);
             if failed {
                 // How far it came before it failed is its own secret.
                 return Outcome::Unknown(refused(format!("the application answered {status}, and that it failed")));
@@ -43,6 +51,10 @@ pub async fn by_http(application: &Shared, subject: &SubjectKey, customer: &str,
             Outcome::Done { note: format!("the application answered {status}") }
         }
         401 | 403 => Outcome::NotDone(fault(FaultKind::Auth, "the application does not accept the admin token: check admin_token")),
+        // The same request may have been taken before, by the application or by what stands in front of it, and still be at work.
+        408 | 409 | 425 | 429 => {
+            Outcome::Unknown(refused(format!("the application answered {status}: it may be at work on this request all the same")))
+        }
         400..=499 => Outcome::NotDone(refused(format!("the application refused with {status}"))),
         _ => Outcome::Unknown(refused(format!("the application answered {status}"))),
     }
@@ -79,4 +91,21 @@ pub async fn by_command(writer: &Writer, subject: &SubjectKey, customer: &str, k
 
 fn not_set_up(say: &str) -> Outcome {
     Outcome::NotDone(fault(FaultKind::NotSetUp, say))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_refusal_is_certain_to_have_done_nothing() {
+        for status in [400, 401, 403, 404, 410, 422] {
+            assert!(matches!(outcome(status, b"{}"), Outcome::NotDone(_)), "{status}");
+        }
+        for status in [302, 408, 409, 425, 429, 500, 502, 503, 504] {
+            assert!(matches!(outcome(status, b"{}"), Outcome::Unknown(_)), "{status}");
+        }
+        assert!(matches!(outcome(200, b"{\"ok\":true}"), Outcome::Done { .. }));
+        assert!(matches!(outcome(200, b"{\"ok\":false}"), Outcome::Unknown(_)));
+    }
 }

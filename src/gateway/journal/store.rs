@@ -2,10 +2,10 @@
 //! repair: without it the local journal does. Its schema is `migrations/`'s.
 
 use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::gateway::postgres;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row};
-use std::str::FromStr;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -41,10 +41,7 @@ impl Store {
     /// # Errors
     /// [`Fault`] of [`Source::Store`] for a URL that cannot be read.
     pub fn of_url(url: &str) -> Result<Self, Fault> {
-        let options = PgConnectOptions::from_str(url);
-        options
-            .map(Self::new)
-            .map_err(|_| Fault::new(Source::Store, FaultKind::Auth, "The store's URL cannot be read: expected postgres://…"))
+        address("The store's address", url).map(Self::new)
     }
 
     /// The number of the newest record of this journal that is in the store; 0 before the first.
@@ -130,8 +127,7 @@ impl Store {
 /// # Errors
 /// [`Fault`] of [`Source::Store`]: what failed, in words.
 pub async fn migrate(admin_url: &str, console_role: Option<&str>) -> Result<usize, Fault> {
-    let options = PgConnectOptions::from_str(admin_url)
-        .map_err(|_| Fault::new(Source::Store, FaultKind::Auth, "`admin_url` cannot be read: expected postgres://…"))?;
+    let options = address("admin_url", admin_url)?;
     let mut admin = PgConnection::connect_with(&options).await.map_err(|e| fault(&e))?;
     let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
     // Somebody else's database: not even the migrations' own table may land in `public`.
@@ -153,6 +149,11 @@ pub async fn migrate(admin_url: &str, console_role: Option<&str>) -> Result<usiz
     }
     let _ = admin.close().await;
     Ok(fresh)
+}
+
+/// As the product's database is reached: with a verified certificate where it is remote.
+fn address(what: &str, url: &str) -> Result<PgConnectOptions, Fault> {
+    postgres::address(what, url).map_err(|fault| Fault { source: Source::Store, ..fault })
 }
 
 async fn applied(admin: &mut PgConnection) -> Vec<i64> {

@@ -67,8 +67,8 @@ impl Access {
         };
         let operator: String = config.operator.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
         Ok(Self {
-            options: parse("database_url", url.expose())?,
-            rescue: config.rescue_url.as_ref().map(|u| parse("rescue_url", u.expose())).transpose()?,
+            options: address("database_url", url.expose())?,
+            rescue: config.rescue_url.as_ref().map(|u| address("rescue_url", u.expose())).transpose()?,
             name: format!("nightdesk:{operator}"),
         })
     }
@@ -190,8 +190,12 @@ fn settings(purpose: Use, nonce: &str) -> Vec<(&'static str, String)> {
     settings
 }
 
-/// The address; a remote server is asked for a verified certificate unless the address says otherwise.
-fn parse(what: &str, url: &str) -> Result<PgConnectOptions, Fault> {
+/// The address that stands under `what` in the configuration; a remote server is asked for a verified certificate unless the address
+/// says otherwise.
+///
+/// # Errors
+/// A sentence where it is none.
+pub fn address(what: &str, url: &str) -> Result<PgConnectOptions, Fault> {
     let not_one = |why: &dyn std::fmt::Display| {
         let say = format!("{what} is not a Postgres address such as postgres://user@host:5432/database: {why}");
         fault::new(crate::domain::fault::FaultKind::NotSetUp, say)
@@ -200,8 +204,38 @@ fn parse(what: &str, url: &str) -> Result<PgConnectOptions, Fault> {
         return Err(not_one(&"it must begin with postgres://"));
     }
     let options = PgConnectOptions::from_str(url).map_err(|e| not_one(&e))?;
-    let said = url.contains("sslmode") || url.contains("ssl-mode") || std::env::var_os("PGSSLMODE").is_some();
+    // In the settings only: a password may hold any word.
+    let said = url.split_once('?').is_some_and(|(_, settings)| settings.contains("sslmode=") || settings.contains("ssl-mode="));
+    let said = said || std::env::var_os("PGSSLMODE").is_some();
     let host = options.get_host();
     let local = options.get_socket().is_some() || host.starts_with('/') || matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]");
     Ok(if said || local { options } else { options.ssl_mode(PgSslMode::VerifyFull) })
+}
+
+/// The role that an address names; `None` where it is no address.
+#[must_use]
+pub fn role(url: &str) -> Option<String> {
+    address("the address", url).ok().map(|options| options.get_username().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_server_has_to_prove_who_it_is() {
+        let mode = |url: &str| format!("{:?}", address("database_url", url).expect("an address").get_ssl_mode());
+        let verified = format!("{:?}", PgSslMode::VerifyFull);
+        assert_eq!(mode("postgres://u@db.example/x"), verified);
+        assert_eq!(mode("postgres://u:sslmode=off@db.example/x"), verified, "that is a password");
+        for url in ["postgres://u@db.example/x?sslmode=require", "postgres://u@localhost/x", "postgres://u@%2Ftmp/x"] {
+            assert_ne!(mode(url), verified, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_role_is_read_as_the_driver_reads_it() {
+        assert_eq!(role("postgres://night%20desk:p%40ss@localhost/x").as_deref(), Some("night desk"));
+        assert_eq!(role("mysql://u@localhost/x"), None);
+    }
 }

@@ -12,6 +12,7 @@ mod shape;
 mod subscription_row;
 
 pub use check::{DatabaseReport, MissingPrivilege};
+pub use connect::{address, role};
 
 use crate::config::Config;
 use crate::domain::fault::Fault;

@@ -58,8 +58,8 @@ struct Budget {
 const ATTEMPT: Duration = Duration::from_secs(5);
 const ATTEMPTS: u32 = 3;
 const AT_ONCE: usize = 6;
-/// No answer that we ask for is longer.
-const LARGEST: usize = 16 << 20;
+/// Longer than this nobody is kept waiting for another attempt, whatever the server asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Client {
     /// # Errors
@@ -107,19 +107,13 @@ impl Client {
         if let Some(body) = &request.body {
             builder = builder.header("Content-Type", "application/x-www-form-urlencoded").body(body.clone());
         }
-        let mut response = builder.send().await?;
+        let response = builder.send().await?;
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_string);
         let (status, request_id) = (response.status().as_u16(), header("request-id"));
         let should_retry = header("stripe-should-retry").and_then(|v| v.parse().ok());
         let retry_after = header("retry-after").and_then(|v| v.parse().ok()).map(Duration::from_secs);
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            body.extend_from_slice(&chunk);
-            if body.len() > LARGEST {
-                break;
-            }
-        }
-        Ok(Answer { status, request_id, should_retry, retry_after, body: Bytes::from(body) })
+        let body = http::body(response).await?;
+        Ok(Answer { status, request_id, should_retry, retry_after, body })
     }
 }
 
@@ -151,7 +145,7 @@ impl Lane<'_> {
             let pause = Duration::from_millis(150 << tried);
             let again = may_repeat && tried < ATTEMPTS;
             match result {
-                Ok(answer) if again && answer.worth_repeating() => tokio::time::sleep(answer.retry_after.unwrap_or(pause).max(pause)).await,
+                Ok(answer) if again && answer.worth_repeating() => tokio::time::sleep(answer.pause(pause)).await,
                 Ok(answer) => return Ok(answer),
                 // A silent server will be as silent the second time; a connection that broke may have been an idle one.
                 Err(error) if again && !error.is_timeout() && !error.is_connect() => tokio::time::sleep(pause).await,
@@ -204,6 +198,11 @@ impl Answer {
     fn worth_repeating(&self) -> bool {
         self.should_retry.unwrap_or(matches!(self.status, 409 | 424 | 429 | 500..=504))
     }
+
+    /// How long to wait before the next attempt: what the server asks for, within reason, and never less than `least`.
+    fn pause(&self, least: Duration) -> Duration {
+        self.retry_after.unwrap_or(least).clamp(least, LONGEST_PAUSE)
+    }
 }
 
 /// What the library's typed requests fail with.
@@ -249,5 +248,18 @@ mod tests {
         let later = start + Duration::from_secs(60);
         assert_eq!(budget.take(later), Duration::ZERO, "it never holds more than a second's worth");
         assert!((budget.tokens - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_server_s_wish_to_be_left_alone_is_heeded_within_reason() {
+        let least = Duration::from_millis(300);
+        let pause = |seconds: Option<u64>| {
+            let retry_after = seconds.map(Duration::from_secs);
+            Answer { status: 429, request_id: None, should_retry: None, retry_after, body: Bytes::new() }.pause(least)
+        };
+        assert_eq!(pause(None), least);
+        assert_eq!(pause(Some(0)), least);
+        assert_eq!(pause(Some(1)), Duration::from_secs(1));
+        assert_eq!(pause(Some(3_600)), LONGEST_PAUSE);
     }
 }

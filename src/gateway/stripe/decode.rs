@@ -10,21 +10,42 @@ use crate::domain::stripe::{
 use crate::domain::text::clean;
 use serde_json::Value;
 
-/// The elements of a list that can be read. One that cannot is left out and logged by its place; if none can, that is a fault.
+/// The elements of a list that can be read, and how many cannot.
 ///
 /// # Errors
 /// [`FaultKind::Schema`] where the answer is no list, or nothing in it can be read.
-pub fn list<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, Fault> {
+pub fn readable<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result<(Vec<T>, usize), Fault> {
     let Some(elements) = answer["data"].as_array() else {
         return Err(Fault::new(Source::Stripe, FaultKind::Schema, "Stripe's answer is not the list that was asked for"));
     };
     let decoded: Vec<T> = elements.iter().filter_map(decode).collect();
     let odd = elements.len() - decoded.len();
     if odd > 0 {
-        tracing::warn!(odd, of = elements.len(), list = answer["url"].as_str().unwrap_or("?"), "objects that cannot be read");
+        tracing::warn!(odd, of = elements.len(), kind = std::any::type_name::<T>(), "objects that cannot be read");
     }
     if decoded.is_empty() && odd > 0 {
         return Err(Fault::new(Source::Stripe, FaultKind::Schema, format!("none of the {odd} objects of Stripe's answer can be read")));
+    }
+    Ok((decoded, odd))
+}
+
+/// The elements that can be read, where one that is missing misleads nobody.
+///
+/// # Errors
+/// As [`readable`].
+pub fn list<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, Fault> {
+    readable(answer, decode).map(|(decoded, _)| decoded)
+}
+
+/// Every element, for what is decided upon: the one that is left out may be the one that counts.
+///
+/// # Errors
+/// [`FaultKind::Schema`] where the answer is no list, or anything in it cannot be read.
+pub fn all<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, Fault> {
+    let (decoded, odd) = readable(answer, decode)?;
+    if odd > 0 {
+        let say = format!("{odd} of {} objects of Stripe's answer cannot be read, and any of them may decide", decoded.len() + odd);
+        return Err(Fault::new(Source::Stripe, FaultKind::Schema, say));
     }
     Ok(decoded)
 }
@@ -220,8 +241,12 @@ pub fn event(value: &Value) -> Option<StripeEvent> {
         id: id_of(StripeKind::Event, value)?,
         kind: text(&value["type"])?,
         created: time(&value["created"])?,
-        pending_webhooks: value["pending_webhooks"].as_u64().unwrap_or(0),
         customer: if kind == Some("customer") { about.clone() } else { id_of(StripeKind::Customer, &object["customer"]) },
+        subscription_id: match kind {
+            Some("subscription") => id_of(StripeKind::Subscription, object),
+            Some("invoice") => invoice_subscription(object),
+            _ => None,
+        },
         object: about,
         subscription: (kind == Some("subscription")).then(|| subscription(object)).flatten().map(Box::new),
     })
@@ -255,6 +280,8 @@ mod tests {
     fn one_undecodable_element_stays_one() {
         let answer = json!({ "data": [{ "id": "sub_broken99" }, old_subscription(), null], "url": "/v1/subscriptions" });
         assert_eq!(list(&answer, subscription).expect("one is readable").len(), 1);
+        assert_eq!(all(&answer, subscription).expect_err("two are not").kind, FaultKind::Schema);
+        assert_eq!(all(&json!({ "data": [old_subscription()] }), subscription).expect("it is").len(), 1);
         let none = json!({ "data": [{ "id": 7 }] });
         assert_eq!(list(&none, subscription).expect_err("nothing is").kind, FaultKind::Schema);
         assert!(list(&json!({ "data": [] }), subscription).expect("an empty list is an answer").is_empty());
@@ -267,5 +294,25 @@ mod tests {
         let old = json!({ "subscription": { "id": "sub_1AbcdefGHIJ" } });
         assert_eq!(invoice_subscription(&new), invoice_subscription(&old));
         assert!(invoice_subscription(&new).is_some());
+    }
+
+    #[test]
+    fn a_failed_payment_names_customer_and_subscription() {
+        let about = json!({ "id": "in_1AbcdefGHIJ", "object": "invoice", "customer": "cus_AbcdefGH",
+            "parent": { "subscription_details": { "subscription": "sub_1AbcdefGHIJ" } } });
+        let failed = event(&json!({ "id": "evt_1AbcdefGHIJ", "type": "invoice.payment_failed", "created": 1_700_000_000,
+            "data": { "object": about } }));
+        let failed = failed.expect("readable");
+        assert_eq!(failed.subscription_id.as_ref().map(StripeId::as_str), Some("sub_1AbcdefGHIJ"));
+        assert_eq!(failed.customer.as_ref().map(StripeId::as_str), Some("cus_AbcdefGH"));
+        assert!(failed.subscription.is_none(), "an invoice carries no snapshot");
+    }
+
+    #[test]
+    fn a_subscription_that_cannot_be_read_is_still_named_by_its_event() {
+        let odd = json!({ "id": "evt_1AbcdefGHIJ", "type": "customer.subscription.updated", "created": 1_700_000_000,
+            "data": { "object": { "id": "sub_1AbcdefGHIJ", "object": "subscription", "customer": "cus_AbcdefGH" } } });
+        let odd = event(&odd).expect("readable");
+        assert!(odd.subscription.is_none() && odd.subscription_id.is_some() && odd.customer.is_some(), "{odd:?}");
     }
 }

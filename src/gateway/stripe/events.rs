@@ -17,6 +17,7 @@ const PAGES: usize = 5;
 /// The events, newest first, and whether that is all of them.
 pub async fn since(lane: Lane<'_>, at: At) -> Result<Reply, Fault> {
     let mut events: Vec<StripeEvent> = Vec::new();
+    let mut unread = 0;
     let mut cursor: Option<String> = None;
     for _ in 0..PAGES {
         let from = RangeQueryTs::Bounds(RangeBoundsTs { gt: None, gte: Some(at.timestamp()), lt: None, lte: None });
@@ -26,10 +27,12 @@ pub async fn since(lane: Lane<'_>, at: At) -> Result<Reply, Fault> {
             request = request.starting_after(last);
         }
         let answer = lane.json(&request).await?;
-        events.extend(decode::list(&answer, decode::event)?);
+        let (page, odd) = decode::readable(&answer, decode::event)?;
+        events.extend(page);
+        unread += odd;
         let last = answer["data"].as_array().and_then(|d| d.last()).and_then(|v| v["id"].as_str()).map(str::to_string);
         if answer["has_more"] != true || last.is_none() {
-            return Ok(Reply::Events { events, complete: true });
+            return Ok(Reply::Events { events, complete: unread == 0 });
         }
         cursor = last;
     }

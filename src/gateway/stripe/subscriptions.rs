@@ -16,7 +16,8 @@ const PAGES: usize = 3;
 /// Products change rarely; a change of their metadata shows within this time.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// All subscriptions of a customer, newest first, ended ones included; empty where Stripe has no such customer.
+/// All subscriptions of a customer, newest first, ended ones included; empty where Stripe has no such customer. One that cannot be
+/// read makes the answer a fault: beside an ended one, the one that pays must not go missing.
 pub async fn of_customer(stripe: &Stripe, lane: Lane<'_>, customer: &StripeId) -> Result<Vec<Subscription>, Fault> {
     let mut all: Vec<Subscription> = Vec::new();
     let mut cursor: Option<String> = None;
@@ -27,7 +28,7 @@ pub async fn of_customer(stripe: &Stripe, lane: Lane<'_>, customer: &StripeId) -
         }
         // A deleted customer still lists; one that never was does not.
         let Some(answer) = lane.maybe(&request).await? else { return Ok(all) };
-        all.extend(decode::list(&answer, decode::subscription)?);
+        all.extend(decode::all(&answer, decode::subscription)?);
         cursor = answer["data"].as_array().and_then(|d| d.last()).and_then(|v| v["id"].as_str()).map(str::to_string);
         if answer["has_more"] != true || cursor.is_none() {
             break;
