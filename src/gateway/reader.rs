@@ -2,7 +2,7 @@
 
 use super::gate::Gate;
 use super::journal::store::Store;
-use super::journal::{Journal, Shipped, Shipping};
+use super::journal::{Journal, Shipped, Shipping, ship};
 use super::sources::Sources;
 use super::stripe::Priority;
 use super::writes::WriteLane;
@@ -29,6 +29,8 @@ pub struct Reader {
 
 /// How long a write that is under way is waited for at the end; what is not settled then is found unknown at the next start.
 const SETTLE: Duration = Duration::from_millis(800);
+/// How long the records that were written last have to reach the shared store at the end; what does not is shipped next time.
+const LAST_SHIPMENT: Duration = Duration::from_millis(600);
 
 impl Reader {
     /// Opens connections in the background and the journal under `state`; needs a runtime. A journal that cannot be
@@ -132,6 +134,9 @@ impl Reader {
         self.stop.cancel();
         let store = async {
             if let Some(store) = &self.store {
+                if let Ok(journal) = &self.journal {
+                    let _ = tokio::time::timeout(LAST_SHIPMENT, ship(journal, store)).await;
+                }
                 // A store that does not answer is left without a goodbye.
                 let _ = tokio::time::timeout(Duration::from_millis(500), store.close()).await;
             }

@@ -5,6 +5,7 @@ mod bench;
 mod command;
 mod console;
 mod console_random;
+mod crash;
 mod engine;
 mod fixtures;
 mod gateway;

@@ -12,9 +12,9 @@ use crate::protocol::record::{Closed, Concluded, ConcludedDetail, Detail, Entry,
 use crate::protocol::run::{Perform, Refusal, StepKind, StepState};
 use chrono::Duration;
 
-/// A statement that nobody answered for may still run at the server for as long as its time-out (5 s). Only after that does a row
-/// that is still as before prove that the write did not happen.
-const SETTLED_AFTER_SECONDS: i64 = 7;
+/// A write that nobody answered for may still take effect: 3 s to connect, 6 s up to the commit, 5 s in which the server may hold the
+/// commit itself. Only after that does a row that is still as before prove that the write did not happen.
+const SETTLED_AFTER_SECONDS: i64 = 15;
 /// Between two reads of something that is being waited for, in seconds.
 const READ_EVERY_SECONDS: i64 = 1;
 /// The same while a source is down.
