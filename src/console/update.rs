@@ -77,7 +77,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             state.say(why);
             Vec::new()
         }
-        Event::RunOpened { run, result } => fulfil::run(state, run, id, |r, _, now| r.opened(&result, now)),
+        Event::RunOpened { run, result } => fulfil::opened(state, run, &result, id),
         Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
         Event::Revealed { subject } => {
             revealed(state, subject);
