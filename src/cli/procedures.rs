@@ -172,7 +172,6 @@ fn word(state: &StepState) -> &'static str {
         StepState::Passed => "passed",
         StepState::Failed(_) => "FAILED",
         StepState::Skipped(_) => "skipped",
-        StepState::Waiting => "waiting",
         StepState::Unknown(_) => "unknown",
     }
 }
