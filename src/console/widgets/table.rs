@@ -2,7 +2,6 @@
 
 use super::paint::{put, put_right, select};
 use super::theme::Theme;
-use crate::console::keymap::Action;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -26,24 +25,6 @@ impl Cursor {
     /// Moves by `by` rows within `len`.
     pub fn by(&mut self, by: isize, len: usize) {
         self.at = self.at.saturating_add_signed(by).min(len.saturating_sub(1));
-    }
-
-    /// Moves as the action says, in a list of `len` of which `page` fit. Whether it is one that moves.
-    pub fn step(&mut self, action: Action, page: usize, len: usize) -> bool {
-        let page = isize::try_from(page).unwrap_or(isize::MAX).max(1);
-        let by = match action {
-            Action::MoveUp => -1,
-            Action::MoveDown => 1,
-            Action::Top => isize::MIN,
-            Action::Bottom => isize::MAX,
-            Action::PageUp => -page,
-            Action::PageDown => page,
-            Action::HalfUp => -(page / 2).max(1),
-            Action::HalfDown => (page / 2).max(1),
-            _ => return false,
-        };
-        self.by(by, len);
-        true
     }
 
     /// Keeps within a list that has changed.

@@ -24,7 +24,8 @@ pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
 
 pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
     let (page, len) = (usize::from(cx.rows.saturating_sub(9)), m.rows().len());
-    if m.cursor.step(action, page, len) {
+    if let Some(by) = action.rows(page) {
+        m.cursor.by(by, len);
         return Vec::new();
     }
     match action {

@@ -39,7 +39,8 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
         return m.entered(cx);
     }
     let (page, len) = (m.per_page(cx), m.findings.len());
-    if m.cursor.step(action, page, len) {
+    if let Some(by) = action.rows(page) {
+        m.cursor.by(by, len);
         m.moved = true;
         return Vec::new();
     }
