@@ -6,7 +6,7 @@ use super::hands::Hands;
 use super::shown::ShownDiagnosis;
 use super::{End, print_json};
 use crate::domain::diagnosis::{Class, Diagnosis, Word, diagnose};
-use crate::domain::facts::{Case, Known};
+use crate::domain::facts::Case;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::mask;
 use crate::protocol::query::Hit;
@@ -125,19 +125,7 @@ fn undecided_by(case: &Case) -> Vec<&str> {
 
 /// What could not be read, each once.
 fn faults(case: &Case) -> Vec<&str> {
-    let all = [
-        case.shape.fault(),
-        case.record.fault(),
-        case.customer.fault(),
-        case.subscriptions.fault(),
-        case.invoices.fault(),
-        case.sessions_unread.as_ref(),
-        match &case.entitlement {
-            Known::Failed(fault) => Some(fault),
-            _ => None,
-        },
-    ];
-    let mut says: Vec<&str> = all.into_iter().flatten().map(|f| f.say.as_str()).collect();
+    let mut says: Vec<&str> = case.faults().into_iter().map(|f| f.say.as_str()).collect();
     says.sort_unstable();
     says.dedup();
     says

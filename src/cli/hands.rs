@@ -37,6 +37,11 @@ impl Hands {
         self.reader.ask(query).await
     }
 
+    /// Whether the journal can be written, and the shared store takes what is shipped.
+    pub async fn poll_store(&self) -> Result<(), Fault> {
+        self.reader.poll_store().await
+    }
+
     /// Turns writes on: asks Stripe first in which mode its key is, since a mixed world never writes.
     ///
     /// # Errors

@@ -51,7 +51,6 @@ pub struct ShownDecision<'a> {
     question: &'a str,
     options: Vec<ShownChoice<'a>>,
     /// The value that the evidence speaks for.
-    preselected: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -110,7 +109,6 @@ impl<'a> ShownDecision<'a> {
             id: &decision.id,
             question: &decision.question,
             options: options.collect(),
-            preselected: decision.preselected.and_then(|i| decision.options.get(i)).map(|o| o.value.as_str()),
         }
     }
 }
@@ -162,7 +160,6 @@ pub fn word(state: &StepState) -> &'static str {
         StepState::Passed => "passed",
         StepState::Failed(_) => "failed",
         StepState::Skipped(_) => "skipped",
-        StepState::Waiting => "waiting",
         StepState::Unknown(_) => "unknown",
     }
 }
@@ -178,7 +175,6 @@ fn value(value: &Value) -> serde_json::Value {
         Value::Text(text) => text.as_str().into(),
         Value::Time(at) => at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true).into(),
         Value::Bool(flag) => (*flag).into(),
-        Value::Int(number) => (*number).into(),
     }
 }
 
@@ -194,7 +190,7 @@ fn step(step: &Step) -> ShownStep<'_> {
     };
     let why = match &step.state {
         StepState::Failed(why) | StepState::Skipped(why) | StepState::Unknown(why) => Some(why.as_str()),
-        StepState::Pending | StepState::Running | StepState::Passed | StepState::Waiting => None,
+        StepState::Pending | StepState::Running | StepState::Passed => None,
     };
     ShownStep { id: &step.id, kind, title: &step.title, says: &step.say, state: word(&step.state), why }
 }

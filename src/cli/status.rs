@@ -37,8 +37,8 @@ pub async fn run(hands: &Hands, json: bool) -> Result<End, String> {
             Err(fault) => Err(fault),
         }
     };
-    let (database, stripe, application) =
-        tokio::join!(timed(hands.ask(Query::Shape)), timed(hands.ask(Query::Account)), timed(application));
+    let (database, stripe, application, store) =
+        tokio::join!(timed(hands.ask(Query::Shape)), timed(hands.ask(Query::Account)), timed(application), timed(hands.poll_store()));
     let livemode = if let (Ok(Reply::Account(account)), _) = &stripe { Some(account.livemode) } else { None };
     let runs = match hands.ask(Query::Runs).await.map_err(|f| f.say)? {
         Reply::Runs(runs) => runs,
@@ -48,7 +48,12 @@ pub async fn run(hands: &Hands, json: bool) -> Result<End, String> {
     let status = Status {
         environment: hands.env.name.clone(),
         mode: livemode.map_or("unknown".into(), |_| mode.word().to_lowercase()),
-        sources: vec![line(Source::Database, database), line(Source::Stripe, stripe), line(Source::Application, application)],
+        sources: vec![
+            line(Source::Database, database),
+            line(Source::Stripe, stripe),
+            line(Source::Application, application),
+            line(Source::Store, store),
+        ],
         unfinished_runs: runs.iter().filter(|r| !r.is_finished()).count(),
     };
     if json {

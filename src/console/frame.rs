@@ -12,6 +12,7 @@ use super::widgets::panel;
 use super::world::Start;
 use crate::domain::fault::Source;
 use crate::domain::policy::{Mode, Writes};
+use crate::protocol::freshness::Health;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -139,9 +140,11 @@ fn status(state: &State, buf: &mut Buffer, area: Rect, y: u16) {
     // Two keys from there to the drawer: the palette has it first while something is going on.
     let going_on = || state.tasks.line().map(|line| format!("{line}, : tasks"));
     let said = state.said.as_ref().map(|s| s.text.clone()).or_else(going_on);
-    let shown: Vec<String> = [Source::Stripe, Source::Database, Source::Application, Source::Log]
+    let shown: Vec<String> = [Source::Stripe, Source::Database, Source::Application, Source::Log, Source::Store]
         .into_iter()
         .filter_map(|s| world.sources.get(&s))
+        // The journal is ours: it is news only where it fails.
+        .filter(|f| f.source != Source::Store || !matches!(f.health(world.now), Health::Ok | Health::Connecting | Health::NotSetUp))
         // Logs are an extra: only where they are set up is their absence news.
         .filter(|f| f.set_up || f.source != Source::Log)
         .map(|f| source(f, world.now))

@@ -7,6 +7,7 @@ use super::screen::Screen;
 use super::state::State;
 use crate::domain::At;
 use crate::domain::facts::Handle;
+use crate::domain::fault::Fault;
 use crate::procedures::engine::Run;
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
@@ -160,7 +161,19 @@ fn leave_run(state: &mut State, id: Uuid) -> Vec<Effect> {
         return Vec::new();
     }
     let effects = model.run.abandon();
-    state.tasks.remove(id);
+    // While its lock is being taken it cannot be given up yet: `opened` does it.
+    if !model.run.is_open() {
+        state.tasks.remove(id);
+    }
+    effects
+}
+
+/// A run was opened or taken up, or not. One that the operator has left meanwhile, with nothing confirmed, is let go of again.
+pub fn opened(state: &mut State, run: Uuid, result: &Result<(), Fault>, id: Uuid) -> Vec<Effect> {
+    let mut effects = self::run(state, run, id, |r, _, now| r.opened(result, now));
+    if !state.screens.holds(Screen::Run(run)) {
+        effects.extend(leave_run(state, run));
+    }
     effects
 }
 

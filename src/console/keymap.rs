@@ -132,6 +132,25 @@ impl Action {
     }
 }
 
+impl Action {
+    /// By how many rows it moves in a list of which `page` fit; `None` where it moves nothing.
+    #[must_use]
+    pub fn rows(self, page: usize) -> Option<isize> {
+        let page = isize::try_from(page).unwrap_or(isize::MAX).max(1);
+        Some(match self {
+            Action::MoveUp => -1,
+            Action::MoveDown => 1,
+            Action::Top => isize::MIN,
+            Action::Bottom => isize::MAX,
+            Action::PageUp => -page,
+            Action::PageDown => page,
+            Action::HalfUp => -(page / 2).max(1),
+            Action::HalfDown => (page / 2).max(1),
+            _ => return None,
+        })
+    }
+}
+
 impl Binding {
     /// Offered, under this label in the footer.
     pub fn new(action: Action, label: impl Into<String>) -> Self {

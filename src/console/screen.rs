@@ -51,6 +51,12 @@ impl Stack {
         self.0.push(screen);
     }
 
+    /// Whether it is shown, or on the way back.
+    #[must_use]
+    pub fn holds(&self, screen: Screen) -> bool {
+        self.0.contains(&screen)
+    }
+
     pub fn remove(&mut self, screen: Screen) {
         self.0.retain(|s| *s != screen);
     }

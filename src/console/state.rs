@@ -10,6 +10,7 @@ use super::widgets::theme::Theme;
 use super::world::World;
 use crate::domain::At;
 use crate::domain::facts::Handle;
+use crate::domain::ids::SubjectKey;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +81,19 @@ impl State {
         self.recent.retain(|(h, _)| *h != handle);
         self.recent.insert(0, (handle, title));
         self.recent.truncate(RECENT);
+    }
+
+    /// Whom the screen is about, where it is one person's, and the screen's name: what a record of showing it has to say.
+    #[must_use]
+    pub fn in_view(&self) -> (Option<SubjectKey>, &'static str) {
+        let customer = || self.customer.case().and_then(|c| c.record().map(|r| r.subject.key.clone()));
+        match self.screens.top() {
+            Screen::Home => (None, "home"),
+            Screen::Customers => (None, "customers"),
+            Screen::Customer => (customer(), "customer"),
+            Screen::Subscription => (customer(), "subscription"),
+            Screen::Run(id) => (self.tasks.get(id).and_then(|r| r.run.plan.as_ref()).map(|p| p.subject.clone()), "run"),
+        }
     }
 
     /// A text field has the focus, in a dialog or on the screen below.

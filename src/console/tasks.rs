@@ -16,6 +16,9 @@ pub struct Tasks {
     pub unfinished: Vec<RunSummary>,
 }
 
+/// Finished runs that can still be looked at, and undone.
+const FINISHED_KEPT: usize = 20;
+
 impl Tasks {
     #[must_use]
     pub fn get(&self, id: Uuid) -> Option<&run::Model> {
@@ -28,6 +31,18 @@ impl Tasks {
 
     pub fn add(&mut self, run: Run) {
         self.runs.push(run::Model::of(run));
+        self.forget_old();
+    }
+
+    /// What is finished holds personal data: of those only the newest are kept.
+    fn forget_old(&mut self) {
+        let finished = self.runs.iter().filter(|r| !r.run.is_open()).count();
+        let mut surplus = finished.saturating_sub(FINISHED_KEPT);
+        self.runs.retain(|r| {
+            let goes = surplus > 0 && !r.run.is_open();
+            surplus -= usize::from(goes);
+            !goes
+        });
     }
 
     pub fn remove(&mut self, id: Uuid) {

@@ -4,12 +4,16 @@ use super::state::State;
 use super::world::{Account, Start};
 use super::{burst, fulfil, keys};
 use crate::domain::fault::Fault;
+use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
 use crate::protocol::effect::Effect;
 use crate::protocol::event::{Event, Stamped};
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::ticket::{Slot, Ticket};
 use uuid::Uuid;
+
+/// How long personal data stays unmasked, in seconds.
+const REVEAL_SECONDS: i64 = 60;
 
 /// Handles one event. Total: every event is fine in every state. It reads no clock, makes no ids and performs nothing.
 pub fn update(state: &mut State, stamped: Stamped) -> Vec<Effect> {
@@ -21,6 +25,7 @@ pub fn update(state: &mut State, stamped: Stamped) -> Vec<Effect> {
         effects.extend(happened(state, stamped.event.clone(), stamped.id));
         burst::keep_up(state, stamped);
     }
+    mask_others(state);
     effects
 }
 
@@ -72,8 +77,12 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             state.say(why);
             Vec::new()
         }
-        Event::RunOpened { run, result } => fulfil::run(state, run, id, |r, _, now| r.opened(&result, now)),
+        Event::RunOpened { run, result } => fulfil::opened(state, run, &result, id),
         Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
+        Event::Revealed { subject } => {
+            revealed(state, subject);
+            Vec::new()
+        }
         Event::RecordFailed(fault) => {
             // What cannot be audited is not shown.
             state.world.revealed_until = None;
@@ -89,6 +98,23 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             Vec::new()
         }
         Event::HungUp => vec![Effect::Quit],
+    }
+}
+
+/// The journal has it: shown for a minute, unless somebody else has come on screen since it was asked for.
+fn revealed(state: &mut State, subject: Option<SubjectKey>) {
+    if state.in_view().0 == subject {
+        state.world.revealed_until = Some(state.world.now + chrono::Duration::seconds(REVEAL_SECONDS));
+        state.world.revealed_of = subject;
+    } else {
+        state.say("Still masked: somebody else is on screen by now");
+    }
+}
+
+/// What is journaled as one person's reveals nobody else.
+fn mask_others(state: &mut State) {
+    if state.world.revealed_until.is_some() && state.world.revealed_of.is_some() && state.in_view().0 != state.world.revealed_of {
+        state.world.revealed_until = None;
     }
 }
 

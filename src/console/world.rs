@@ -3,7 +3,8 @@
 use super::context::Context;
 use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind, Source};
-use crate::domain::policy::{Mode, Standing, Writes};
+use crate::domain::ids::SubjectKey;
+use crate::domain::policy::{Mode, Writes};
 use crate::protocol::environment::Environment;
 use crate::protocol::freshness::Freshness;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub struct World {
     pub writes: Writes,
     pub sources: BTreeMap<Source, Freshness>,
     pub revealed_until: Option<At>,
+    /// Whose data the journal says is shown; `None`: whatever a list holds.
+    pub revealed_of: Option<SubjectKey>,
     /// What the sandbox can break: name and description.
     pub incidents: Vec<(String, String)>,
 }
@@ -54,6 +57,7 @@ impl World {
             writes: Writes::Off,
             sources: BTreeMap::new(),
             revealed_until: None,
+            revealed_of: None,
             incidents: Vec::new(),
         }
     }
@@ -85,12 +89,6 @@ impl World {
     #[must_use]
     pub fn mode(&self) -> Mode {
         Mode::of(self.account.as_ref().map(|a| a.livemode), self.env.as_ref().is_some_and(|e| e.production))
-    }
-
-    /// What the gate would judge by, taking confirmation and journal for granted: they have not been asked for yet.
-    #[must_use]
-    pub fn standing(&self) -> Standing {
-        Standing { mode: self.mode(), writes: self.writes.clone(), now: self.now, confirmed: true, journal: true }
     }
 
     pub fn connected(&mut self, env: Environment) {

@@ -3,12 +3,13 @@
 use super::At;
 use super::expected::{Expected, NoExpectation, expected};
 use super::facts::Case;
-use super::fault::Source;
+use super::fault::{FaultKind, Source};
 use super::ids::is_placeholder;
 use super::link::{Link, LinkedBy, preselected};
 use super::mask;
 use super::row::{Change, Field, SubscriptionRow, diff};
-use super::stripe::{Invoice, Status, Subscription};
+use super::stripe::{Invoice, Item, Status, Subscription};
+use super::text::sentence;
 use super::tiers::TierRules;
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +125,9 @@ pub fn diagnose(case: &Case, rules: &TierRules, now: At) -> Diagnosis {
     }
     let Some(subscription) = case.subscription() else {
         let mut d = without_subscription(case, row, &served, rules);
+        if let Some(reason) = doubt.filter(|_| d.class != Class::Fine) {
+            d = plain(Word::Unknown, Class::Undecided, &format!("{}, and the row may not be what is there", d.sentence), Some(reason));
+        }
         d.evidence = evidence;
         return d;
     };
@@ -141,8 +145,8 @@ pub fn diagnose(case: &Case, rules: &TierRules, now: At) -> Diagnosis {
         Ok(e) => e,
         Err(why) => return no_expectation(&why, evidence),
     };
-    if let Some((price, by)) = &demanded.item {
-        evidence.push(format!("stripe: price {price} buys {} {}", demanded.tier, by.say()));
+    if let Some(decided) = &demanded.item {
+        evidence.push(format!("stripe: price {} buys {} {}", decided.price, demanded.tier, decided.by.say()));
     }
     evidence.extend(demanded.left_alone.iter().map(|l| format!("left alone: {l}")));
     let facts = Facts { case, row, subscription, invoice, demanded: &demanded, served: &served, rules, now };
@@ -176,6 +180,7 @@ fn unanswered(case: &Case) -> Option<Diagnosis> {
     let faults = [case.shape.fault(), case.record.fault(), case.customer.fault(), case.subscriptions.fault()];
     if let Some(fault) = faults.into_iter().flatten().next() {
         let sentence = match fault.source {
+            Source::Stripe if fault.kind == FaultKind::TooMany => "Cannot tell: too many customers at Stripe come into question",
             Source::Stripe => "Cannot tell: Stripe did not answer",
             Source::Database => "Cannot tell: the database did not answer",
             _ => "Cannot tell: a source did not answer",
@@ -256,7 +261,7 @@ fn without_subscription(case: &Case, row: &SubscriptionRow, served: &str, rules:
 }
 
 fn no_expectation(why: &NoExpectation, evidence: Vec<String>) -> Diagnosis {
-    let reason = format!("{}.", capitalised(&why.to_string()));
+    let reason = sentence(&why.to_string());
     let mut d = plain(Word::Warn, Class::NoPlan, "Stripe's object does not say which tier is due", Some(&reason));
     if matches!(why, NoExpectation::TwoTiers(_)) {
         d.fix = Some(fix("Choose the item that counts, then copy from Stripe"));
@@ -275,11 +280,8 @@ fn agreed(facts: &Facts) -> Diagnosis {
         return plain(Word::Warn, Class::Differs, &format!("The row says {served}, the app enforces {enforced}"), Some(why));
     }
     let who = if enforced.is_some() { "Stripe, the database and the app agree." } else { "Stripe and the database agree." };
-    let item = demanded.item.as_ref().and_then(|(price, _)| subscription.items.iter().find(|i| i.price.id.as_str() == price));
-    let until = subscription
-        .period_of(item.or(subscription.items.first()))
-        .map(|p| format!(" until {}", p.end.format("%-d %b %Y")))
-        .unwrap_or_default();
+    let until =
+        subscription.period_of(demanded.item_of(subscription)).map(|p| format!(" until {}", p.end.format("%-d %b %Y"))).unwrap_or_default();
     let unpaid = invoice.filter(|i| i.status != "paid" && subscription.status.is_live());
     let sentence = match (&subscription.status, unpaid) {
         (Status::Canceled | Status::IncompleteExpired, _) => format!("{}, the subscription has ended", demanded.tier),
@@ -298,7 +300,7 @@ fn differing(facts: &Facts, changes: &[Change]) -> Diagnosis {
     let Facts { row, subscription, demanded, served, rules, now, .. } = facts;
     let held = row.text(Field::Customer).unwrap_or("no customer id");
     let linked = held == subscription.customer.as_str();
-    let since = changed_at(facts);
+    let since = changed_at(subscription, demanded.item_of(subscription), facts.invoice, *now);
     if (*now - since).num_seconds() < SETTLING_SECONDS {
         let why = "The webhook may still be on its way; it is given a minute before this is called missing.";
         return plain(Word::Settling, Class::Undecided, "Changed at Stripe just now", Some(why));
@@ -335,13 +337,14 @@ fn differing(facts: &Facts, changes: &[Change]) -> Diagnosis {
     d
 }
 
-/// When Stripe's side last changed, as far as its objects tell: begun, renewed, billed, paid, canceled, ended.
-fn changed_at(facts: &Facts) -> At {
-    let Facts { subscription: s, invoice, now, .. } = facts;
-    let period = s.period_of(s.items.first()).map(|p| p.start);
-    let invoice = invoice.iter().flat_map(|i| [Some(i.created), i.paid_at]);
+/// When Stripe's side last changed, as far as its objects tell: begun, renewed, billed, paid, canceled, ended. `item`: the one that decides.
+#[must_use]
+pub fn changed_at(subscription: &Subscription, item: Option<&Item>, invoice: Option<&Invoice>, now: At) -> At {
+    let s = subscription;
+    let period = s.period_of(item).map(|p| p.start);
+    let invoice = invoice.into_iter().flat_map(|i| [Some(i.created), i.paid_at]);
     let moments = [s.canceled_at, s.ended_at, period].into_iter().chain(invoice).flatten();
-    moments.filter(|at| at <= now).fold(s.created, At::max)
+    moments.filter(|at| *at <= now).fold(s.created, At::max)
 }
 
 fn paid_words(facts: &Facts) -> &'static str {
@@ -402,11 +405,6 @@ fn plain(word: Word, class: Class, sentence: &str, reason: Option<&str>) -> Diag
 
 fn stamp(at: At) -> String {
     at.format("%-d %b %H:%MZ").to_string()
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
 }
 
 impl Word {

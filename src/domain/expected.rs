@@ -1,5 +1,6 @@
 //! The expected row: what Stripe's object demands of the database. The heart of every verdict, plan and check.
 
+use super::ids::StripeId;
 use super::row::{Field, Image, Value};
 use super::shape::Shape;
 use super::stripe::{Interval, Item, Status, Subscription};
@@ -11,10 +12,18 @@ use serde::{Deserialize, Serialize};
 pub struct Expected {
     pub image: Image,
     pub tier: String,
-    /// The item whose price decided, and by which rule. `None` for a subscription that entitles to nothing.
-    pub item: Option<(String, MappedBy)>,
+    /// What decided the tier. `None` for a subscription that entitles to nothing.
+    pub item: Option<Decided>,
     /// What was left alone, and why: one sentence each.
     pub left_alone: Vec<String>,
+}
+
+/// The item whose price named the tier, and by which rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    pub item: StripeId,
+    pub price: String,
+    pub by: MappedBy,
 }
 
 /// Why no row can be demanded. Nothing is written on any of these.
@@ -32,6 +41,15 @@ pub enum NoExpectation {
     IntervalOutsideWords(String),
 }
 
+impl Expected {
+    /// The item that decided, else the first: period and interval are its.
+    #[must_use]
+    pub fn item_of<'a>(&self, subscription: &'a Subscription) -> Option<&'a Item> {
+        let decided = self.item.as_ref().and_then(|d| subscription.items.iter().find(|i| i.id == d.item));
+        decided.or(subscription.items.first())
+    }
+}
+
 /// The row that `subscription` demands under `rules`, in the words of this database. `chosen` is the tier that the operator
 /// picked where two items map to different ones.
 ///
@@ -40,7 +58,7 @@ pub enum NoExpectation {
 pub fn expected(subscription: &Subscription, rules: &TierRules, shape: &Shape, chosen: Option<&str>) -> Result<Expected, NoExpectation> {
     let served = rules.keeps_tier.contains(&subscription.status);
     let (item, tier, by) = match deciding_item(subscription, rules, chosen) {
-        Ok((item, tier, by)) => (Some(item), tier, Some((item.price.id.to_string(), by))),
+        Ok((item, tier, by)) => (Some(item), tier, Some(Decided { item: item.id.clone(), price: item.price.id.to_string(), by })),
         // What entitles to nothing demands FREE, whatever its price.
         Err(_) if !served => (subscription.items.first(), rules.free().to_string(), None),
         Err(why) => return Err(why),

@@ -151,10 +151,21 @@ impl Case {
     /// The invoice that decides whether the subscription is paid.
     #[must_use]
     pub fn latest_invoice(&self, subscription: &Subscription) -> Option<&Invoice> {
-        let invoices = self.invoices.value()?;
-        invoices
-            .iter()
-            .find(|i| subscription.latest_invoice.as_ref() == Some(&i.id))
-            .or_else(|| invoices.iter().filter(|i| i.subscription.as_ref() == Some(&subscription.id)).max_by_key(|i| i.created))
+        subscription.latest_among(self.invoices.value()?)
+    }
+
+    /// What could not be read, a fault for each part.
+    #[must_use]
+    pub fn faults(&self) -> Vec<&Fault> {
+        let all = [
+            self.shape.fault(),
+            self.record.fault(),
+            self.customer.fault(),
+            self.subscriptions.fault(),
+            self.invoices.fault(),
+            self.sessions_unread.as_ref(),
+            self.entitlement.fault(),
+        ];
+        all.into_iter().flatten().collect()
     }
 }

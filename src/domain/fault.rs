@@ -39,6 +39,10 @@ pub enum FaultKind {
     NotSetUp,
     /// The world changed between review and write.
     Conflict,
+    /// Our own journal cannot be written: then nothing else is.
+    Journal,
+    /// There are more than can be followed: which one is meant has to be said.
+    TooMany,
     /// Refused by the gate, the policy, or the server (5xx, constraint).
     Refused,
 }
@@ -61,6 +65,18 @@ impl Source {
             Source::Application => "app",
             Source::Log => "log",
             Source::Store => "store",
+        }
+    }
+
+    /// Its name within a sentence.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Stripe => "Stripe",
+            Source::Database => "the database",
+            Source::Application => "the application",
+            Source::Log => "the log",
+            Source::Store => "the shared store",
         }
     }
 }
@@ -92,6 +108,8 @@ impl Fault {
             FaultKind::NotFound => "not found",
             FaultKind::NotSetUp => "not set up",
             FaultKind::Conflict => "changed meanwhile",
+            FaultKind::Journal => "journal",
+            FaultKind::TooMany => "too many",
             FaultKind::Refused => "refused",
         }
     }

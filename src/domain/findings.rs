@@ -9,6 +9,7 @@ use super::money::Money;
 use super::row::{Field, Subject, SubscriptionRow, diff};
 use super::shape::Shape;
 use super::stripe::{Interval, Subscription};
+use super::text::capitalised;
 use super::tiers::TierRules;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -146,12 +147,13 @@ pub fn monthly(subscription: &Subscription) -> Option<Money> {
         currency = Some(&amount.currency);
         let billed = amount.minor.checked_mul(i64::try_from(item.quantity).ok()?)?;
         let every = i64::from(item.price.interval_count.max(1));
-        sum = sum.checked_add(match item.price.interval? {
-            Interval::Day => billed * 365 / 12 / every,
-            Interval::Week => billed * 52 / 12 / every,
-            Interval::Month => billed / every,
-            Interval::Year => billed / 12 / every,
-        })?;
+        let by_month = match item.price.interval? {
+            Interval::Day => billed.checked_mul(365)? / 12,
+            Interval::Week => billed.checked_mul(52)? / 12,
+            Interval::Month => billed,
+            Interval::Year => billed / 12,
+        };
+        sum = sum.checked_add(by_month / every)?;
     }
     Some(Money::new(sum, currency?))
 }
@@ -256,13 +258,7 @@ fn words(class: Class, cause: Cause, group: &[&Judged]) -> (Word, String, String
 }
 
 fn of_source(s: &Silent) -> Finding {
-    let name = match s.source {
-        Source::Stripe => "Stripe",
-        Source::Database => "The database",
-        Source::Application => "The application",
-        Source::Log => "The log",
-        Source::Store => "The shared store",
-    };
+    let name = capitalised(s.source.name());
     let verb = if s.down { "does not answer" } else { "answers, and not with what we asked" };
     Finding {
         word: if s.down { Word::Fail } else { Word::Warn },
@@ -305,7 +301,8 @@ fn customers(n: usize) -> String {
 fn total(group: &[&Judged]) -> Vec<Money> {
     let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
     for m in group.iter().filter_map(|j| j.monthly.as_ref()) {
-        *sums.entry(&m.currency).or_default() += m.minor;
+        let sum = sums.entry(&m.currency).or_default();
+        *sum = sum.saturating_add(m.minor);
     }
     let mut sums: Vec<Money> = sums.into_iter().map(|(c, minor)| Money::new(minor, c)).collect();
     sums.sort_by_key(|m| std::cmp::Reverse(m.minor));

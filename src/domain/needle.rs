@@ -50,12 +50,6 @@ impl Needle {
             Needle::Placeholder(t) | Needle::Uuid(t) | Needle::UuidPrefix(t) | Needle::Number(t) | Needle::Email(t) | Needle::Words(t) => t,
         }
     }
-
-    /// Whether it names exactly one thing, so that a paste may open it at once.
-    #[must_use]
-    pub fn is_exact(&self) -> bool {
-        matches!(self, Needle::Stripe(_) | Needle::Placeholder(_) | Needle::Uuid(_) | Needle::Email(_))
-    }
 }
 
 fn classify(text: &str) -> Needle {

@@ -37,7 +37,6 @@ pub enum Value {
     Text(String),
     Time(At),
     Bool(bool),
-    Int(i64),
 }
 
 /// A row, or a part of one: only mapped columns are in it.
@@ -153,7 +152,6 @@ impl fmt::Display for Value {
             Value::Text(t) => f.write_str(t),
             Value::Time(at) => write!(f, "{}", at.format("%Y-%m-%d %H:%M:%SZ")),
             Value::Bool(b) => f.write_str(if *b { "yes" } else { "no" }),
-            Value::Int(n) => write!(f, "{n}"),
         }
     }
 }

@@ -235,6 +235,13 @@ impl Subscription {
             self.items.iter().filter_map(|i| i.period).reduce(|a, b| Period { start: a.start.min(b.start), end: a.end.max(b.end) });
         over_items.or(self.period)
     }
+
+    /// The invoice that decides whether it is paid: the one it names itself, else its newest among these.
+    #[must_use]
+    pub fn latest_among<'a>(&self, invoices: &'a [Invoice]) -> Option<&'a Invoice> {
+        let named = invoices.iter().find(|i| self.latest_invoice.as_ref() == Some(&i.id));
+        named.or_else(|| invoices.iter().filter(|i| i.subscription.as_ref() == Some(&self.id)).max_by_key(|i| i.created))
+    }
 }
 
 /// The keys under which applications write a profile's id into metadata.

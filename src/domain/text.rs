@@ -13,6 +13,20 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
+/// The text with a capital letter in front.
+#[must_use]
+pub fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
+}
+
+/// A sentence from a clause: capital letter, full stop.
+#[must_use]
+pub fn sentence(clause: &str) -> String {
+    let stop = if clause.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{}{stop}", capitalised(clause))
+}
+
 /// Control characters, bidirectional controls, zero-width and interlinear marks, tags, private use.
 #[must_use]
 pub fn is_hostile(c: char) -> bool {
@@ -33,6 +47,13 @@ mod tests {
         let shown = clean(hostile);
         assert!(!shown.chars().any(is_hostile), "{shown:?}");
         assert!(shown.contains("[31m"), "the readable part stays: {shown:?}");
+    }
+
+    #[test]
+    fn a_clause_becomes_a_sentence_once() {
+        assert_eq!(sentence("élan is gone"), "Élan is gone.");
+        assert_eq!(sentence("Is it?"), "Is it?");
+        assert_eq!(capitalised(""), "");
     }
 
     #[test]

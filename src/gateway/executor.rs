@@ -126,6 +126,7 @@ impl Executor {
             | Effect::OpenRun { .. }
             | Effect::ResumeRun { .. }
             | Effect::Perform(_)
+            | Effect::Reveal { .. }
             | Effect::Record { .. }) => {
                 // Only when its task has ended with the process is nobody there to take it.
                 let _ = self.writes.send(write).await;

@@ -2,6 +2,7 @@
 
 use crate::domain::At;
 use crate::domain::policy::{Denied, Mode, Standing, Writes};
+use crate::domain::text::sentence;
 use crate::protocol::command::Command;
 use crate::protocol::gate::{Permit, admit};
 use chrono::Duration;
@@ -56,8 +57,8 @@ impl Gate {
             return Err("Writes need a reason: a ticket, or a few words.".into());
         }
         match self.mode() {
-            Mode::Mixed => return Err(sentence(&Denied::Mixed)),
-            Mode::Unknown => return Err(sentence(&Denied::ModeUnknown)),
+            Mode::Mixed => return Err(sentence(&Denied::Mixed.to_string())),
+            Mode::Unknown => return Err(sentence(&Denied::ModeUnknown.to_string())),
             Mode::Test | Mode::Live => {}
         }
         let writes = Writes::On { until: now + Duration::minutes(LEASE_MINUTES), reason: crate::domain::text::clean(reason) };
@@ -102,12 +103,6 @@ impl Gate {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn sentence(denied: &Denied) -> String {
-    let text = denied.to_string();
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |c| format!("{}{}.", c.to_uppercase(), chars.as_str()))
 }
 
 #[cfg(test)]

@@ -162,6 +162,15 @@ impl<P: Performer> WriteLane<P> {
         Ok(())
     }
 
+    /// Journals that personal data is about to be shown, under the person's key where it is one person's.
+    ///
+    /// # Errors
+    /// [`Fault`]: then nothing may be shown.
+    pub async fn reveal(&self, subject: Option<&SubjectKey>, detail: Detail) -> Result<(), Fault> {
+        self.inner.journal.append(subject, Entry::Revealed, detail).await?;
+        Ok(())
+    }
+
     /// Gate, intent, effect, outcome. Runs to its end even if the caller goes away.
     pub async fn perform(&self, perform: Perform) -> Performed {
         let (lane, attempt) = (self.clone(), perform.attempt.clone());

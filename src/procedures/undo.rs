@@ -81,19 +81,10 @@ fn since(row: &Image, left: &Image) -> Option<String> {
 }
 
 fn steps(command: &Command, tier: &str, proof: &Witness) -> Vec<Step> {
-    let step = |id: &str, kind, title: &str, say: String| Step {
-        id: id.into(),
-        kind,
-        title: title.into(),
-        say,
-        state: StepState::Pending,
-        command: None,
-        undo: None,
-    };
-    let mut apply = step("undo", StepKind::Act, "undo", "Put the fields back, if the row is still as shown".into());
+    let mut apply = Step::new("undo", StepKind::Act, "undo", "Put the fields back, if the row is still as shown");
     apply.command = Some(command.clone());
-    let row = step(ROW, StepKind::Verify, "row", "The row holds what it held before".into());
-    let mut app = step(ENTITLEMENT, StepKind::Verify, "entitlement", format!("The app enforces {tier}"));
+    let row = Step::new(ROW, StepKind::Verify, "row", "The row holds what it held before");
+    let mut app = Step::new(ENTITLEMENT, StepKind::Verify, "entitlement", format!("The app enforces {tier}"));
     if *proof == Witness::NotSetUp {
         app.state = StepState::Skipped("the application is not set up".into());
     }

@@ -61,7 +61,6 @@ fn literal(value: &Value) -> String {
         Value::Text(t) => format!("'{}'", t.replace('\'', "''")),
         Value::Time(at) => format!("'{}'", at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)),
         Value::Bool(b) => b.to_string(),
-        Value::Int(n) => n.to_string(),
     }
 }
 
@@ -72,14 +71,4 @@ pub fn count(n: usize, noun: &str) -> String {
 
 pub fn day(at: At) -> String {
     at.format("%-d %b %Y %H:%MZ").to_string()
-}
-
-/// A sentence from a clause: capital letter, full stop.
-pub fn sentence(clause: &str) -> String {
-    let mut chars = clause.chars();
-    let mut text: String = chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect());
-    if !text.ends_with(['.', '!', '?']) {
-        text.push('.');
-    }
-    text
 }

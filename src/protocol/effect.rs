@@ -4,6 +4,7 @@ use super::query::Query;
 use super::record::{Detail, Entry};
 use super::run::Perform;
 use super::ticket::Ticket;
+use crate::domain::ids::SubjectKey;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -31,7 +32,13 @@ pub enum Effect {
     },
     /// Through the gate, the journal, and out.
     Perform(Box<Perform>),
-    /// Journal an entry that has no effect outside (confirmed, verified, closed, revealed).
+    /// Journal that personal data is to be shown, and whose; answered by [`super::event::Event::Revealed`] or refused.
+    Reveal {
+        /// Whose, where one customer is on screen.
+        subject: Option<SubjectKey>,
+        detail: Detail,
+    },
+    /// Journal an entry that has no effect outside (confirmed, verified, closed).
     Record {
         run: Option<Uuid>,
         entry: Entry,

@@ -7,6 +7,7 @@ use super::run::Performed;
 use super::ticket::Ticket;
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
+use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -67,6 +68,10 @@ pub enum Event {
         result: Result<(), Fault>,
     },
     Performed(Performed),
+    /// It is journaled that personal data is shown now: only from here on it is.
+    Revealed {
+        subject: Option<SubjectKey>,
+    },
     /// An entry could not be journaled.
     RecordFailed(Fault),
     IncidentStarted {

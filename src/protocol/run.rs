@@ -41,7 +41,6 @@ pub enum StepState {
     Passed,
     Failed(String),
     Skipped(String),
-    Waiting,
     /// Sent, and nobody knows: a reconciling read comes next.
     Unknown(String),
 }
@@ -70,8 +69,6 @@ pub struct Decision {
     pub id: String,
     pub question: String,
     pub options: Vec<Choice>,
-    /// The index that the evidence has chosen, where it carries that far.
-    pub preselected: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,6 +185,19 @@ impl Plan {
     pub fn digest(&self) -> String {
         let text = serde_json::to_string(&self.commands()).expect("invariant: commands are plain data");
         hex::encode(Sha256::digest(text))
+    }
+}
+
+impl Step {
+    /// A step that is still to come, and carries no command.
+    #[must_use]
+    pub fn new(id: &str, kind: StepKind, title: &str, say: impl Into<String>) -> Self {
+        Self { id: id.into(), kind, title: title.into(), say: say.into(), state: StepState::Pending, command: None, undo: None }
+    }
+
+    #[must_use]
+    pub fn in_state(self, state: StepState) -> Self {
+        Self { state, ..self }
     }
 }
 

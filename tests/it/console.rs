@@ -350,14 +350,72 @@ fn leaving_gives_up_a_draft_and_keeps_what_was_sent() {
 }
 
 #[test]
+fn leaving_while_the_lock_is_taken_gives_it_back_when_it_comes() {
+    let mut world = World::healthy();
+    let mut left = super::panes::interrupted();
+    (left.attempts, left.commands, left.state) = (Vec::new(), Vec::new(), nightdesk::protocol::record::RunState::Open);
+    world.runs = vec![left.clone()];
+    let mut script = Script::connected(world);
+    script.seconds(3);
+    script.silent = true;
+    let effects = script.key(Key::Enter);
+    assert!(effects.contains(&Effect::ResumeRun { run: left.run }), "{effects:?}");
+    script.key(Key::Esc);
+    assert_eq!(script.state.tasks.runs.len(), 1, "its lock is still to come");
+    let effects = script.event(Event::RunOpened { run: left.run, result: Ok(()) });
+    let closed = |e: &Effect| matches!(e, Effect::Record { entry: nightdesk::protocol::record::Entry::RunClosed { .. }, .. });
+    assert!(effects.iter().any(closed), "what closes it gives the lock back: {effects:?}");
+    assert!(script.state.tasks.runs.is_empty());
+}
+
+#[test]
+fn of_finished_runs_only_the_newest_are_kept() {
+    let mut tasks = nightdesk::console::State::new(nightdesk::console::widgets::theme::Theme::mono(), now()).tasks;
+    for n in 0..30 {
+        let (mut run, _) = Run::draft(Uuid::from_u128(n), "tier-update", Inputs::of(by_customer()));
+        if n != 3 {
+            run.phase = Phase::Done("proven".into());
+        }
+        tasks.add(run);
+    }
+    let kept: Vec<u128> = tasks.runs.iter().map(|r| r.run.id.as_u128()).collect();
+    assert_eq!(kept.len(), 21);
+    assert!(kept.contains(&3), "what goes on stays, however old");
+    assert!(!kept.contains(&9) && kept.contains(&10));
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_is_said_before_y() {
+    let mut script = review(World::placeholder());
+    writes_on(&mut script);
+    script.does_not_see("store");
+    let full = Fault::new(Source::Store, FaultKind::Journal, "The journal's disk is full");
+    for _ in 0..3 {
+        script.event(Event::SourceReported { source: Source::Store, result: Err(full.clone()) });
+    }
+    script.sees("store DOWN").sees("cannot be journaled: The journal's disk is full");
+    script.key(Key::Char('y'));
+    assert_eq!(performs(&script.effects), 0);
+    // The shared store's silence stops nobody: its records wait here.
+    let silent = Fault::new(Source::Store, FaultKind::Unreachable, "The shared store cannot be reached");
+    script.event(Event::SourceReported { source: Source::Store, result: Err(silent) });
+    script.key(Key::Char('y'));
+    assert_eq!(performs(&script.effects), 1);
+}
+
+#[test]
 fn what_was_revealed_is_audited_or_masked_again() {
     let mut script = Script::connected(World::placeholder());
     script.key(Key::Char('i'));
     insta::assert_snapshot!("reveal-dialog", script.screen());
     script.keys("ticket 7");
+    script.silent = true;
     let effects = script.key(Key::Enter);
-    assert!(matches!(effects.as_slice(), [Effect::Record { run: None, .. }]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Reveal { subject: None, .. }]), "{effects:?}");
+    script.does_not_see("REVEALED");
+    script.event(Event::Revealed { subject: None });
     script.sees("REVEALED");
+    script.silent = false;
     script.event(Event::RecordFailed(Fault::new(Source::Store, FaultKind::Refused, "the journal's disk is full")));
     script.does_not_see("REVEALED").sees("Not journaled: the journal's disk is full");
     script.key(Key::Char('i'));
@@ -365,6 +423,27 @@ fn what_was_revealed_is_audited_or_masked_again() {
     script.key(Key::Enter);
     script.wait(61_000);
     script.event(Event::Ticked);
+    script.does_not_see("REVEALED");
+}
+
+#[test]
+fn the_record_says_whose_data_is_shown_and_the_next_customer_is_masked() {
+    let mut script = Script::connected(World::placeholder());
+    script.paste(CUSTOMER);
+    script.key(Key::Enter);
+    assert_eq!(script.state.screens.top(), Screen::Customer);
+    script.key(Key::Char('i'));
+    script.keys("ticket 7");
+    let effects = script.key(Key::Enter);
+    let Some(Effect::Reveal { subject: Some(subject), detail }) = effects.first() else { panic!("{effects:?}") };
+    assert_eq!(subject.as_str(), PROFILE);
+    assert_eq!(detail.0["screen"], "customer");
+    script.sees("REVEALED");
+    // Somebody else's data was not what the record says.
+    script.paste("cus_Somebody000001");
+    script.key(Key::Enter);
+    script.does_not_see("REVEALED");
+    script.event(Event::Revealed { subject: Some(subject.clone()) });
     script.does_not_see("REVEALED");
 }
 

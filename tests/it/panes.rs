@@ -52,7 +52,7 @@ fn incident() -> World {
     world
 }
 
-fn interrupted() -> RunSummary {
+pub fn interrupted() -> RunSummary {
     let run = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_7f3a);
     RunSummary {
         run,
@@ -187,6 +187,20 @@ fn home_gives_young_changes_their_minute_and_confirms_before_it_alarms() {
     moved.events[0].subscription.as_mut().expect("a snapshot").cancel_at_period_end = true;
     let desk = Desk::settled(moved);
     desk.expect("All quiet");
+}
+
+#[test]
+fn home_reads_the_case_behind_an_event_that_carries_no_subscription() {
+    let mut world = World::placeholder();
+    world.runs.clear();
+    let s = world.subscriptions[0].clone();
+    let failed = event("evt_1Pabcdefghijkf", "invoice.payment_failed", &s, now() - Duration::minutes(20));
+    world.events = vec![nightdesk::domain::stripe::StripeEvent { subscription: None, ..failed }];
+    let desk = Desk::settled(world.clone());
+    desk.expect("1 customer paid and is still FREE");
+    let mut healthy = World::healthy();
+    healthy.events = world.events;
+    Desk::settled(healthy).expect("All quiet");
 }
 
 #[test]

@@ -264,8 +264,12 @@ fn where_rows_may_be_hidden_or_late_nothing_is_missing() {
     let differs = world.diagnose(&by_profile());
     world.records[0].row = None;
     let no_row = world.diagnose(&by_profile());
+    let mut served = World::healthy();
+    (served.customers, served.subscriptions, served.sessions, served.invoices) = (vec![], vec![], vec![], vec![]);
+    served.shape.trust = world.shape.trust.clone();
+    let unpaid = served.diagnose(&by_profile());
     world.records.clear();
-    for d in [differs, no_row, world.diagnose(&by_customer()), world.diagnose(&by_profile()), world.diagnose(&by_email())] {
+    for d in [differs, no_row, unpaid, world.diagnose(&by_customer()), world.diagnose(&by_profile()), world.diagnose(&by_email())] {
         assert_eq!((d.word, d.class, &d.fix), (Word::Unknown, Class::Undecided, &None), "{d:?}");
         assert_eq!(d.reason.as_ref(), Some(&reason));
     }
@@ -423,4 +427,32 @@ fn a_checkout_of_a_profile_that_is_gone_disputes_nothing() {
     world.sessions.remove(0);
     let d = world.diagnose(&by_customer());
     assert_eq!(d.reason.as_deref(), Some("The checkout names profile 99aa…22, which is not in the database."));
+}
+
+#[test]
+fn more_customers_than_are_followed_leave_the_verdict_open_unless_one_is_named() {
+    let mut world = World::healthy();
+    for n in 0..7 {
+        world.customers.push(customer(&format!("cus_Crowd000000{n}"), Some("jane.doe@acme.com")));
+    }
+    let d = world.diagnose(&by_profile());
+    assert_eq!((d.word, d.class), (Word::Unknown, Class::Undecided), "{d:?}");
+    assert!(d.reason.as_deref().is_some_and(|r| r.contains("more than 5 customers") || r.contains("More than 5 customers")), "{d:?}");
+    assert!(!d.sentence.contains("did not answer"), "it did: {}", d.sentence);
+    let d = world.diagnose(&by_customer());
+    assert_eq!(d.word, Word::Ok, "the one that is named is followed: {d:?}");
+}
+
+#[test]
+fn the_item_that_names_the_tier_gives_period_and_time() {
+    let mut world = World::healthy();
+    let mut addon = item("si_Addon", price("price_Addon", None), ago(5));
+    addon.price.interval = Some(Interval::Year);
+    world.subscriptions[0].items.insert(0, addon);
+    let case = world.read(&by_profile(), None).case;
+    let s = &case.subscriptions.value().expect("read")[0];
+    let due = expected(s, &TierRules::default(), &shape(), None).expect("one tier");
+    assert_eq!(due.item_of(s).map(|i| i.id.as_str()), Some(s.items[1].id.as_str()));
+    assert_eq!(nightdesk::domain::diagnosis::changed_at(s, due.item_of(s), None, now()), s.created, "not the add-on's period");
+    assert_eq!(world.diagnose(&by_profile()).word, Word::Ok);
 }

@@ -71,6 +71,8 @@ fn amounts_are_by_the_month_and_in_one_currency() {
     s.items[0].quantity = 9;
     s.items.truncate(1);
     assert_eq!(monthly(&s), None, "no figure rather than a wrong one");
+    (s.items[0].quantity, s.items[0].price.interval) = (1, Some(Interval::Day));
+    assert_eq!(monthly(&s), None, "nor a panic where a day is multiplied");
 }
 
 fn judged(n: usize, word: Word, class: Class, cause: Cause, cents: Option<i64>, currency: &str) -> Judged {

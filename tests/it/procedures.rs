@@ -198,7 +198,7 @@ fn weak_evidence_asks_and_never_chooses() {
     let mut world = World::placeholder();
     world.sessions.clear();
     let decision = asked_to_decide(&mut world, &by_customer());
-    assert_eq!((decision.id.as_str(), decision.preselected), ("subject", None));
+    assert_eq!(decision.id, "subject");
     assert!(decision.options[0].evidence.contains("same e-mail address") && decision.options[0].evidence.contains("weak"));
     // Whoever came from the profile is asked all the same.
     let decision = asked_to_decide(&mut world, &Inputs::of(Handle::Subject(subject())));
@@ -226,6 +226,20 @@ fn two_answers_at_stripe_are_the_operators_to_choose_from() {
     let chosen = Inputs { tier: Some("ENTERPRISE".into()), ..by_customer() };
     let plan = planned(&mut world, &chosen).expect("a plan");
     assert!(plan.diff.iter().any(|c| c.to == Value::text("ENTERPRISE")));
+}
+
+#[test]
+fn a_chosen_subscription_that_has_ended_is_not_copied_beside_a_live_one() {
+    let mut world = World::missed();
+    world.subscriptions.push(subscription("sub_Other0000001", CUSTOMER));
+    let chosen = Inputs { subscription: Some(id(SUBSCRIPTION)), ..by_customer() };
+    assert!(planned(&mut world, &chosen).is_ok());
+    world.subscriptions[0].status = Status::Canceled;
+    let Err(Refusal::Because(say)) = planned(&mut world, &chosen) else { panic!("not refused") };
+    assert!(say.contains("has ended and another is live: choose anew"), "{say}");
+    // Alone it is what there is to copy.
+    world.subscriptions.truncate(1);
+    assert!(planned(&mut world, &chosen).is_ok());
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Script {
     }
 
     pub fn fresh(&mut self) {
-        for source in [Source::Stripe, Source::Database, Source::Application] {
+        for source in [Source::Stripe, Source::Database, Source::Application, Source::Store] {
             self.event(Event::SourceReported { source, result: Ok(()) });
         }
     }
@@ -131,7 +131,8 @@ impl Script {
                 Some(Event::WritesChanged(Writes::On { until: self.at + Duration::minutes(15), reason: reason.clone() }))
             }
             Effect::TurnWritesOff => Some(Event::WritesChanged(Writes::Off)),
-            Effect::OpenRun { run, .. } | Effect::ResumeRun { run } => Some(Event::RunOpened { run: *run, result: Ok(()) }),
+            Effect::OpenRun { run, .. } | Effect::ResumeRun { run } if !self.silent => Some(Event::RunOpened { run: *run, result: Ok(()) }),
+            Effect::Reveal { subject, .. } if !self.silent => Some(Event::Revealed { subject: subject.clone() }),
             Effect::Perform(perform) => Some(Event::Performed(self.perform(perform))),
             _ => None,
         }

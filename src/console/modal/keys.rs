@@ -5,12 +5,10 @@ use crate::console::fulfil;
 use crate::console::state::State;
 use crate::protocol::effect::Effect;
 use crate::protocol::key::Key;
-use crate::protocol::record::{Detail, Entry};
+use crate::protocol::record::Detail;
 use crate::protocol::run::short;
 use uuid::Uuid;
 
-/// How long personal data stays unmasked, in seconds.
-const REVEAL_SECONDS: i64 = 60;
 /// More than this is not sent to a clipboard: terminals drop longer sequences, some of them with noise. In bytes.
 pub const MOST_COPIED: usize = 74_994;
 
@@ -39,10 +37,11 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
         },
         Modal::Reveal { reason } => match key {
             Key::Enter if enter && !reason.is_empty() => {
-                let detail = Detail(serde_json::json!({ "reason": reason.text().trim() }));
+                let reason = reason.text().trim().to_string();
                 state.dialog = None;
-                state.world.revealed_until = Some(state.world.now + chrono::Duration::seconds(REVEAL_SECONDS));
-                return vec![Effect::Record { run: None, entry: Entry::Revealed, detail }];
+                let (subject, screen) = state.in_view();
+                let detail = Detail(serde_json::json!({ "reason": reason, "screen": screen }));
+                return vec![Effect::Reveal { subject, detail }];
             }
             _ => {
                 reason.key(key);

@@ -59,6 +59,10 @@ async fn carry(
         }
         Effect::OpenRun { run, procedure, detail } => Some(Event::RunOpened { run, result: lane.open_run(run, &procedure, detail).await }),
         Effect::ResumeRun { run } => Some(Event::RunOpened { run, result: lane.resume_run(run).await }),
+        Effect::Reveal { subject, detail } => Some(match lane.reveal(subject.as_ref(), detail).await {
+            Ok(()) => Event::Revealed { subject },
+            Err(fault) => Event::RecordFailed(fault),
+        }),
         Effect::Record { run, entry, detail } => lane.record(run, entry, detail).await.err().map(Event::RecordFailed),
         Effect::Perform(perform) => {
             // Other runs go on meanwhile; of one run the next comes only after this has been told.
@@ -93,7 +97,7 @@ fn without_journal(effect: Effect, fault: &Fault) -> Option<Event> {
     match effect {
         Effect::TurnWritesOn { .. } => Some(Event::WritesRefused(fault.say.clone())),
         Effect::OpenRun { run, .. } | Effect::ResumeRun { run } => Some(Event::RunOpened { run, result: Err(fault.clone()) }),
-        Effect::Record { .. } => Some(Event::RecordFailed(fault.clone())),
+        Effect::Record { .. } | Effect::Reveal { .. } => Some(Event::RecordFailed(fault.clone())),
         Effect::Perform(perform) => {
             let outcome = Outcome::NotDone(fault.clone());
             Some(Event::Performed(Performed { attempt: perform.attempt, outcome, unrecorded: None }))

@@ -16,6 +16,7 @@ pub use verify::{Break, Verification};
 
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
+use crate::domain::text::capitalised;
 use crate::protocol::record::{Detail, Entry, RunSummary};
 use hmac::{Hmac, KeyInit, Mac};
 use locks::Lock;
@@ -105,13 +106,9 @@ impl From<JournalError> for Fault {
     fn from(error: JournalError) -> Self {
         let kind = match error {
             JournalError::RunHeld | JournalError::SubjectHeld => FaultKind::Conflict,
-            _ => FaultKind::Refused,
+            _ => FaultKind::Journal,
         };
-        let mut say = error.to_string();
-        if let Some(first) = say.get(..1).map(str::to_uppercase) {
-            say.replace_range(..1, &first);
-        }
-        Fault::new(Source::Store, kind, say)
+        Fault::new(Source::Store, kind, capitalised(&error.to_string()))
     }
 }
 

@@ -12,13 +12,16 @@ use crate::protocol::record::{Closed, Concluded, ConcludedDetail, Detail, Entry,
 use crate::protocol::run::{Perform, Refusal, StepKind, StepState};
 use chrono::Duration;
 
-/// A write that nobody answered for may still take effect: 3 s to connect, 6 s up to the commit, 5 s in which the server may hold the
-/// commit itself. Only after that does a row that is still as before prove that the write did not happen.
+/// How long after "nobody knows" a write may still take effect, in seconds: 6 s for the change, 2 s in which the server keeps a
+/// transaction open that nobody goes on with, 5 s for a statement, and a margin. Only after that does a row that is still as before
+/// prove that the write did not happen.
 const SETTLED_AFTER_SECONDS: i64 = 15;
 /// Between two reads of something that is being waited for, in seconds.
 const READ_EVERY_SECONDS: i64 = 1;
 /// The same while a source is down.
 const RETRY_SECONDS: i64 = 3;
+/// The same for a try that no reading has settled so far.
+const DOUBT_SECONDS: i64 = 15;
 
 impl Run {
     /// Every question is answered.
@@ -112,11 +115,29 @@ impl Run {
             detail: Detail::of(plan),
         };
         let undo = step.undo;
-        self.tries.push(Try { attempt: attempt.clone(), command: Some(command.clone()), undo: undo.clone(), outcome: None });
+        let mut effects = self.recorded_again();
+        self.tries.push(Try {
+            attempt: attempt.clone(),
+            command: Some(command.clone()),
+            undo: undo.clone(),
+            outcome: None,
+            unrecorded: false,
+        });
         self.sent = Some(now);
         self.phase = Phase::Running;
         self.mark_acts(&StepState::Running);
-        vec![record, Effect::Perform(Box::new(Perform { attempt, command, undo, confirmed_at: confirmed.at }))]
+        effects.extend([record, Effect::Perform(Box::new(Perform { attempt, command, undo, confirmed_at: confirmed.at }))]);
+        effects
+    }
+
+    /// The outcomes that could not be journaled when they came: the journal has to know them before anything follows from them.
+    fn recorded_again(&self) -> Vec<Effect> {
+        self.tries.iter().filter(|t| t.unrecorded).filter_map(|t| Some(self.concluded(t, t.outcome.as_ref()?))).collect()
+    }
+
+    fn concluded(&self, of: &Try, outcome: &Outcome) -> Effect {
+        let entry = Entry::Concluded { attempt: of.attempt.clone(), result: Concluded::from(outcome) };
+        Effect::Record { run: Some(self.id), entry, detail: Detail::of(&ConcludedDetail { outcome: outcome.clone() }) }
     }
 
     pub(super) fn doubt(&mut self, say: String) {
@@ -139,7 +160,7 @@ impl Run {
             Seen::AsBefore if compare_and_set && settled => {
                 let fault = Fault::new(Source::Database, FaultKind::Timeout, "read back: the row is as it was before");
                 let mut effects = vec![self.conclude(Outcome::NotDone(fault))];
-                self.note = Some("The last try did not happen: the row is as it was before. Confirm to try again.".into());
+                self.note_also("The last try did not happen: the row is as it was before. Confirm to try again.");
                 self.goal = Goal::Review;
                 self.phase = Phase::Gathering;
                 effects.extend(self.go_on(env, now));
@@ -210,7 +231,7 @@ impl Run {
     }
 
     fn proven(&mut self, say: &str, env: &Environment, now: At) -> Vec<Effect> {
-        let mut effects = Vec::new();
+        let mut effects = self.recorded_again();
         if !matches!(self.tries.last().and_then(|t| t.outcome.as_ref()), Some(Outcome::Done { .. })) {
             effects.push(self.conclude(Outcome::Done { note: "read back: the row is as it should be".into() }));
         }
@@ -230,9 +251,15 @@ impl Run {
         effects
     }
 
-    /// Ends it short of its goal, with what was proven on the way.
+    /// Ends it short of its goal, with what was proven on the way. Where nobody knows what became of the last try it stays open,
+    /// and reads on now and then: a closed run would let the next one send the same again.
     fn halt(&mut self, say: String, now: At) -> Vec<Effect> {
-        let mut effects = Vec::new();
+        if self.is_in_doubt() {
+            self.next_read = Some(now + Duration::seconds(DOUBT_SECONDS));
+            self.doubt(say);
+            return Vec::new();
+        }
+        let mut effects = self.recorded_again();
         if self.goal == Goal::Verify {
             let row_holds = self.tries.last().is_some_and(|t| seen(t, &self.answers) == Seen::Applied);
             effects.push(self.verified(ROW, row_holds));
@@ -257,7 +284,16 @@ impl Run {
 
     /// Ends a run that did nothing; drafts have nothing in the journal to end.
     fn leave_journal(&mut self, how: Closed) -> Vec<Effect> {
-        if self.hold == Hold::Held { vec![self.close(how)] } else { Vec::new() }
+        let mut effects = self.recorded_again();
+        if self.hold == Hold::Held {
+            effects.push(self.close(how));
+        }
+        effects
+    }
+
+    /// The last try was sent, and nobody knows what became of it.
+    fn is_in_doubt(&self) -> bool {
+        self.tries.last().is_some_and(|t| matches!(t.outcome, None | Some(Outcome::Unknown(_))))
     }
 
     fn source_fault(&self) -> Option<&Fault> {
@@ -271,8 +307,7 @@ impl Run {
     fn conclude(&mut self, outcome: Outcome) -> Effect {
         let last = self.tries.last_mut().expect("invariant: a try is concluded after it was made");
         last.outcome = Some(outcome.clone());
-        let entry = Entry::Concluded { attempt: last.attempt.clone(), result: Concluded::from(&outcome) };
-        Effect::Record { run: Some(self.id), entry, detail: Detail::of(&ConcludedDetail { outcome }) }
+        self.concluded(self.tries.last().expect("invariant: just seen"), &outcome)
     }
 
     fn verified(&self, step: &str, holds: bool) -> Effect {

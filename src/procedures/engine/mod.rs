@@ -6,8 +6,9 @@ pub(super) mod reconcile;
 
 use crate::domain::At;
 use crate::domain::facts::Handle;
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::{StripeId, SubjectKey};
+use crate::domain::text::sentence;
 use crate::procedures::by_id;
 use crate::protocol::answers::Answers;
 use crate::protocol::command::{Command, Outcome};
@@ -46,7 +47,7 @@ pub struct Run {
     /// How many reads this generation has asked.
     asked: u16,
     confirmed: Option<Confirmation>,
-    /// When the last try was dispatched.
+    /// When the last try was dispatched, or, once nobody knows what became of it, when that was known.
     sent: Option<At>,
     /// When to read again; `None` while reads are under way or nothing is waited for.
     next_read: Option<At>,
@@ -85,6 +86,8 @@ pub struct Try {
     pub undo: Option<Command>,
     /// `None` while it is under way.
     pub outcome: Option<Outcome>,
+    /// The journal could not take the outcome when it came.
+    pub unrecorded: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,7 +171,7 @@ impl Run {
             .zip(summary.commands.iter().cloned().chain(std::iter::repeat(None)))
             .map(|((attempt, outcome), commands)| {
                 let (command, undo) = commands.map_or((None, None), |(c, u)| (Some(c), u));
-                Try { attempt: attempt.clone(), command, undo, outcome: outcome.clone() }
+                Try { attempt: attempt.clone(), command, undo, outcome: outcome.clone(), unrecorded: false }
             })
             .collect();
         run.sent = Some(summary.last);
@@ -310,14 +313,18 @@ impl Run {
             return Vec::new();
         }
         if let Some(reason) = &performed.unrecorded {
-            self.note = Some(format!("Its outcome could not be journaled: {reason}"));
+            self.note_also(&format!("Its outcome could not be journaled: {reason}"));
+        } else if !matches!(&performed.outcome, Outcome::NotDone(fault) if fault.source == Source::Store) {
+            // The journal took this one, and before it what it was handed again.
+            self.tries.iter_mut().for_each(|t| t.unrecorded = false);
         }
         let last = self.tries.last_mut().expect("invariant: the awaited try is the last");
         last.outcome = Some(performed.outcome.clone());
+        last.unrecorded = performed.unrecorded.is_some();
         match &performed.outcome {
             Outcome::Done { .. } => self.verify(now),
             Outcome::NotDone(fault) => {
-                self.note = Some(format!("Not done: {}", fault.say));
+                self.note_also(&format!("Not done: {}", fault.say));
                 self.confirmed = None;
                 self.goal = Goal::Review;
                 self.phase = Phase::Gathering;
@@ -325,11 +332,17 @@ impl Run {
             }
             Outcome::Unknown(fault) => {
                 self.goal = Goal::Reconcile;
+                self.sent = Some(now);
                 self.patience = Some(now + chrono::Duration::seconds(PATIENCE_SECONDS));
                 self.doubt(format!("Sent, and no answer: {}. The row is read before anything else.", fault.say.trim_end_matches('.')));
                 self.gather()
             }
         }
+    }
+
+    /// Says this too: what is noted already stays.
+    fn note_also(&mut self, say: &str) {
+        self.note = Some(self.note.take().map_or_else(|| say.to_string(), |note| format!("{} {say}", sentence(&note))));
     }
 
     /// Once a second: reads again what is being waited for.

@@ -1,6 +1,5 @@
 //! The facts of a tier update: which subscription, which profile, whether the row may be touched. Every one that is missing is a refusal.
 
-use crate::domain::At;
 use crate::domain::entitlement::Entitlement;
 use crate::domain::facts::{Case, Handle, Known};
 use crate::domain::ids::SubjectKey;
@@ -9,7 +8,8 @@ use crate::domain::mask;
 use crate::domain::row::{Record, SubscriptionRow};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Invoice, Subscription};
-use crate::procedures::words::{day, sentence};
+use crate::domain::text::sentence;
+use crate::procedures::words::day;
 use crate::protocol::answers::{Answers, assemble, next_reads};
 use crate::protocol::environment::{Environment, Writer};
 use crate::protocol::query::{Locator, Query, Reply};
@@ -91,7 +91,7 @@ impl Facts {
         };
         Ok(Facts {
             shape: shape.clone(),
-            invoice: latest(&invoices, &subscription).cloned(),
+            invoice: subscription.latest_among(&invoices).cloned(),
             links: case.links.iter().filter(|l| l.customer == subscription.customer && l.profile == record.subject.key).cloned().collect(),
             chosen: inputs.subject.is_some(),
             entitlement: case.entitlement.clone(),
@@ -117,11 +117,17 @@ fn unread(what: &str) -> Refusal {
 /// The subscription that decides: the chosen one, else the only live one, else the one that ended.
 fn subscription<'a>(case: &'a Case, inputs: &Inputs) -> Result<&'a Subscription, Refusal> {
     let all = need(&case.subscriptions, "Stripe's subscriptions")?;
+    let live = case.live_subscriptions();
     if let Some(chosen) = &inputs.subscription {
         let none = || Refusal::Because(format!("Subscription {chosen} is not among theirs at Stripe."));
-        return all.iter().find(|s| s.id == *chosen).ok_or_else(none);
+        let found = all.iter().find(|s| s.id == *chosen).ok_or_else(none)?;
+        // Chosen while it was live, or before the other began: copying it now would take away what is paid for.
+        if !found.status.is_live() && !live.is_empty() {
+            let say = format!("Subscription {chosen} has ended and another is live: choose anew.");
+            return Err(Refusal::Because(say));
+        }
+        return Ok(found);
     }
-    let live = case.live_subscriptions();
     if live.len() > 1 {
         let options = live
             .iter()
@@ -136,7 +142,7 @@ fn subscription<'a>(case: &'a Case, inputs: &Inputs) -> Result<&'a Subscription,
             })
             .collect();
         let question = format!("{} subscriptions are live at Stripe. Which one counts?", live.len());
-        return Err(Refusal::Decide(Decision { id: "subscription".into(), question, options, preselected: None }));
+        return Err(Refusal::Decide(Decision { id: "subscription".into(), question, options }));
     }
     case.subscription().ok_or_else(|| {
         let why = if case.customers.is_empty() { "Stripe knows no customer for them" } else { "Stripe has no subscription for them" };
@@ -174,7 +180,7 @@ fn profile<'a>(case: &'a Case, inputs: &Inputs, subscription: &Subscription) -> 
     if let Some(fault) = &case.sessions_unread {
         question.push_str(&format!(" Its checkout sessions could not be read: {}", fault.say));
     }
-    Err(Refusal::Decide(Decision { id: "subject".into(), question, options, preselected: None }))
+    Err(Refusal::Decide(Decision { id: "subject".into(), question, options }))
 }
 
 fn choice(link: &Link) -> Choice {
@@ -209,17 +215,4 @@ fn unheld_by_others(answers: &Answers, subscription: &Subscription, subject: &Su
         }
     }
     Ok(())
-}
-
-fn latest<'a>(invoices: &'a [Invoice], subscription: &Subscription) -> Option<&'a Invoice> {
-    invoices
-        .iter()
-        .find(|i| subscription.latest_invoice.as_ref() == Some(&i.id))
-        .or_else(|| invoices.iter().filter(|i| i.subscription.as_ref() == Some(&subscription.id)).max_by_key(|i| i.created))
-}
-
-/// When Stripe last changed what is to be copied: the payment, else the subscription itself.
-pub(super) fn changed_at(facts: &Facts) -> At {
-    let paid = facts.invoice.as_ref().and_then(|i| i.paid_at);
-    paid.unwrap_or(facts.subscription.created).max(facts.subscription.created)
 }

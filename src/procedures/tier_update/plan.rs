@@ -1,16 +1,17 @@
 //! The plan of a tier update: the expected row against the real one as a field diff, its command, its proof, its words.
 
-use super::facts::{Facts, changed_at};
+use super::facts::Facts;
 use crate::domain::At;
-use crate::domain::diagnosis::{SETTLING_SECONDS, fix_words, is_paid};
+use crate::domain::diagnosis::{SETTLING_SECONDS, changed_at, fix_words, is_paid};
 use crate::domain::expected::{Expected, NoExpectation, expected};
 use crate::domain::ids::is_placeholder;
 use crate::domain::mask;
 use crate::domain::row::{Change, Field, diff};
 use crate::domain::stripe::Status;
+use crate::domain::text::sentence;
 use crate::domain::tiers::TierRules;
 use crate::procedures::undo::inverse_of;
-use crate::procedures::words::{Witness, count, machine, sentence, witness};
+use crate::procedures::words::{Witness, count, machine, witness};
 use crate::procedures::{ENTITLEMENT, ROW};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
@@ -65,7 +66,7 @@ fn refusal(why: &NoExpectation, facts: &Facts, rules: &TierRules) -> Refusal {
         }
     }
     let question = format!("The items of {} buy different tiers. Which one counts?", facts.subscription.id);
-    Refusal::Decide(Decision { id: "tier".into(), question, options, preselected: None })
+    Refusal::Decide(Decision { id: "tier".into(), question, options })
 }
 
 /// Nothing differs: what the application says decides whether that is the end of it.
@@ -122,7 +123,7 @@ fn notes(facts: &Facts, due: &Expected, changes: &[Change], rules: &TierRules, p
     if changes.iter().any(|c| c.field == Field::Interval) {
         notes.push(format!("Interval: in the column's own words, found in its {}.", facts.shape.interval.found_in));
     }
-    if (now - changed_at(facts)).num_seconds() < SETTLING_SECONDS {
+    if (now - changed_at(subscription, due.item_of(subscription), facts.invoice.as_ref(), now)).num_seconds() < SETTLING_SECONDS {
         notes.push("It changed at Stripe within the last minute: the webhook may still be on its way.".into());
     }
     if let Witness::Silent(why) = proof {
@@ -137,8 +138,8 @@ fn evidence(facts: &Facts, due: &Expected) -> Vec<String> {
     if let Some(i) = &facts.invoice {
         lines.push(format!("stripe: invoice {} is {}, {} paid of {}", i.id, i.status, i.amount_paid, i.total));
     }
-    if let Some((price, by)) = &due.item {
-        lines.push(format!("stripe: price {price} buys {} {}", due.tier, by.say()));
+    if let Some(decided) = &due.item {
+        lines.push(format!("stripe: price {} buys {} {}", decided.price, due.tier, decided.by.say()));
     }
     if facts.links.is_empty() {
         lines.push("link: chosen by the operator, no evidence at Stripe".into());
@@ -153,15 +154,6 @@ fn evidence(facts: &Facts, due: &Expected) -> Vec<String> {
 }
 
 fn steps(facts: &Facts, inputs: &Inputs, due: &Expected, proof: &Witness, command: Command, undo: Option<Command>) -> Vec<Step> {
-    let step = |id: &str, kind, title: &str, say: String, state| Step {
-        id: id.into(),
-        kind,
-        title: title.into(),
-        say,
-        state,
-        command: None,
-        undo: None,
-    };
     let subscription = &facts.subscription;
     let paid = if is_paid(subscription, facts.invoice.as_ref()) || subscription.status == Status::Canceled {
         StepState::Passed
@@ -172,28 +164,29 @@ fn steps(facts: &Facts, inputs: &Inputs, due: &Expected, proof: &Witness, comman
         || "Chosen by the operator".to_string(),
         |l| format!("{} ({}, {})", sentence(l.by.say()).trim_end_matches('.'), l.witness, l.by.confidence().word()),
     );
+    let check = |id: &str, title: &str, say: String| Step::new(id, StepKind::Check, title, say).in_state(StepState::Passed);
     let mut steps = vec![
-        step("subject", StepKind::Check, "subject", format!("Profile {}", mask::id(facts.record.subject.key.as_str())), StepState::Passed),
-        step("paid", StepKind::Check, "active and paid", format!("{} is {}", subscription.id, subscription.status), paid),
-        step("link", StepKind::Check, "link", link, StepState::Passed),
+        check("subject", "subject", format!("Profile {}", mask::id(facts.record.subject.key.as_str()))),
+        check("paid", "active and paid", format!("{} is {}", subscription.id, subscription.status)).in_state(paid),
+        check("link", "link", link),
     ];
     if facts.chosen || inputs.subscription.is_some() || inputs.tier.is_some() {
-        steps.push(step("decide", StepKind::Decide, "decide", "Chosen by the operator".into(), StepState::Passed));
+        steps.push(Step::new("decide", StepKind::Decide, "decide", "Chosen by the operator").in_state(StepState::Passed));
     }
     let how = match command {
         Command::SetSubscriptionRow { .. } => "Copy the fields, if the row is still as shown: exactly one row, or none",
         Command::ResyncByHttp { .. } => "Ask the application to bring the row in line with Stripe",
         Command::ResyncByCommand { .. } => "Run the configured resync for this customer",
     };
-    let mut apply = step("apply", StepKind::Act, "apply", how.into(), StepState::Pending);
+    let mut apply = Step::new("apply", StepKind::Act, "apply", how);
     apply.command = Some(command);
     apply.undo = undo;
     steps.push(apply);
-    steps.push(step(ROW, StepKind::Verify, "row", "The row equals Stripe".into(), StepState::Pending));
+    steps.push(Step::new(ROW, StepKind::Verify, "row", "The row equals Stripe"));
     let app = match proof {
         Witness::NotSetUp => StepState::Skipped("the application is not set up".into()),
         _ => StepState::Pending,
     };
-    steps.push(step(ENTITLEMENT, StepKind::Verify, "entitlement", format!("The app enforces {}", due.tier), app));
+    steps.push(Step::new(ENTITLEMENT, StepKind::Verify, "entitlement", format!("The app enforces {}", due.tier)).in_state(app));
     steps
 }

@@ -4,11 +4,12 @@
 use super::Answers;
 use crate::domain::At;
 use crate::domain::facts::{Case, Handle, Known};
-use crate::domain::fault::{Fault, Source};
+use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::{StripeId, StripeKind, SubjectKey};
 use crate::domain::link::{Link, disowned, links, preselected};
 use crate::domain::row::{Field, Record, Subject, SubscriptionRow};
 use crate::domain::stripe::{CheckoutSession, Customer, Subscription, named_profile};
+use crate::domain::text::capitalised;
 use crate::protocol::query::{Locator, Query};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -229,11 +230,21 @@ impl Reading<'_> {
         }
         // What is asked for by id is followed at once; ids that Stripe turns out not to know are dropped again.
         let mut followed: Vec<StripeId> = customers.iter().map(|c| c.id.clone()).collect();
+        // Stripe lists ten at most: a list that long is cut off here all the same.
+        let cut = (followed.len() > CUSTOMERS_FOLLOWED).then(too_many);
         if settled.is_waiting() {
             followed.extend(direct.into_iter().filter(|d| !customers.iter().any(|c| c.id == *d)));
         }
         followed.truncate(CUSTOMERS_FOLLOWED);
-        self.hanging_on(customers, &followed, settled, heard)
+        let mut side = self.hanging_on(customers, &followed, settled, heard);
+        if let Some(fault) = cut {
+            // Whoever is named by id is followed, whoever else there is; otherwise nothing is concluded from some of them.
+            if named.and_then(Known::value).and_then(Option::as_ref).is_none() {
+                side.subscriptions = Known::Failed(fault.clone());
+            }
+            side.sessions_unread.get_or_insert(fault);
+        }
+        side
     }
 
     fn hanging_on(&mut self, customers: Vec<Customer>, followed: &[StripeId], settled: Known<()>, heard: At) -> StripeSide {
@@ -415,6 +426,11 @@ fn question_customer(
             .or_else(|| all.first())
             .cloned()
     })
+}
+
+fn too_many() -> Fault {
+    let say = format!("more than {CUSTOMERS_FOLLOWED} customers share this address; open one by its id");
+    Fault::new(Source::Stripe, FaultKind::TooMany, capitalised(&say))
 }
 
 /// Both: a fault outweighs waiting, waiting outweighs an answer, and of two answers the older one dates the whole.

@@ -103,7 +103,7 @@ fn why(case: &Case, d: &Diagnosis) -> Ask {
         lines.push(format!("database: {}, {}; interval words from {}", shape.server, shape.database, shape.interval.found_in));
         lines.extend(shape.trust.reasons().iter().map(|r| format!("database: {r}")));
     }
-    lines.extend(super::model::faults(case).iter().map(|f| format!("{}: {}", f.source.word(), f.say)));
+    lines.extend(case.faults().iter().map(|f| format!("{}: {}", f.source.word(), f.say)));
     lines.dedup();
     Ask::Evidence { title: d.sentence.clone(), lines }
 }
@@ -157,7 +157,6 @@ fn row_json(row: &SubscriptionRow) -> String {
     let value = |v: &Value| match v {
         Value::Null => serde_json::Value::Null,
         Value::Bool(b) => (*b).into(),
-        Value::Int(n) => (*n).into(),
         Value::Text(t) => t.clone().into(),
         Value::Time(at) => at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true).into(),
     };

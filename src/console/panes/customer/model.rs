@@ -4,7 +4,7 @@ use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::domain::At;
 use crate::domain::diagnosis::{Diagnosis, diagnose};
-use crate::domain::facts::{Case, Handle, Known};
+use crate::domain::facts::{Case, Handle};
 use crate::domain::fault::{Fault, Source};
 use crate::domain::mask;
 use crate::domain::row::Field;
@@ -87,7 +87,7 @@ impl Model {
         self.judge(cx);
         let Some(case) = &self.case else { return Vec::new() };
         let back = |f: &Fault| f.passes() && cx.health(f.source) == Health::Ok;
-        let recovered = faults(case).iter().any(|f| back(f));
+        let recovered = case.faults().into_iter().any(back);
         let due = self.read_at.is_some_and(|at| (cx.now - at).num_seconds() >= RETRY_AFTER);
         if recovered && due && !self.is_reading() { self.read(cx) } else { Vec::new() }
     }
@@ -195,14 +195,4 @@ impl Model {
             self.read_at = Some(cx.now);
         }
     }
-}
-
-/// What failed in the case, a fault for each part.
-#[must_use]
-pub fn faults(case: &Case) -> Vec<&Fault> {
-    fn of<T>(known: &Known<T>) -> Option<&Fault> {
-        known.fault()
-    }
-    let all = [of(&case.shape), of(&case.record), of(&case.customer), of(&case.subscriptions), of(&case.invoices), of(&case.entitlement)];
-    all.into_iter().flatten().collect()
 }

@@ -63,10 +63,18 @@ fn line(case: &Case, demanded: Option<&Expected>, field: Field, now: At) -> Line
         (Known::Is { .. }, None) if field == Field::Tier => "no row".into(),
         (Known::Is { .. }, None) => String::new(),
     };
-    Line { label: field.label(), stripe: stripe_side(case, wanted, field, now), database, app: String::new(), differs, app_differs: false }
+    Line {
+        label: field.label(),
+        stripe: stripe_side(case, demanded, field, now),
+        database,
+        app: String::new(),
+        differs,
+        app_differs: false,
+    }
 }
 
-fn stripe_side(case: &Case, wanted: Option<&Value>, field: Field, now: At) -> String {
+fn stripe_side(case: &Case, demanded: Option<&Expected>, field: Field, now: At) -> String {
+    let wanted = demanded.and_then(|e| e.image.get(&field));
     match (&case.subscriptions, field) {
         // The customer is there before its subscriptions are.
         (_, Field::Customer) => match &case.customer {
@@ -85,7 +93,7 @@ fn stripe_side(case: &Case, wanted: Option<&Value>, field: Field, now: At) -> St
                     _ => String::new(),
                 };
             };
-            let item = s.items.first();
+            let item = demanded.map_or_else(|| s.items.first(), |e| e.item_of(s));
             match (field, wanted) {
                 (Field::Interval, _) => item
                     .and_then(|i| i.price.interval.map(|w| (w, i.price.interval_count)))

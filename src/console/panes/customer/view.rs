@@ -91,7 +91,7 @@ fn sentence(m: &Model, d: &Diagnosis, cx: &Context, area: Rect, buf: &mut Buffer
     put(buf, theme, area.x + 1, area.y, d.word.shown(), style, 5);
     let (waiting, waited) = m.waiting(cx.tick);
     if d.word == Word::Reading && !waiting.is_empty() {
-        let names: Vec<_> = waiting.iter().map(|s| name(*s)).collect();
+        let names: Vec<_> = waiting.iter().map(|s| s.name()).collect();
         put(buf, theme, area.x + TEXT, area.y, &reading(&format!("Reading {}", names.join(" and ")), waited), theme.plain(), room);
         return area.y + 1;
     }
@@ -148,17 +148,6 @@ fn row(line: &Line, (database, app): (u16, u16), wide: u16, area: Rect, buf: &mu
             let mark = theme.differs();
             put(buf, theme, area.x + x - 1 - width(mark), area.y, mark, theme.warn(), 2);
         }
-    }
-}
-
-/// A source within a sentence.
-fn name(source: Source) -> &'static str {
-    match source {
-        Source::Stripe => "Stripe",
-        Source::Database => "the database",
-        Source::Application => "the application",
-        Source::Log => "the log",
-        Source::Store => "the store",
     }
 }
 

@@ -29,20 +29,8 @@ pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
 }
 
 pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
-    let page = isize::try_from(cx.rows.saturating_sub(9)).unwrap_or(10).max(1);
-    let by = match action {
-        Action::MoveUp => -1,
-        Action::MoveDown => 1,
-        Action::Top => isize::MIN,
-        Action::Bottom => isize::MAX,
-        Action::PageUp => -page,
-        Action::PageDown => page,
-        Action::HalfUp => -(page / 2).max(1),
-        Action::HalfDown => (page / 2).max(1),
-        _ => 0,
-    };
-    if by != 0 {
-        let len = m.rows().len();
+    let (page, len) = (usize::from(cx.rows.saturating_sub(9)), m.rows().len());
+    if let Some(by) = action.rows(page) {
         m.cursor.by(by, len);
         return Vec::new();
     }
@@ -91,12 +79,7 @@ pub fn edit(m: &mut Model, key: Key, cx: &Context) -> Vec<Ask> {
 
 /// Whom Enter opens: the selected row, or whoever the text names by itself while nothing has come in yet.
 fn whom(m: &Model) -> Option<Handle> {
-    m.selected().map(|f| f.hit.handle).or_else(|| exact(m.field.text()))
-}
-
-/// Whom the text names by itself: a whole id or address can be opened before any source has answered.
-fn exact(text: &str) -> Option<Handle> {
-    Needle::parse(text).as_ref().and_then(Handle::named_by)
+    m.selected().map(|f| f.hit.handle).or_else(|| Needle::parse(m.field.text()).as_ref().and_then(Handle::named_by))
 }
 
 fn copies(hit: &crate::protocol::query::Hit, revealed: bool) -> Vec<CopyItem> {

@@ -35,22 +35,13 @@ pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
 }
 
 pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
-    let page = isize::try_from(m.per_page(cx)).unwrap_or(4);
-    let by = match action {
-        Action::MoveUp => -1,
-        Action::MoveDown => 1,
-        Action::Top => isize::MIN,
-        Action::Bottom => isize::MAX,
-        Action::PageUp => -page,
-        Action::PageDown => page,
-        Action::HalfUp => -(page / 2).max(1),
-        Action::HalfDown => (page / 2).max(1),
-        Action::Refresh => return m.entered(cx),
-        _ => 0,
-    };
-    if by != 0 {
+    if action == Action::Refresh {
+        return m.entered(cx);
+    }
+    let (page, len) = (m.per_page(cx), m.findings.len());
+    if let Some(by) = action.rows(page) {
+        m.cursor.by(by, len);
         m.moved = true;
-        m.cursor.by(by, m.findings.len());
         return Vec::new();
     }
     let Some(finding) = m.selected() else { return Vec::new() };

@@ -3,7 +3,7 @@
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::domain::At;
-use crate::domain::diagnosis::{Word, diagnose};
+use crate::domain::diagnosis::{SETTLING_SECONDS, Word, diagnose};
 use crate::domain::facts::{Handle, Known};
 use crate::domain::fault::{Fault, Source};
 use crate::domain::findings::{About, Finding, Judged, Snapshot, Verdict, verdicts};
@@ -70,10 +70,18 @@ pub struct Scan {
 /// What was read of the last day.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Day {
-    /// Every event of the window: when, and whose subscription.
-    seen: BTreeMap<StripeId, (At, StripeId)>,
+    /// Every event of the window.
+    seen: BTreeMap<StripeId, Seen>,
     newest: BTreeMap<StripeId, Snapshot>,
     rows: BTreeMap<StripeId, SubscriptionRow>,
+}
+
+/// An event: when, and whom it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    at: At,
+    customer: StripeId,
+    subscription: Option<StripeId>,
 }
 
 /// The case of one suspect.
@@ -85,6 +93,17 @@ pub struct Check {
     /// What has been answered so far, while it is being read.
     reading: Option<Answers>,
     outcome: Option<(u64, Judged)>,
+}
+
+impl Day {
+    /// A snapshot as new as the event, or newer, tells what it came to.
+    fn is_told(&self, s: &Seen) -> bool {
+        s.subscription.as_ref().and_then(|id| self.newest.get(id)).is_some_and(|n| n.at >= s.at)
+    }
+
+    fn untold(&self) -> impl Iterator<Item = &Seen> {
+        self.seen.values().filter(|s| !self.is_told(s))
+    }
 }
 
 impl Check {
@@ -108,7 +127,7 @@ impl Scan {
             self.began.get_or_insert(cx.tick);
             asks.push(Ask::Read { slot: Slot::Home(SHAPE), query: Query::Shape });
             let window = cx.now - Duration::hours(HOURS);
-            let newest = self.day.seen.values().map(|(at, _)| *at).max().filter(|_| self.whole);
+            let newest = self.day.seen.values().map(|s| s.at).max().filter(|_| self.whole);
             let since = newest.map_or(window, |at| (at - Duration::seconds(OVERLAP_SECONDS)).max(window));
             if !matches!(cx.health(Source::Stripe), Health::Down | Health::NotSetUp) {
                 asks.push(Ask::Read { slot: Slot::Home(EVENTS), query: Query::EventsSince(since) });
@@ -121,6 +140,7 @@ impl Scan {
 
     fn ask_rows(&self) -> Option<Ask> {
         let mut customers: Vec<StripeId> = self.day.newest.values().map(|s| s.subscription.customer.clone()).collect();
+        customers.extend(self.day.untold().map(|s| s.customer.clone()));
         customers.sort();
         customers.dedup();
         (!customers.is_empty()).then_some(Ask::Read { slot: Slot::Home(ROWS), query: Query::RowsOf(customers) })
@@ -143,7 +163,7 @@ impl Scan {
                 self.take(events, cx.now);
                 self.whole |= *complete && *since <= cx.now - Duration::hours(HOURS) + Duration::minutes(1);
                 self.events_at = Known::Is { value: (), at: cx.now };
-                if self.day.newest.is_empty() {
+                if self.day.seen.is_empty() {
                     self.rows_at = Known::Is { value: (), at: cx.now };
                 }
                 asks.extend(self.ask_rows());
@@ -166,15 +186,18 @@ impl Scan {
     fn take(&mut self, events: &[StripeEvent], now: At) {
         let day = Arc::make_mut(&mut self.day);
         for e in events {
-            let Some(s) = &e.subscription else { continue };
-            day.seen.insert(e.id.clone(), (e.created, s.id.clone()));
+            let snapshot = e.subscription.as_deref();
+            let Some(customer) = snapshot.map(|s| &s.customer).or(e.customer.as_ref()).cloned() else { continue };
+            let subscription = snapshot.map(|s| &s.id).or(e.subscription_id.as_ref()).cloned();
+            day.seen.insert(e.id.clone(), Seen { at: e.created, customer, subscription });
+            let Some(s) = snapshot else { continue };
             let newer = day.newest.get(&s.id).is_none_or(|n| n.at <= e.created);
             if newer {
-                day.newest.insert(s.id.clone(), Snapshot { at: e.created, subscription: (**s).clone() });
+                day.newest.insert(s.id.clone(), Snapshot { at: e.created, subscription: s.clone() });
             }
         }
         let window = now - Duration::hours(HOURS);
-        day.seen.retain(|_, (at, _)| *at >= window);
+        day.seen.retain(|_, s| s.at >= window);
         day.newest.retain(|_, n| n.at >= window);
     }
 
@@ -189,6 +212,15 @@ impl Scan {
         for n in self.day.newest.values().filter(|n| found.get(&n.subscription.id) == Some(&Verdict::Suspect)) {
             if !suspects.iter().any(|(_, c)| *c == n.subscription.customer) {
                 suspects.push((n.at, n.subscription.customer.clone()));
+            }
+        }
+        // An event without a snapshot says that something happened, and not what: only the case tells.
+        if shape.trust.reasons().is_empty() {
+            for s in self.day.untold().filter(|s| (cx.now - s.at).num_seconds() >= SETTLING_SECONDS) {
+                match suspects.iter_mut().find(|(_, c)| *c == s.customer) {
+                    Some((at, _)) => *at = s.at.max(*at),
+                    None => suspects.push((s.at, s.customer.clone())),
+                }
             }
         }
         // The newest first: where there are more than can be read, the ones that are being hurt right now are.
@@ -218,19 +250,19 @@ impl Scan {
     fn count(&mut self, found: &BTreeMap<StripeId, Verdict>, now: At) {
         (self.received, self.applied) = (vec![0; COLUMNS], vec![0; COLUMNS]);
         self.last_applied = None;
-        let cleared = |sub: &StripeId| {
-            let customer = self.day.newest.get(sub).map(|n| &n.subscription.customer);
-            let judged = customer.and_then(|c| self.checks.get(c)).and_then(Check::judged);
+        let cleared = |customer: &StripeId| {
+            let judged = self.checks.get(customer).and_then(Check::judged);
             judged.is_some_and(|j| j.diagnosis.word == Word::Ok)
         };
         let column_minutes = HOURS * 60 / i64::try_from(COLUMNS).expect("invariant: a small constant");
-        for (at, sub) in self.day.seen.values() {
-            let back = usize::try_from((now - *at).num_minutes().max(0) / column_minutes).unwrap_or(COLUMNS);
+        for s in self.day.seen.values() {
+            let back = usize::try_from((now - s.at).num_minutes().max(0) / column_minutes).unwrap_or(COLUMNS);
             let Some(column) = COLUMNS.checked_sub(back + 1) else { continue };
             self.received[column] += 1;
-            if found.get(sub) == Some(&Verdict::Applied) || cleared(sub) {
+            let by_snapshot = || s.subscription.as_ref().filter(|_| self.day.is_told(s)).and_then(|sub| found.get(sub));
+            if by_snapshot() == Some(&Verdict::Applied) || cleared(&s.customer) {
                 self.applied[column] += 1;
-                self.last_applied = self.last_applied.max(Some(*at));
+                self.last_applied = self.last_applied.max(Some(s.at));
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::console::context::Context;
 use crate::console::guard::Guard;
 use crate::console::widgets::form::TextField;
-use crate::domain::fault::Source;
+use crate::domain::fault::{FaultKind, Source};
 use crate::domain::policy::{Standing, judge};
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::run::short;
@@ -47,7 +47,7 @@ impl Model {
         self.guard = Guard::default();
         self.typed.clear();
         self.scroll = 0;
-        self.choice = if let Phase::Deciding(d) = &self.run.phase { d.preselected } else { None };
+        self.choice = None;
         if self.asked.is_some() {
             self.confirmed = false;
         }
@@ -96,6 +96,11 @@ impl Model {
         let Some(plan) = self.run.plan.as_ref().filter(|_| self.run.phase == Phase::Review) else {
             return Err("There is nothing to confirm".into());
         };
+        // The shared store may wait for its records; our own journal may not: without it the gate refuses what was confirmed.
+        let unjournaled = cx.sources.get(&Source::Store).and_then(|s| s.last_fault.as_ref()).filter(|f| f.kind == FaultKind::Journal);
+        if let Some(fault) = unjournaled {
+            return Err(format!("Nothing is written that cannot be journaled: {}", fault.say));
+        }
         let standing = Standing { mode: cx.mode, writes: cx.writes.clone(), now: cx.now, confirmed: true, journal: true };
         judge(plan.tier(), &standing).map_err(|denied| denied.to_string())?;
         // The plan was made from Stripe and the database; a write on old facts is a guess.

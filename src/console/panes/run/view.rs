@@ -103,7 +103,7 @@ fn steps(buf: &mut Buffer, theme: &Theme, line: Rect, steps: &[Step]) {
     for step in steps {
         let (mark, style) = match &step.state {
             StepState::Passed => (theme.done(), theme.plain()),
-            StepState::Running | StepState::Waiting => (theme.current(), theme.bold()),
+            StepState::Running => (theme.current(), theme.bold()),
             StepState::Pending => (theme.pending(), theme.dim()),
             StepState::Skipped(_) => ("-", theme.dim()),
             StepState::Failed(_) => ("FAIL", theme.fail()),
