@@ -50,7 +50,6 @@ pub struct ShownDecision<'a> {
     id: &'a str,
     question: &'a str,
     options: Vec<ShownChoice<'a>>,
-    /// The value that the evidence speaks for.
 }
 
 #[derive(Serialize)]
@@ -105,11 +104,7 @@ impl<'a> ShownPlan<'a> {
 impl<'a> ShownDecision<'a> {
     pub fn of(decision: &'a Decision) -> Self {
         let options = decision.options.iter().map(|o| ShownChoice { value: &o.value, says: &o.say, evidence: &o.evidence });
-        Self {
-            id: &decision.id,
-            question: &decision.question,
-            options: options.collect(),
-        }
+        Self { id: &decision.id, question: &decision.question, options: options.collect() }
     }
 }
 
