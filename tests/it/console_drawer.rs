@@ -175,6 +175,9 @@ fn the_screen_is_copied_as_text_and_masked_even_while_it_is_not() {
         script.key(Key::End);
         script.sees("screen, masked");
         let effects = script.key(Key::Enter);
+        script.sees("TEST acme").does_not_see("copy it from here by hand");
+        script.key(Key::End);
+        script.sees("If it did not arrive, copy it from here by hand.");
         script.key(Key::Esc);
         let [Effect::Copy { text }] = effects.as_slice() else { panic!("{effects:?}") };
         text.clone()
