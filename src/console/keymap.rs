@@ -79,7 +79,7 @@ pub const TABLE: &[Row] = &[
     row(&[Key::Char('1')], Action::GoHome, "Home"),
     row(&[Key::Char('3')], Action::GoCustomers, "Customers"),
     row(&[Key::Char('/')], Action::Filter, "search or filter"),
-    row(&[Key::Char(':')], Action::Palette, "palette: panes, procedures, customers, running tasks; also any id"),
+    row(&[Key::Char(':')], Action::Palette, "palette: panes, procedures, customers, tasks; also any id"),
     row(&[Key::Char('?')], Action::Help, "keys of this screen"),
     row(&[Key::Char('w')], Action::Writes, "writes on (asks for a reason, 15 minutes) or off"),
     row(&[Key::Char('!')], Action::Escalate, "escalate: whom to call"),

@@ -110,6 +110,24 @@ fn an_empty_drawer_says_so() {
 }
 
 #[test]
+fn what_is_done_is_no_task_though_the_journal_told_otherwise_before() {
+    let mut script = Script::connected(World::placeholder());
+    script.paste(CUSTOMER);
+    script.key(Key::Enter);
+    script.key(Key::Char('f'));
+    script.key(Key::Char('w'));
+    script.keys("ticket 4411");
+    script.key(Key::Enter);
+    script.key(Key::Char('y'));
+    script.sees(" DONE ");
+    let mut told = left_behind(0, "oncall", RunState::Acted, false);
+    told.run = script.state.tasks.runs[0].run.id;
+    script.state.tasks.told(&Reply::Runs(vec![told]));
+    script.key(Key::Char(':'));
+    script.sees("Running tasks").does_not_see("Running tasks: 1");
+}
+
+#[test]
 fn the_books_words_find_the_procedure_in_any_form_and_break_nothing() {
     for words in
         ["webhook fails", "webhook failed", "failing webhooks", "user paid", "the user has paid", "customer paid but tier not updated"]
@@ -124,6 +142,15 @@ fn the_books_words_find_the_procedure_in_any_form_and_break_nothing() {
         script.sees("Manual tier update: find the customer, then f");
         assert!(script.effects.iter().all(|e| !matches!(e, Effect::StartIncident { .. })), "{words}");
     }
+}
+
+#[test]
+fn an_incident_called_by_its_name_is_found_first() {
+    let mut script = Script::connected(World::placeholder());
+    script.event(Event::IncidentsKnown(vec![("missed-webhooks".into(), "customers paid".into())]));
+    script.key(Key::Char(':'));
+    script.keys("missed-webhooks");
+    assert_eq!(script.key(Key::Enter), [Effect::StartIncident { name: "missed-webhooks".into() }]);
 }
 
 #[test]
@@ -148,6 +175,9 @@ fn the_screen_is_copied_as_text_and_masked_even_while_it_is_not() {
         script.key(Key::End);
         script.sees("screen, masked");
         let effects = script.key(Key::Enter);
+        script.sees("TEST acme").does_not_see("copy it from here by hand");
+        script.key(Key::End);
+        script.sees("If it did not arrive, copy it from here by hand.");
         script.key(Key::Esc);
         let [Effect::Copy { text }] = effects.as_slice() else { panic!("{effects:?}") };
         text.clone()

@@ -56,13 +56,14 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
             }
         }
         Modal::Copy { items, at, copied } => {
-            *at = moved(*at, key, items.len());
+            // Once copied, what moves is the text; long lines take several.
+            *at = moved(*at, key, copied.as_ref().map_or(items.len(), |text| text.lines().count() + text.len() / 40));
             if key == Key::Enter
                 && copied.is_none()
                 && let Some(item) = items.get(*at)
             {
                 let text = item.text.clone();
-                *copied = Some(text.clone());
+                (*copied, *at) = (Some(text.clone()), 0);
                 if text.len() <= MOST_COPIED {
                     return vec![Effect::Copy { text }];
                 }

@@ -46,8 +46,9 @@ pub fn entries(state: &State, typed: &str) -> Vec<Entry> {
     let typed = typed.trim();
     let mut found: Vec<(u8, Entry)> =
         all(state).into_iter().filter_map(|(entry, words)| score(typed, &entry.label, &words).map(|s| (s, entry))).collect();
-    // An incident breaks something at Enter: it never stands in front of what mends it.
-    found.sort_by_key(|(s, e)| (!typed.is_empty() && e.kind == "incident", *s));
+    // An incident breaks something at Enter: it stands in front of what mends it only where it is called by its name.
+    let yields = |e: &Entry| e.kind == "incident" && !typed.is_empty() && !(typed.contains('-') && e.label.starts_with(typed));
+    found.sort_by_key(|(s, e)| (yields(e), *s));
     let mut entries: Vec<Entry> = found.into_iter().map(|(_, e)| e).collect();
     if let Some(needle) = Needle::parse(typed) {
         let look_up =

@@ -5,7 +5,7 @@ use crate::console::tasks::word;
 use crate::console::widgets::format::age;
 use crate::domain::At;
 use crate::procedures;
-use crate::procedures::engine::Phase;
+use crate::procedures::engine::{Phase, Run};
 use crate::protocol::record::{RunState, RunSummary};
 use uuid::Uuid;
 
@@ -30,8 +30,9 @@ pub struct Task {
 #[must_use]
 pub fn tasks(state: &State) -> Vec<Task> {
     let now = state.world.now;
-    let unfinished = |id| state.tasks.unfinished.iter().any(|u| u.run == id);
-    let here = state.tasks.runs.iter().rev().filter(|r| r.run.is_open() || unfinished(r.run.id)).map(|r| Task {
+    // What the journal told last may be older than what was done here since; a run that got stuck is no less unfinished for it.
+    let stuck = |r: &Run| matches!(r.phase, Phase::Halted(_)) && state.tasks.unfinished.iter().any(|u| u.run == r.id);
+    let here = state.tasks.runs.iter().rev().filter(|r| r.run.is_open() || stuck(&r.run)).map(|r| Task {
         run: r.run.id,
         word: word(&r.run.phase),
         calls: matches!(r.run.phase, Phase::Deciding(_) | Phase::Halted(_) | Phase::Unknown(_)),

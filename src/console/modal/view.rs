@@ -3,7 +3,7 @@
 use super::{Dialog, Modal, help, palette, tasks};
 use crate::console::state::State;
 use crate::console::widgets::format::{clock, count};
-use crate::console::widgets::paint::{fit, put, put_right, put_spans, rule, select, tabs, wrap};
+use crate::console::widgets::paint::{fit, put, put_right, put_spans, rule, select, tabs, width, wrap};
 use crate::console::widgets::theme::Theme;
 use crate::protocol::run::short;
 use ratatui::buffer::Buffer;
@@ -68,7 +68,7 @@ pub fn hints(modal: &Modal) -> &'static [(&'static str, &'static str)] {
         Modal::Reveal { .. } => &[("enter", "reveal for 60 s"), ("esc", "keep masked")],
         Modal::Evidence { .. } => &[("j k", "scroll"), ("esc", "close")],
         Modal::Copy { copied: None, .. } => &[("j k", "choose"), ("enter", "copy"), ("esc", "close")],
-        Modal::Copy { .. } => &[("esc", "close")],
+        Modal::Copy { .. } => &[("j k", "scroll"), ("esc", "close")],
         Modal::Actions { .. } => &[("a letter", "does it"), ("esc", "close")],
         Modal::Help { .. } => &[("type", "to search"), ("up down", "scroll"), ("esc", "close")],
         Modal::Palette { .. } => &[("type", "to search"), ("up down", "choose"), ("enter", "go"), ("esc", "close")],
@@ -109,6 +109,7 @@ fn first(modal: &Modal, lines: &[Line], fit: usize) -> usize {
     let most = lines.len().saturating_sub(fit);
     let scrolled = match modal {
         Modal::Evidence { scroll, .. } | Modal::Help { scroll, .. } => usize::from(*scroll),
+        Modal::Copy { copied: Some(_), at, .. } => *at,
         _ => lines.iter().position(|l| l.selected).map_or(0, |at| (at + 1).saturating_sub(fit)),
     };
     scrolled.min(most)
@@ -134,7 +135,9 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
         ],
         Modal::Evidence { lines, .. } => lines.iter().flat_map(|l| wrapped(l, room, theme.plain())).collect(),
         Modal::Copy { copied: Some(text), .. } => {
-            let mut out: Vec<Line> = text.lines().flat_map(|l| wrapped(l, room, theme.plain())).collect();
+            // Lines that fit keep their blanks: JSON and screens are read by them.
+            let shown = |l: &str| if width(l) <= room { vec![Line::of(l, theme.plain())] } else { wrapped(l, room, theme.plain()) };
+            let mut out: Vec<Line> = text.lines().flat_map(shown).collect();
             out.push(Line::blank());
             out.push(Line::of("If it did not arrive, copy it from here by hand.", dim));
             out
