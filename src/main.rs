@@ -6,6 +6,7 @@ use nightdesk::cli::{self, sandbox::SandboxArgs};
 use nightdesk::config::Config;
 use nightdesk::console::State;
 use nightdesk::gateway::executor::{Executor, Handle};
+use nightdesk::gateway::{journal, log};
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::event::Event;
 use nightdesk::sandbox::Sandbox;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     if let Err(error) = color_eyre::config::HookBuilder::default().display_env_section(false).install() {
         return fail(&error);
     }
+    log::to_file(&journal::state_dir());
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),

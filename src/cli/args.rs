@@ -92,7 +92,7 @@ pub enum Subcommands {
     #[command(after_help = EXIT)]
     Check {
         /// Print the least SQL grants and Stripe permissions that the console needs.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "json")]
         grants: bool,
         /// Print JSON instead of text.
         #[arg(long)]
@@ -144,6 +144,9 @@ pub struct How {
     /// Confirm the plan without being asked. Only for what one key confirms on screen.
     #[arg(long)]
     pub yes: bool,
+    /// Confirm a plan that asks for a typed text; its dry run shows which.
+    #[arg(long, value_name = "TEXT", conflicts_with = "yes")]
+    pub confirm: Option<String>,
     /// Why writes are turned on; goes into the journal.
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
     pub reason: Option<String>,

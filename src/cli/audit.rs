@@ -3,6 +3,8 @@
 use super::hands::journal;
 use super::{End, print_json};
 use crate::config::Config;
+use crate::domain::fault::Fault;
+use crate::gateway::journal::compare;
 use crate::gateway::journal::store::Store;
 use serde::Serialize;
 
@@ -27,10 +29,19 @@ pub async fn verify(config: &Config, json: bool) -> Result<End, String> {
     let journal = journal(config)?;
     let found = journal.verify().await.map_err(|e| e.to_string())?;
     let (mut store, mut store_unread) = (None, None);
-    if let Some(url) = &config.store_url {
-        match async { Store::of_url(url.expose())?.verify().await }.await {
-            Ok(breaks) => store = Some(breaks.into_iter().map(|b| format!("record {}: {}", b.seq, b.problem)).collect::<Vec<_>>()),
-            Err(fault) => store_unread = Some(fault.say),
+    if let Some(shared) = Store::of(config) {
+        let looked = async {
+            let store = shared?;
+            let of_all = store.verify().await?;
+            Ok((of_all, compare(&journal, &store).await?))
+        };
+        match looked.await {
+            Ok((of_all, of_ours)) => {
+                let of_all = of_all.into_iter().map(|b| format!("record {}: {}", b.seq, b.problem));
+                let of_ours = of_ours.map(|b| format!("this journal's record {}: {}", b.seq, b.problem));
+                store = Some(of_all.chain(of_ours).collect::<Vec<_>>());
+            }
+            Err::<_, Fault>(fault) => store_unread = Some(fault.say),
         }
     }
     let report = Report {

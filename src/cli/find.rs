@@ -3,6 +3,7 @@
 use super::case::{Found, locate, not_found, read};
 use super::drive::now;
 use super::hands::Hands;
+use super::shown::ShownDiagnosis;
 use super::{End, print_json};
 use crate::domain::diagnosis::{Class, Diagnosis, Word, diagnose};
 use crate::domain::facts::Case;
@@ -17,7 +18,7 @@ struct Answer<'a> {
     found: bool,
     profile: Option<&'a SubjectKey>,
     customers: Vec<&'a StripeId>,
-    diagnosis: &'a Diagnosis,
+    diagnosis: ShownDiagnosis<'a>,
     faults: Vec<&'a str>,
 }
 
@@ -50,7 +51,7 @@ pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
                     found,
                     profile: case.record().map(|r| &r.subject.key),
                     customers: case.customers.iter().map(|c| &c.id).collect(),
-                    diagnosis: &diagnosis,
+                    diagnosis: ShownDiagnosis::of(&diagnosis),
                     faults: faults(&case),
                 });
             } else {

@@ -10,7 +10,11 @@ use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Detail, Entry};
 use crate::protocol::run::{Perform, Performed};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// How long Stripe may take to say which mode its key opens, repetitions included.
+const ANSWER: Duration = Duration::from_secs(10);
 
 pub struct Hands {
     pub env: Environment,
@@ -43,7 +47,8 @@ impl Hands {
     /// # Errors
     /// One sentence for the operator.
     pub async fn turn_on(&self, reason: &str) -> Result<(), String> {
-        self.reader.learn_mode().await.map_err(|f| f.say)?;
+        let silent = "Stripe does not answer: which mode its key opens is not known, and nothing is written without that";
+        tokio::time::timeout(ANSWER, self.reader.learn_mode()).await.map_err(|_| silent)?.map_err(|f| f.say)?;
         self.reader.writes().map_err(|f| f.say)?.turn_on(reason, super::drive::now()).await.map(|_| ())
     }
 

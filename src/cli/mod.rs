@@ -12,6 +12,7 @@ mod hands;
 mod procedures;
 mod runs;
 pub mod sandbox;
+mod shown;
 mod status;
 
 use crate::config::{Config, ConfigError};
@@ -41,7 +42,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
     };
     let ended = match command {
         Subcommands::Check { grants: true, .. } => {
-            check::grants(&config);
+            check::grants(&config).await;
             Ok(End::Well)
         }
         Subcommands::Check { json, .. } => check::run(&config, json).await,
@@ -77,11 +78,16 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
 /// # Errors
 /// One sentence with its place.
 pub fn configuration(place: &Place) -> Result<Config, ConfigError> {
-    Config::load(place.config.as_deref(), place.env.as_deref(), &|name| std::env::var(name).ok())
+    Config::load(place.config.as_deref(), place.env.as_deref(), &variable)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 async fn migrate(config: &Config) -> Result<End, String> {
-    let url = config.admin_url.as_ref().ok_or("no admin connection is configured: set admin_url, or ADMIN_DATABASE_URL")?;
+    let kept = config.admin_url.as_ref().ok_or("no admin connection is configured: set admin_url, or ADMIN_DATABASE_URL")?;
+    let url = kept.resolve("admin_url", &variable).map_err(|e| e.to_string())?;
     // The console's own, which is given its rights on the store.
     let role = config.database_url.as_ref().and_then(|u| crate::gateway::postgres::role(u.expose()));
     let applied = crate::gateway::journal::store::migrate(url.expose(), role.as_deref()).await.map_err(|f| f.say)?;

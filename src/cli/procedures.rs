@@ -4,6 +4,7 @@ use super::args::{How, TierUpdate};
 use super::case::{Found, locate, not_found};
 use super::drive::{drive, now};
 use super::hands::Hands;
+use super::shown::{ShownDecision, ShownPlan, word};
 use super::{End, print_json};
 use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, StripeKind, SubjectKey};
@@ -11,7 +12,7 @@ use crate::domain::policy::Tier;
 use crate::domain::shape::Trust;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::answers::assemble;
-use crate::protocol::run::{Decision, Inputs, Plan, StepState, short};
+use crate::protocol::run::{Inputs, Plan, short};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use uuid::Uuid;
@@ -23,8 +24,10 @@ struct Outcome<'a> {
     /// `planned`, `done`, `halted`, `unknown`, `waiting`, `undecided`, `abandoned`.
     state: &'a str,
     says: &'a str,
-    plan: Option<&'a Plan>,
-    decision: Option<&'a Decision>,
+    /// How it came to that: not done, or the world changed since the review.
+    note: Option<&'a str>,
+    plan: Option<ShownPlan<'a>>,
+    decision: Option<ShownDecision<'a>>,
 }
 
 /// Procedure 1.
@@ -75,7 +78,7 @@ fn unable(run: &Run, given: &str) -> Option<String> {
 /// From the review on: the same for a new run and for one that is taken up again.
 ///
 /// # Errors
-/// It cannot be confirmed here: no terminal and no `--yes`, or a tier that wants its text typed on a screen.
+/// It cannot be confirmed here: nobody can be asked and no argument confirms it, or its tier is not for a command line.
 pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Result<End, String> {
     if run.phase != Phase::Review {
         return Ok(report(&run, how));
@@ -86,30 +89,26 @@ pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Resul
     }
     if how.dry_run {
         if how.json {
-            print_json(&Outcome { run: run.id, state: "planned", says: &plan.summary, plan: Some(&plan), decision: None });
+            let (says, note) = (plan.summary.as_str(), run.note.as_deref());
+            print_json(&Outcome { run: run.id, state: "planned", says, note, plan: Some(ShownPlan::of(&plan)), decision: None });
         } else {
             println!("\ndry run: nothing was sent, nothing was journaled");
         }
         return Ok(End::Well);
     }
-    if plan.tier() > Tier::T1 {
-        return Err("this plan asks for a typed text, which only the console takes".into());
-    }
-    if !how.yes && !asked()? {
+    let Some(typed) = consent(plan.tier(), plan.typed.as_deref(), how, asked)? else {
         let effects = run.abandon();
         drive(&mut run, effects, hands, &hands.env).await;
         println!("nothing was sent");
         return Ok(End::Badly);
-    }
+    };
     hands.turn_on(how.reason.as_deref().unwrap_or_default()).await?;
-    let effects = run.confirm("", now())?;
+    let effects = run.confirm(&typed, now())?;
     drive(&mut run, effects, hands, &hands.env).await;
     if run.phase == Phase::Review {
-        let why = run.note.clone().unwrap_or_else(|| "the world changed since the review: run it again".into());
-        // Nothing happened and nobody stays to confirm it anew: an open run would only wait for the next one to finish it.
+        // Nothing was done, and nobody is left here to confirm again: the run ends with the command.
         let effects = run.abandon();
         drive(&mut run, effects, hands, &hands.env).await;
-        return Err(why);
     }
     Ok(report(&run, how))
 }
@@ -126,7 +125,8 @@ pub fn report(run: &Run, how: &How) -> End {
     };
     let decision = if let Phase::Deciding(d) = &run.phase { Some(d) } else { None };
     if how.json {
-        print_json(&Outcome { run: run.id, state, says, plan: run.plan.as_ref(), decision });
+        let (plan, decision) = (run.plan.as_ref().map(ShownPlan::of), decision.map(ShownDecision::of));
+        print_json(&Outcome { run: run.id, state, says, note: run.note.as_deref(), plan, decision });
     } else {
         if let Some(plan) = run.plan.as_ref().filter(|_| state == "done") {
             for step in &plan.steps {
@@ -163,27 +163,89 @@ fn print_plan(plan: &Plan, machine: bool) {
     for line in plan.machine.iter().filter(|_| machine) {
         println!("  $ {line}");
     }
-}
-
-fn word(state: &StepState) -> &'static str {
-    match state {
-        StepState::Pending => "pending",
-        StepState::Running => "running",
-        StepState::Passed => "passed",
-        StepState::Failed(_) => "FAILED",
-        StepState::Skipped(_) => "skipped",
-        StepState::Unknown(_) => "unknown",
+    if let Some(text) = plan.typed.as_ref().filter(|_| machine) {
+        println!("\n  confirm with: --confirm \"{text}\"");
     }
 }
 
-/// Asks at the prompt. Without a terminal nobody can be asked.
-fn asked() -> Result<bool, String> {
+/// The text that confirms, as it was given or typed; empty where none is asked for. `None`: declined.
+fn consent(
+    tier: Tier,
+    text: Option<&str>,
+    how: &How,
+    ask: impl FnOnce(&str) -> Result<Option<String>, String>,
+) -> Result<Option<String>, String> {
+    let nobody = |with: &str| format!("nobody can be asked here: confirm with {with}, or look first with --dry-run");
+    // Beside JSON no question would be seen.
+    let ask = |question: &str, with: &str| if how.json { Err(nobody(with)) } else { ask(question)?.ok_or_else(|| nobody(with)) };
+    if tier >= Tier::T3 {
+        return Err("what cannot be undone is not done from a command line: use the console".into());
+    }
+    let Some(text) = text else {
+        return match (&how.confirm, how.yes) {
+            _ if tier > Tier::T1 => Err("this plan is too dangerous for --yes and names no text to confirm it by: use the console".into()),
+            (Some(_), _) => Err("this plan asks for no text: confirm it with --yes".into()),
+            (None, true) => Ok(Some(String::new())),
+            (None, false) => Ok((ask("Do this? Type y and Enter: ", "--yes")? == "y").then(String::new)),
+        };
+    };
+    let argument = format!("--confirm \"{text}\"");
+    match (&how.confirm, how.yes) {
+        (Some(given), _) if given == text => Ok(Some(given.clone())),
+        (Some(given), _) => Err(format!("`{given}` does not confirm this plan: it asks for {argument}")),
+        (None, true) => Err(format!("--yes does not confirm this plan: it asks for {argument}")),
+        (None, false) => Ok(Some(ask(&format!("Do this? Type {text} and Enter: "), &argument)?).filter(|typed| typed == text)),
+    }
+}
+
+/// Asks at the prompt. `None`: without a terminal nobody can be asked.
+fn asked(question: &str) -> Result<Option<String>, String> {
     if !std::io::stdin().is_terminal() {
-        return Err("nobody can be asked here: confirm with --yes, or look first with --dry-run".into());
+        return Ok(None);
     }
-    print!("\nDo this? Type y and Enter: ");
+    print!("\n{question}");
     std::io::stdout().flush().map_err(|e| e.to_string())?;
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(|e| e.to_string())?;
-    Ok(line.trim() == "y")
+    Ok(Some(line.trim().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn how(yes: bool, confirm: Option<&str>, json: bool) -> How {
+        How { dry_run: false, yes, confirm: confirm.map(String::from), reason: Some("a test".into()), json }
+    }
+
+    fn nobody(_: &str) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+
+    #[test]
+    fn a_dangerous_plan_is_confirmed_by_its_text_alone() {
+        let given = |confirm| consent(Tier::T2, Some("EUR 49.00"), &how(false, confirm, true), nobody);
+        assert_eq!(given(Some("EUR 49.00")), Ok(Some("EUR 49.00".into())));
+        for (confirm, yes) in [(None, false), (None, true), (Some("EUR 4.90"), false), (Some(""), false)] {
+            let refused = consent(Tier::T2, Some("EUR 49.00"), &how(yes, confirm, false), nobody).expect_err("not confirmed");
+            assert!(refused.contains("--confirm \"EUR 49.00\""), "{refused}");
+        }
+        let typed = |text: &'static str| consent(Tier::T2, Some("EUR 49.00"), &how(false, None, false), move |_| Ok(Some(text.into())));
+        assert_eq!((typed("EUR 49.00"), typed("y")), (Ok(Some("EUR 49.00".into())), Ok(None)));
+        assert!(consent(Tier::T2, None, &how(true, None, false), nobody).is_err(), "--yes is for what one key confirms");
+        for confirm in [None, Some("DELETE")] {
+            assert!(consent(Tier::T3, Some("DELETE"), &how(confirm.is_none(), confirm, false), nobody).is_err());
+        }
+    }
+
+    #[test]
+    fn an_ordinary_plan_is_confirmed_by_a_word_or_a_key() {
+        let ordinary = |how: &How, typed: Option<&str>| consent(Tier::T1, None, how, |_| Ok(typed.map(String::from)));
+        assert_eq!(ordinary(&how(true, None, true), None), Ok(Some(String::new())));
+        assert_eq!(ordinary(&how(false, None, false), Some("y")), Ok(Some(String::new())));
+        assert_eq!(ordinary(&how(false, None, false), Some("yes")), Ok(None));
+        assert!(ordinary(&how(false, None, false), None).is_err_and(|e| e.contains("--yes")));
+        assert!(ordinary(&how(false, None, true), Some("y")).is_err(), "nothing asks in the middle of JSON");
+        assert!(ordinary(&how(false, Some("x"), false), None).is_err_and(|e| e.contains("asks for no text")));
+    }
 }

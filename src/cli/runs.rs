@@ -5,6 +5,7 @@ use super::drive::drive;
 use super::hands::Hands;
 use super::procedures::{confirm_and_finish, report};
 use super::{End, print_json};
+use crate::domain::At;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Closed, RunState, RunSummary};
@@ -19,8 +20,10 @@ struct Line<'a> {
     procedure: &'a str,
     state: &'static str,
     operator: &'a str,
-    opened: String,
+    opened: At,
     who: Option<&'a str>,
+    /// The run that it takes back.
+    undoes: Option<String>,
     /// Another process is working on it right now.
     held: bool,
 }
@@ -54,7 +57,9 @@ fn list(runs: &[RunSummary], json: bool) {
     }
     for l in lines {
         let held = if l.held { "  being worked on" } else { "" };
-        println!("{}  {:<12}  {:<10}  {}  {}{held}", l.short, l.procedure, l.state, l.opened, l.who.unwrap_or("payload removed"));
+        let undoes = l.undoes.map(|run| format!("  undo of {run}")).unwrap_or_default();
+        let (opened, who) = (l.opened.format("%Y-%m-%d %H:%M:%SZ"), l.who.unwrap_or("payload removed"));
+        println!("{}  {:<12}  {:<10}  {opened}  {who}{undoes}{held}", l.short, l.procedure, l.state);
     }
 }
 
@@ -101,8 +106,9 @@ fn line(run: &RunSummary) -> Line<'_> {
         procedure: &run.procedure,
         state: word(run.state),
         operator: &run.operator,
-        opened: run.opened.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+        opened: run.opened,
         who: run.who.as_deref(),
+        undoes: run.undoes.as_ref().map(|u| short(u.run)),
         held: run.held,
     }
 }

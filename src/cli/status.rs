@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 #[derive(Serialize)]
 struct Line {
     source: &'static str,
-    /// `ok`, `down`, `not set up`.
+    /// `ok`, `down`, `not_set_up`.
     state: &'static str,
     milliseconds: Option<u128>,
     says: String,
@@ -20,7 +20,8 @@ struct Line {
 #[derive(Serialize)]
 struct Status {
     environment: String,
-    mode: &'static str,
+    /// `test`, `live`, `mixed`, `unknown`.
+    mode: String,
     sources: Vec<Line>,
     unfinished_runs: usize,
 }
@@ -43,9 +44,10 @@ pub async fn run(hands: &Hands, json: bool) -> Result<End, String> {
         Reply::Runs(runs) => runs,
         _ => Vec::new(),
     };
+    let mode = Mode::of(livemode, hands.env.production);
     let status = Status {
         environment: hands.env.name.clone(),
-        mode: if livemode.is_none() { "unknown" } else { Mode::of(livemode, hands.env.production).word() },
+        mode: livemode.map_or("unknown".into(), |_| mode.word().to_lowercase()),
         sources: vec![
             line(Source::Database, database),
             line(Source::Stripe, stripe),
@@ -57,10 +59,10 @@ pub async fn run(hands: &Hands, json: bool) -> Result<End, String> {
     if json {
         print_json(&status);
     } else {
-        println!("{}  {}", status.environment, status.mode);
+        println!("{}  {}", status.environment, livemode.map_or("unknown", |_| mode.word()));
         for l in &status.sources {
             let took = l.milliseconds.map(|ms| format!("{ms} ms")).unwrap_or_default();
-            println!("  {:<7} {:<11} {took:>8}  {}", l.source, l.state, l.says);
+            println!("  {:<7} {:<11} {took:>8}  {}", l.source, l.state.replace('_', " "), l.says);
         }
         if status.unfinished_runs > 0 {
             println!("  {} unfinished run(s): nightdesk runs", status.unfinished_runs);
@@ -79,7 +81,7 @@ fn line<T: Says>(source: Source, (result, took): (Result<T, Fault>, Duration)) -
     let word = source.word();
     match result {
         Ok(answer) => Line { source: word, state: "ok", milliseconds: Some(took.as_millis()), says: answer.says() },
-        Err(fault) if fault.kind == FaultKind::NotSetUp => Line { source: word, state: "not set up", milliseconds: None, says: fault.say },
+        Err(fault) if fault.kind == FaultKind::NotSetUp => Line { source: word, state: "not_set_up", milliseconds: None, says: fault.say },
         Err(fault) => Line { source: word, state: "down", milliseconds: Some(took.as_millis()), says: fault.say },
     }
 }

@@ -5,7 +5,7 @@ use super::schema::SchemaMap;
 use super::secret::SecretRef;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,21 +35,12 @@ pub struct Env {
     pub rescue_url: Option<SecretRef>,
     pub store_url: Option<SecretRef>,
     pub stripe_key: Option<SecretRef>,
-    pub stripe_write_key: Option<SecretRef>,
     pub stripe_base: Option<String>,
     pub app_url: Option<String>,
     pub webhook_url: Option<String>,
     pub webhook_secret: Option<SecretRef>,
     pub admin_token: Option<SecretRef>,
     pub subject_key: Option<SecretRef>,
-    #[serde(default)]
-    pub logs: Vec<LogSource>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogSource {
-    pub file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -13,7 +13,7 @@ use file::{Env, File};
 use schema::SchemaMap;
 use secret::{Credential, SecretRef};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// One environment, ready to connect to. Credentials are types that cannot be printed.
@@ -24,21 +24,20 @@ pub struct Config {
     pub production: bool,
     pub operator: String,
     pub database_url: Option<Credential>,
-    pub admin_url: Option<Credential>,
+    /// Only `nightdesk migrate` fetches it: who has not got it can do everything else.
+    pub admin_url: Option<SecretRef>,
     pub rescue_url: Option<Credential>,
     pub store_url: Option<Credential>,
     pub stripe_key: Option<Credential>,
-    /// Fetched when writes are turned on, dropped after.
-    pub stripe_write_key: Option<SecretRef>,
     /// Without a trailing slash.
     pub stripe_base: String,
     pub app_url: Option<String>,
     pub webhook_url: Option<String>,
-    pub webhook_secret: Option<Credential>,
+    /// Only `nightdesk check` fetches it.
+    pub webhook_secret: Option<SecretRef>,
     pub admin_token: Option<Credential>,
     /// One secret for all consoles of the environment, from which subjects get their keyed hashes in the journal.
     pub subject_key: Option<Credential>,
-    pub log_file: Option<PathBuf>,
     pub sandbox_url: Option<String>,
     pub schema: SchemaMap,
     pub tiers: TierRules,
@@ -93,7 +92,6 @@ pub const VARIABLES: &[&str] = &[
     "APP_URL",
     "APP_WEBHOOK_URL",
     "APP_ADMIN_TOKEN",
-    "APP_LOG",
     "NIGHTDESK_SANDBOX_URL",
 ];
 
@@ -125,6 +123,14 @@ impl Config {
                 None if variable.is_empty() => Ok(None),
                 None => Ok(variables(variable).filter(|v| !v.is_empty()).map(Credential::new)),
             }
+        };
+        // Fetched by the one command that needs it, so that nobody else has to be able to.
+        let kept = |what: &str, given: Option<SecretRef>, variable: &str| -> Result<Option<SecretRef>, ConfigError> {
+            if let Some(secret) = &given {
+                secret.allowed(what)?;
+            }
+            let set = || variables(variable).filter(|v| !v.is_empty()).map(|_| SecretRef::Env { env: variable.into() });
+            Ok(given.or_else(set))
         };
         let plain = |given: Option<String>, variable: &str| given.or_else(|| variables(variable)).filter(|v| !v.is_empty());
         let url = |what: &str, text: Option<String>| -> Result<Option<String>, ConfigError> {
@@ -189,18 +195,16 @@ impl Config {
             production: env.production,
             operator: operator.unwrap_or_else(|| "operator".into()),
             database_url: credential("database_url", env.database_url, "DATABASE_URL")?,
-            admin_url: credential("admin_url", env.admin_url, "ADMIN_DATABASE_URL")?,
+            admin_url: kept("admin_url", env.admin_url, "ADMIN_DATABASE_URL")?,
             rescue_url: credential("rescue_url", env.rescue_url, "")?,
             store_url: credential("store_url", env.store_url, "")?,
             stripe_key: credential("stripe_key", env.stripe_key, "STRIPE_SECRET_KEY")?,
-            stripe_write_key: env.stripe_write_key,
             stripe_base: url("stripe_base", plain(env.stripe_base, "STRIPE_API_BASE"))?.unwrap_or_else(|| STRIPE_BASE.into()),
             app_url: url("app_url", plain(env.app_url, "APP_URL"))?,
             webhook_url: url("webhook_url", plain(env.webhook_url, "APP_WEBHOOK_URL"))?,
-            webhook_secret: credential("webhook_secret", env.webhook_secret, "STRIPE_WEBHOOK_SECRET")?,
+            webhook_secret: kept("webhook_secret", env.webhook_secret, "STRIPE_WEBHOOK_SECRET")?,
             admin_token: credential("admin_token", env.admin_token, "APP_ADMIN_TOKEN")?,
             subject_key: credential("subject_key", env.subject_key, "")?,
-            log_file: env.logs.into_iter().find_map(|l| l.file).or_else(|| variables("APP_LOG").map(PathBuf::from)),
             sandbox_url: url("NIGHTDESK_SANDBOX_URL", variables("NIGHTDESK_SANDBOX_URL"))?,
             schema: file.schema.unwrap_or_default(),
             tiers,

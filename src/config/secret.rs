@@ -52,6 +52,21 @@ impl std::fmt::Debug for SecretRef {
 }
 
 impl SecretRef {
+    /// Whether it may stand in the file: known without fetching anything.
+    ///
+    /// # Errors
+    /// [`ConfigError::Secret`] for a secret written out.
+    pub fn allowed(&self, what: &str) -> Result<(), ConfigError> {
+        let SecretRef::Plain(text) = self else { return Ok(()) };
+        let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        let has_password = text.split_once("://").and_then(|(_, r)| r.split_once('@')).is_some_and(|(user, _)| user.contains(':'));
+        if is_url && !has_password {
+            return Ok(());
+        }
+        let why = "a secret does not stand in this file; use { env = \"NAME\" }, { file = \"path\" } or { command = [\"…\"] }";
+        Err(ConfigError::Secret { what: what.into(), why: why.into() })
+    }
+
     /// Fetches the credential. `what` is its key in the file, for the error.
     ///
     /// # Errors
@@ -63,12 +78,7 @@ impl SecretRef {
             SecretRef::File { file } => std::fs::read_to_string(file).map_err(|e| fail(format!("{}: {e}", file.display())))?,
             SecretRef::Command { command } => run(command).map_err(fail)?,
             SecretRef::Plain(text) => {
-                let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-                let has_password = text.split_once("://").and_then(|(_, r)| r.split_once('@')).is_some_and(|(user, _)| user.contains(':'));
-                if !is_url || has_password {
-                    let hint = "a secret does not stand in this file; use { env = \"NAME\" }, { file = \"path\" } or { command = [\"…\"] }";
-                    return Err(fail(hint.into()));
-                }
+                self.allowed(what)?;
                 text.clone()
             }
         };

@@ -62,3 +62,35 @@ fn several_environments_ask_which() {
     assert!(matches!(choose(&file, None, "f"), Err(ConfigError::WhichEnvironment { .. })));
     assert!(matches!(choose(&file, Some("c"), "f"), Err(ConfigError::NoSuchEnvironment { .. })));
 }
+
+#[test]
+fn what_one_command_needs_is_fetched_by_that_command_alone() {
+    let text = "[env.prod]\ndatabase_url = \"postgres://console@localhost/x\"\nadmin_url = { command = [\"/nonexistent/vault\"] }\n\
+                webhook_secret = { env = \"NOT_SET\" }\n";
+    let assembled = |text: &str| {
+        let file = parse(text).expect("it parses");
+        Config::assemble("prod".into(), file.env["prod"].clone(), file, &none)
+    };
+    let config = assembled(text).expect("nobody needs them to look");
+    let refused = config.admin_url.expect("configured").resolve("admin_url", &none).expect_err("no such program");
+    assert!(refused.to_string().starts_with("admin_url: /nonexistent/vault could not be run"), "{refused}");
+    let err = assembled("[env.prod]\nadmin_url = \"postgres://admin:secret@localhost/x\"\n").expect_err("a password");
+    assert!(err.to_string().starts_with("admin_url: a secret does not stand in this file"), "{err}");
+
+    let given = |name: &str| match name {
+        "DATABASE_URL" | "ADMIN_DATABASE_URL" => Some("postgres://admin:secret@localhost/x".to_string()),
+        _ => None,
+    };
+    let config = Config::load(None, None, &given).expect("enough");
+    let admin = config.admin_url.expect("from the variable").resolve("admin_url", &given).expect("it is set");
+    assert_eq!(admin.expose(), "postgres://admin:secret@localhost/x");
+    assert!(config.webhook_secret.is_none());
+}
+
+#[test]
+fn keys_that_do_nothing_are_unknown() {
+    for line in ["stripe_write_key = { env = \"X\" }", "logs = [{ file = \"/var/log/app.log\" }]"] {
+        let err = parse(&format!("[env.prod]\n{line}\n")).expect_err(line);
+        assert!(err.to_string().contains("unknown field"), "{err}");
+    }
+}

@@ -137,7 +137,9 @@ fn screen(state: &State, buf: &mut Buffer, body: Rect) {
 /// The sources on the right; on the left what was said last, or what is going on. A sentence that needs the room takes it.
 fn status(state: &State, buf: &mut Buffer, area: Rect, y: u16) {
     let (theme, world) = (&state.theme, &state.world);
-    let said = state.said.as_ref().map(|s| s.text.clone()).or_else(|| state.tasks.line());
+    // Two keys from there to the drawer: the palette has it first while something is going on.
+    let going_on = || state.tasks.line().map(|line| format!("{line}, : tasks"));
+    let said = state.said.as_ref().map(|s| s.text.clone()).or_else(going_on);
     let shown: Vec<String> = [Source::Stripe, Source::Database, Source::Application, Source::Log, Source::Store]
         .into_iter()
         .filter_map(|s| world.sources.get(&s))
@@ -171,7 +173,7 @@ fn footer(state: &State, buf: &mut Buffer, area: Rect, y: u16) {
         }
         x = put_spans(buf, theme, x, y, &[(&key, style), (" ", theme.plain()), (&label, label_style)], end - x) + 3;
     }
-    if state.dialog.is_none() {
+    if state.dialog.is_none() && !state.is_editing() {
         let at = area.right().saturating_sub(help);
         put_spans(buf, theme, at, y, &[("?", theme.plain()), (" keys", theme.dim())], help);
     }

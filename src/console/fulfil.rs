@@ -1,7 +1,7 @@
 //! What panes ask for, turned into effects, screens and dialogs; and the one door to the engine's runs.
 
-use super::ask::Ask;
-use super::modal::{Dialog, Modal};
+use super::ask::{Ask, CopyItem};
+use super::modal::{Dialog, Modal, masked};
 use super::panes::customer;
 use super::screen::Screen;
 use super::state::State;
@@ -36,7 +36,9 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         }
         Ask::Search(text) => search(state, &text, id),
         Ask::Hits { title, hits } => {
-            state.customers.fill(title, hits);
+            // The list stays as it was found: what is repaired meanwhile still stands in it.
+            let as_of = super::widgets::format::clock(state.world.now);
+            state.customers.fill(format!("{title}, as of {as_of}"), hits);
             state.screens.go(Screen::Customers);
             Vec::new()
         }
@@ -50,7 +52,10 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             state.say(text);
             Vec::new()
         }
-        Ask::Copy(items) => dialog(state, Modal::Copy { items, at: 0, copied: None }),
+        Ask::Copy(mut items) => {
+            items.push(CopyItem::new("screen, masked", masked(state)));
+            dialog(state, Modal::Copy { items, at: 0, copied: None })
+        }
         Ask::Evidence { title, lines } => dialog(state, Modal::Evidence { title, lines, scroll: 0 }),
         Ask::Actions(items) => dialog(state, Modal::Actions { items }),
         Ask::Back => back(state, id),

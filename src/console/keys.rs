@@ -95,7 +95,7 @@ pub fn own_bindings(state: &State) -> Vec<Binding> {
     vec![
         Binding::new(Action::Palette, "or paste an id").when(connected.clone()),
         Binding::new(Action::Escalate, "escalate").when(escalate),
-        Binding::new(Action::Back, "back"),
+        Binding::new(Action::Back, if state.screens.top() == Screen::Home { "quit" } else { "back" }),
         Binding::new(Action::Writes, "").when(writes),
         Binding::new(Action::Undo, "").when(undo),
         Binding::new(Action::Reveal, "").when(connected.clone()),

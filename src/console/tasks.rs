@@ -61,7 +61,7 @@ impl Tasks {
         self.unfinished.iter().filter(|u| self.get(u.run).is_none()).collect()
     }
 
-    /// What the status line says about them; `None` where nothing is going on.
+    /// What is said about them in passing; `None` where nothing is going on.
     #[must_use]
     pub fn line(&self) -> Option<String> {
         let busy: Vec<&run::Model> = self.runs.iter().filter(|r| r.is_busy()).collect();

@@ -5,7 +5,7 @@ use super::expected::{Expected, NoExpectation, expected};
 use super::facts::Case;
 use super::fault::{FaultKind, Source};
 use super::ids::is_placeholder;
-use super::link::preselected;
+use super::link::{Link, LinkedBy, preselected};
 use super::mask;
 use super::row::{Change, Field, SubscriptionRow, diff};
 use super::stripe::{Invoice, Item, Status, Subscription};
@@ -211,8 +211,14 @@ fn nobody(case: &Case) -> Diagnosis {
         return plain(Word::Warn, Class::NotFound, "Nobody here has this id", Some("Neither the database nor Stripe knows it."));
     }
     if case.live_subscriptions().is_empty() {
-        let why = "Stripe knows this customer and bills them for nothing; no profile holds the id.";
-        return plain(Word::Warn, Class::Unlinked, "A Stripe customer without a profile", Some(why));
+        let why = if case.links.iter().any(|l| l.by == LinkedBy::Email) {
+            "Stripe bills them for nothing; a profile with their e-mail address holds another id: search by the address."
+        } else {
+            "Stripe knows this customer and bills them for nothing; no profile holds the id."
+        };
+        let mut d = plain(Word::Warn, Class::Unlinked, "A Stripe customer without a profile", Some(why));
+        d.evidence = link_evidence(case);
+        return d;
     }
     let mut d = plain(Word::Fail, Class::Unlinked, "Paid in Stripe, and no profile can be named with certainty", None);
     d.cause = Cause::NoProfile;
@@ -225,12 +231,13 @@ fn nobody(case: &Case) -> Diagnosis {
         d.reason = Some("The evidence is not enough to choose by itself; the review lists it.".into());
         d.fix = Some(fix("Choose the profile, then copy from Stripe"));
     }
-    d.evidence = case
-        .links
-        .iter()
-        .map(|l| format!("link: {} → {} ({})", l.by.say(), mask::id(l.profile.as_str()), l.by.confidence().word()))
-        .collect();
+    d.evidence = link_evidence(case);
     d
+}
+
+fn link_evidence(case: &Case) -> Vec<String> {
+    let line = |l: &Link| format!("link: {} → {} ({})", l.by.say(), mask::id(l.profile.as_str()), l.by.confidence().word());
+    case.links.iter().map(line).collect()
 }
 
 fn without_subscription(case: &Case, row: &SubscriptionRow, served: &str, rules: &TierRules) -> Diagnosis {

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Where effects come in and events go out.
@@ -26,6 +27,7 @@ pub struct Executor {
     reads: Reads,
     polls: Polls,
     writes: mpsc::Sender<Effect>,
+    writing: JoinHandle<()>,
     sandbox: Option<String>,
 }
 
@@ -35,9 +37,12 @@ pub struct Handle {
     inbox: Arc<Inbox>,
     reader: Reader,
     stop: CancellationToken,
+    /// Cancelled when the executor has ended.
+    ended: CancellationToken,
 }
 
-/// What has been submitted and not been taken up. Reads of one slot replace each other here already.
+/// What has been submitted and not been taken up. It stays short: of the reads of one slot and of refreshes only the last waits,
+/// and everything else is decided by a person, or follows from such a decision in a few steps.
 #[derive(Default)]
 struct Inbox {
     waiting: Mutex<VecDeque<Effect>>,
@@ -60,7 +65,7 @@ impl Executor {
         let reader = Reader::open(Arc::clone(&config), state);
         let (inbox, stop) = (Arc::new(Inbox::default()), CancellationToken::new());
         let polls = polls::start(&reader, &events, &stop);
-        let writes = writes::start(&reader, &events, WRITES);
+        let (writes, writing) = writes::start(&reader, &events, WRITES);
         let executor = Self {
             reader: reader.clone(),
             events: events.clone(),
@@ -68,29 +73,46 @@ impl Executor {
             reads: Reads::default(),
             polls,
             writes,
+            writing,
             sandbox: config.sandbox_url.clone(),
         };
-        tokio::spawn(executor.run(stop.clone()));
-        Handle { inbox, reader, stop }
+        let (stopping, ended) = (stop.clone(), CancellationToken::new());
+        let end = ended.clone().drop_guard();
+        tokio::spawn(async move {
+            executor.run(stopping).await;
+            drop(end);
+        });
+        Handle { inbox, reader, stop, ended }
     }
 
     async fn run(mut self, stop: CancellationToken) {
         let environment = Box::new(self.reader.sources().environment());
-        if self.events.send(Event::EnvironmentChanged(environment)).await.is_err() {
-            return;
-        }
-        self.list_incidents();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = self.inbox.news.notified() => {}
+        if self.events.send(Event::EnvironmentChanged(environment)).await.is_ok() {
+            self.list_incidents();
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = self.inbox.news.notified() => {}
+                }
+                for effect in self.inbox.empty() {
+                    self.take(effect).await;
+                }
             }
-            let waiting = std::mem::take(&mut *self.inbox.lock());
-            for effect in waiting {
+        }
+        self.end().await;
+    }
+
+    /// Nothing more is read. What was submitted to be written or recorded before the end still is.
+    async fn end(mut self) {
+        self.reads.abort_all();
+        for effect in self.inbox.empty() {
+            if !matches!(effect, Effect::Read { .. } | Effect::Refresh | Effect::StartIncident { .. }) {
                 self.take(effect).await;
             }
         }
-        self.reads.abort_all();
+        drop(self.writes);
+        // One that panicked has nothing left to wait for.
+        let _ = self.writing.await;
     }
 
     async fn take(&mut self, effect: Effect) {
@@ -143,6 +165,8 @@ impl Handle {
         if let Effect::Read { ticket, .. } = &effect {
             let slot = ticket.slot;
             waiting.retain(|e| !matches!(e, Effect::Read { ticket, .. } if ticket.slot == slot));
+        } else if effect == Effect::Refresh {
+            waiting.retain(|e| *e != Effect::Refresh);
         }
         waiting.push_back(effect);
         drop(waiting);
@@ -155,15 +179,19 @@ impl Handle {
         &self.reader
     }
 
-    /// Stops reading and polling, lets a write that is under way settle for a moment, closes the connections. At most two seconds,
-    /// much less where nothing hangs.
+    /// Stops reading and polling, lets what was submitted to be written or recorded settle for a moment, closes the connections. At
+    /// most two seconds, much less where nothing hangs.
     pub async fn shutdown(&self) {
         self.stop.cancel();
-        self.reader.close().await;
+        self.reader.close_after(self.ended.cancelled()).await;
     }
 }
 
 impl Inbox {
+    fn empty(&self) -> VecDeque<Effect> {
+        std::mem::take(&mut *self.lock())
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Effect>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

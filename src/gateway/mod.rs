@@ -5,6 +5,7 @@ pub mod executor;
 pub mod gate;
 mod http;
 pub mod journal;
+pub mod log;
 pub mod postgres;
 pub mod reader;
 mod sandbox;

@@ -30,7 +30,7 @@ pub struct Reader {
 /// How long a write that is under way is waited for at the end; what is not settled then is found unknown at the next start.
 const SETTLE: Duration = Duration::from_millis(800);
 /// How long the records that were written last have to reach the shared store at the end; what does not is shipped next time.
-const LAST_SHIPMENT: Duration = Duration::from_millis(600);
+const LAST_SHIPMENT: Duration = Duration::from_millis(1200);
 
 impl Reader {
     /// Opens connections in the background and the journal under `state`; needs a runtime. A journal that cannot be
@@ -126,15 +126,26 @@ impl Reader {
         Ok(livemode)
     }
 
-    /// Lets a write that is under way settle, then closes all connections; together at most two seconds.
+    /// Lets a write that is under way settle, ships what was journaled last, then closes all connections; together at most two and a half seconds.
     pub async fn close(&self) {
-        if let Ok(lane) = &self.lane {
-            lane.settle(SETTLE).await;
-        }
+        self.close_after(std::future::ready(())).await;
+    }
+
+    /// As [`Reader::close`], once `last` is through; in the same time.
+    pub async fn close_after(&self, last: impl Future<Output = ()>) {
+        let settled = async {
+            last.await;
+            if let Ok(lane) = &self.lane {
+                lane.settle(SETTLE).await;
+            }
+        };
+        // What has not settled goes on for as long as the process does.
+        let _ = tokio::time::timeout(SETTLE, settled).await;
         self.stop.cancel();
         let store = async {
             if let Some(store) = &self.store {
-                if let Ok(journal) = &self.journal {
+                let waiting = self.shipped.as_ref().is_some_and(|s| matches!(*s.borrow(), Shipped::Waiting(_)));
+                if let (Ok(journal), false) = (&self.journal, waiting) {
                     let _ = tokio::time::timeout(LAST_SHIPMENT, ship(journal, store)).await;
                 }
                 // A store that does not answer is left without a goodbye.
@@ -145,12 +156,9 @@ impl Reader {
     }
 }
 
-/// The shared store: at its own address, else in the product's database. Subjects must be called the same by all consoles,
-/// so there is none without a key that they share.
+/// The shared store; one whose address cannot be read is left out.
 fn store(config: &Config) -> Option<Store> {
-    config.subject_key.as_ref()?;
-    let url = config.store_url.as_ref().or(config.database_url.as_ref())?;
-    match Store::of_url(url.expose()) {
+    match Store::of(config)? {
         Ok(store) => Some(store),
         Err(fault) => {
             tracing::warn!(class = fault.class(), source = Source::Store.word(), "no shared store");

@@ -96,7 +96,7 @@ impl<P: Performer> WriteLane<P> {
         let (held, leased) = self.take(run, subject.as_ref()).await?;
         let entry = Entry::RunOpened { run, procedure: procedure.to_string() };
         if let Err(error) = self.inner.journal.append(subject.as_ref(), entry, detail).await {
-            held.release();
+            self.give_back(run, held, leased).await;
             return Err(error.into());
         }
         self.inner.open.lock().await.insert(run, Open { held, subject, leased, attempts: Vec::new() });
@@ -112,11 +112,19 @@ impl<P: Performer> WriteLane<P> {
         let subject = self.inner.journal.run(run).await?.ok_or_else(unknown)?.subject;
         let (held, leased) = self.take(run, subject.as_ref()).await?;
         // Read again under the lock: its last holder may have gone on until a moment ago.
-        let summary = self.inner.journal.run(run).await?.ok_or_else(unknown)?;
-        if summary.is_finished() {
-            held.release();
-            return Err(Fault::new(Source::Store, FaultKind::Conflict, format!("Run {} is finished", short(run))));
-        }
+        let again = self.inner.journal.run(run).await.map_err(Fault::from);
+        let unfinished = again.and_then(|found| {
+            let summary = found.ok_or_else(unknown)?;
+            let finished = || Fault::new(Source::Store, FaultKind::Conflict, format!("Run {} is finished", short(run)));
+            if summary.is_finished() { Err(finished()) } else { Ok(summary) }
+        });
+        let summary = match unfinished {
+            Ok(summary) => summary,
+            Err(fault) => {
+                self.give_back(run, held, leased).await;
+                return Err(fault);
+            }
+        };
         let attempts = summary.attempts.iter().map(|(a, o)| (a.clone(), o.as_ref().map(Concluded::from))).collect();
         self.inner.open.lock().await.insert(run, Open { held, subject, leased, attempts });
         Ok(())
@@ -144,7 +152,9 @@ impl<P: Performer> WriteLane<P> {
                 if let Some(closed) = open.remove(run) {
                     closed.held.release();
                     drop(open);
-                    self.release_lease(*run).await;
+                    if closed.leased {
+                        self.release_lease(*run).await;
+                    }
                 }
             }
             _ => {}
@@ -277,6 +287,14 @@ impl<P: Performer> WriteLane<P> {
                 held.release();
                 Err(fault)
             }
+        }
+    }
+
+    /// What was taken for a run that is not open after all: nobody else is to be kept waiting for it.
+    async fn give_back(&self, run: Uuid, held: Held, leased: bool) {
+        held.release();
+        if leased {
+            self.release_lease(run).await;
         }
     }
 

@@ -66,7 +66,7 @@ async fn a_chain_is_whole_private_and_names_nobody() {
     let chain = fs::read_to_string(place(state.path(), "journal.jsonl")).unwrap();
     assert!(!chain.contains("jane") && !chain.contains(subject().as_str()), "whom it is about stands beside the chain only");
     assert!(fs::read_to_string(place(state.path(), "payloads.jsonl")).unwrap().contains("jane"));
-    for file in ["journal.jsonl", "payloads.jsonl"] {
+    for file in ["journal.jsonl", "payloads.jsonl", "anchor.json"] {
         assert_eq!(fs::metadata(place(state.path(), file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
     }
     assert_eq!(fs::metadata(place(state.path(), "")).unwrap().permissions().mode() & 0o777, 0o700);
@@ -137,6 +137,27 @@ async fn a_torn_line_is_kept_aside_and_the_chain_goes_on() {
     }
     let aside = fs::read_to_string(place(state.path(), "torn.txt")).unwrap();
     assert!(aside.contains("10 bytes torn off") && aside.contains(&third[..10]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_appended_while_it_is_verified_is_not_taken_for_a_cut() {
+    let (_state, journal) = with_records(200).await;
+    let appending = tokio::spawn({
+        let journal = journal.clone();
+        async move {
+            for _ in 0..300 {
+                journal.append(None, Entry::WritesTurnedOff, Detail::none()).await.unwrap();
+            }
+        }
+    });
+    let mut verified = 0;
+    while !appending.is_finished() {
+        let found = journal.verify().await.unwrap();
+        assert!(found.is_ok(), "{found:?}");
+        verified += 1;
+    }
+    appending.await.unwrap();
+    assert!(verified > 1, "they ran side by side");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -438,6 +459,19 @@ async fn records_reach_the_store_once_and_cannot_be_changed_there() {
 }
 
 #[tokio::test]
+async fn a_store_that_hangs_is_not_waited_for_for_ever() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let admin = PgPoolOptions::new().max_connections(1).connect(&db.superuser).await.unwrap();
+    let mut holding = admin.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE nightdesk.audit IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.unwrap();
+    let store = Store::of_url(&db.console).unwrap();
+    let verified = tokio::time::timeout(std::time::Duration::from_secs(30), store.verify()).await.expect("it gives up by itself");
+    assert_eq!(verified.expect_err("nobody answers").kind, FaultKind::Timeout);
+    holding.rollback().await.unwrap();
+}
+
+#[tokio::test]
 async fn without_the_store_the_repair_works_and_is_shipped_later() {
     let db = database().await;
     let state = tempdir().unwrap();
@@ -493,4 +527,35 @@ async fn one_open_run_per_subject_across_consoles() {
     assert!(fault.kind == FaultKind::Conflict && fault.say.contains("ada"), "{fault}");
     ada.record(Some(first), Entry::RunClosed { run: first, how: Closed::Abandoned }, Detail::none()).await.unwrap();
     eve.open_run(second, "tier-update", detail).await.expect("its lease was given back");
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_open_keeps_nobody_out() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let store = Store::of_url(&db.console).unwrap();
+    let states = tempdir().unwrap();
+    let journal =
+        |operator: &str| Journal::open(&states.path().join(operator), "test", operator, Some(b"one key for all consoles")).unwrap();
+    let lane = |journal: &Journal| {
+        let world = crate::world::InMemory(World::missed().shared());
+        WriteLane::new(Arc::new(Gate::new(false)), journal.clone(), Some(store.clone()), world)
+    };
+    let (mine, hers) = (journal("ada"), journal("eve"));
+    let (ada, eve) = (lane(&mine), lane(&hers));
+    let detail = Detail::of(&OpenedDetail { inputs: by_customer(), subject: subject(), who: "j".into(), undoes: None });
+    let abandoned = |run| (Some(run), Entry::RunClosed { run, how: Closed::Abandoned }, Detail::none());
+
+    let (first, second, third) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    ada.open_run(first, "tier-update", detail.clone()).await.unwrap();
+    let (run, entry, none) = abandoned(first);
+    ada.record(run, entry, none).await.unwrap();
+    assert_eq!(ada.resume_run(first).await.unwrap_err().kind, FaultKind::Conflict, "it is finished");
+    eve.open_run(second, "tier-update", detail.clone()).await.expect("resuming left no lease behind");
+    let (run, entry, none) = abandoned(second);
+    eve.record(run, entry, none).await.unwrap();
+
+    edit(mine.path(), |l| l.iter().map(|l| l.replace("ada", "eve")).collect());
+    ada.open_run(Uuid::now_v7(), "tier-update", detail.clone()).await.expect_err("its journal is broken");
+    eve.open_run(third, "tier-update", detail).await.expect("opening left no lease behind");
 }

@@ -1,11 +1,12 @@
 //! What a key does in a dialog.
 
-use super::{Modal, palette};
+use super::{Modal, palette, tasks};
 use crate::console::fulfil;
 use crate::console::state::State;
 use crate::protocol::effect::Effect;
 use crate::protocol::key::Key;
 use crate::protocol::record::Detail;
+use crate::protocol::run::short;
 use uuid::Uuid;
 
 /// More than this is not sent to a clipboard: terminals drop longer sequences, some of them with noise. In bytes.
@@ -94,6 +95,28 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
                 && let Modal::Palette { at, .. } = &mut dialog.modal
             {
                 *at = moved;
+            }
+        }
+        Modal::Tasks { at } => {
+            let chosen = *at;
+            let tasks = tasks::tasks(state);
+            let place = tasks.iter().position(|t| Some(t.run) == chosen);
+            if key == Key::Enter {
+                return match place.map(|i| &tasks[i]) {
+                    Some(task) if task.held.is_none() => fulfil::resume(state, task.run),
+                    Some(task) => {
+                        state.say(format!("Run {}: {}", short(task.run), task.held.unwrap_or_default()));
+                        Vec::new()
+                    }
+                    None => Vec::new(),
+                };
+            }
+            // What was selected may have ended meanwhile: then the first key selects the first again.
+            let to = place.map_or(0, |i| moved(i, key, tasks.len()));
+            if let Some(dialog) = &mut state.dialog
+                && let Modal::Tasks { at } = &mut dialog.modal
+            {
+                *at = tasks.get(to).map(|t| t.run);
             }
         }
         Modal::Escalate { at } => {

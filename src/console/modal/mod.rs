@@ -3,15 +3,20 @@
 mod help;
 mod keys;
 mod palette;
+mod screen;
+mod tasks;
 mod view;
+mod words;
 
 pub use keys::press;
+pub use screen::masked;
 pub use view::{draw, hints};
 
 use super::ask::{ActionItem, CopyItem};
 use super::guard::{Guard, PASTE_MS};
 use super::widgets::form::TextField;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// A dialog and since when it has been on screen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +61,10 @@ pub enum Modal {
     Palette {
         query: TextField,
         at: usize,
+    },
+    /// The drawer of running tasks. The selection is a run, so that a list that changes moves nothing under the cursor.
+    Tasks {
+        at: Option<Uuid>,
     },
     /// Whom to call.
     Escalate {

@@ -1,5 +1,6 @@
 //! The palette: everything that can be reached by name, found by the letters of its words, best first.
 
+use super::{Modal, tasks, words};
 use crate::console::ask::Ask;
 use crate::console::fulfil;
 use crate::console::keymap::Action;
@@ -11,7 +12,9 @@ use crate::domain::facts::Handle;
 use crate::domain::needle::Needle;
 use crate::procedures;
 use crate::protocol::effect::Effect;
+use crate::protocol::query::Query;
 use crate::protocol::run::{Inputs, short};
+use crate::protocol::ticket::Slot;
 use uuid::Uuid;
 
 /// A row of the palette.
@@ -31,6 +34,7 @@ pub enum Goes {
     Pane(Screen),
     Procedure(&'static str),
     Customer(Handle),
+    Tasks,
     Run(Uuid),
     Incident(String),
     Do(Action),
@@ -42,7 +46,8 @@ pub fn entries(state: &State, typed: &str) -> Vec<Entry> {
     let typed = typed.trim();
     let mut found: Vec<(u8, Entry)> =
         all(state).into_iter().filter_map(|(entry, words)| score(typed, &entry.label, &words).map(|s| (s, entry))).collect();
-    found.sort_by_key(|(s, _)| *s);
+    // An incident breaks something at Enter: it never stands in front of what mends it.
+    found.sort_by_key(|(s, e)| (!typed.is_empty() && e.kind == "incident", *s));
     let mut entries: Vec<Entry> = found.into_iter().map(|(_, e)| e).collect();
     if let Some(needle) = Needle::parse(typed) {
         let look_up =
@@ -82,6 +87,12 @@ pub fn go(state: &mut State, entry: Entry, id: Uuid) -> Vec<Effect> {
             }
         },
         Goes::Customer(handle) => fulfil::fulfil(state, vec![Ask::Open(handle)], id),
+        Goes::Tasks => {
+            let at = tasks::tasks(state).first().map(|t| t.run);
+            fulfil::dialog(state, Modal::Tasks { at });
+            // What other processes have done meanwhile is in the journal.
+            vec![state.tickets.read(Slot::Runs, Query::Runs)]
+        }
         Goes::Run(run) => fulfil::resume(state, run),
         Goes::Incident(name) => {
             state.say(format!("Starting {name}"));
@@ -99,6 +110,15 @@ fn subject(state: &State) -> Option<Handle> {
 fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
     let mut all = Vec::new();
     let mut add = |kind, label: String, key: String, goes, words: Vec<String>| all.push((Entry { kind, label, key, goes }, words));
+    let open = tasks::tasks(state);
+    // What is going on comes first, so that two keys lead to it; a console at rest has it further down.
+    let drawer = |add: &mut dyn FnMut(&'static str, String, String, Result<Goes, String>, Vec<String>)| {
+        let label = if open.is_empty() { "Running tasks".into() } else { format!("Running tasks: {}", open.len()) };
+        add("tasks", label, String::new(), Ok(Goes::Tasks), vec!["runs drawer interrupted unfinished resume".into()]);
+    };
+    if !open.is_empty() {
+        drawer(&mut add);
+    }
     for run in state.tasks.runs.iter().rev() {
         let label = format!("{} {}, {}", short(run.run.id), title(&run.run.procedure), word(&run.run.phase));
         add("run", label, String::new(), Ok(Goes::Run(run.run.id)), vec!["tasks".into()]);
@@ -118,6 +138,9 @@ fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
         let words = procedure.words().iter().map(ToString::to_string).collect();
         let section = format!("section {}", procedure.section());
         add("runbook", procedure.title().to_string(), section, Ok(Goes::Procedure(procedure.id())), words);
+    }
+    if open.is_empty() {
+        drawer(&mut add);
     }
     for (name, description) in &state.world.incidents {
         let words = vec!["incident".into(), "sandbox".into(), description.clone()];
@@ -149,28 +172,29 @@ fn score(typed: &str, label: &str, words: &[String]) -> Option<u8> {
         return Some(0);
     }
     let typed = typed.to_lowercase();
-    std::iter::once(label)
-        .chain(words.iter().map(String::as_str))
-        .enumerate()
-        .filter_map(|(i, text)| {
-            let text = text.to_lowercase();
-            let rank = if text.starts_with(&typed) {
-                0
-            } else if text.split(|c: char| !c.is_alphanumeric()).any(|w| w.starts_with(&typed)) {
-                1
-            } else if text.contains(&typed) {
-                2
-            } else if all_words(&typed, &text) {
-                3
-            } else if typed.chars().count() > 2 && letters(&typed, &text) {
-                4
-            } else {
-                return None;
-            };
-            // The label counts a little more than its synonyms.
-            Some(rank * 2 + u8::from(i > 0))
-        })
-        .min()
+    let texts = || std::iter::once(label).chain(words.iter().map(String::as_str));
+    let by_text = texts().enumerate().filter_map(|(i, text)| {
+        let text = text.to_lowercase();
+        let rank = if text.starts_with(&typed) {
+            0
+        } else if text.split(|c: char| !c.is_alphanumeric()).any(|w| w.starts_with(&typed)) {
+            1
+        } else if text.contains(&typed) {
+            2
+        } else if all_words(&typed, &text) {
+            3
+        } else if typed.chars().count() > 2 && letters(&typed, &text) {
+            6
+        } else {
+            return None;
+        };
+        // The label counts a little more than its synonyms.
+        Some(rank * 2 + u8::from(i > 0))
+    });
+    // The words in any form, whichever of its names they are from.
+    let all: Vec<String> = texts().flat_map(words::stems).collect();
+    let by_stem = words::all_found(&typed, &all).then_some(9);
+    by_text.chain(by_stem).min()
 }
 
 /// Every typed word begins a word of the text.
@@ -191,7 +215,8 @@ mod tests {
     #[test]
     fn words_of_the_book_find_the_procedure() {
         let words = vec!["paid but still free".to_string(), "webhook failed".to_string()];
-        for typed in ["tier", "manual tier", "still free", "webhook", "mntier", "free paid"] {
+        for typed in ["tier", "manual tier", "still free", "webhook", "mntier", "free paid", "webhook fails", "failed webhooks", "failing"]
+        {
             assert!(score(typed, "Manual tier update", &words).is_some(), "{typed}");
         }
         assert_eq!(score("refund", "Manual tier update", &words), None);

@@ -1,10 +1,11 @@
 //! How dialogs look: a sheet over the lower part of the body, its title in a rule; the screen above stays readable.
 
-use super::{Dialog, Modal, help, palette};
+use super::{Dialog, Modal, help, palette, tasks};
 use crate::console::state::State;
-use crate::console::widgets::format::clock;
-use crate::console::widgets::paint::{put, put_right, put_spans, rule, select, tabs, wrap};
+use crate::console::widgets::format::{clock, count};
+use crate::console::widgets::paint::{fit, put, put_right, put_spans, rule, select, tabs, wrap};
 use crate::console::widgets::theme::Theme;
+use crate::protocol::run::short;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -69,8 +70,10 @@ pub fn hints(modal: &Modal) -> &'static [(&'static str, &'static str)] {
         Modal::Copy { copied: None, .. } => &[("j k", "choose"), ("enter", "copy"), ("esc", "close")],
         Modal::Copy { .. } => &[("esc", "close")],
         Modal::Actions { .. } => &[("a letter", "does it"), ("esc", "close")],
-        Modal::Help { .. } => &[("type", "to search"), ("esc", "close")],
-        Modal::Palette { .. } => &[("type", "to search"), ("enter", "go"), ("esc", "close")],
+        Modal::Help { .. } => &[("type", "to search"), ("up down", "scroll"), ("esc", "close")],
+        Modal::Palette { .. } => &[("type", "to search"), ("up down", "choose"), ("enter", "go"), ("esc", "close")],
+        Modal::Tasks { at: None } => &[("esc", "close")],
+        Modal::Tasks { .. } => &[("j k", "choose"), ("enter", "open"), ("esc", "close")],
         Modal::Escalate { .. } => &[("j k", "choose"), ("enter", "message to copy"), ("esc", "close")],
         Modal::Quit => &[("y", "quit"), ("esc", "stay")],
     }
@@ -87,6 +90,7 @@ fn title(state: &State, modal: &Modal) -> String {
         Modal::Actions { .. } => "Actions".into(),
         Modal::Help { .. } => "Keys of this screen".into(),
         Modal::Palette { .. } => "Go to".into(),
+        Modal::Tasks { .. } => "Running tasks".into(),
         Modal::Escalate { .. } => "Escalate".into(),
         Modal::Quit => "Quit".into(),
     }
@@ -136,7 +140,7 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
             out
         }
         Modal::Copy { items, at, copied: None } => {
-            items.iter().enumerate().map(|(i, item)| Line::row(&item.label, first_line(&item.text), i == *at, theme)).collect()
+            items.iter().enumerate().map(|(i, item)| Line::row(&item.label, glance(&item.text), i == *at, theme)).collect()
         }
         Modal::Actions { items } => items
             .iter()
@@ -175,6 +179,19 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
             }
             out
         }
+        Modal::Tasks { at } => {
+            let tasks = tasks::tasks(state);
+            let mut out: Vec<Line> = tasks.iter().map(|t| task(t, *at == Some(t.run), theme, room)).collect();
+            if out.is_empty() {
+                out.push(Line::of("Nothing is running, and no run of yours was left unfinished.", theme.plain()));
+            }
+            let others = tasks::of_others(state);
+            if others > 0 {
+                out.push(Line::blank());
+                out.push(Line::of(&format!("{} of others unfinished; Home lists them.", count(others, "run", "runs")), dim));
+            }
+            out
+        }
         Modal::Escalate { at } => {
             let contacts = state.world.env.as_ref().map(|e| e.contacts.as_slice()).unwrap_or_default();
             contacts
@@ -198,12 +215,32 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
     }
 }
 
+/// A row of the drawer: the word, which run, what it does, for whom; its age or what keeps it closed on the right.
+fn task(task: &tasks::Task, selected: bool, theme: &Theme, room: u16) -> Line {
+    const FIXED: u16 = 10 + 6;
+    let held = task.held.is_some();
+    let plain = if held { theme.dim() } else { theme.plain() };
+    let style = if task.calls && !held { theme.warn() } else { plain };
+    let title = room.saturating_sub(FIXED) / 2;
+    let spans = vec![
+        (format!("{:<10}", task.word), style),
+        (format!("{:<6}", short(task.run)), plain),
+        (format!("{:<width$}", fit(&task.title, title.saturating_sub(2), theme), width = usize::from(title)), plain),
+        (task.who.clone(), plain),
+    ];
+    Line { spans, right: Some((task.held.map_or_else(|| task.age.clone(), Into::into), theme.dim())), selected }
+}
+
 fn prompt(theme: &Theme) -> Line {
     Line::of(theme.pointer(), theme.key())
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_string()
+/// What a row of the copy menu shows of its text: the line, or how many there are.
+fn glance(text: &str) -> String {
+    match text.lines().count() {
+        0 | 1 => text.trim_end().to_string(),
+        lines => count(lines, "line", "lines"),
+    }
 }
 
 fn wrapped(text: &str, room: u16, style: Style) -> Vec<Line> {

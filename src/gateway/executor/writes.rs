@@ -12,15 +12,18 @@ use crate::protocol::run::Performed;
 use chrono::Utc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
 
-/// The task's inbox. It ends when its senders are gone, and what was begun ends first.
-pub fn start(reader: &Reader, events: &mpsc::Sender<Event>, queue: usize) -> mpsc::Sender<Effect> {
+/// The task's inbox, and the task. It ends when its senders are gone, and what was asked for before ends first.
+pub fn start(reader: &Reader, events: &mpsc::Sender<Event>, queue: usize) -> (mpsc::Sender<Effect>, JoinHandle<()>) {
     let (sender, mut inbox) = mpsc::channel(queue);
     let (reader, events) = (reader.clone(), events.clone());
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
+        let mut performs = JoinSet::new();
         while let Some(effect) = inbox.recv().await {
+            while performs.try_join_next().is_some() {}
             let told = match reader.writes() {
-                Ok(lane) => carry(&reader, lane, &events, effect).await,
+                Ok(lane) => carry(&reader, lane, &events, &mut performs, effect).await,
                 Err(fault) => without_journal(effect, &fault),
             };
             if let Some(event) = told {
@@ -28,11 +31,18 @@ pub fn start(reader: &Reader, events: &mpsc::Sender<Event>, queue: usize) -> mps
                 let _ = events.send(event).await;
             }
         }
+        while performs.join_next().await.is_some() {}
     });
-    sender
+    (sender, task)
 }
 
-async fn carry(reader: &Reader, lane: &WriteLane<Sources>, events: &mpsc::Sender<Event>, effect: Effect) -> Option<Event> {
+async fn carry(
+    reader: &Reader,
+    lane: &WriteLane<Sources>,
+    events: &mpsc::Sender<Event>,
+    performs: &mut JoinSet<()>,
+    effect: Effect,
+) -> Option<Event> {
     match effect {
         Effect::TurnWritesOn { reason } => Some(match lane.turn_on(&reason, Utc::now()).await {
             Ok(writes) => {
@@ -57,7 +67,7 @@ async fn carry(reader: &Reader, lane: &WriteLane<Sources>, events: &mpsc::Sender
         Effect::Perform(perform) => {
             // Other runs go on meanwhile; of one run the next comes only after this has been told.
             let (lane, events) = (lane.clone(), events.clone());
-            tokio::spawn(async move {
+            performs.spawn(async move {
                 let performed = lane.perform(*perform).await;
                 let _ = events.send(Event::Performed(performed)).await;
             });

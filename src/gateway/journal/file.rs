@@ -112,13 +112,24 @@ pub fn lines(path: &Path) -> Result<Vec<String>, JournalError> {
 
 /// Replaces a file as a whole: either the old content or the new one is there, never a part.
 pub fn replace(path: &Path, content: &[u8]) -> Result<(), JournalError> {
+    put(path, content, true)?;
+    sync_dir(path)
+}
+
+/// As [`replace`], without waiting for the disk: after a crash of the machine the old content may be back.
+pub fn replace_unsynced(path: &Path, content: &[u8]) -> Result<(), JournalError> {
+    put(path, content, false)
+}
+
+fn put(path: &Path, content: &[u8], synced: bool) -> Result<(), JournalError> {
     let fresh = path.with_extension("new");
     let write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all(content)?;
-        file.sync_all()?;
+        if synced {
+            file.sync_all()?;
+        }
         std::fs::rename(&fresh, path)
     };
-    write().map_err(|e| JournalError::io("replace", path, e))?;
-    sync_dir(path)
+    write().map_err(|e| JournalError::io("replace", path, e))
 }

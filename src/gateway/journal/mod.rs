@@ -11,7 +11,7 @@ pub mod store;
 mod verify;
 
 pub use format::{Body, Line, genesis};
-pub use shipping::{Shipped, Shipping, ship};
+pub use shipping::{Shipped, Shipping, compare, ship};
 pub use verify::{Break, Verification};
 
 use crate::domain::fault::{Fault, FaultKind, Source};

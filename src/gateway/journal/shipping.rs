@@ -1,8 +1,9 @@
 //! Shipping: brings the local journal's records to the shared store, at once where it answers, later where it does not.
 
 use super::Journal;
-use super::store::Store;
+use super::store::{Store, StoreBreak};
 use crate::domain::fault::Fault;
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -80,4 +81,22 @@ pub async fn ship(journal: &Journal, store: &Store) -> Result<usize, Fault> {
         store.ship(&lines).await?;
     }
     Ok(count)
+}
+
+/// The first record of this journal that the store holds and the journal does not, or not in the same words: one of them was
+/// rewritten or cut, however sound each chain is by itself.
+///
+/// # Errors
+/// [`Fault`] where one of them cannot be read.
+pub async fn compare(journal: &Journal, store: &Store) -> Result<Option<StoreBreak>, Fault> {
+    let Some(head) = journal.head().await? else { return Ok(None) };
+    let stored = store.records(journal.environment(), journal.operator(), head.chain).await?;
+    let here: HashMap<u64, String> = journal.after(0, usize::MAX).await?.into_iter().map(|(line, text)| (line.body.seq, text)).collect();
+    let problem = |seq: u64, record: &String| match here.get(&seq) {
+        None => Some("in the store, and not in this journal any more"),
+        Some(text) if text != record => Some("says something else in the store than in this journal"),
+        Some(_) => None,
+    };
+    let broken = stored.iter().find_map(|(seq, record)| problem(*seq, record).map(|p| (*seq, p.to_string())));
+    Ok(broken.map(|(seq, problem)| StoreBreak { seq: i64::try_from(seq).unwrap_or(i64::MAX), problem }))
 }

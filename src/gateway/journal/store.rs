@@ -1,18 +1,22 @@
 //! The shared store: where records of all consoles come together, and leases keep two of them off one subject. Never in the way of a
 //! repair: without it the local journal does. Its schema is `migrations/`'s.
 
+use crate::config::Config;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::gateway::postgres;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// A connection of its own to the shared store, opened when first needed.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    /// When it was last asked and did not answer, and how.
+    silent: Arc<Mutex<Option<(Instant, Fault)>>>,
 }
 
 /// Something wrong in the store's chain.
@@ -26,6 +30,10 @@ pub struct StoreBreak {
 const LEASE: &str = "10 minutes";
 /// A store that does not answer in this time is left out.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// For reading all of it, or hashing it anew.
+const VERIFYING: Duration = Duration::from_secs(8);
+/// So long after a silence nobody who only wants a lease waits for it again.
+const SILENCE: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -35,7 +43,18 @@ impl Store {
     pub fn new(options: PgConnectOptions) -> Self {
         let pool =
             PgPoolOptions::new().max_connections(1).min_connections(0).acquire_timeout(PATIENCE).idle_timeout(Duration::from_secs(60));
-        Self { pool: pool.connect_lazy_with(options) }
+        Self { pool: pool.connect_lazy_with(options), silent: Arc::default() }
+    }
+
+    /// The environment's: at its own address, else in the product's database. Subjects must be called the same by all consoles,
+    /// so there is none without a key that they share.
+    ///
+    /// # Errors
+    /// As [`Store::of_url`].
+    pub fn of(config: &Config) -> Option<Result<Self, Fault>> {
+        config.subject_key.as_ref()?;
+        let url = config.store_url.as_ref().or(config.database_url.as_ref())?;
+        Some(Self::of_url(url.expose()))
     }
 
     /// # Errors
@@ -51,6 +70,15 @@ impl Store {
         let row = self.in_time(async { within(&self.pool, async |tx| query.fetch_one(tx).await).await }).await?;
         let newest: i64 = row.try_get(0).map_err(|e| fault(&e))?;
         Ok(newest.unsigned_abs())
+    }
+
+    /// What the store holds of this journal, by number.
+    pub(super) async fn records(&self, environment: &str, operator: &str, chain: Uuid) -> Result<Vec<(u64, String)>, Fault> {
+        let sql =
+            "SELECT local_seq, record FROM nightdesk.audit WHERE environment = $1 AND operator = $2 AND chain = $3 ORDER BY local_seq";
+        let query = sqlx::query_as(sql).bind(environment.to_string()).bind(operator.to_string()).bind(chain).persistent(false);
+        let rows: Vec<(i64, String)> = whole(within(&self.pool, async |tx| query.fetch_all(tx).await)).await?;
+        Ok(rows.into_iter().map(|(seq, record)| (seq.unsigned_abs(), record)).collect())
     }
 
     /// Ships these lines in one transaction; those that are there already change nothing.
@@ -69,6 +97,7 @@ impl Store {
     /// # Errors
     /// [`Fault`] where the store cannot be reached, is not migrated, or lets us do nothing: then there is no lease to respect.
     pub async fn lease(&self, environment: &str, subject: &str, run: Uuid, operator: &str) -> Result<Option<(Uuid, String)>, Fault> {
+        self.answered_lately()?;
         let take = "INSERT INTO nightdesk.lease AS l (environment, subject, run, operator, until) \
                     VALUES ($1, $2, $3, $4, now() + $5::interval) \
                     ON CONFLICT (environment, subject) DO UPDATE SET run = $3, operator = $4, until = now() + $5::interval \
@@ -98,9 +127,9 @@ impl Store {
     /// Verifies the store's whole chain; the first twenty problems.
     ///
     /// # Errors
-    /// [`Fault`] where the store cannot be read.
+    /// [`Fault`] where the store cannot be read within eight seconds.
     pub async fn verify(&self) -> Result<Vec<StoreBreak>, Fault> {
-        let rows = within(&self.pool, async |tx| sqlx::query(VERIFY).persistent(false).fetch_all(tx).await).await.map_err(|e| fault(&e))?;
+        let rows = whole(within(&self.pool, async |tx| sqlx::query(VERIFY).persistent(false).fetch_all(tx).await)).await?;
         let broken = |row: &sqlx::postgres::PgRow| Ok(StoreBreak { seq: row.try_get(0)?, problem: row.try_get(1)? });
         rows.iter().map(broken).collect::<Result<_, sqlx::Error>>().map_err(|e| fault(&e))
     }
@@ -111,14 +140,28 @@ impl Store {
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Fault> {
-        match tokio::time::timeout(PATIENCE, work).await {
+        let result = match tokio::time::timeout(PATIENCE, work).await {
             Ok(done) => done.map_err(|e| fault(&e)),
             Err(_) => Err(Fault::new(
                 Source::Store,
                 FaultKind::Timeout,
                 "The shared store does not answer; records are kept here and shipped later",
             )),
+        };
+        let silence = result.as_ref().err().filter(|f| matches!(f.kind, FaultKind::Timeout | FaultKind::Unreachable));
+        *self.silent() = silence.map(|f| (Instant::now(), f.clone()));
+        result
+    }
+
+    fn answered_lately(&self) -> Result<(), Fault> {
+        match &*self.silent() {
+            Some((since, fault)) if since.elapsed() < SILENCE => Err(fault.clone()),
+            _ => Ok(()),
         }
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Option<(Instant, Fault)>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -160,6 +203,14 @@ async fn applied(admin: &mut PgConnection) -> Vec<i64> {
     // No table yet: none is applied.
     let rows = sqlx::query_scalar("SELECT version FROM nightdesk._sqlx_migrations").persistent(false).fetch_all(admin).await;
     rows.unwrap_or_default()
+}
+
+/// A read of the whole chain, or of all of one journal's.
+async fn whole<T>(reading: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Fault> {
+    match tokio::time::timeout(VERIFYING, reading).await {
+        Ok(done) => done.map_err(|e| fault(&e)),
+        Err(_) => Err(Fault::new(Source::Store, FaultKind::Timeout, "The shared store does not answer")),
+    }
 }
 
 /// One transaction for every piece of work: behind a pooler nothing else is safe.

@@ -33,10 +33,12 @@ impl Verification {
 }
 
 pub(super) fn verify(places: &Places) -> Result<Verification, JournalError> {
+    // Before the lines: what is appended meanwhile is then only more than was seen, and never missing. Payloads after them: they are
+    // written first.
+    let anchors = [read_anchor(&places.anchor)?, read_anchor(&places.lost())?];
     let lines = file::lines(&places.chain)?;
     let payloads = payloads::read(&places.payloads)?;
     let mut found = Verification { records: 0, head: None, removed: 0, broken: None };
-    let anchors = [read_anchor(&places.lost())?, read_anchor(&places.anchor)?];
     let mut missing: Vec<Head> = anchors.into_iter().flatten().collect();
     for (number, line) in (1u64..).zip(&lines) {
         let broken = |what: String| Some(Break { line: number, what });
@@ -80,18 +82,16 @@ pub(super) fn verify(places: &Places) -> Result<Verification, JournalError> {
 /// Remembers the head, so that a chain which is cut or rewritten later is found out. `last`: the record that stood before it.
 pub(super) fn anchor(places: &Places, last: Option<&Head>, head: &Head) -> Result<(), JournalError> {
     let path = &places.anchor;
-    let io = |e| JournalError::io("write", path, e);
     if let Some(seen) = read_anchor(path)? {
         let follows = last.is_some_and(|l| l.seq > seen.seq || *l == seen);
         // The record that was seen is gone: going on must not cover that up.
         if !follows && !places.lost().exists() {
-            std::fs::rename(path, places.lost()).map_err(io)?;
+            std::fs::rename(path, places.lost()).map_err(|e| JournalError::io("write", path, e))?;
         }
     }
     let text = serde_json::to_string(head).expect("invariant: a head is plain data");
     // Not synced: an anchor that is some records old still tells.
-    let fresh = path.with_extension("new");
-    std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path)).map_err(io)
+    file::replace_unsynced(path, text.as_bytes())
 }
 
 fn read_anchor(path: &Path) -> Result<Option<Head>, JournalError> {

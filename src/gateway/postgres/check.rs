@@ -25,7 +25,9 @@ pub struct DatabaseReport {
     /// Contract tables on which row-level security hides rows from our role.
     pub row_security: Vec<String>,
     /// What the contracts need and our role lacks.
-    pub missing: Vec<MissingPrivilege>,
+    pub missing: Vec<Privilege>,
+    /// All that the contracts need, whether our role has it or not.
+    pub needed: Vec<Privilege>,
     /// Other roles' sessions are visible in full (`pg_read_all_stats`).
     pub sees_sessions: bool,
     /// Sessions may be cancelled and ended (`pg_signal_backend`).
@@ -36,7 +38,7 @@ pub struct DatabaseReport {
 
 /// A privilege on one column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissingPrivilege {
+pub struct Privilege {
     /// `SELECT` or `UPDATE`.
     pub privilege: &'static str,
     /// As the map calls it.
@@ -62,6 +64,7 @@ pub async fn report(session: &mut Session, config: &Config) -> Result<DatabaseRe
         replica: row.try_get("replica")?,
         row_security: Vec::new(),
         missing: Vec::new(),
+        needed: Vec::new(),
         sees_sessions: row.try_get("sees")?,
         signals_sessions: row.try_get("signals")?,
         shape: Err(super::fault::timeout()),
@@ -70,7 +73,9 @@ pub async fn report(session: &mut Session, config: &Config) -> Result<DatabaseRe
     match found::read(session, &config.schema).await {
         Ok(found) => {
             report.row_security = tables(&found).into_iter().filter(|t| t.row_security).map(|t| t.name.clone()).collect();
-            report.missing = missing(&found);
+            let all = needed(&found);
+            report.missing = all.iter().filter(|(_, held)| !held).map(|(p, _)| p.clone()).collect();
+            report.needed = all.into_iter().map(|(p, _)| p).collect();
         }
         Err(Trouble::Fault(fault)) => {
             report.shape = Err(fault);
@@ -91,7 +96,8 @@ fn tables(found: &Found) -> Vec<&TableFound> {
     [&found.subject.table, &found.subscription.table].into_iter().chain(optional.into_iter().flatten()).collect()
 }
 
-fn missing(found: &Found) -> Vec<MissingPrivilege> {
+/// Every privilege that the contracts need, each once, and whether our role has it.
+fn needed(found: &Found) -> Vec<(Privilege, bool)> {
     let mut read: Vec<(&TableFound, &ColumnFound)> = Vec::new();
     let s = &found.subject;
     read.extend([Some(&s.key), s.email.as_ref(), s.name.as_ref(), s.created_at.as_ref()].into_iter().flatten().map(|c| (&s.table, c)));
@@ -105,14 +111,20 @@ fn missing(found: &Found) -> Vec<MissingPrivilege> {
     if let Some(l) = &found.limit {
         read.extend([&l.tier, &l.feature, &l.value].map(|column| (&l.table, column)));
     }
-    let written = rows.fields.iter();
-    let lacks = |privilege, table: &TableFound, column: &ColumnFound| MissingPrivilege {
+    let privilege = |privilege, table: &TableFound, column: &ColumnFound| Privilege {
         privilege,
         table: table.name.clone(),
         column: column.name.clone(),
     };
-    let mut missing: Vec<MissingPrivilege> = read.iter().filter(|(_, c)| !c.readable).map(|(t, c)| lacks("SELECT", t, c)).collect();
-    missing.extend(written.filter(|(_, c)| !c.updatable).map(|(_, c)| lacks("UPDATE", &rows.table, c)));
-    missing.dedup();
-    missing
+    let mut all: Vec<(Privilege, bool)> = read.iter().map(|(t, c)| (privilege("SELECT", t, c), c.readable)).collect();
+    all.extend(rows.fields.iter().map(|(_, c)| (privilege("UPDATE", &rows.table, c), c.updatable)));
+    // Several values may stand in one document.
+    let mut seen = Vec::new();
+    all.retain(|(p, _)| {
+        !seen.contains(p) && {
+            seen.push(p.clone());
+            true
+        }
+    });
+    all
 }

@@ -51,6 +51,10 @@ const OPENING: Duration = Duration::from_secs(3);
 pub const READ_LIMIT: u64 = 3_000;
 pub const WRITE_LIMIT: u64 = 5_000;
 const LOCK_LIMIT: u64 = 500;
+/// How long the server lets a transaction of ours stand idle. A write that has lost us is rolled back soon: whoever reads the row
+/// back afterwards must not see it change once more.
+const IDLE_READ_LIMIT: u64 = 10_000;
+const IDLE_WRITE_LIMIT: u64 = 2_000;
 
 const WHO: &str = "SELECT pg_backend_pid() AS pid, current_setting('server_version_num')::int4 AS version,
     current_setting('nightdesk.nonce', true) AS nonce";
@@ -133,10 +137,10 @@ impl Session {
     /// Begins a transaction with these settings, over the simple protocol.
     pub async fn begin(&mut self, read_only: bool, settings: &str) -> Result<(), sqlx::Error> {
         let mode = if read_only { "READ ONLY" } else { "READ WRITE" };
-        let limit = if read_only { READ_LIMIT } else { WRITE_LIMIT };
+        let (limit, idle) = if read_only { (READ_LIMIT, IDLE_READ_LIMIT) } else { (WRITE_LIMIT, IDLE_WRITE_LIMIT) };
         let local = format!(
             "BEGIN {mode}; SET LOCAL statement_timeout = {limit}; SET LOCAL lock_timeout = {LOCK_LIMIT};
-             SET LOCAL idle_in_transaction_session_timeout = 10000; SET LOCAL timezone = 'UTC'; {settings}"
+             SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL timezone = 'UTC'; {settings}"
         );
         sqlx::raw_sql(AssertSqlSafe(local)).execute(&mut self.conn).await.map(drop)
     }
@@ -173,11 +177,11 @@ impl Session {
 
 /// What the startup packet asks for. Keepalives of both ends are the server's business here: the driver sets none.
 fn settings(purpose: Use, nonce: &str) -> Vec<(&'static str, String)> {
-    let limit = if purpose == Use::Writes { WRITE_LIMIT } else { READ_LIMIT };
+    let (limit, idle) = if purpose == Use::Writes { (WRITE_LIMIT, IDLE_WRITE_LIMIT) } else { (READ_LIMIT, IDLE_READ_LIMIT) };
     let mut settings = vec![
         ("statement_timeout", limit.to_string()),
         ("lock_timeout", LOCK_LIMIT.to_string()),
-        ("idle_in_transaction_session_timeout", "10000".into()),
+        ("idle_in_transaction_session_timeout", idle.to_string()),
         ("timezone", "UTC".into()),
         ("tcp_keepalives_idle", "30".into()),
         ("tcp_keepalives_interval", "10".into()),

@@ -32,6 +32,11 @@ impl Trouble {
         }
     }
 
+    /// Whether the server found something other than the map was checked against: an object that is gone, or of another type.
+    pub fn outdates_the_map(&self) -> bool {
+        matches!(self, Trouble::Sql(Error::Database(e)) if e.code().is_some_and(|c| c.starts_with("42")))
+    }
+
     /// Whether the connection is of no more use.
     pub fn ends_connection(&self) -> bool {
         match self {

@@ -1,5 +1,6 @@
 //! The search in the database: ids by equality and range, addresses and names by equality, prefix and substring, all bounded.
 
+use super::compare::{LARGE, indexed, lowered};
 use super::connect::Session;
 use super::fault::Trouble;
 use super::found::{self, ColumnFound, Found};
@@ -14,9 +15,6 @@ use crate::domain::row::Field;
 use crate::domain::shape::KeyType;
 use crate::protocol::query::{Hit, Reply};
 use sqlx::{AssertSqlSafe, Row};
-
-/// Tables beyond this many rows are not scanned for a search while somebody types: what no index serves is left out.
-const LARGE: f64 = 1_000_000.0;
 
 /// A search may take this long on the server, and no helpers.
 const LIMITS: &str = "SET LOCAL statement_timeout = 2000; SET LOCAL max_parallel_workers_per_gather = 0";
@@ -232,38 +230,6 @@ fn words(found: &Found, text: &str) -> Vec<Look> {
     let pieces: Vec<String> = text.split_whitespace().take(4).map(|w| format!("%{}%", like(w))).collect();
     let each: Vec<String> = (1..=pieces.len()).map(|i| any(&|v| format!("{v} LIKE ${i}"))).collect();
     vec![begins, Look { condition: each.join(" AND "), values: pieces, rank: 2, scans: true }]
-}
-
-/// The column in lower case, in an index's own words where one is on exactly that; and whether one is.
-fn lowered(found: &Found, column: &ColumnFound) -> (String, bool) {
-    let wanted = plain(&format!("lower({})", column.text("")));
-    let indexed = found.subject.indexes.iter().any(|i| plain(i) == wanted);
-    (format!("lower({})", column.text("p")), indexed)
-}
-
-/// Whether an index serves equality on the column, lowered or as it is.
-fn indexed(found: &Found, column: &ColumnFound) -> bool {
-    let bare = plain(&column.text(""));
-    lowered(found, column).1 || found.subject.indexes.iter().any(|i| plain(i) == bare)
-}
-
-/// An expression without what the server adds or leaves out when it prints one: quotes, casts to text, blanks, brackets.
-fn plain(expression: &str) -> String {
-    expression.replace("::text", "").replace("::character varying", "").chars().filter(|c| !matches!(c, '"' | ' ' | '(' | ')')).collect()
-}
-
-/// The condition that a profile has one of the addresses `$1`, on unqualified columns; `None` where no address is mapped.
-pub fn email_is(found: &Found) -> Option<String> {
-    let column = found.subject.email.as_ref()?;
-    let (_, lower) = lowered(found, column);
-    let as_it_is = !lower && indexed(found, column) && found.subject.table.rows > LARGE;
-    let value = if as_it_is { column.comparable("") } else { format!("lower({})", column.text("")) };
-    Some(format!("{value} = ANY ($1::text[])"))
-}
-
-/// The address as it was given and in lower case.
-pub fn spellings(email: &str) -> Vec<String> {
-    vec![email.to_string(), email.to_lowercase()]
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The product's database: three held connections, and what is asked and written over them. Decides nothing about what it finds.
 
 mod check;
+mod compare;
 mod connect;
 mod fault;
 mod find;
@@ -11,7 +12,7 @@ mod records;
 mod shape;
 mod subscription_row;
 
-pub use check::{DatabaseReport, MissingPrivilege};
+pub use check::{DatabaseReport, Privilege};
 pub use connect::{address, role};
 
 use crate::config::Config;
@@ -81,8 +82,7 @@ impl Database {
         let job = self.reads.run(READ, move |session| {
             Box::pin(async move {
                 let result = answer(session, &config, &query).await;
-                // What the map was checked against is no more.
-                if matches!(&result, Err(Trouble::Sql(sqlx::Error::Database(e))) if e.code().is_some_and(|c| c.starts_with("42"))) {
+                if result.as_ref().is_err_and(Trouble::outdates_the_map) {
                     session.found = None;
                 }
                 result

@@ -1,5 +1,6 @@
 //! Profiles with their row, counters and limits, each record from one statement and so from one snapshot.
 
+use super::compare;
 use super::connect::Session;
 use super::fault::Trouble;
 use super::found::{self, CounterFound, Found, LimitFound, is_time, key_cast, same_key, well_formed};
@@ -105,10 +106,10 @@ pub async fn read(session: &mut Session, config: &Config, locator: &Locator) -> 
             (format!("{} = ANY ($1::text[])", found.subscription.required(Field::Subscription)?.comparable("s")), vec![id.clone()])
         }
         Locator::Email(email) => {
-            let Some(condition) = super::find::email_is(&found) else { return Ok(Vec::new()) };
+            let Some(condition) = compare::email_is(&found) else { return Ok(Vec::new()) };
             let key = found.subject.key.key("");
             let inner = format!("SELECT {key} FROM {} WHERE {condition} LIMIT {AT_MOST}", found.subject.table.sql);
-            (format!("{} IN ({inner})", found.subject.key.key("p")), super::find::spellings(email))
+            (format!("{} IN ({inner})", found.subject.key.key("p")), compare::spellings(email))
         }
     };
     if wanted.is_empty() || wanted.iter().any(|w| w.contains('\0')) {

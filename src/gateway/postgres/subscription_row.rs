@@ -49,6 +49,9 @@ async fn perform(session: &mut Session, config: &Config, subject: &SubjectKey, s
     match tokio::time::timeout(LIMIT, change(session, config, subject, shown, changes)).await {
         Ok(Ok(())) => {}
         Ok(Err(trouble)) => {
+            if trouble.outdates_the_map() {
+                session.found = None;
+            }
             // Nothing was committed, whatever became of the rest.
             if trouble.ends_connection() || session.rollback().await.is_err() {
                 session.broken = true;

@@ -63,7 +63,7 @@ async fn an_undisturbed_repair_has_these_points() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_any_record_it_goes_on_and_does_nothing_twice() {
-    let scene = Scene::start(24).await;
+    let scene = Scene::start(40).await;
     killed_after_any_record(&scene, |scene| scene.seat("ada")).await;
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn killed_after_any_record(scene: &Scene, seat: impl Fn(&Scene)
     let mut missing: BTreeSet<usize> = (0..=RECORDS.len()).collect();
     // A binary that is quicker than the gate is killed at a later point, which is one of them as well.
     for round in 1.. {
-        assert!(round <= 3, "never killed with {missing:?} records in the journal");
+        assert!(round <= 8, "never killed with {missing:?} records in the journal");
         let tries: Vec<(usize, &Label)> = missing.iter().copied().zip(labels.by_ref()).collect();
         let hit: Vec<usize> = stream::iter(tries)
             .map(async |(n, label)| {
@@ -83,7 +83,7 @@ pub(super) async fn killed_after_any_record(scene: &Scene, seat: impl Fn(&Scene)
                 goes_on(scene, &seat, label, records).await;
                 records
             })
-            .buffer_unordered(3)
+            .buffer_unordered(5)
             .collect()
             .await;
         missing.retain(|n| !hit.contains(n));
@@ -199,9 +199,7 @@ async fn killed_at_any_moment_it_goes_on_and_does_nothing_twice() {
     stream::iter(scene.labels.iter().enumerate())
         .map(async |(i, label)| {
             let seat = scene.seat("ada");
-            let child = seat.begin(label);
-            let begun = || seat.journal().with_file_name("payloads.jsonl").exists();
-            until("it begins to journal", async || begun()).await;
+            let child = seat.begin_until(label, || true, || seat.journal().with_file_name("payloads.jsonl").exists()).await;
             tokio::time::sleep(Duration::from_millis(4 * u64::try_from(i).unwrap())).await;
             kill(child).await;
             let records = seat.lines().len();

@@ -23,7 +23,7 @@ async fn a_run_whose_process_lives_is_taken_by_nobody() {
         let refused = seat.resume(runs[0]["short"].as_str().unwrap()).await;
         assert!(refused.code == 2 && refused.said.contains("worked on by another process"), "{}", refused.said);
         let other = seat.repair(label).await;
-        assert!(other.code == 1 && other.said.contains("Another run is open") || other.said.contains("done: "), "{}", other.said);
+        assert!(other.code == 2 && other.said.contains("Another run is open") || other.said.contains("done: "), "{}", other.said);
     }
     send(pid, Signal::SIGCONT).unwrap();
     let first = ended(child).await;
@@ -76,7 +76,7 @@ async fn a_row_that_somebody_else_has_locked_is_left_alone() {
     let sql = "SELECT 1 FROM subscriptions WHERE profile_id = $1::uuid FOR UPDATE";
     sqlx::query(sql).bind(&label.profile).execute(&mut *other).await.unwrap();
     let refused = seat.repair(label).await;
-    assert!(refused.code == 1 && refused.said.contains("locked by another session"), "{}", refused.said);
+    assert!(refused.code == 2 && refused.said.contains("locked by another session"), "{}", refused.said);
     assert_eq!(seat.the_run().await.1, "abandoned", "nothing is left open");
     other.rollback().await.unwrap();
     assert_eq!(scene.changes(label).await, 0);

@@ -4,6 +4,7 @@ use super::proxy::{Manner, Proxy, place};
 use super::{config_with, database, image, open, paying, record};
 use crate::bench::{Bench, Options, until};
 use chrono::Utc;
+use nightdesk::config::Config;
 use nightdesk::domain::facts::Handle as Subject;
 use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::ids::{StripeId, SubjectKey};
@@ -286,4 +287,20 @@ async fn incidents_are_listed_and_started_over_http() {
     assert_eq!(desk.wait("started", started).await.expect("it starts"), "missed-webhooks: 2 customers");
     desk.handle.submit(Effect::StartIncident { name: "other".into() });
     assert_eq!(desk.wait("refused", started).await.expect_err("it does not").say, "nobody is left");
+}
+
+#[tokio::test]
+async fn what_was_recorded_before_the_end_is_in_the_journal_at_the_end() {
+    let config = Config::load(None, None, &|name| (name == "APP_URL").then(|| "http://127.0.0.1:1".into())).expect("enough");
+    let state = tempfile::tempdir().unwrap();
+    for round in 1..=3 {
+        let (sender, _events) = mpsc::channel(64);
+        let handle = Executor::start_in(Arc::new(config.clone()), sender, state.path());
+        for _ in 0..30 {
+            handle.submit(Effect::Record { run: None, entry: Entry::Revealed, detail: Detail::none() });
+        }
+        handle.shutdown().await;
+        let head = handle.reader().journal().expect("a journal").head().await.expect("readable").expect("records");
+        assert_eq!(head.seq, round * 30);
+    }
 }

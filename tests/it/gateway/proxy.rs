@@ -15,6 +15,8 @@ pub enum Manner {
     CutBefore(&'static str),
     /// Breaks after such a statement was passed on: what became of it is not told.
     CutAfter(&'static str),
+    /// Keeps back a statement with this word in it until the manner changes.
+    HoldAt(&'static str),
 }
 
 pub struct Proxy {
@@ -106,6 +108,10 @@ async fn pass(
             Manner::CutAfter(word) if holds(word) => {
                 to.write_all(&buffer[..n]).await?;
                 return Ok(());
+            }
+            Manner::HoldAt(word) if holds(word) => {
+                manner.wait_for(|m| *m != now).await.unwrap();
+                to.write_all(&buffer[..n]).await?;
             }
             _ => to.write_all(&buffer[..n]).await?,
         }

@@ -2,9 +2,10 @@
 
 use super::{config_with, database, open, paying, records, sql};
 use crate::bench::{Bench, Options, until};
+use nightdesk::config::secret::Credential;
 use nightdesk::domain::fault::FaultKind;
 use nightdesk::domain::shape::Trust;
-use nightdesk::gateway::postgres::{Database, MissingPrivilege};
+use nightdesk::gateway::postgres::{Database, Privilege};
 use nightdesk::protocol::query::{Locator, Query, Reply};
 
 async fn trust(database: &Database) -> Trust {
@@ -66,7 +67,7 @@ async fn a_missing_privilege_is_named_by_the_fault_and_by_the_report() {
     let fault = records(&database, Locator::Email(paying(&bench).email)).await.expect_err("not permitted");
     assert!(matches!(&fault.kind, FaultKind::Permission { missing: Some(what) } if what == "table rate_limits"), "{fault:?}");
     let report = database.report().await.expect("a report");
-    let lacks = |privilege, table: &str, column: &str| MissingPrivilege { privilege, table: table.into(), column: column.into() };
+    let lacks = |privilege, table: &str, column: &str| Privilege { privilege, table: table.into(), column: column.into() };
     assert!(report.missing.contains(&lacks("UPDATE", "subscriptions", "tier")), "{:?}", report.missing);
     assert!(report.missing.contains(&lacks("SELECT", "rate_limits", "used")), "{:?}", report.missing);
     assert!(!report.missing.iter().any(|m| m.column == "status"), "{:?}", report.missing);
@@ -82,6 +83,11 @@ async fn a_full_server_is_told_and_the_first_free_slot_taken() {
     let database = open(config_with(&bench, &[("DATABASE_URL", &format!("postgres://{role}:x@{place}"))]));
     let fault = database.poll().await.expect_err("no slot");
     assert_eq!(fault.kind, FaultKind::Full, "{fault}");
+    let mut config = config_with(&bench, &[("DATABASE_URL", &format!("postgres://{role}:x@{place}"))]);
+    config.rescue_url = Some(Credential::new(url));
+    let rescued = open(config);
+    rescued.poll().await.expect("the rescue address is not full");
+    rescued.close().await;
     sql(&bench, &format!("ALTER ROLE {role} CONNECTION LIMIT 3")).await;
     until("a slot is ours", async || database.poll().await.is_ok()).await;
     database.close().await;

@@ -234,3 +234,54 @@ async fn a_line_that_breaks_before_the_commit_is_not_done_and_one_that_breaks_at
     let direct = super::database(&bench);
     until("the server has it", async || image(&record(&bench, &direct, &person).await)[&Field::Tier] == Value::text("FREE")).await;
 }
+
+#[tokio::test]
+async fn a_write_whose_commit_is_late_is_rolled_back_soon_and_stays_so() {
+    let bench = Bench::start(Options::default()).await;
+    let url = bench.variable("DATABASE_URL");
+    let proxy = Proxy::start(place(&url), false).await;
+    let database = open(config_with(&bench, &[("DATABASE_URL", &proxy.url(&url))]));
+    let person = paying(&bench);
+    let before = record(&bench, &database, &person).await;
+    let (key, shown) = (before.subject.key.clone(), image(&before));
+    let changes = vec![change(&shown, Field::Tier, Value::text("FREE"))];
+    proxy.set(Manner::HoldAt("COMMIT"));
+    let write = tokio::spawn(async move { database.set_subscription_row(key, shown, changes).await });
+    let lock = format!("SELECT 1 FROM subscriptions WHERE profile_id = '{}' FOR UPDATE NOWAIT", person.profile);
+    let free = async || sqlx::raw_sql(sqlx::AssertSqlSafe(lock.clone())).execute(&bench.admin).await.is_ok();
+    until("the row is being written", async || !free().await).await;
+    let begun = std::time::Instant::now();
+    until("the server gives up", free).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    proxy.set(Manner::Open);
+    let outcome = write.await.expect("it ends");
+    assert!(matches!(outcome, Outcome::NotDone(_)), "the server itself said so: {outcome:?}");
+    let after = record(&bench, &super::database(&bench), &person).await;
+    assert_eq!(image(&after), image(&before));
+}
+
+#[tokio::test]
+async fn a_column_that_changes_its_type_costs_one_refused_write() {
+    let bench = Bench::start(Options::default()).await;
+    let database = database(&bench);
+    let person = paying(&bench);
+    let key = SubjectKey(person.profile.to_string());
+    let set = async |tier: &str| {
+        let shown = image(&record(&bench, &super::database(&bench), &person).await);
+        let changes = vec![change(&shown, Field::Tier, Value::text(tier))];
+        database.set_subscription_row(key.clone(), shown, changes).await
+    };
+    assert!(matches!(set("FREE").await, Outcome::Done { .. }));
+    sql(
+        &bench,
+        "DO $$ DECLARE c text; BEGIN FOR c IN SELECT conname FROM pg_constraint WHERE conrelid = 'subscriptions'::regclass AND contype = 'c' \
+         LOOP EXECUTE format('ALTER TABLE subscriptions DROP CONSTRAINT %I', c); END LOOP; END $$;
+         CREATE TYPE plan AS ENUM ('FREE', 'PRO', 'ENTERPRISE');
+         ALTER TABLE subscriptions ALTER COLUMN tier DROP DEFAULT, ALTER COLUMN tier TYPE plan USING tier::text::plan",
+    )
+    .await;
+    let refused = set("PRO").await;
+    assert!(matches!(&refused, Outcome::NotDone(f) if f.kind == FaultKind::Schema), "{refused:?}");
+    let done = set("PRO").await;
+    assert!(matches!(done, Outcome::Done { .. }), "{done:?}");
+}

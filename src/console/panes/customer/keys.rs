@@ -9,7 +9,7 @@ use crate::domain::diagnosis::{Diagnosis, Word};
 use crate::domain::facts::Case;
 use crate::domain::ids::StripeId;
 use crate::domain::mask;
-use crate::domain::row::{Field, SubscriptionRow, Value};
+use crate::domain::row::{SubscriptionRow, Value};
 use crate::protocol::key::Key;
 use crate::protocol::run::Inputs;
 
@@ -138,7 +138,6 @@ fn copies(case: &Case, revealed: bool) -> Vec<CopyItem> {
     if let Some(row) = record.and_then(|r| r.row.as_ref()) {
         items.push(CopyItem::new("row, line by line", row_text(row)));
         items.push(CopyItem::new("row as JSON", row_json(row)));
-        items.push(CopyItem::new("SQL, usual names", sql(row)));
     }
     items.extend(customer.map(|c| {
         let url = format!("${{STRIPE_API_BASE:-https://api.stripe.com}}/v1/subscriptions?customer={}&status=all", c.id);
@@ -165,10 +164,4 @@ fn row_json(row: &SubscriptionRow) -> String {
     object.insert("profile_id".into(), row.subject.as_str().into());
     object.extend(row.image.iter().map(|(f, v)| (f.contract_name().to_string(), value(v))));
     serde_json::to_string_pretty(&serde_json::Value::Object(object)).expect("invariant: a map with text keys is JSON")
-}
-
-fn sql(row: &SubscriptionRow) -> String {
-    let columns: Vec<_> = row.image.keys().map(|f: &Field| f.contract_name()).collect();
-    let key = row.subject.as_str().replace('\'', "''");
-    format!("SELECT profile_id, {} FROM subscriptions WHERE profile_id = '{key}';", columns.join(", "))
 }

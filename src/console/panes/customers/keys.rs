@@ -11,8 +11,14 @@ use crate::protocol::key::Key;
 #[must_use]
 pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
     let some = m.selected().map(|_| ()).ok_or_else(|| "nobody is selected".to_string());
+    let open = Binding::new(Action::Open, "open").when(whom(m).map(|_| ()).ok_or_else(|| "nobody is selected".to_string()));
+    if m.is_editing() {
+        // Letters are text there: a footer must not promise them.
+        let back = if m.field.is_empty() { "back" } else { "leave the field" };
+        return vec![open, Binding::new(Action::NextTab, "to the list").when(some), Binding::new(Action::Back, back)];
+    }
     let mut all = vec![
-        Binding::new(Action::Open, "open").when(whom(m).map(|_| ()).ok_or_else(|| "nobody is selected".to_string())),
+        open,
         Binding::new(Action::Filter, "search"),
         Binding::new(Action::Copy, "copy").when(some),
         Binding::quiet(Action::Refresh),

@@ -6,6 +6,7 @@ use crate::console::context::Context;
 use crate::console::widgets::form::TextField;
 use crate::console::widgets::table::Cursor;
 use crate::domain::fault::{Fault, Source};
+use crate::domain::mask;
 use crate::domain::needle::Needle;
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Hit, NeedleText, Query, Reply};
@@ -111,6 +112,17 @@ impl Model {
         self.field.set(text);
         self.focused = false;
         self.look(cx)
+    }
+
+    /// What was typed may be somebody's name or address: for a screen that is handed on it reads as the rows do.
+    pub fn mask(&mut self) {
+        let typed = self.field.text().trim().to_string();
+        let masked = match Needle::parse(&typed) {
+            Some(Needle::Email(address)) => mask::email(&address),
+            Some(Needle::Words(words)) => words.split_whitespace().map(mask::name).collect::<Vec<_>>().join(" "),
+            _ => return,
+        };
+        self.field.set(&masked);
     }
 
     /// Shows these instead of a search.

@@ -88,17 +88,19 @@ fn word_style(word: Word, theme: &Theme) -> Style {
 }
 
 fn nothing_found(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    // A panel keeps a column clear by itself.
+    let text = Rect { x: area.x + TEXT - 1, width: area.width - TEXT + 1, ..area };
     if let Some(fault) = m.scan.fault().filter(|_| m.scan.is_first()) {
         let still = "Customers can be opened by any id; what other sources know is shown.";
-        panel::draw(buf, theme, area, &Panel::Failed { fault, still });
+        panel::draw(buf, theme, text, &Panel::Failed { fault, still });
     } else if m.is_quiet() {
-        put(buf, theme, area.x + 1, area.y, &quiet(m, cx, theme), theme.plain(), area.width - 2);
+        put(buf, theme, area.x + TEXT, area.y, &quiet(m, cx, theme), theme.plain(), area.width - TEXT - 1);
     } else if m.scan.is_first() {
         let waited_ms = m.scan.began.map_or(0, |t| cx.tick.saturating_sub(t));
         let what = if cx.env.is_none() { "Connecting" } else { "Reading what Stripe sent in 24 h, and the rows it should be in" };
-        panel::draw(buf, theme, area, &Panel::Reading { what, waited_ms });
+        panel::draw(buf, theme, text, &Panel::Reading { what, waited_ms });
     } else {
-        put(buf, theme, area.x + 1, area.y, "Nothing found so far.", theme.plain(), area.width - 2);
+        put(buf, theme, area.x + TEXT, area.y, "Nothing found so far.", theme.plain(), area.width - TEXT - 1);
     }
 }
 
