@@ -168,7 +168,7 @@ async fn a_lease_keeps_another_console_off_until_its_run_ends() {
     let (run, state) = ada.the_run().await;
     if state == "open" {
         let other = ben.repair(label).await;
-        assert!(other.code == 2 && other.said.contains(&format!("ada has run {run} open for this customer")), "{}", other.said);
+        assert!(other.code == 1 && other.said.contains(&format!("ada has run {run} open for this customer")), "{}", other.said);
         assert_eq!(scene.changes(label).await, 0);
     }
     let resumed = ada.resume(&run).await;

@@ -76,7 +76,7 @@ async fn a_row_that_somebody_else_has_locked_is_left_alone() {
     let sql = "SELECT 1 FROM subscriptions WHERE profile_id = $1::uuid FOR UPDATE";
     sqlx::query(sql).bind(&label.profile).execute(&mut *other).await.unwrap();
     let refused = seat.repair(label).await;
-    assert!(refused.code == 2 && refused.said.contains("locked by another session"), "{}", refused.said);
+    assert!(refused.code == 1 && refused.said.contains("locked by another session"), "{}", refused.said);
     assert_eq!(seat.the_run().await.1, "abandoned", "nothing is left open");
     other.rollback().await.unwrap();
     assert_eq!(scene.changes(label).await, 0);
