@@ -30,7 +30,7 @@ pub async fn start(base: &str, name: &str) -> Result<String, Fault> {
     let request = http::client(Source::Application, base)?.post(format!("{base}/incidents/{}", segment(name))).timeout(START);
     let answer = json(request).await?;
     let struck = answer["labels"].as_array().map_or(0, Vec::len);
-    Ok(format!("{name}: {struck} customers"))
+    Ok(format!("{struck} customers hit"))
 }
 
 async fn json(request: reqwest::RequestBuilder) -> Result<Value, Fault> {

@@ -284,7 +284,7 @@ async fn incidents_are_listed_and_started_over_http() {
     assert_eq!(known, [("missed-webhooks".to_string(), "never arrived".to_string())]);
     let started = |e| if let Event::IncidentStarted { result, .. } = e { Some(result) } else { None };
     desk.handle.submit(Effect::StartIncident { name: "missed-webhooks".into() });
-    assert_eq!(desk.wait("started", started).await.expect("it starts"), "missed-webhooks: 2 customers");
+    assert_eq!(desk.wait("started", started).await.expect("it starts"), "2 customers hit");
     desk.handle.submit(Effect::StartIncident { name: "other".into() });
     assert_eq!(desk.wait("refused", started).await.expect_err("it does not").say, "nobody is left");
 }
