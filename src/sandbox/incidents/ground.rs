@@ -222,9 +222,9 @@ impl Ground {
         self.taken().contains(&number)
     }
 
-    /// Takes one person; false where something has happened to them already.
-    pub(super) fn take(&self, number: u64) -> bool {
-        self.taken().insert(number)
+    /// Takes one person: nothing else is to happen to them.
+    pub(super) fn take(&self, number: u64) {
+        self.taken().insert(number);
     }
 
     /// Keeps a task or a connection up until the incident is lifted or the sandbox ends: then it is dropped.
