@@ -6,6 +6,7 @@ mod acts;
 mod agenda;
 mod answer;
 mod business;
+mod cards;
 mod catalog;
 mod clock;
 mod connection;

@@ -7,6 +7,7 @@ pub mod events;
 pub mod invoice_payments;
 pub mod invoices;
 pub mod payment_intents;
+pub mod payment_methods;
 pub mod prices;
 pub mod products;
 pub mod sessions;
@@ -31,6 +32,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         invoices::ROUTES,
         invoice_payments::ROUTES,
         payment_intents::ROUTES,
+        payment_methods::ROUTES,
         charges::ROUTES,
         events::ROUTES,
         webhook_endpoints::ROUTES,
