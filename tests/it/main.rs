@@ -7,6 +7,7 @@ mod console;
 mod console_drawer;
 mod console_random;
 mod crash;
+mod drill;
 mod engine;
 mod fixtures;
 mod gateway;
