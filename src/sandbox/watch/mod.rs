@@ -1,6 +1,7 @@
 //! What was written during a drill, as the database itself records it: by triggers of the superuser's, independent of any console.
 //! It judges nothing; [`judge`] does.
 
+pub mod judge;
 mod net;
 mod sessions;
 
