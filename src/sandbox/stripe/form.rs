@@ -34,22 +34,38 @@ impl Params {
         Self(root)
     }
 
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+    /// Refuses what none of the patterns takes, by its name and by its shape; see [`Route::params`](super::route::Route::params).
+    pub fn check(&self, patterns: &[&str]) -> Result<(), Failure> {
+        self.0.iter().try_for_each(|(name, value)| check(patterns, name, name, value))
     }
 
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).and_then(Value::as_str)
+    /// A text by its dotted path: `cancellation_details.comment`.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        self.at(path).and_then(Value::as_str)
     }
 
-    /// The entries of `name[key]=value`.
-    pub fn map(&self, name: &str) -> Option<&Map<String, Value>> {
-        self.0.get(name).and_then(Value::as_object)
+    /// The entries of `name[key]=value`, by dotted path.
+    pub fn map(&self, path: &str) -> Option<&Map<String, Value>> {
+        self.at(path).and_then(Value::as_object)
+    }
+
+    /// Each element of `name[0][a]=…&name[1][a]=…`, in order of the counts, by dotted path.
+    pub fn each(&self, path: &str) -> Vec<Params> {
+        let mut entries: Vec<_> =
+            self.map(path).into_iter().flatten().filter_map(|(k, v)| Some((k.parse::<u64>().ok()?, v.as_object()?))).collect();
+        entries.sort_by_key(|(at, _)| *at);
+        entries.into_iter().map(|(_, inner)| Params(inner.clone())).collect()
+    }
+
+    /// A whole number, by dotted path.
+    pub fn integer(&self, path: &str) -> Result<Option<i64>, Failure> {
+        let invalid = |text: &str| Failure::invalid_integer(&bracketed(path), format!("Invalid integer: {text}"));
+        self.text(path).map(|text| text.parse().map_err(|_| invalid(text))).transpose()
     }
 
     /// The texts of `name[]=`, `name[0]=` or a lone `name=`, in order.
-    pub fn list(&self, name: &str) -> Vec<&str> {
-        match self.0.get(name) {
+    pub fn list(&self, path: &str) -> Vec<&str> {
+        match self.at(path) {
             Some(Value::String(one)) => vec![one],
             Some(Value::Object(map)) => {
                 let mut entries: Vec<_> = map.iter().filter_map(|(k, v)| Some((k.parse::<u64>().ok()?, v.as_str()?))).collect();
@@ -60,12 +76,14 @@ impl Params {
         }
     }
 
-    pub fn boolean(&self, name: &str) -> Result<Option<bool>, Failure> {
-        match self.0.get(name) {
+    pub fn boolean(&self, path: &str) -> Result<Option<bool>, Failure> {
+        match self.at(path) {
             None => Ok(None),
             Some(Value::String(s)) if s == "true" => Ok(Some(true)),
             Some(Value::String(s)) if s == "false" => Ok(Some(false)),
-            Some(other) => Err(Failure::new(400, format!("Invalid boolean: {}", other.as_str().unwrap_or("[object]"))).param(name)),
+            Some(other) => {
+                Err(Failure::new(400, format!("Invalid boolean: {}", other.as_str().unwrap_or("[object]"))).param(&bracketed(path)))
+            }
         }
     }
 
@@ -108,6 +126,12 @@ impl Params {
         Ok(bounds)
     }
 
+    fn at(&self, path: &str) -> Option<&Value> {
+        let mut parts = path.split('.');
+        let first = self.0.get(parts.next()?)?;
+        parts.try_fold(first, |value, part| value.get(part))
+    }
+
     /// The same text for the same parameters in any order: what an idempotency key is compared by.
     pub fn canonical(&self) -> String {
         fn write(value: &Value, out: &mut String) {
@@ -130,6 +154,43 @@ impl Params {
         write(&Value::Object(self.0.clone()), &mut out);
         out
     }
+}
+
+/// `shown` is the parameter as it was sent, `place` the same as patterns write it.
+fn check(patterns: &[&str], place: &str, shown: &str, value: &Value) -> Result<(), Failure> {
+    let takes = |pattern: &str| patterns.contains(&pattern);
+    let inside = |mark: &str| patterns.iter().any(|p| p.strip_prefix(place).is_some_and(|rest| rest.starts_with(mark)));
+    let (list, map, range, object) = (inside("[]"), takes(&format!("{place}{{}}")), takes(&format!("{place}<>")), inside("."));
+    if !(takes(place) || list || map || range || object) {
+        return Err(Failure::unknown_parameter(shown));
+    }
+    match value {
+        Value::Object(entries) if list || object => entries.iter().try_for_each(|(key, inner)| {
+            let counted = list && key.bytes().all(|b| b.is_ascii_digit());
+            let place = if counted { format!("{place}[]") } else { format!("{place}.{key}") };
+            check(patterns, &place, &format!("{shown}[{key}]"), inner)
+        }),
+        Value::Object(entries) if map => match entries.iter().find(|(_, inner)| !inner.is_string()) {
+            Some((key, _)) => Err(Failure::new(400, "Invalid string").param(&format!("{shown}[{key}]"))),
+            None => Ok(()),
+        },
+        Value::Object(_) if range => Ok(()),
+        Value::Object(_) => Err(Failure::new(400, "Invalid string").param(shown)),
+        // A lone text where a list may stand is a list of one; an empty one takes a map or an object away.
+        Value::String(text) => match takes(place) || takes(&format!("{place}[]")) || range || text.is_empty() {
+            true => Ok(()),
+            false if list => Err(Failure::new(400, "Invalid array").param(shown)),
+            false => Err(Failure::new(400, "Invalid object").param(shown)),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// `a.b` → `a[b]`, as errors name it.
+fn bracketed(path: &str) -> String {
+    let mut parts = path.split('.');
+    let head = parts.next().unwrap_or_default().to_string();
+    parts.fold(head, |all, part| format!("{all}[{part}]"))
 }
 
 /// `a[b][c]` → `a`, `b`, `c`. What is not well bracketed is one plain name.
@@ -202,6 +263,50 @@ mod tests {
         assert_eq!(p.map("metadata").and_then(|m| m["profile id"].as_str()), Some("a b c&"));
         assert_eq!(p.text("name"), Some("50% é"));
         assert_eq!(p.text("broken["), Some("1"));
+    }
+
+    #[test]
+    fn parameters_are_checked_by_name_and_shape() {
+        let patterns =
+            ["limit", "expand[]", "metadata{}", "created<>", "items[].price", "items[].metadata{}", "details.comment", "details.kind.of"];
+        for good in [
+            "",
+            "limit=5",
+            "expand[]=a&expand[]=b",
+            "expand=a",
+            "metadata[a]=b&metadata[c]=",
+            "metadata=",
+            "created=5",
+            "created[gte]=5",
+            "items[0][price]=p&items[1][metadata][a]=b",
+            "details[comment]=x&details[kind][of]=y",
+        ] {
+            assert_eq!(Params::parse(good, "").check(&patterns), Ok(()), "{good}");
+        }
+        for (bad, param) in [
+            ("colour=red", "colour"),
+            ("limit[a]=5", "limit"),
+            ("metadata=x", "metadata"),
+            ("metadata[a][b]=x", "metadata[a]"),
+            ("items[0][colour]=red", "items[0][colour]"),
+            ("items=x", "items"),
+            ("items[0]=x", "items[0]"),
+            ("items[a][price]=x", "items[a]"),
+            ("details[mood]=x", "details[mood]"),
+            ("details[kind]=x", "details[kind]"),
+            ("expand[0][a]=x", "expand[0]"),
+        ] {
+            let failure = Params::parse(bad, "").check(&patterns).expect_err(bad);
+            assert_eq!((failure.status, failure.param.as_deref()), (400, Some(param)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths_reach_inside() {
+        let p = Params::parse("items[1][price]=b&items[0][price]=a&items[0][quantity]=x&details[comment]=c", "");
+        assert_eq!(p.each("items").iter().map(|i| i.text("price")).collect::<Vec<_>>(), [Some("a"), Some("b")]);
+        assert_eq!(p.text("details.comment"), Some("c"));
+        assert_eq!(p.each("items")[0].integer("quantity").expect_err("no number").param.as_deref(), Some("quantity"));
     }
 
     #[test]

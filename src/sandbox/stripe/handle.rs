@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use axum::Router;
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::acts::{self, CheckedOut, NewCheckout, Subscribed};
+use super::clock::Clock;
 use super::connection::{CuttableListener, Cutter};
 use super::delivery::{self, DeliveryResult};
 use super::endpoint::Endpoint;
@@ -82,6 +82,7 @@ impl Simulator {
             address: listener.local_addr()?,
             account: state.account.clone(),
             seed,
+            clock: Clock::default(),
             state: RwLock::new(state),
             keys: Mutex::new(Keys::new(seed)),
             faults: Faults::default(),
@@ -188,6 +189,17 @@ impl Simulator {
         delivery::deliver(&self.shared, event_id, None).await
     }
 
+    /// The simulator's time, which every request and every deadline goes by.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.shared.clock.now()
+    }
+
+    /// Moves the simulator's time forward; what falls due on the way happens now, each thing at its own time.
+    pub fn advance(&self, by: Duration) {
+        self.shared.clock.advance(chrono::Duration::from_std(by).unwrap_or(chrono::Duration::MAX));
+        self.shared.settle();
+    }
+
     /// All delivery attempts so far (the last 10,000), oldest first.
     pub fn attempts(&self) -> Vec<DeliveryResult> {
         self.shared.attempts.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
@@ -207,97 +219,6 @@ impl Simulator {
         self.read(|state| state.get(id))
     }
 
-    /// A finished checkout: customer if needed, active subscription, paid invoice, payment, session, and their events.
-    /// It delivers nothing itself; with automatic delivery on, the events are sent in the background.
-    ///
-    /// # Panics
-    /// If the price is not in the catalogue.
-    pub fn checkout(&self, c: NewCheckout) -> CheckedOut {
-        self.act(|state| acts::checkout(state, &c))
-    }
-
-    /// A customer without a person behind it: the second one with somebody's address, for example.
-    pub fn add_customer(&self, name: &str, email: Option<&str>, at: DateTime<Utc>) -> String {
-        self.act(|state| acts::create_customer(state, name, email, at).0)
-    }
-
-    /// A further paid subscription of a customer, with `customer.subscription.created` and `invoice.paid`.
-    ///
-    /// # Panics
-    /// If the price is not in the catalogue.
-    pub fn add_subscription(&self, customer: &str, price: &str, at: DateTime<Utc>) -> Subscribed {
-        self.act(|state| acts::subscribe(state, customer, price, at))
-    }
-
-    /// A further item of a subscription. Returns its id and the event's, `None` where there is no such subscription.
-    ///
-    /// # Panics
-    /// If the price is not in the catalogue.
-    pub fn add_item(&self, subscription: &str, price: &str, at: DateTime<Utc>) -> Option<(String, String)> {
-        self.act(|state| {
-            let (item, event) = acts::add_item(state, subscription, price, at);
-            event.map(|event| (item, event))
-        })
-    }
-
-    /// The first item moves to another price. Returns the event's id.
-    ///
-    /// # Panics
-    /// If the price is not in the catalogue.
-    pub fn change_price(&self, subscription: &str, price: &str, at: DateTime<Utc>) -> Option<String> {
-        self.act(|state| acts::change_price(state, subscription, price, at))
-    }
-
-    /// The next period begins and is paid. Returns `invoice.paid` and `customer.subscription.updated`.
-    pub fn renew(&self, subscription: &str, at: DateTime<Utc>) -> Option<(String, String)> {
-        self.act(|state| acts::renew(state, subscription, at))
-    }
-
-    /// The next period begins and the card is declined. Returns `invoice.payment_failed` and `customer.subscription.updated`.
-    pub fn fail_renewal(&self, subscription: &str, at: DateTime<Utc>) -> Option<(String, String)> {
-        self.act(|state| acts::fail_renewal(state, subscription, at))
-    }
-
-    /// Stripe's status word changes. Returns the event's id; `None` where nothing changed.
-    pub fn set_status(&self, subscription: &str, status: &str, at: DateTime<Utc>) -> Option<String> {
-        self.act(|state| acts::set_status(state, subscription, status, at))
-    }
-
-    /// Ends at the period's end, or goes on after all. Returns the event's id; `None` where nothing changed.
-    pub fn cancel_at_period_end(&self, subscription: &str, on: bool, at: DateTime<Utc>) -> Option<String> {
-        self.act(|state| {
-            acts::change_with_event(state, subscription, "customer.subscription.updated", at, |s| {
-                acts::set_cancel_at_period_end(s, on, at);
-            })
-        })
-    }
-
-    /// Ends at once. Returns the event's id; `None` if it had ended already, or there is no such subscription.
-    pub fn cancel_subscription(&self, subscription: &str, at: DateTime<Utc>) -> Option<String> {
-        self.act(|state| acts::cancel_subscription(state, subscription, at, None))
-    }
-
-    /// Deletes a customer, which ends their subscriptions. Returns the events in order.
-    pub fn delete_customer(&self, customer: &str, at: DateTime<Utc>) -> Vec<String> {
-        self.act(|state| acts::delete_customer(state, customer, at))
-    }
-
-    /// Renames without an event. False: there is no such customer.
-    pub fn set_customer_name(&self, customer: &str, name: &str) -> bool {
-        self.set(customer, "name", json!(name))
-    }
-
-    /// Changes the address without an event; `None` takes it away. False: there is no such customer.
-    pub fn set_customer_email(&self, customer: &str, email: Option<&str>) -> bool {
-        self.set(customer, "email", json!(email))
-    }
-
-    /// Replaces an object's metadata without an event. False: there is no such object.
-    pub fn set_metadata(&self, id: &str, metadata: &[(&str, &str)]) -> bool {
-        let map: serde_json::Map<String, Value> = metadata.iter().map(|(k, v)| ((*k).to_string(), json!(v))).collect();
-        self.set(id, "metadata", Value::Object(map))
-    }
-
     /// Stops serving: requests that hang are cut, connections closed, deliveries dropped.
     pub async fn stop(self) {
         self.shared.stop.cancel();
@@ -308,27 +229,15 @@ impl Simulator {
         }
     }
 
-    fn set(&self, id: &str, field: &str, value: Value) -> bool {
-        self.act(|state| {
-            let known = state.get(id).is_some_and(|v| v.get("deleted").is_none());
-            if known {
-                state.change(id, |object| {
-                    object.insert(field.to_string(), value);
-                });
-            }
-            known
-        })
-    }
-
     fn keys<T>(&self, with: impl FnOnce(&mut Keys) -> T) -> T {
         with(&mut self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn read<T>(&self, with: impl FnOnce(&State) -> T) -> T {
+    pub(super) fn read<T>(&self, with: impl FnOnce(&State) -> T) -> T {
         with(&self.shared.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn act<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn act<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
         let result = with(&mut state);
         self.shared.dispatch(&mut state);

@@ -3,8 +3,11 @@
 //! An object is a function of seed and number (the population), or stands in an overlay of what was made and changed since.
 
 mod acts;
+mod agenda;
 mod answer;
+mod business;
 mod catalog;
+mod clock;
 mod connection;
 mod debug;
 mod delivery;

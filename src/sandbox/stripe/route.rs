@@ -13,7 +13,8 @@ pub struct Route {
     pub path: &'static str,
     /// The permission a restricted key needs.
     pub permission: &'static str,
-    /// Names it takes; every other one is an unknown parameter.
+    /// What it takes; everything else is an unknown parameter. `limit` is a text, `expand[]` a list of texts, `metadata{}` a map
+    /// of texts, `created<>` a time or a range of times; `items[].price` stands in each object of a list, `details.comment` in an object.
     pub params: &'static [&'static str],
     pub run: Run,
 }

@@ -10,12 +10,12 @@ use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State as Extract};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
-use chrono::Utc;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, Exchange};
+use super::clock::Clock;
 use super::connection::Cutter;
 use super::delivery::{DeliveryResult, Parcel};
 use super::failure::Failure;
@@ -37,6 +37,7 @@ pub struct Shared {
     pub address: SocketAddr,
     pub account: String,
     pub seed: u64,
+    pub clock: Clock,
     pub state: RwLock<State>,
     pub keys: Mutex<Keys>,
     pub faults: Faults,
@@ -81,6 +82,16 @@ struct Ready {
 impl Shared {
     pub fn delivery_timeout(&self) -> Duration {
         Duration::from_millis(self.delivery_ms.load(Ordering::Relaxed))
+    }
+
+    /// Lets happen what is due by the simulator's time.
+    pub fn settle(&self) {
+        let now = self.clock.now();
+        if self.state.read().unwrap_or_else(PoisonError::into_inner).is_due(now) {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.settle(now);
+            self.dispatch(&mut state);
+        }
     }
 
     /// Sends what an act left in the outbox on its way.
@@ -188,9 +199,7 @@ fn prepare(
     };
     caller.check(route.permission, &shared.account)?;
     let params = Params::parse(query, &String::from_utf8_lossy(body));
-    if let Some(name) = params.names().find(|n| !route.params.contains(n)) {
-        return Err(Failure::unknown_parameter(name));
-    }
+    params.check(route.params)?;
     if exchange.idempotency_key.as_ref().is_some_and(|k| k.len() > 255) {
         return Err(Failure::new(400, "Idempotency keys may be at most 255 characters long."));
     }
@@ -198,7 +207,7 @@ fn prepare(
     // Keys mean something for POST only; on other methods they are echoed and ignored.
     let key = caller.kind();
     let name = exchange.idempotency_key.clone().filter(|_| method == Method::POST).map(|k| (caller.key, k));
-    Ok(Ready { route, call: Call { params, id, now: Utc::now() }, name, fingerprint, key })
+    Ok(Ready { route, call: Call { params, id, now: shared.clock.now() }, name, fingerprint, key })
 }
 
 fn unrecognized(method: &Method, path: &str) -> Failure {
@@ -240,6 +249,7 @@ fn claim(shared: &Arc<Shared>, ready: &Result<Ready, Failure>) -> Result<Option<
 async fn work(shared: &Arc<Shared>, ready: Ready, claim: Option<Claim>, request: String) -> Answer {
     let shared = shared.clone();
     let done = tokio::task::spawn_blocking(move || {
+        shared.settle();
         let result = match ready.route.run {
             Run::Read(read) => read(&shared.state.read().unwrap_or_else(PoisonError::into_inner), &ready.call),
             Run::Write(write) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::agenda::{Agenda, Deed};
 use super::catalog;
 use super::endpoint::Endpoint;
 use super::form::Bounds;
@@ -55,6 +56,7 @@ pub struct State {
     made: u64,
     /// Events and the endpoints that took them.
     taken: HashSet<(String, String)>,
+    agenda: Agenda,
 }
 
 impl State {
@@ -77,6 +79,7 @@ impl State {
             items: HashMap::new(),
             made: 0,
             taken: HashSet::new(),
+            agenda: Agenda::default(),
         }
     }
 
@@ -126,7 +129,7 @@ impl State {
             return (*found == collection).then_some(*key);
         }
         let (kind, place) = self.population.locate(id)?;
-        (kind == collection.kind()).then(|| Key::of_place(&self.population, place))
+        (Some(kind) == collection.kind()).then(|| Key::of_place(&self.population, place))
     }
 
     pub fn is_touched(&self, number: u64) -> bool {
@@ -145,9 +148,10 @@ impl State {
     pub fn walk<'a>(&'a self, collection: Collection, selection: Selection<'a>) -> impl Iterator<Item = (Key, String)> + 'a {
         let direction = selection.direction;
         let mut made = self.walk_made(collection, &selection).into_iter().peekable();
-        let computed: Box<dyn Iterator<Item = (Key, String)> + 'a> = match selection.people.clone() {
-            People::Where(filter) => Box::new(Walk::new(&self.population, collection, selection, filter)),
-            People::Only(numbers) => Box::new(self.walk_few(collection, &selection, &numbers).into_iter()),
+        let computed: Box<dyn Iterator<Item = (Key, String)> + 'a> = match (selection.people.clone(), collection.kind()) {
+            (_, None) => Box::new(std::iter::empty()),
+            (People::Where(filter), Some(kind)) => Box::new(Walk::new(&self.population, (collection, kind), selection, filter)),
+            (People::Only(numbers), _) => Box::new(self.walk_few(collection, &selection, &numbers).into_iter()),
         };
         let mut computed = computed.peekable();
         std::iter::from_fn(move || {
@@ -224,6 +228,23 @@ impl State {
         self.insert(Collection::Events, event);
         self.outbox.push(id.clone());
         id
+    }
+
+    /// Has something happen to an object at its time; see [`Self::settle`].
+    pub fn later(&mut self, at: DateTime<Utc>, deed: Deed, id: &str) {
+        self.agenda.add(at, deed, id);
+    }
+
+    /// Whether anything on the agenda is due.
+    pub fn is_due(&self, now: DateTime<Utc>) -> bool {
+        self.agenda.is_due(now)
+    }
+
+    /// Lets happen, in order, all that is due by now; each at its own time.
+    pub fn settle(&mut self, now: DateTime<Utc>) {
+        while let Some((at, deed, id)) = self.agenda.next(now) {
+            deed(self, &id, at);
+        }
     }
 
     /// An endpoint took an event: one delivery fewer is pending, the first time.

@@ -20,6 +20,13 @@ pub enum Collection {
     PaymentIntents,
     Charges,
     Events,
+    Products,
+    Prices,
+    PaymentMethods,
+    Refunds,
+    Disputes,
+    BalanceTransactions,
+    RedactionJobs,
 }
 
 /// The position of an object in its collection; greater is newer.
@@ -73,6 +80,7 @@ pub enum People<'a> {
 pub struct Walk<'a> {
     population: &'a Population,
     collection: Collection,
+    kind: Kind,
     selection: Selection<'a>,
     filter: &'a dyn Fn(u64, Billing) -> bool,
     streams: Vec<Stream>,
@@ -92,8 +100,9 @@ struct Head {
 }
 
 impl Collection {
-    pub fn kind(self) -> Kind {
-        match self {
+    /// What the population holds of it; `None` where all there is was made since.
+    pub fn kind(self) -> Option<Kind> {
+        Some(match self {
             Collection::Customers => Kind::Customer,
             Collection::Subscriptions => Kind::Subscription,
             Collection::Sessions => Kind::Session,
@@ -102,7 +111,14 @@ impl Collection {
             Collection::PaymentIntents => Kind::PaymentIntent,
             Collection::Charges => Kind::Charge,
             Collection::Events => Kind::Event,
-        }
+            Collection::Products
+            | Collection::Prices
+            | Collection::PaymentMethods
+            | Collection::Refunds
+            | Collection::Disputes
+            | Collection::BalanceTransactions
+            | Collection::RedactionJobs => return None,
+        })
     }
 
     /// The ordinals (bits) that exist at this boundary of a person's billing.
@@ -124,6 +140,7 @@ impl Collection {
                 (n, _) if n <= c.cycle => 0b001_1000,
                 _ => 0,
             },
+            _ => 0,
         }
     }
 }
@@ -167,6 +184,7 @@ impl Selection<'_> {
 /// Everything these people have in a collection, newest first.
 pub fn of_people(population: &Population, collection: Collection, numbers: &[u64], ordinals: u8) -> Vec<(Key, String)> {
     let mut found = Vec::new();
+    let Some(kind) = collection.kind() else { return found };
     for number in numbers.iter().copied() {
         let billing = population.billing(number);
         // The end of a canceled subscription stands one cycle after its last invoice.
@@ -175,7 +193,7 @@ pub fn of_people(population: &Population, collection: Collection, numbers: &[u64
             let there = collection.ordinals(billing, cycle) & ordinals;
             for which in (0..8).filter(|bit| there & (1 << bit) != 0) {
                 let place = Place { number, cycle, which };
-                found.push((Key::of_place(population, place), population.id_at(collection.kind(), place)));
+                found.push((Key::of_place(population, place), population.id_at(kind, place)));
             }
         }
     }
@@ -186,7 +204,7 @@ pub fn of_people(population: &Population, collection: Collection, numbers: &[u64
 impl<'a> Walk<'a> {
     pub fn new(
         population: &'a Population,
-        collection: Collection,
+        (collection, kind): (Collection, Kind),
         mut selection: Selection<'a>,
         filter: &'a dyn Fn(u64, Billing) -> bool,
     ) -> Self {
@@ -198,7 +216,7 @@ impl<'a> Walk<'a> {
             _ => (0..=25).collect(),
         };
         let streams = months.into_iter().map(|months| Stream { months, next: None, head: None }).collect();
-        let mut walk = Self { population, collection, selection, filter, streams };
+        let mut walk = Self { population, collection, kind, selection, filter, streams };
         for at in 0..walk.streams.len() {
             walk.enter(at);
         }
@@ -282,7 +300,7 @@ impl Iterator for Walk<'_> {
                 self.refill(stream);
             }
             if self.selection.admits(key) {
-                return Some((key, self.population.id_at(self.collection.kind(), place)));
+                return Some((key, self.population.id_at(self.kind, place)));
             }
         }
     }

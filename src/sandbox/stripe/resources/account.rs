@@ -11,8 +11,8 @@ use super::super::state::State;
 pub const DISPLAY_NAME: &str = "Paperlight (sandbox)";
 
 pub const ROUTES: &[Route] = &[
-    Route { method: "GET", path: "account", permission: "rak_account_read", params: &["expand"], run: Run::Read(account) },
-    Route { method: "GET", path: "balance", permission: "rak_balance_read", params: &["expand"], run: Run::Read(balance) },
+    Route { method: "GET", path: "account", permission: "rak_account_read", params: &["expand[]"], run: Run::Read(account) },
+    Route { method: "GET", path: "balance", permission: "rak_balance_read", params: &["expand[]"], run: Run::Read(balance) },
 ];
 
 fn account(state: &State, call: &Call) -> Result<Value, Failure> {

@@ -16,10 +16,10 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         path: "charges",
         permission: "rak_charge_read",
-        params: &["created", "customer", "ending_before", "expand", "limit", "payment_intent", "starting_after"],
+        params: &["created<>", "customer", "ending_before", "expand[]", "limit", "payment_intent", "starting_after"],
         run: Run::Read(list),
     },
-    Route { method: "GET", path: "charges/{id}", permission: "rak_charge_read", params: &["expand"], run: Run::Read(retrieve) },
+    Route { method: "GET", path: "charges/{id}", permission: "rak_charge_read", params: &["expand[]"], run: Run::Read(retrieve) },
 ];
 
 pub fn render(p: &Payment) -> Value {

@@ -12,22 +12,22 @@ use super::super::state::{API_VERSION, EVENT_HORIZON_SECONDS, State};
 use super::super::timeline::{Collection, EVENT_TYPES, People};
 use super::{customers, invoices, sessions, subscriptions};
 use crate::sandbox::population::Person;
-use crate::sandbox::population::ids::Place;
+use crate::sandbox::population::ids::{Kind, Place};
 
 pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "events",
         permission: "rak_event_read",
-        params: &["created", "delivery_success", "ending_before", "expand", "limit", "starting_after", "type", "types"],
+        params: &["created<>", "delivery_success", "ending_before", "expand[]", "limit", "starting_after", "type", "types[]"],
         run: Run::Read(list),
     },
-    Route { method: "GET", path: "events/{id}", permission: "rak_event_read", params: &["expand"], run: Run::Read(retrieve) },
+    Route { method: "GET", path: "events/{id}", permission: "rak_event_read", params: &["expand[]"], run: Run::Read(retrieve) },
     Route {
         method: "POST",
         path: "events/{id}/retry",
         permission: "rak_webhook_write",
-        params: &["expand", "for_stripecli", "webhook_endpoint"],
+        params: &["expand[]", "for_stripecli", "webhook_endpoint"],
         run: Run::Write(retry),
     },
 ];
@@ -57,7 +57,7 @@ pub fn of_person(state: &State, person: &Person, place: Place) -> Option<Value> 
         return None;
     }
     let kind = EVENT_TYPES[usize::from(place.which)];
-    let id = state.population.id_at(Collection::Events.kind(), place);
+    let id = state.population.id_at(Kind::Event, place);
     let Some(paid) = person.plan.as_ref() else {
         return Some(render(&id, kind, state.population.joined(person.number), customers::of_person(person), None, 0));
     };

@@ -17,10 +17,10 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         path: "invoice_payments",
         permission: "rak_invoice_read",
-        params: &["created", "ending_before", "expand", "invoice", "limit", "starting_after", "status"],
+        params: &["created<>", "ending_before", "expand[]", "invoice", "limit", "starting_after", "status"],
         run: Run::Read(list),
     },
-    Route { method: "GET", path: "invoice_payments/{id}", permission: "rak_invoice_read", params: &["expand"], run: Run::Read(retrieve) },
+    Route { method: "GET", path: "invoice_payments/{id}", permission: "rak_invoice_read", params: &["expand[]"], run: Run::Read(retrieve) },
 ];
 
 pub fn render(id: &str, invoice: &str, p: &Payment) -> Value {

@@ -18,10 +18,10 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         path: "invoices",
         permission: "rak_invoice_read",
-        params: &["created", "customer", "ending_before", "expand", "limit", "starting_after", "status", "subscription"],
+        params: &["created<>", "customer", "ending_before", "expand[]", "limit", "starting_after", "status", "subscription"],
         run: Run::Read(list),
     },
-    Route { method: "GET", path: "invoices/{id}", permission: "rak_invoice_read", params: &["expand"], run: Run::Read(retrieve) },
+    Route { method: "GET", path: "invoices/{id}", permission: "rak_invoice_read", params: &["expand[]"], run: Run::Read(retrieve) },
 ];
 
 /// What an invoice is made of; it has one line, for one period of one item.

@@ -18,14 +18,14 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         path: "payment_intents",
         permission: "rak_payment_intent_read",
-        params: &["created", "customer", "ending_before", "expand", "limit", "starting_after"],
+        params: &["created<>", "customer", "ending_before", "expand[]", "limit", "starting_after"],
         run: Run::Read(list),
     },
     Route {
         method: "GET",
         path: "payment_intents/{id}",
         permission: "rak_payment_intent_read",
-        params: &["expand"],
+        params: &["expand[]"],
         run: Run::Read(retrieve),
     },
 ];

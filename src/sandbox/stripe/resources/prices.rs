@@ -14,10 +14,21 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         path: "prices",
         permission: "rak_plan_read",
-        params: &["active", "created", "currency", "ending_before", "expand", "limit", "lookup_keys", "product", "starting_after", "type"],
+        params: &[
+            "active",
+            "created<>",
+            "currency",
+            "ending_before",
+            "expand[]",
+            "limit",
+            "lookup_keys[]",
+            "product",
+            "starting_after",
+            "type",
+        ],
         run: Run::Read(list),
     },
-    Route { method: "GET", path: "prices/{id}", permission: "rak_plan_read", params: &["expand"], run: Run::Read(retrieve) },
+    Route { method: "GET", path: "prices/{id}", permission: "rak_plan_read", params: &["expand[]"], run: Run::Read(retrieve) },
 ];
 
 fn list(state: &State, call: &Call) -> Result<Value, Failure> {

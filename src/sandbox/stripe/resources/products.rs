@@ -14,10 +14,10 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         path: "products",
         permission: "rak_product_read",
-        params: &["active", "created", "ending_before", "expand", "ids", "limit", "starting_after", "type"],
+        params: &["active", "created<>", "ending_before", "expand[]", "ids[]", "limit", "starting_after", "type"],
         run: Run::Read(list),
     },
-    Route { method: "GET", path: "products/{id}", permission: "rak_product_read", params: &["expand"], run: Run::Read(retrieve) },
+    Route { method: "GET", path: "products/{id}", permission: "rak_product_read", params: &["expand[]"], run: Run::Read(retrieve) },
 ];
 
 fn list(state: &State, call: &Call) -> Result<Value, Failure> {

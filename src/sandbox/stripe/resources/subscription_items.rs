@@ -11,7 +11,7 @@ pub const ROUTES: &[Route] = &[Route {
     method: "GET",
     path: "subscription_items/{id}",
     permission: "rak_subscription_read",
-    params: &["expand"],
+    params: &["expand[]"],
     run: Run::Read(retrieve),
 }];
 

@@ -13,10 +13,16 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         path: "webhook_endpoints",
         permission: "rak_webhook_read",
-        params: &["ending_before", "expand", "limit", "starting_after"],
+        params: &["ending_before", "expand[]", "limit", "starting_after"],
         run: Run::Read(list),
     },
-    Route { method: "GET", path: "webhook_endpoints/{id}", permission: "rak_webhook_read", params: &["expand"], run: Run::Read(retrieve) },
+    Route {
+        method: "GET",
+        path: "webhook_endpoints/{id}",
+        permission: "rak_webhook_read",
+        params: &["expand[]"],
+        run: Run::Read(retrieve),
+    },
 ];
 
 fn list(state: &State, call: &Call) -> Result<Value, Failure> {

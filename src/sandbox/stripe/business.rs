@@ -1,0 +1,112 @@
+//! The handle's other half: what happens in the business when a test or an incident says so. Serving and settings are `handle.rs`.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::acts::{self, CheckedOut, NewCheckout, Subscribed};
+use super::handle::Simulator;
+
+impl Simulator {
+    /// A finished checkout: customer if needed, active subscription, paid invoice, payment, session, and their events.
+    /// It delivers nothing itself; with automatic delivery on, the events are sent in the background.
+    ///
+    /// # Panics
+    /// If the price is not in the catalogue.
+    pub fn checkout(&self, c: NewCheckout) -> CheckedOut {
+        self.act(|state| acts::checkout(state, &c))
+    }
+
+    /// A customer without a person behind it: the second one with somebody's address, for example.
+    pub fn add_customer(&self, name: &str, email: Option<&str>, at: DateTime<Utc>) -> String {
+        self.act(|state| acts::create_customer(state, name, email, at).0)
+    }
+
+    /// A further paid subscription of a customer, with `customer.subscription.created` and `invoice.paid`.
+    ///
+    /// # Panics
+    /// If the price is not in the catalogue.
+    pub fn add_subscription(&self, customer: &str, price: &str, at: DateTime<Utc>) -> Subscribed {
+        self.act(|state| acts::subscribe(state, customer, price, at))
+    }
+
+    /// A further item of a subscription. Returns its id and the event's, `None` where there is no such subscription.
+    ///
+    /// # Panics
+    /// If the price is not in the catalogue.
+    pub fn add_item(&self, subscription: &str, price: &str, at: DateTime<Utc>) -> Option<(String, String)> {
+        self.act(|state| {
+            let (item, event) = acts::add_item(state, subscription, price, at);
+            event.map(|event| (item, event))
+        })
+    }
+
+    /// The first item moves to another price. Returns the event's id.
+    ///
+    /// # Panics
+    /// If the price is not in the catalogue.
+    pub fn change_price(&self, subscription: &str, price: &str, at: DateTime<Utc>) -> Option<String> {
+        self.act(|state| acts::change_price(state, subscription, price, at))
+    }
+
+    /// The next period begins and is paid. Returns `invoice.paid` and `customer.subscription.updated`.
+    pub fn renew(&self, subscription: &str, at: DateTime<Utc>) -> Option<(String, String)> {
+        self.act(|state| acts::renew(state, subscription, at))
+    }
+
+    /// The next period begins and the card is declined. Returns `invoice.payment_failed` and `customer.subscription.updated`.
+    pub fn fail_renewal(&self, subscription: &str, at: DateTime<Utc>) -> Option<(String, String)> {
+        self.act(|state| acts::fail_renewal(state, subscription, at))
+    }
+
+    /// Stripe's status word changes. Returns the event's id; `None` where nothing changed.
+    pub fn set_status(&self, subscription: &str, status: &str, at: DateTime<Utc>) -> Option<String> {
+        self.act(|state| acts::set_status(state, subscription, status, at))
+    }
+
+    /// Ends at the period's end, or goes on after all. Returns the event's id; `None` where nothing changed.
+    pub fn cancel_at_period_end(&self, subscription: &str, on: bool, at: DateTime<Utc>) -> Option<String> {
+        self.act(|state| {
+            acts::change_with_event(state, subscription, "customer.subscription.updated", at, |s| {
+                acts::set_cancel_at_period_end(s, on, at);
+            })
+        })
+    }
+
+    /// Ends at once. Returns the event's id; `None` if it had ended already, or there is no such subscription.
+    pub fn cancel_subscription(&self, subscription: &str, at: DateTime<Utc>) -> Option<String> {
+        self.act(|state| acts::cancel_subscription(state, subscription, at, None))
+    }
+
+    /// Deletes a customer, which ends their subscriptions. Returns the events in order.
+    pub fn delete_customer(&self, customer: &str, at: DateTime<Utc>) -> Vec<String> {
+        self.act(|state| acts::delete_customer(state, customer, at))
+    }
+
+    /// Renames without an event. False: there is no such customer.
+    pub fn set_customer_name(&self, customer: &str, name: &str) -> bool {
+        self.set(customer, "name", json!(name))
+    }
+
+    /// Changes the address without an event; `None` takes it away. False: there is no such customer.
+    pub fn set_customer_email(&self, customer: &str, email: Option<&str>) -> bool {
+        self.set(customer, "email", json!(email))
+    }
+
+    /// Replaces an object's metadata without an event. False: there is no such object.
+    pub fn set_metadata(&self, id: &str, metadata: &[(&str, &str)]) -> bool {
+        let map: serde_json::Map<String, Value> = metadata.iter().map(|(k, v)| ((*k).to_string(), json!(v))).collect();
+        self.set(id, "metadata", Value::Object(map))
+    }
+
+    fn set(&self, id: &str, field: &str, value: Value) -> bool {
+        self.act(|state| {
+            let known = state.get(id).is_some_and(|v| v.get("deleted").is_none());
+            if known {
+                state.change(id, |object| {
+                    object.insert(field.to_string(), value);
+                });
+            }
+            known
+        })
+    }
+}
