@@ -33,9 +33,6 @@ use watch::{Sessions, Watch};
 
 /// The database of the sample application.
 const DATABASE: &str = "app";
-/// How many of each incident an ordinary start has, and how many of one that was asked for by name.
-const A_FEW: usize = 3;
-pub const MANY: usize = 14;
 
 /// What a sandbox is made of.
 #[derive(Debug, Clone)]
@@ -45,7 +42,7 @@ pub struct SandboxOptions {
     pub shape: Shape,
     pub max_connections: u16,
     pub manner: Manner,
-    /// Incidents to start with in full; of the others there are a few.
+    /// Incidents to start with in full; a few of the others happen anyway.
     pub incidents: Vec<Incident>,
 }
 
@@ -115,6 +112,7 @@ impl Sandbox {
             stripe_base: simulator.base_url(),
             stripe_key: simulator.restricted_key(&["rak_subscription_read"]),
             log: log.clone(),
+            deploys: cluster.directory().join("deploys.jsonl"),
             manner: options.manner,
             pool: 10,
             port: 0,
@@ -123,15 +121,18 @@ impl Sandbox {
         simulator.set_webhook_url(app.webhook_url());
 
         let pool = PgPoolOptions::new().max_connections(2).connect_lazy_with(superuser);
-        let ground = Arc::new(Ground::new(pool, options.shape, population, simulator.clone()));
-        for incident in Incident::ALL {
-            ground.strike(incident, if options.incidents.contains(&incident) { MANY } else { A_FEW }).await?;
+        let born = population.born();
+        let ground = Arc::new(Ground::new(pool, options.shape, population, simulator.clone(), app.clone()));
+        for incident in Incident::ALL.iter().copied() {
+            let count = if options.incidents.contains(&incident) { incident.usual() } else { incident.background() };
+            if count > 0 {
+                ground.strike_at(incident, count, born).await?;
+            }
         }
         // From here on Stripe behaves as Stripe does.
         simulator.set_deliveries(true);
         let config = console_config(&cluster, options.shape)?;
-        let control =
-            Control::start(Arc::clone(&ground), app.manner(), cluster.version().to_string()).await.map_err(SandboxError::Control)?;
+        let control = Control::start(Arc::clone(&ground), cluster.version().to_string()).await.map_err(SandboxError::Control)?;
         Ok(Self { cluster, roles, simulator, app, admin_token, log, config, ground, control })
     }
 
@@ -149,6 +150,7 @@ impl Sandbox {
             ("APP_WEBHOOK_URL", self.app.webhook_url()),
             ("APP_ADMIN_TOKEN", self.admin_token.clone()),
             ("APP_LOG", path(&self.log)),
+            ("APP_DEPLOYS", path(self.app.deploys())),
             ("NIGHTDESK_SANDBOX_URL", self.control.base_url()),
         ];
         out.extend(self.config.as_deref().map(|config| ("NIGHTDESK_CONFIG", path(config))));
