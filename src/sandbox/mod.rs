@@ -9,6 +9,7 @@ pub mod incidents;
 pub mod population;
 pub mod schema;
 pub mod stripe;
+pub mod watch;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -28,6 +29,7 @@ use population::Population;
 use schema::roles::{self, Roles};
 use schema::{Naming, Shape};
 use stripe::{ProfileReference, Simulator, SimulatorOptions};
+use watch::{Sessions, Watch};
 
 /// The database of the sample application.
 const DATABASE: &str = "app";
@@ -174,6 +176,15 @@ impl Sandbox {
     #[must_use]
     pub fn app(&self) -> &App {
         &self.app
+    }
+
+    /// From here on the database records who writes what, and the server's log is read for sessions that are ended.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn watch(&self) -> Result<(Watch, Sessions), SandboxError> {
+        let watch = Watch::install(roles::superuser(&self.cluster, DATABASE)).await?;
+        Ok((watch, Sessions::new(self.cluster.directory().join("postgres.log"))))
     }
 
     /// Stops everything and waits until nothing is left.
