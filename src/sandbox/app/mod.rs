@@ -4,6 +4,7 @@ mod entitlements;
 mod log;
 mod resync;
 mod statements;
+mod usage;
 mod webhook;
 
 use std::io;
@@ -218,6 +219,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/admin/licensing/entitlements/{profile_id}", get(entitlements::show))
         .route("/admin/licensing/entitlements/{profile_id}/reset", post(entitlements::reset))
         .route("/admin/licensing/resync/{profile_id}", post(resync::resync))
+        .route("/v1/usage/{feature}", post(usage::count))
         .fallback(|| async { answer(StatusCode::NOT_FOUND, json!({ "ok": false, "error": "Not found" })) })
         .with_state(Arc::clone(shared))
 }
