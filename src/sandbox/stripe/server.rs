@@ -249,7 +249,7 @@ async fn work(shared: &Arc<Shared>, ready: Ready, claim: Option<Claim>, request:
             }
         };
         let answer = match result {
-            Ok(value) => Answer::ok(value.to_string()),
+            Ok(value) => Answer::ok(serde_json::to_string(&value).expect("invariant: a JSON value can be written")),
             Err(failure) => Answer::failure(failure),
         };
         shared.log(&request, |r| r.worked = true);

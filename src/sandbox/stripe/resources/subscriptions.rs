@@ -106,7 +106,7 @@ pub fn render(f: Facts) -> Value {
         "discounts": [],
         "ended_at": f.ended_at,
         "invoice_settings": { "account_tax_ids": null, "issuer": { "type": "self" } },
-        "items": listing::inner(format!("/v1/subscription_items?subscription={}", f.id), f.items),
+        "items": null,
         "latest_invoice": f.latest_invoice,
         "livemode": false,
         "metadata": f.metadata,
@@ -130,7 +130,10 @@ pub fn render(f: Facts) -> Value {
         "trial_settings": { "end_behavior": { "missing_payment_method": "create_invoice" } },
         "trial_start": f.trial.map(|(start, _)| start)
     });
-    super::merged([head, rest])
+    let mut subscription = super::merged([head, rest]);
+    // Within the macro it would be copied, and every list of subscriptions made of copies.
+    subscription["items"] = listing::inner(format!("/v1/subscription_items?subscription={}", f.id), f.items);
+    subscription
 }
 
 /// An item; the billing period is here and nowhere else.
