@@ -6,12 +6,13 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use chrono::Utc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 use super::entitlements::iso;
-use super::{Shared, answer};
+use super::process::{Shared, answer};
 use crate::sandbox::schema::STOCK;
 
 /// Who uses the product; the gateway in front of an application like this one has authenticated them.
@@ -46,7 +47,7 @@ pub async fn count(State(shared): State<Arc<Shared>>, Path(feature): Path<String
             answer(StatusCode::NOT_FOUND, json!({ "ok": false, "error": "profile_not_found" }))
         }
         Err(error) => {
-            shared.log_database("Usage failed", &error, json!({ "profileId": profile, "feature": feature }));
+            shared.log_database(Utc::now(), "Usage failed", &error, json!({ "profileId": profile, "feature": feature }));
             answer(StatusCode::INTERNAL_SERVER_ERROR, json!({ "ok": false, "error": "internal_error" }))
         }
     }
