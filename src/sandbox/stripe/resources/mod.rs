@@ -49,7 +49,7 @@ pub fn endpoints() -> impl Iterator<Item = (&'static str, &'static str, &'static
 
 /// One object from several literals: a long one passes the depth of serde_json's macro.
 fn merged<const N: usize>(parts: [Value; N]) -> Value {
-    let mut all = Map::new();
+    let mut all = Map::with_capacity(parts.iter().filter_map(Value::as_object).map(Map::len).sum());
     for part in parts {
         if let Value::Object(part) = part {
             all.extend(part);

@@ -114,7 +114,7 @@ pub fn render(f: Facts) -> Value {
             "footer": null,
             "issuer": { "type": "self" }
         },
-        "items": listing::inner(format!("/v1/subscription_items?subscription={}", f.id), f.items),
+        "items": null,
         "latest_invoice": f.latest_invoice,
         "livemode": false,
         "managed_payments": null,
@@ -139,7 +139,10 @@ pub fn render(f: Facts) -> Value {
         "trial_settings": { "end_behavior": { "billing_cycle_anchor": null, "missing_payment_method": "create_invoice" } },
         "trial_start": f.trial.map(|(start, _)| start)
     });
-    super::merged([head, rest])
+    let mut subscription = super::merged([head, rest]);
+    // Within the macro it would be copied, and every list of subscriptions made of copies.
+    subscription["items"] = listing::inner(format!("/v1/subscription_items?subscription={}", f.id), f.items);
+    subscription
 }
 
 /// An item; the billing period is here and nowhere else.
