@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{Killed, Net};
 use crate::sandbox::incidents::{Check, Ground, Label};
 use crate::sandbox::schema::Names;
-use crate::sandbox::schema::roles::{APP, CONSOLE};
+use crate::sandbox::schema::roles::CONSOLE;
 use crate::sandbox::stripe::{KeyKind, Served};
 
 /// What somebody did, as a sentence, and what it is worth.
@@ -132,11 +132,7 @@ impl Bench<'_> {
                 ];
                 // The names stand as SQL wants them.
                 let known = |column: &str| repairs.iter().any(|r| r.trim_matches('"') == column);
-                if !row.changed().iter().all(|(column, _, _)| known(column)) {
-                    Some(BEYOND)
-                } else {
-                    (!outcome.holds).then_some(UNLIKE)
-                }
+                if !row.changed().iter().all(|(column, _, _)| known(column)) { Some(BEYOND) } else { (!outcome.holds).then_some(UNLIKE) }
             }
             _ => Some(UNNAMED),
         }
