@@ -63,6 +63,8 @@ pub struct Paid {
     pub invoice: String,
     pub payment_intent: String,
     pub session: String,
+    /// What the subscription is paid with.
+    pub payment_method: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,6 +265,7 @@ impl Population {
             invoice: self.id(Kind::Invoice, number, c.cycle),
             payment_intent: self.id(Kind::PaymentIntent, number, c.cycle),
             session: self.id(Kind::Session, number, 0),
+            payment_method: self.id(Kind::PaymentMethod, number, 0),
         }
     }
 

@@ -6,6 +6,7 @@ mod command;
 mod console;
 mod console_drawer;
 mod console_random;
+mod contract;
 mod crash;
 mod drill;
 mod engine;

@@ -10,7 +10,7 @@ use super::state::State;
 use super::timeline::{Collection, Direction, Key, People, Selection};
 
 pub struct Listing<'a> {
-    pub url: &'static str,
+    pub url: &'a str,
     /// What an element is called in "No such …".
     pub noun: &'static str,
     pub collection: Collection,

@@ -111,9 +111,9 @@ impl Collection {
             Collection::PaymentIntents => Kind::PaymentIntent,
             Collection::Charges => Kind::Charge,
             Collection::Events => Kind::Event,
+            Collection::PaymentMethods => Kind::PaymentMethod,
             Collection::Products
             | Collection::Prices
-            | Collection::PaymentMethods
             | Collection::Refunds
             | Collection::Disputes
             | Collection::BalanceTransactions
@@ -129,7 +129,7 @@ impl Collection {
             (Collection::Customers, _) => first,
             (Collection::Events, Billing::Free) => first,
             (_, Billing::Free) => 0,
-            (Collection::Subscriptions | Collection::Sessions, Billing::Paid(_)) => first,
+            (Collection::Subscriptions | Collection::Sessions | Collection::PaymentMethods, Billing::Paid(_)) => first,
             (Collection::Invoices | Collection::InvoicePayments | Collection::PaymentIntents | Collection::Charges, Billing::Paid(c)) => {
                 u8::from(cycle <= c.cycle)
             }
@@ -211,7 +211,7 @@ impl<'a> Walk<'a> {
         // Boundaries after the start have not happened; without this every stream would be searched for them.
         selection.bounds.to = selection.bounds.to.min(population.born().timestamp());
         let months: Vec<u32> = match collection {
-            Collection::Customers | Collection::Subscriptions | Collection::Sessions => vec![0],
+            Collection::Customers | Collection::Subscriptions | Collection::Sessions | Collection::PaymentMethods => vec![0],
             // Nobody joined longer ago than two years and a bit; a past boundary lies at most that far on.
             _ => (0..=25).collect(),
         };

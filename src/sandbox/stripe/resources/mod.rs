@@ -7,6 +7,7 @@ pub mod events;
 pub mod invoice_payments;
 pub mod invoices;
 pub mod payment_intents;
+pub mod payment_methods;
 pub mod prices;
 pub mod products;
 pub mod sessions;
@@ -31,12 +32,18 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         invoices::ROUTES,
         invoice_payments::ROUTES,
         payment_intents::ROUTES,
+        payment_methods::ROUTES,
         charges::ROUTES,
         events::ROUTES,
         webhook_endpoints::ROUTES,
     ]
     .into_iter()
     .flatten()
+}
+
+/// What there is to ask for: verb, path below `/v1/` (`{id}` for any id), and the names of the parameters it takes.
+pub fn endpoints() -> impl Iterator<Item = (&'static str, &'static str, &'static [&'static str])> {
+    routes().map(|r| (r.method, r.path, r.params))
 }
 
 /// One object from several literals: a long one passes the depth of serde_json's macro.

@@ -177,7 +177,7 @@ pub fn as_of(state: &State, person: &Person, paid: &Paid, cycle: u8, over: bool)
     let leaving = paid.cancel_at_period_end && current;
     let canceled_at = leaving.then(|| (paid.period_start + chrono::Duration::hours(20)).min(born).timestamp());
     let created = paid.started.timestamp();
-    render(Facts {
+    let mut made = render(Facts {
         id: &paid.subscription,
         customer: person.customer.as_deref().unwrap_or_default(),
         created,
@@ -189,7 +189,9 @@ pub fn as_of(state: &State, person: &Person, paid: &Paid, cycle: u8, over: bool)
         ended_at: paid.ended.filter(|_| over).map(|at| at.timestamp()),
         latest_invoice: &state.population.id(Kind::Invoice, person.number, cycle),
         metadata: state.profile_metadata(person),
-    })
+    });
+    made["default_payment_method"] = json!(paid.payment_method);
+    made
 }
 
 fn list(state: &State, call: &Call) -> Result<Value, Failure> {
