@@ -9,6 +9,7 @@ pub mod incidents;
 pub mod population;
 pub mod schema;
 pub mod stripe;
+pub mod watch;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -28,6 +29,7 @@ use population::Population;
 use schema::roles::{self, Roles};
 use schema::{Naming, Shape};
 use stripe::{ProfileReference, Simulator, SimulatorOptions};
+use watch::{Sessions, Watch};
 
 /// The database of the sample application.
 const DATABASE: &str = "app";
@@ -40,13 +42,23 @@ pub struct SandboxOptions {
     pub shape: Shape,
     pub max_connections: u16,
     pub manner: Manner,
-    /// Incidents to start with in full; a few of the others happen anyway.
+    /// Incidents to start with in full.
     pub incidents: Vec<Incident>,
+    /// Whether a few of the others happen anyway, as in an ordinary start.
+    pub background: bool,
 }
 
 impl Default for SandboxOptions {
     fn default() -> Self {
-        Self { seed: 42, customers: 2_000, shape: Shape::default(), max_connections: 100, manner: Manner::default(), incidents: Vec::new() }
+        Self {
+            seed: 42,
+            customers: 2_000,
+            shape: Shape::default(),
+            max_connections: 100,
+            manner: Manner::default(),
+            incidents: Vec::new(),
+            background: true,
+        }
     }
 }
 
@@ -64,6 +76,8 @@ pub enum SandboxError {
     Control(io::Error),
     #[error("{} could not be written: {source}", path.display())]
     Config { path: PathBuf, source: io::Error },
+    #[error("the path of this program could not be found: {0}")]
+    Executable(io::Error),
     #[error(transparent)]
     Incident(#[from] IncidentError),
 }
@@ -122,7 +136,11 @@ impl Sandbox {
         let born = population.born();
         let ground = Arc::new(Ground::new(pool, options.shape, population, simulator.clone(), app.clone()));
         for incident in Incident::ALL.iter().copied() {
-            let count = if options.incidents.contains(&incident) { incident.usual() } else { incident.background() };
+            let count = match options.incidents.contains(&incident) {
+                true => incident.usual(),
+                false if options.background => incident.background(),
+                false => 0,
+            };
             if count > 0 {
                 ground.strike_at(incident, count, born).await?;
             }
@@ -174,6 +192,15 @@ impl Sandbox {
     #[must_use]
     pub fn app(&self) -> &App {
         &self.app
+    }
+
+    /// From here on the database records who writes what, and the server's log is read for sessions that are ended.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn watch(&self) -> Result<(Watch, Sessions), SandboxError> {
+        let watch = Watch::install(roles::superuser(&self.cluster, DATABASE)).await?;
+        Ok((watch, Sessions::new(self.cluster.directory().join("postgres.log"))))
     }
 
     /// Stops everything and waits until nothing is left.

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::Log;
 use super::statements::Statements;
-use super::{AppError, Inner, Manner, MannerSwitch, Settings, entitlements, resync, webhook};
+use super::{AppError, Inner, Manner, MannerSwitch, Settings, entitlements, resync, usage, webhook};
 use crate::sandbox::schema::Shape;
 
 /// Connections that wait to be accepted.
@@ -164,6 +164,7 @@ fn router(shared: &Arc<Shared>, webhook_path: &str) -> Router {
         .route("/admin/licensing/entitlements/{profile_id}", get(entitlements::show))
         .route("/admin/licensing/entitlements/{profile_id}/reset", post(entitlements::reset))
         .route("/admin/licensing/resync/{profile_id}", post(resync::resync))
+        .route("/v1/usage/{feature}", post(usage::count))
         .fallback(|| async { answer(StatusCode::NOT_FOUND, json!({ "ok": false, "error": "Not found" })) })
         .with_state(Arc::clone(shared))
 }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
+use serde_json::Value;
 use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -268,11 +269,16 @@ impl Ground {
 
     /// Hands an event to the application's handler as of that moment, and tells Stripe what it would have seen.
     pub(super) async fn hand_over(&self, event: &str, at: DateTime<Utc>) {
-        let Some(object) = self.simulator.object(event) else { return };
-        let taken = self.app.take(&object, at).await;
+        let event = self.simulator.object(event).expect("invariant: an incident names what there is");
+        self.hand_over_object(&event, at).await;
+    }
+
+    /// As [`Self::hand_over`], where the event has been read already.
+    pub(super) async fn hand_over_object(&self, event: &Value, at: DateTime<Utc>) {
+        let taken = self.app.take(event, at).await;
         let swallowed = taken == Taken::Failed && self.app.manner().get() == Manner::Swallowing;
         if taken == Taken::Handled || swallowed {
-            self.simulator.took(event);
+            self.simulator.took(event["id"].as_str().unwrap_or_default(), event["type"].as_str().unwrap_or_default());
         }
     }
 

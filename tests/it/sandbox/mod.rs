@@ -6,6 +6,7 @@ mod incidents;
 mod incidents_webhooks;
 mod processes;
 pub mod served;
+mod usage;
 
 use nightdesk::sandbox::population::{Billing, Person};
 use sqlx::AssertSqlSafe;
