@@ -8,6 +8,7 @@ mod console_drawer;
 mod console_random;
 mod contract;
 mod crash;
+mod drill;
 mod engine;
 mod fixtures;
 mod gateway;

@@ -11,7 +11,9 @@ use super::catalog;
 use super::endpoint::Endpoint;
 use super::form::Bounds;
 use super::resources::payment_intents::{self, Payment};
-use super::resources::{charges, customers, events, invoice_payments, invoices, sessions, subscription_items, subscriptions};
+use super::resources::{
+    charges, customers, events, invoice_payments, invoices, payment_methods, sessions, subscription_items, subscriptions,
+};
 use super::timeline::{Collection, Direction, Key, People, Selection, Walk, of_people};
 use crate::sandbox::population::ids::{Kind, digits, mix};
 use crate::sandbox::population::{Person, Population};
@@ -56,6 +58,8 @@ pub struct State {
     made: u64,
     /// Events and the endpoints that took them.
     taken: HashSet<(String, String)>,
+    /// Payment methods that may not be saved to a customer any more.
+    spent: HashSet<String>,
     agenda: Agenda,
 }
 
@@ -79,6 +83,7 @@ impl State {
             items: HashMap::new(),
             made: 0,
             taken: HashSet::new(),
+            spent: HashSet::new(),
             agenda: Agenda::default(),
         }
     }
@@ -112,6 +117,7 @@ impl State {
             Kind::Session => sessions::of_person(self, &person),
             Kind::Event => events::of_person(self, &person, place),
             Kind::PaymentIntent => Payment::of_person(self, &person, place.cycle).map(|p| payment_intents::render(&p)),
+            Kind::PaymentMethod => payment_methods::of_person(&person),
             Kind::Charge => Payment::of_person(self, &person, place.cycle).map(|p| charges::render(&p)),
             Kind::Item => subscription_items::within(self, &person.plan?.subscription, id),
             Kind::InvoiceLine => None,
@@ -151,6 +157,10 @@ impl State {
         let computed: Box<dyn Iterator<Item = (Key, String)> + 'a> = match (selection.people.clone(), collection.kind()) {
             (_, None) => Box::new(std::iter::empty()),
             (People::Where(filter), Some(kind)) => Box::new(Walk::new(&self.population, (collection, kind), selection, filter)),
+            (People::Since(oldest, filter), Some(kind)) => {
+                let bounds = Bounds { from: selection.bounds.from.max(oldest), ..selection.bounds };
+                Box::new(Walk::new(&self.population, (collection, kind), Selection { bounds, ..selection }, filter))
+            }
             (People::Only(numbers), _) => Box::new(self.walk_few(collection, &selection, &numbers).into_iter()),
         };
         let mut computed = computed.peekable();
@@ -228,6 +238,15 @@ impl State {
         self.insert(Collection::Events, event);
         self.outbox.push(id.clone());
         id
+    }
+
+    /// Marks a payment method as one that may not be saved to a customer any more.
+    pub fn spend(&mut self, payment_method: &str) {
+        self.spent.insert(payment_method.to_string());
+    }
+
+    pub fn is_spent(&self, payment_method: &str) -> bool {
+        self.spent.contains(payment_method)
     }
 
     /// Has something happen to an object at its time; see [`Self::settle`].

@@ -114,7 +114,7 @@ pub fn render(f: Facts) -> Value {
             "footer": null,
             "issuer": { "type": "self" }
         },
-        "items": listing::inner(format!("/v1/subscription_items?subscription={}", f.id), f.items),
+        "items": null,
         "latest_invoice": f.latest_invoice,
         "livemode": false,
         "managed_payments": null,
@@ -139,7 +139,10 @@ pub fn render(f: Facts) -> Value {
         "trial_settings": { "end_behavior": { "billing_cycle_anchor": null, "missing_payment_method": "create_invoice" } },
         "trial_start": f.trial.map(|(start, _)| start)
     });
-    super::merged([head, rest])
+    let mut subscription = super::merged([head, rest]);
+    // Within the macro it would be copied, and every list of subscriptions made of copies.
+    subscription["items"] = listing::inner(format!("/v1/subscription_items?subscription={}", f.id), f.items);
+    subscription
 }
 
 /// An item; the billing period is here and nowhere else.
@@ -187,7 +190,7 @@ pub fn as_of(state: &State, person: &Person, paid: &Paid, cycle: u8, over: bool)
     let leaving = paid.cancel_at_period_end && current;
     let canceled_at = leaving.then(|| (paid.period_start + chrono::Duration::hours(20)).min(born).timestamp());
     let created = paid.started.timestamp();
-    render(Facts {
+    let mut made = render(Facts {
         id: &paid.subscription,
         customer: person.customer.as_deref().unwrap_or_default(),
         created,
@@ -199,7 +202,9 @@ pub fn as_of(state: &State, person: &Person, paid: &Paid, cycle: u8, over: bool)
         ended_at: paid.ended.filter(|_| over).map(|at| at.timestamp()),
         latest_invoice: &state.population.id(Kind::Invoice, person.number, cycle),
         metadata: state.profile_metadata(person),
-    })
+    });
+    made["default_payment_method"] = json!(paid.payment_method);
+    made
 }
 
 fn list(state: &State, call: &Call) -> Result<Value, Failure> {
