@@ -57,6 +57,7 @@ impl SandboxArgs {
             max_connections: self.max_connections,
             manner: self.manner,
             incidents: self.incidents.clone(),
+            environment: None,
         }
     }
 }

@@ -2,10 +2,14 @@
 //! and by no rule of the console's.
 
 mod check;
+mod database_restart;
 mod ground;
+mod half_done_run;
 mod label;
 mod missed_webhooks;
 mod placeholder_customers;
+mod pool_exhausted;
+mod quota_spent;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -13,8 +17,10 @@ use futures_util::future::BoxFuture;
 use serde::{Serialize, Serializer};
 
 pub use check::{Check, Expected, Passing};
-pub use ground::{Ground, IncidentError};
+pub use ground::{Ground, House, IncidentError};
 pub use label::{Cause, Label, Subject, Truth};
+pub use pool_exhausted::{Fate, Session};
+pub use quota_spent::{Counter, Due};
 
 use ground::Turn;
 
@@ -23,6 +29,10 @@ use ground::Turn;
 pub enum Incident {
     MissedWebhooks,
     PlaceholderCustomers,
+    PoolExhausted,
+    QuotaSpent,
+    HalfDoneRun,
+    DatabaseRestart,
 }
 
 /// What an incident is made of: the one constant of its file.
@@ -42,7 +52,15 @@ struct Spec {
 }
 
 impl Incident {
-    pub const ALL: &'static [Self] = &[Self::MissedWebhooks, Self::PlaceholderCustomers];
+    pub const ALL: &'static [Self] = &[
+        Self::MissedWebhooks,
+        Self::PlaceholderCustomers,
+        Self::PoolExhausted,
+        Self::QuotaSpent,
+        Self::HalfDoneRun,
+        // The last, since it takes away what the others need.
+        Self::DatabaseRestart,
+    ];
 
     /// The name on the command line and in URLs.
     #[must_use]
@@ -72,6 +90,10 @@ impl Incident {
         match self {
             Self::MissedWebhooks => &missed_webhooks::SPEC,
             Self::PlaceholderCustomers => &placeholder_customers::SPEC,
+            Self::PoolExhausted => &pool_exhausted::SPEC,
+            Self::QuotaSpent => &quota_spent::SPEC,
+            Self::HalfDoneRun => &half_done_run::SPEC,
+            Self::DatabaseRestart => &database_restart::SPEC,
         }
     }
 }
