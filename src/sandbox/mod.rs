@@ -44,8 +44,10 @@ pub struct SandboxOptions {
     pub shape: Shape,
     pub max_connections: u16,
     pub manner: Manner,
-    /// Incidents to start with in full; a few of the others happen anyway.
+    /// Incidents to start with in full.
     pub incidents: Vec<Incident>,
+    /// Whether a few of the others happen anyway, as in an ordinary start.
+    pub background: bool,
     /// What the console calls this environment, where it is one of this process; elsewhere it goes by the variables alone.
     pub environment: Option<&'static str>,
 }
@@ -59,6 +61,7 @@ impl Default for SandboxOptions {
             max_connections: 100,
             manner: Manner::default(),
             incidents: Vec::new(),
+            background: true,
             environment: None,
         }
     }
@@ -78,6 +81,8 @@ pub enum SandboxError {
     Control(io::Error),
     #[error("{} could not be written: {source}", path.display())]
     Config { path: PathBuf, source: io::Error },
+    #[error("the path of this program could not be found: {0}")]
+    Executable(io::Error),
     #[error(transparent)]
     Incident(#[from] IncidentError),
 }
@@ -137,7 +142,11 @@ impl Sandbox {
         let environment = variables(&cluster, &roles, &simulator, &app, config.as_deref());
         ground.settle(House { executable, environment: environment.clone(), restarter: cluster.restarter() });
         for incident in Incident::ALL.iter().copied() {
-            let count = if options.incidents.contains(&incident) { incident.usual() } else { incident.background() };
+            let count = match options.incidents.contains(&incident) {
+                true => incident.usual(),
+                false if options.background => incident.background(),
+                false => 0,
+            };
             if count > 0 {
                 ground.strike_at(incident, count, born).await?;
             }

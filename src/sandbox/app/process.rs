@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -160,7 +160,7 @@ fn router(shared: &Arc<Shared>, webhook_path: &str) -> Router {
     Router::new()
         .route("/health", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/ready", get(ready))
-        .route(webhook_path, post(webhook::receive))
+        .route(webhook_path, any(webhook::receive))
         .route("/admin/licensing/entitlements/{profile_id}", get(entitlements::show))
         .route("/admin/licensing/entitlements/{profile_id}/reset", post(entitlements::reset))
         .route("/admin/licensing/resync/{profile_id}", post(resync::resync))

@@ -29,7 +29,7 @@ const TRIES: usize = 5;
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
     let house = ground.house(Incident::HalfDoneRun)?;
-    let people = ground.pick(Incident::HalfDoneRun, turn.count, |_, billing| billing == Billing::Free)?;
+    let people = ground.pick(Incident::HalfDoneRun, turn.count, &|billing| billing == Billing::Free)?;
     let mut labels = Vec::with_capacity(people.len());
     for (index, number) in people.into_iter().enumerate() {
         labels.push(one(ground, house, number, turn, index).await?);
@@ -53,9 +53,7 @@ async fn one(ground: &Ground, house: &House, number: u64, turn: Turn, index: usi
     let cut = cut_short(ground, house, &made.customer, &mut lock).await;
     lock.close().await?;
     let run = cut?;
-    let Check::Row(row) = ground.demanded(&profile, &made.subscribed.subscription) else {
-        unreachable!("invariant: a demand is about a row")
-    };
+    let row = ground.demanded(&profile, &made.subscribed.subscription);
     Ok(Label {
         incident: Incident::HalfDoneRun,
         broke: "a console was killed while its repair waited for the row; nothing was written, and the run is open".into(),

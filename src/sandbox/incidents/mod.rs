@@ -3,13 +3,22 @@
 
 mod check;
 mod database_restart;
+mod deploy;
+mod drift;
+mod endpoint_down;
 mod ground;
 mod half_done_run;
+mod happenings;
+mod healthy;
 mod label;
 mod missed_webhooks;
 mod placeholder_customers;
 mod pool_exhausted;
 mod quota_spent;
+mod slow_application;
+mod stripe_down;
+mod webhook_500;
+mod wrong_secret;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -29,6 +38,14 @@ use ground::Turn;
 pub enum Incident {
     MissedWebhooks,
     PlaceholderCustomers,
+    WrongSecret,
+    EndpointDown,
+    Webhook500,
+    SlowApplication,
+    StripeDown,
+    Drift,
+    Deploy,
+    Healthy,
     PoolExhausted,
     QuotaSpent,
     HalfDoneRun,
@@ -55,6 +72,14 @@ impl Incident {
     pub const ALL: &'static [Self] = &[
         Self::MissedWebhooks,
         Self::PlaceholderCustomers,
+        Self::WrongSecret,
+        Self::EndpointDown,
+        Self::Webhook500,
+        Self::SlowApplication,
+        Self::StripeDown,
+        Self::Drift,
+        Self::Deploy,
+        Self::Healthy,
         Self::PoolExhausted,
         Self::QuotaSpent,
         Self::HalfDoneRun,
@@ -90,6 +115,14 @@ impl Incident {
         match self {
             Self::MissedWebhooks => &missed_webhooks::SPEC,
             Self::PlaceholderCustomers => &placeholder_customers::SPEC,
+            Self::WrongSecret => &wrong_secret::SPEC,
+            Self::EndpointDown => &endpoint_down::SPEC,
+            Self::Webhook500 => &webhook_500::SPEC,
+            Self::SlowApplication => &slow_application::SPEC,
+            Self::StripeDown => &stripe_down::SPEC,
+            Self::Drift => &drift::SPEC,
+            Self::Deploy => &deploy::SPEC,
+            Self::Healthy => &healthy::SPEC,
             Self::PoolExhausted => &pool_exhausted::SPEC,
             Self::QuotaSpent => &quota_spent::SPEC,
             Self::HalfDoneRun => &half_done_run::SPEC,

@@ -55,7 +55,7 @@ const WAITERS: [usize; 6] = [2, 1, 0, 1, 0, 0];
 /// As many leaks as were asked for, or as there are slots for an ordinary role.
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
     let holding = turn.count.min(WAITERS.len());
-    let people = ground.pick(Incident::PoolExhausted, holding, |_, billing| matches!(billing, Billing::Paid(c) if c.status == "active"))?;
+    let people = ground.pick(Incident::PoolExhausted, holding, &|billing| matches!(billing, Billing::Paid(c) if c.status == "active"))?;
     let mut scene = Scene { ground, turn, labels: Vec::new(), leaks: Vec::new() };
     let taken = scene.fill(&people).await;
     let Scene { labels, leaks, .. } = scene;

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
 
+use super::check::seconds;
 use super::ground::Turn;
 use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
 use crate::sandbox::population::{Billing, Cycle, Interval, SandboxTier};
@@ -41,7 +42,7 @@ pub enum Due {
 const SPENT: [&str; 2] = ["searches", "exports"];
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
-    let people = ground.pick(Incident::QuotaSpent, turn.count, |_, billing| renewed(billing).is_some())?;
+    let people = ground.pick(Incident::QuotaSpent, turn.count, &|billing| renewed(billing).is_some())?;
     let mut labels = Vec::new();
     for (index, number) in people.into_iter().enumerate() {
         let cycle = renewed(ground.population().billing(number)).expect("invariant: picked for it");
@@ -144,9 +145,4 @@ impl Ground {
             Due::Untouched { used } => row.is_some_and(|(held, _)| held == used),
         })
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "seconds of this century are exact")]
-fn seconds(time: DateTime<Utc>) -> f64 {
-    time.timestamp() as f64
 }

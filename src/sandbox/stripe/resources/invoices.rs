@@ -75,6 +75,8 @@ pub fn render(f: Facts) -> Value {
             "unit_amount_decimal": f.price["unit_amount_decimal"]
         },
         "quantity": 1,
+        "quantity_decimal": "1",
+        "subscription": f.subscription,
         "subtotal": f.amount,
         "taxes": []
     });
@@ -103,6 +105,7 @@ pub fn render(f: Facts) -> Value {
     });
     let who = json!({
         "customer": f.customer["id"],
+        "customer_account": null,
         "customer_address": null,
         "customer_email": f.customer["email"],
         "customer_name": f.customer["name"],

@@ -41,7 +41,8 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
     .flatten()
 }
 
-/// What there is to ask for: verb, path below `/v1/` (`{id}` for any id), and the names of the parameters it takes.
+/// What there is to ask for: verb, path below `/v1/` (`{id}` for any id), and the patterns of the parameters it takes (see
+/// [`Route::params`]).
 pub fn endpoints() -> impl Iterator<Item = (&'static str, &'static str, &'static [&'static str])> {
     routes().map(|r| (r.method, r.path, r.params))
 }
