@@ -2,8 +2,11 @@
 
 mod checkout;
 mod customers;
+mod disputes;
 mod invoices;
 mod payment_methods;
+mod payments;
+mod redaction;
 mod subscriptions;
 
 use chrono::{DateTime, Utc};
@@ -14,6 +17,8 @@ use super::state::State;
 pub use checkout::{CheckedOut, NewCheckout, checkout};
 pub use customers::{create_customer, delete_customer};
 pub use payment_methods::{attach_payment_method, create_payment_method, detach_payment_method};
+pub use payments::{NewPayment, Outcome, Paid, authenticate, cancel_intent, capture, confirm, insert_intent, intend, pay};
+pub use redaction::check_not_redacted;
 pub use subscriptions::{
     Subscribed, add_item, cancel_subscription, change_price, fail_renewal, renew, set_cancel_at_period_end, set_status, subscribe,
 };
