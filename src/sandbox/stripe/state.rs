@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::acts::Redactions;
 use super::agenda::{Agenda, Deed};
 use super::catalog;
 use super::endpoint::Endpoint;
@@ -61,6 +62,7 @@ pub struct State {
     /// Payment methods that may not be saved to a customer any more.
     spent: HashSet<String>,
     agenda: Agenda,
+    pub redactions: Redactions,
 }
 
 impl State {
@@ -85,6 +87,7 @@ impl State {
             taken: HashSet::new(),
             spent: HashSet::new(),
             agenda: Agenda::default(),
+            redactions: Redactions::default(),
         }
     }
 
