@@ -19,6 +19,20 @@ use crate::command::Desk;
 /// Room for everybody whom several incidents need.
 const TOWN: u64 = 600;
 
+/// The incidents of this file, and those without a cause of their own.
+const MINE: [Incident; 10] = [
+    Incident::MissedWebhooks,
+    Incident::PlaceholderCustomers,
+    Incident::WrongSecret,
+    Incident::EndpointDown,
+    Incident::Webhook500,
+    Incident::SlowApplication,
+    Incident::StripeDown,
+    Incident::Drift,
+    Incident::Deploy,
+    Incident::Healthy,
+];
+
 async fn bench(manner: Manner, shape: Shape) -> Bench {
     Bench::start(Options { manner, shape, customers: TOWN }).await
 }
@@ -292,7 +306,7 @@ async fn the_same_seed_and_moment_break_the_same() {
         let bench = Bench::start(Options { customers: 1_000, ..Options::default() }).await;
         bench.simulator.set_delivery_timeout(Duration::from_millis(500));
         let mut night = Vec::new();
-        for incident in Incident::ALL {
+        for incident in &MINE {
             let labels = bench.ground.strike_at(*incident, 4, bench.population.born()).await.unwrap();
             // What one leaves running must not stand in the way of the next.
             let _ = bench.ground.lift(*incident).await;
