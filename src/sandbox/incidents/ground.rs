@@ -12,7 +12,7 @@ use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::check::seconds;
-use super::{Expected, Incident, Label};
+use super::{Check, Expected, Incident, Label};
 use crate::sandbox::app::{App, AppError, Manner, Taken};
 use crate::sandbox::cluster::Restarter;
 use crate::sandbox::population::{Billing, PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR, Population};
@@ -23,8 +23,8 @@ use crate::sandbox::stripe::Simulator;
 pub enum IncidentError {
     #[error("{} found only {found} of {wanted} customers it can still break: start the sandbox with more customers", incident.name())]
     NobodyLeft { incident: Incident, found: usize, wanted: usize },
-    #[error("{} is under way already: end it first", .0.name())]
-    UnderWay(Incident),
+    #[error("{} needs an application that takes webhooks: end the incident that is under way first", .0.name())]
+    Unwell(Incident),
     #[error("{} has nothing that can be ended: what it broke is repaired one by one", .0.name())]
     NothingToLift(Incident),
     #[error("{} needs a whole sandbox around it: start one with `nightdesk sandbox`", .0.name())]
@@ -215,6 +215,11 @@ impl Ground {
 
     pub(super) fn house(&self, incident: Incident) -> Result<&House, IncidentError> {
         self.house.get().ok_or(IncidentError::NoHouse(incident))
+    }
+
+    /// For incidents in which most events arrive.
+    pub(super) async fn must_be_well(&self, incident: Incident) -> Result<(), IncidentError> {
+        if self.holds(&Check::Webhook).await? { Ok(()) } else { Err(IncidentError::Unwell(incident)) }
     }
 
     pub(super) fn http(&self) -> &reqwest::Client {

@@ -69,10 +69,10 @@ pub fn cast(ground: &Ground, incident: Incident, turn: Turn) -> Result<Vec<Part>
     Ok(parts.collect())
 }
 
-/// Active, going on, and not only since tonight.
+/// Active, going on, and in this period for more than a day.
 pub fn steady(billing: Billing, present: DateTime<Utc>) -> bool {
     matches!(billing, Billing::Paid(c)
-        if c.status == "active" && !c.cancel_at_period_end && present - c.started > Duration::days(1) && c.period_end > present)
+        if c.status == "active" && !c.cancel_at_period_end && present - c.period_start > Duration::days(1) && c.period_end > present)
 }
 
 /// Lets it happen in Stripe; nothing is delivered.

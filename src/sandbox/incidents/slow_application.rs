@@ -23,7 +23,7 @@ const SENDERS: usize = 4;
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
     let parts = cast(ground, INCIDENT, turn)?;
     let patience = ground.simulator().delivery_timeout();
-    ground.app().configure(|s| s.handler_takes = Some([patience * 9 / 10, patience * 12 / 10]));
+    ground.app().configure(|s| s.handler_takes = Some([patience * 3 / 4, patience * 5 / 4]));
     ground.app().restart().await?;
     let mut labels = vec![root(ground, INCIDENT, turn, Cause::TimeOut, "the handler takes about as long as Stripe waits")];
     let mut events = Vec::new();
