@@ -5,17 +5,17 @@ use crate::sandbox::schema::Shape;
 /// Statements ready to run; parameters as each comment lists them, keys always as text.
 #[derive(Debug)]
 pub struct Statements {
-    /// customer, tier, status, subscription, interval, start, end, cancel at, cancel at period end.
+    /// customer, tier, status, subscription, interval, start, end, cancel at, cancel at period end, the present.
     pub sync: String,
     /// key, customer.
     pub link: String,
-    /// customer, status, cancel at, cancel at period end.
+    /// customer, status, cancel at, cancel at period end, the present.
     pub end: String,
-    /// customer.
+    /// customer, the present.
     pub past_due: String,
-    /// event, type, data; returns whether the event was processed before.
+    /// event, type, data, the present; returns whether the event was processed before.
     pub record_event: String,
-    /// event.
+    /// event, the present.
     pub event_done: String,
     /// key; returns the tier.
     pub tier: String,
@@ -36,7 +36,7 @@ impl Statements {
         let time = |parameter| shape.time(parameter);
         Self {
             sync: format!(
-                "UPDATE {} SET {} = $2, {} = $3, {} = $4, {} = coalesce($5, {}), {} = {}, {} = {}, {} = {}, {} = $9, {} = {now} WHERE {} = $1",
+                "UPDATE {} SET {} = $2, {} = $3, {} = $4, {} = coalesce($5, {}), {} = {}, {} = {}, {} = {}, {} = $9, {} = {} WHERE {} = $1",
                 n.subscriptions,
                 n.tier,
                 n.status,
@@ -51,11 +51,12 @@ impl Statements {
                 time("$8"),
                 n.cancel_at_period_end,
                 n.updated,
+                time("$10"),
                 n.customer
             ),
             link: format!("UPDATE {} SET {} = $2 WHERE {} = $1::text::{key}", n.subscriptions, n.customer, n.owner),
             end: format!(
-                "UPDATE {} SET {} = 'FREE', {} = $2, {} = {}, {} = $4, {} = {now} WHERE {} = $1",
+                "UPDATE {} SET {} = 'FREE', {} = $2, {} = {}, {} = $4, {} = {} WHERE {} = $1",
                 n.subscriptions,
                 n.tier,
                 n.status,
@@ -63,19 +64,36 @@ impl Statements {
                 time("$3"),
                 n.cancel_at_period_end,
                 n.updated,
+                time("$5"),
                 n.customer
             ),
-            past_due: format!("UPDATE {} SET {} = 'past_due', {} = {now} WHERE {} = $1", n.subscriptions, n.status, n.updated, n.customer),
+            past_due: format!(
+                "UPDATE {} SET {} = 'past_due', {} = {} WHERE {} = $1",
+                n.subscriptions,
+                n.status,
+                n.updated,
+                time("$2"),
+                n.customer
+            ),
             record_event: format!(
-                "INSERT INTO {events} ({event}, {kind}, {data}) VALUES ($1, $2, $3)
+                "INSERT INTO {events} ({event}, {kind}, {data}, {created}) VALUES ($1, $2, $3, {})
                  ON CONFLICT ({event}) DO UPDATE SET {kind} = excluded.{kind} RETURNING {processed}",
+                time("$4"),
                 events = n.events,
                 event = n.event,
                 kind = n.event_type,
                 data = n.event_data,
+                created = n.created,
                 processed = n.processed
             ),
-            event_done: format!("UPDATE {} SET {} = true, {} = {now} WHERE {} = $1", n.events, n.processed, n.processed_at, n.event),
+            event_done: format!(
+                "UPDATE {} SET {} = true, {} = {} WHERE {} = $1",
+                n.events,
+                n.processed,
+                n.processed_at,
+                time("$2"),
+                n.event
+            ),
             tier: format!(
                 "SELECT s.{} FROM {} p LEFT JOIN {} s ON s.{} = p.{profile} WHERE p.{profile} = $1::text::{key}",
                 n.tier,

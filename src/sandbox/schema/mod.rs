@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
-use super::population::{Interval, Population};
+use super::population::{Interval, PRICE_ENT_MONTH, PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR, Population};
 use names::{RENAMED, USUAL};
 
 pub use load::tier_word;
@@ -158,6 +158,18 @@ impl Shape {
         ]
         .iter()
         .fold(template.to_string(), |text, (marker, value)| text.replace(marker, value))
+    }
+}
+
+/// The tier and the interval that a price of the sandbox's buys.
+#[must_use]
+pub fn tier_of_price(price: &str) -> Option<(&'static str, Interval)> {
+    match price {
+        PRICE_PRO_MONTH => Some((TIERS[1], Interval::Month)),
+        PRICE_PRO_YEAR => Some((TIERS[1], Interval::Year)),
+        PRICE_ENT_MONTH => Some((TIERS[2], Interval::Month)),
+        PRICE_ENT_YEAR => Some((TIERS[2], Interval::Year)),
+        _ => None,
     }
 }
 

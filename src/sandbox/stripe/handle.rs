@@ -174,6 +174,11 @@ impl Simulator {
         self.shared.delivery_ms.store(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// How long an endpoint may take to answer.
+    pub fn delivery_timeout(&self) -> Duration {
+        self.shared.delivery_timeout()
+    }
+
     /// How old a customer must be before search finds it (60 s at the start).
     pub fn set_search_lag(&self, lag: Duration) {
         self.act(|state| state.search_lag = i64::try_from(lag.as_secs()).unwrap_or(i64::MAX));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use axum::http::{HeaderMap, header};
+use serde::Serialize;
 
 use super::failure::Failure;
 use crate::sandbox::population::ids::{digits, mix};
@@ -11,6 +12,14 @@ pub struct Keys {
     seed: u64,
     secret: String,
     restricted: HashMap<String, Vec<String>>,
+}
+
+/// What kind of key a request came with; the key itself is kept nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    Secret,
+    Restricted,
 }
 
 /// Who a request came from: the key itself, and what it may do (`None`: everything).
@@ -57,6 +66,10 @@ impl Keys {
 }
 
 impl Caller<'_> {
+    pub fn kind(&self) -> KeyKind {
+        if self.permissions.is_none() { KeyKind::Secret } else { KeyKind::Restricted }
+    }
+
     /// A permission to write includes the one to read.
     pub fn check(&self, permission: &str, account: &str) -> Result<(), Failure> {
         let Some(held) = self.permissions else { return Ok(()) };

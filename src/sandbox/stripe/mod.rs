@@ -34,5 +34,7 @@ pub use delivery::DeliveryResult;
 pub use endpoint::signature;
 pub use faults::{Effect, Faults, Point, Rule, Standing, When};
 pub use handle::{Simulator, SimulatorOptions};
+pub use keys::KeyKind;
+pub use resources::endpoints;
 pub use server::Served;
 pub use state::{API_VERSION, ProfileReference};

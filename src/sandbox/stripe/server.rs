@@ -22,7 +22,7 @@ use super::failure::Failure;
 use super::faults::{Effect, Faults, Point};
 use super::form::Params;
 use super::idempotency::{Idempotency, Name, Stored};
-use super::keys::Keys;
+use super::keys::{KeyKind, Keys};
 use super::resources;
 use super::route::{Call, Route, Run};
 use super::state::{API_VERSION, State};
@@ -59,10 +59,14 @@ pub struct Served {
     pub method: String,
     pub path: String,
     pub idempotency_key: Option<String>,
+    /// `None` where no key was given, or none that is known.
+    pub key: Option<KeyKind>,
     /// `None` while, or because, no answer was given.
     pub status: Option<u16>,
     /// True once the endpoint did its work, whatever became of the answer.
     pub worked: bool,
+    /// The object that the endpoint made, changed or read, once it succeeded.
+    pub object: Option<String>,
 }
 
 /// A request that passed all checks.
@@ -72,6 +76,7 @@ struct Ready {
     /// The API key and the idempotency key.
     name: Option<Name>,
     fingerprint: String,
+    key: KeyKind,
 }
 
 impl Shared {
@@ -121,6 +126,9 @@ pub async fn handle(Extract(shared): Extract<Arc<Shared>>, ConnectInfo(cutter): 
     record(&shared, &exchange, &method, &path);
     let fault = shared.faults.strike(method.as_str(), &path);
     let ready = prepare(&shared, &parts.headers, &method, &path, parts.uri.query().unwrap_or_default(), &body, &exchange);
+    if let Ok(ready) = &ready {
+        shared.log(&exchange.request, |r| r.key = Some(ready.key));
+    }
     let claim = match claim(&shared, &ready) {
         Ok(claim) => claim,
         Err(answer) => return finish(&shared, &exchange, *answer),
@@ -155,8 +163,10 @@ fn record(shared: &Shared, exchange: &Exchange, method: &Method, path: &str) {
         method: method.to_string(),
         path: path.to_string(),
         idempotency_key: exchange.idempotency_key.clone(),
+        key: None,
         status: None,
         worked: false,
+        object: None,
     });
 }
 
@@ -195,8 +205,9 @@ fn prepare(
     }
     let fingerprint = format!("{method} {path} {}", params.canonical());
     // Keys mean something for POST only; on other methods they are echoed and ignored.
+    let key = caller.kind();
     let name = exchange.idempotency_key.clone().filter(|_| method == Method::POST).map(|k| (caller.key, k));
-    Ok(Ready { route, call: Call { params, id, now: shared.clock.now() }, name, fingerprint })
+    Ok(Ready { route, call: Call { params, id, now: shared.clock.now() }, name, fingerprint, key })
 }
 
 fn unrecognized(method: &Method, path: &str) -> Failure {
@@ -248,11 +259,15 @@ async fn work(shared: &Arc<Shared>, ready: Ready, claim: Option<Claim>, request:
                 result
             }
         };
+        let object = result.as_ref().ok().and_then(|value| value["id"].as_str()).map(str::to_string);
         let answer = match result {
             Ok(value) => Answer::ok(value.to_string()),
             Err(failure) => Answer::failure(failure),
         };
-        shared.log(&request, |r| r.worked = true);
+        shared.log(&request, |r| {
+            r.worked = true;
+            r.object = object;
+        });
         if let Some(claim) = claim
             && answer.status != 400
         {

@@ -42,6 +42,11 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
     .flatten()
 }
 
+/// What there is to ask for: verb, path below `/v1/` (`{id}` for any id), and the names of the parameters it takes.
+pub fn endpoints() -> impl Iterator<Item = (&'static str, &'static str, &'static [&'static str])> {
+    routes().map(|r| (r.method, r.path, r.params))
+}
+
 /// One object from several literals: a long one passes the depth of serde_json's macro.
 fn merged<const N: usize>(parts: [Value; N]) -> Value {
     let mut all = Map::new();
