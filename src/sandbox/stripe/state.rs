@@ -60,6 +60,8 @@ pub struct State {
     taken: HashSet<(String, String)>,
     /// Payment methods that may not be saved to a customer any more.
     spent: HashSet<String>,
+    /// What made checkout sessions sell, by session.
+    pub line_items: HashMap<String, Vec<Value>>,
     agenda: Agenda,
 }
 
@@ -84,6 +86,7 @@ impl State {
             made: 0,
             taken: HashSet::new(),
             spent: HashSet::new(),
+            line_items: HashMap::new(),
             agenda: Agenda::default(),
         }
     }
@@ -306,7 +309,19 @@ impl State {
         json!({ "profileId": self.profile_reference(person) })
     }
 
-    fn goods(&self, collection: Collection, from_the_start: impl Iterator<Item = &'static str>) -> Vec<Value> {
+    /// The positions of what is few, made or there from the start, newest first: as [`Self::walk`] gives those of what is many.
+    pub fn places(&self, collection: Collection) -> Vec<(Key, String)> {
+        let all = if collection == Collection::Prices { self.prices() } else { self.products() };
+        let place = |object: Value| {
+            let id = object["id"].as_str()?.to_string();
+            let at = object["created"].as_i64()?;
+            Some((self.key_of(collection, &id).unwrap_or_else(|| Key::of_made(at, 0)), id))
+        };
+        all.into_iter().filter_map(place).collect()
+    }
+
+    /// All objects of a collection that were made, newest first.
+    pub fn made(&self, collection: Collection) -> impl Iterator<Item = Value> + '_ {
         let everything = Selection {
             bounds: Bounds::ALL,
             direction: Direction::NewestFirst,
@@ -314,8 +329,11 @@ impl State {
             ordinals: u8::MAX,
             people: People::Only(Vec::new()),
         };
-        let made = self.walk_made(collection, &everything).into_iter().map(|(_, id)| id);
-        let all = made.chain(from_the_start.map(str::to_string)).filter_map(|id| self.get(&id));
+        self.walk_made(collection, &everything).into_iter().filter_map(|(_, id)| self.get(&id))
+    }
+
+    fn goods(&self, collection: Collection, from_the_start: impl Iterator<Item = &'static str>) -> Vec<Value> {
+        let all = self.made(collection).chain(from_the_start.filter_map(|id| self.get(id)));
         all.filter(|v| v.get("deleted").is_none()).collect()
     }
 

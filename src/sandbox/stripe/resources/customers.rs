@@ -7,7 +7,6 @@ use super::super::expand;
 use super::super::failure::Failure;
 use super::super::listing::Listing;
 use super::super::route::{Call, Route, Run};
-use super::super::search;
 use super::super::state::State;
 use super::super::timeline::{Collection, People};
 use super::{fields, payment_methods};
@@ -21,13 +20,6 @@ pub const ROUTES: &[Route] = &[
         permission: "rak_customer_read",
         params: &["created<>", "email", "ending_before", "expand[]", "limit", "starting_after"],
         run: Run::Read(list),
-    },
-    Route {
-        method: "GET",
-        path: "customers/search",
-        permission: "rak_customer_read",
-        params: &["query", "page", "limit", "expand[]"],
-        run: Run::Read(search::customers),
     },
     Route {
         method: "POST",
@@ -115,7 +107,7 @@ pub fn render(id: &str, created: i64, name: &str, email: Option<&str>, metadata:
         "description": null,
         "discount": null,
         "email": email,
-        "invoice_prefix": digits(id.bytes().fold(7, |a, b| mix(a, u64::from(b))), 8).to_ascii_uppercase(),
+        "invoice_prefix": invoice_prefix(id),
         "invoice_settings": { "custom_fields": null, "default_payment_method": null, "footer": null, "rendering_options": null },
         "livemode": false,
         "metadata": metadata,
@@ -127,6 +119,11 @@ pub fn render(id: &str, created: i64, name: &str, email: Option<&str>, metadata:
         "tax_exempt": "none",
         "test_clock": null
     })
+}
+
+/// What a customer's invoice numbers begin with.
+pub fn invoice_prefix(id: &str) -> String {
+    digits(id.bytes().fold(7, |a, b| mix(a, u64::from(b))), 8).to_ascii_uppercase()
 }
 
 /// The customer of a person who has one.
@@ -270,8 +267,7 @@ fn delete(state: &mut State, call: &Call) -> Result<Value, Failure> {
 }
 
 fn not_theirs(id: &str) -> Failure {
-    let sentence = format!(
-        "The customer does not have a payment method with the ID {id}. The payment method must be attached to the customer."
-    );
+    let sentence =
+        format!("The customer does not have a payment method with the ID {id}. The payment method must be attached to the customer.");
     Failure::new(400, sentence).code("resource_missing").param("invoice_settings[default_payment_method]")
 }

@@ -32,7 +32,8 @@ pub fn list(object: &mut Map<String, Value>, params: &Params, name: &str) {
 /// Sets an address as a whole where any of it is given; `address=` unsets it.
 pub fn address(object: &mut Map<String, Value>, params: &Params, path: &str) {
     if params.map(path).is_some() {
-        let lines = ADDRESS.iter().map(|line| ((*line).to_string(), json!(params.text(&format!("{path}.{line}")).filter(|t| !t.is_empty()))));
+        let lines =
+            ADDRESS.iter().map(|line| ((*line).to_string(), json!(params.text(&format!("{path}.{line}")).filter(|t| !t.is_empty()))));
         put(object, path, Value::Object(lines.collect()));
     } else if params.text(path).is_some() {
         put(object, path, Value::Null);

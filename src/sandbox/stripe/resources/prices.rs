@@ -8,7 +8,6 @@ use super::super::expand;
 use super::super::failure::Failure;
 use super::super::listing;
 use super::super::route::{Call, Route, Run};
-use super::super::search;
 use super::super::state::State;
 use super::{fields, products};
 
@@ -32,13 +31,6 @@ pub const ROUTES: &[Route] = &[
             "type",
         ],
         run: Run::Read(list),
-    },
-    Route {
-        method: "GET",
-        path: "prices/search",
-        permission: "rak_plan_read",
-        params: &["expand[]", "limit", "page", "query"],
-        run: Run::Read(search::prices),
     },
     Route {
         method: "POST",
@@ -225,7 +217,9 @@ fn update(state: &mut State, call: &Call) -> Result<Value, Failure> {
     }
     let tax = fields::one_of(params, "tax_behavior", &TAX)?;
     if tax.is_some_and(|tax| found["tax_behavior"] != "unspecified" && found["tax_behavior"] != tax) {
-        return Err(Failure::new(400, "You cannot change the tax behavior once it is set to `inclusive` or `exclusive`.").param("tax_behavior"));
+        return Err(
+            Failure::new(400, "You cannot change the tax behavior once it is set to `inclusive` or `exclusive`.").param("tax_behavior")
+        );
     }
     if let Some(key) = params.text("lookup_key").filter(|t| !t.is_empty()) {
         free_lookup_key(state, call, key, &call.id)?;

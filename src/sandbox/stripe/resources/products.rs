@@ -8,7 +8,6 @@ use super::super::expand;
 use super::super::failure::Failure;
 use super::super::listing;
 use super::super::route::{Call, Route, Run};
-use super::super::search;
 use super::super::state::State;
 use super::{fields, prices};
 
@@ -19,13 +18,6 @@ pub const ROUTES: &[Route] = &[
         permission: "rak_product_read",
         params: &["active", "created<>", "ending_before", "expand[]", "ids[]", "limit", "shippable", "starting_after", "type", "url"],
         run: Run::Read(list),
-    },
-    Route {
-        method: "GET",
-        path: "products/search",
-        permission: "rak_product_read",
-        params: &["expand[]", "limit", "page", "query"],
-        run: Run::Read(search::products),
     },
     Route {
         method: "POST",
