@@ -42,13 +42,23 @@ pub struct SandboxOptions {
     pub shape: Shape,
     pub max_connections: u16,
     pub manner: Manner,
-    /// Incidents to start with in full; a few of the others happen anyway.
+    /// Incidents to start with in full.
     pub incidents: Vec<Incident>,
+    /// Whether a few of the others happen anyway, as in an ordinary start.
+    pub background: bool,
 }
 
 impl Default for SandboxOptions {
     fn default() -> Self {
-        Self { seed: 42, customers: 2_000, shape: Shape::default(), max_connections: 100, manner: Manner::default(), incidents: Vec::new() }
+        Self {
+            seed: 42,
+            customers: 2_000,
+            shape: Shape::default(),
+            max_connections: 100,
+            manner: Manner::default(),
+            incidents: Vec::new(),
+            background: true,
+        }
     }
 }
 
@@ -66,6 +76,8 @@ pub enum SandboxError {
     Control(io::Error),
     #[error("{} could not be written: {source}", path.display())]
     Config { path: PathBuf, source: io::Error },
+    #[error("the path of this program could not be found: {0}")]
+    Executable(io::Error),
     #[error(transparent)]
     Incident(#[from] IncidentError),
 }
@@ -124,7 +136,11 @@ impl Sandbox {
         let born = population.born();
         let ground = Arc::new(Ground::new(pool, options.shape, population, simulator.clone(), app.clone()));
         for incident in Incident::ALL.iter().copied() {
-            let count = if options.incidents.contains(&incident) { incident.usual() } else { incident.background() };
+            let count = match options.incidents.contains(&incident) {
+                true => incident.usual(),
+                false if options.background => incident.background(),
+                false => 0,
+            };
             if count > 0 {
                 ground.strike_at(incident, count, born).await?;
             }

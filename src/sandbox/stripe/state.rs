@@ -6,13 +6,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::acts::Redactions;
 use super::agenda::{Agenda, Deed};
 use super::catalog;
 use super::endpoint::Endpoint;
 use super::form::Bounds;
-use super::resources::payment_intents::{self, Payment};
 use super::resources::{
-    charges, customers, events, invoice_payments, invoices, payment_methods, sessions, subscription_items, subscriptions,
+    balance_transactions, charges, customers, events, invoice_payments, invoices, payment_intents, payment_methods, sessions,
+    subscription_items, subscriptions,
 };
 use super::timeline::{Collection, Direction, Key, People, Selection, Walk, of_people};
 use crate::sandbox::population::ids::{Kind, digits, mix};
@@ -63,6 +64,7 @@ pub struct State {
     /// What made checkout sessions sell, by session.
     pub line_items: HashMap<String, Vec<Value>>,
     agenda: Agenda,
+    pub redactions: Redactions,
 }
 
 impl State {
@@ -88,6 +90,7 @@ impl State {
             spent: HashSet::new(),
             line_items: HashMap::new(),
             agenda: Agenda::default(),
+            redactions: Redactions::default(),
         }
     }
 
@@ -119,9 +122,10 @@ impl State {
             Kind::InvoicePayment => invoice_payments::of_person(self, &person, place.cycle),
             Kind::Session => sessions::of_person(self, &person),
             Kind::Event => events::of_person(self, &person, place),
-            Kind::PaymentIntent => Payment::of_person(self, &person, place.cycle).map(|p| payment_intents::render(&p)),
+            Kind::PaymentIntent => payment_intents::of_person(self, &person, place.cycle),
             Kind::PaymentMethod => payment_methods::of_person(&person),
-            Kind::Charge => Payment::of_person(self, &person, place.cycle).map(|p| charges::render(&p)),
+            Kind::Charge => charges::of_person(self, &person, place.cycle),
+            Kind::BalanceTransaction => balance_transactions::of_person(self, &person, place.cycle),
             Kind::Item => subscription_items::within(self, &person.plan?.subscription, id),
             Kind::InvoiceLine => None,
         }
@@ -175,6 +179,10 @@ impl State {
         let computed: Box<dyn Iterator<Item = (Key, String)> + 'a> = match (selection.people.clone(), collection.kind()) {
             (_, None) => Box::new(std::iter::empty()),
             (People::Where(filter), Some(kind)) => Box::new(Walk::new(&self.population, (collection, kind), selection, filter)),
+            (People::Since(oldest, filter), Some(kind)) => {
+                let bounds = Bounds { from: selection.bounds.from.max(oldest), ..selection.bounds };
+                Box::new(Walk::new(&self.population, (collection, kind), Selection { bounds, ..selection }, filter))
+            }
             (People::Only(numbers), _) => Box::new(self.walk_few(collection, &selection, &numbers).into_iter()),
         };
         let mut computed = computed.peekable();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{Killed, Net};
 use crate::sandbox::incidents::{Check, Ground, Label};
 use crate::sandbox::schema::Names;
-use crate::sandbox::schema::roles::{APP, CONSOLE};
+use crate::sandbox::schema::roles::CONSOLE;
 use crate::sandbox::stripe::{KeyKind, Served};
 
 /// What somebody did, as a sentence, and what it is worth.

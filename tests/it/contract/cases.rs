@@ -11,6 +11,7 @@ pub struct Case {
 impl World {
     pub async fn case(&self, served: &Served) -> Case {
         let form = match served.name().as_str() {
+            "GET /v1/prices/search" | "GET /v1/products/search" => "query=active%3A%22true%22".to_string(),
             "GET /v1/customers/search" => "query=name%3A%22Ada%22".to_string(),
             name if name.ends_with("/search") => "query=created%3E0".to_string(),
             "GET /v1/subscription_items" => format!("subscription={}", self.first("/v1/subscriptions").await),
