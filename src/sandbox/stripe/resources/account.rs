@@ -27,6 +27,7 @@ fn account(state: &State, call: &Call) -> Result<Value, Failure> {
             "minority_owned_business_designation": null,
             "name": DISPLAY_NAME,
             "product_description": null,
+            "specified_commercial_transactions_act_url": null,
             "support_address": null,
             "support_email": "support@example.com",
             "support_phone": null,
@@ -58,7 +59,9 @@ fn account(state: &State, call: &Call) -> Result<Value, Failure> {
             "payments": {
                 "statement_descriptor": "PAPERLIGHT",
                 "statement_descriptor_kana": null,
-                "statement_descriptor_kanji": null
+                "statement_descriptor_kanji": null,
+                "statement_descriptor_prefix_kana": null,
+                "statement_descriptor_prefix_kanji": null
             },
             "payouts": {
                 "debit_negative_balances": true,
