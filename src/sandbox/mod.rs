@@ -27,7 +27,7 @@ use incidents::{Ground, Incident, IncidentError};
 use population::Population;
 use schema::roles::{self, Roles};
 use schema::{Naming, Shape};
-use stripe::{ProfileReference, Simulator, SimulatorOptions};
+use stripe::{Limits, ProfileReference, Schedule, Simulator, SimulatorOptions};
 
 /// The database of the sample application.
 const DATABASE: &str = "app";
@@ -102,6 +102,9 @@ impl Sandbox {
 
         let simulator = Simulator::start(SimulatorOptions::new(Arc::clone(&population))).await.map_err(SandboxError::Simulator)?;
         simulator.set_profile_reference(reference(options.shape));
+        // The console must live with the limits it will meet, and events with the retries of live mode.
+        simulator.set_limits(Limits::live_mode());
+        simulator.set_retry_schedule(Schedule::Live);
         let log = cluster.directory().join("app.log");
         let admin_token = Alphanumeric.sample_string(&mut rand::rng(), 32);
         let app = App::start(AppOptions {
@@ -111,7 +114,7 @@ impl Sandbox {
             webhook_secret: simulator.webhook_secret(),
             admin_token: admin_token.clone(),
             stripe_base: simulator.base_url(),
-            stripe_key: simulator.restricted_key(&["rak_subscription_read"]),
+            stripe_key: simulator.named_key("application", Some(&["rak_subscription_read"])),
             log: log.clone(),
             manner: options.manner,
             pool: 10,

@@ -1,10 +1,15 @@
 //! The Stripe simulator over HTTP: what it answers, in which shape, and what it does when told to misbehave.
 
 mod bench;
+mod deliveries;
 mod faults;
+mod headers;
+mod lifecycle_webhooks;
+mod limits;
 mod lists;
 mod objects;
 mod payments;
+mod receiver;
 mod refusals;
 mod search;
 mod webhooks;
