@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use nightdesk::cli::args::{Cli, Color, Look, Place, Subcommands};
+use nightdesk::cli::drill::DrillArgs;
 use nightdesk::cli::{self, sandbox::SandboxArgs};
 use nightdesk::config::Config;
 use nightdesk::console::State;
@@ -49,6 +50,10 @@ async fn run(cli: Cli) -> ExitCode {
             Err(error) => fail(&error),
         },
         Some(Subcommands::Sandbox(args)) => practise(&args, &cli.look).await,
+        Some(Subcommands::Drill(args)) => match cli::drill::run(&args).await {
+            Some(code) => code,
+            None => drill(&args, &cli.look).await,
+        },
         Some(command) => cli::run(command, &cli.place).await,
     }
 }
@@ -77,6 +82,27 @@ async fn practise(args: &SandboxArgs, look: &Look) -> ExitCode {
     let (effects, outbound) = mpsc::channel(QUEUE);
     let outside = tokio::spawn(sandbox(args.options(), events, outbound));
     show(look, effects, inbound, outside).await
+}
+
+/// The console on a drill, and the drill's report when it is left.
+async fn drill(args: &DrillArgs, look: &Look) -> ExitCode {
+    if let Some(code) = no_terminal() {
+        return code;
+    }
+    let course = match cli::drill::open(args).await {
+        Ok(course) => course,
+        Err(error) => return fail(&error),
+    };
+    let config = match course.config(Some(cli::drill::DESK)) {
+        Ok(config) => config,
+        Err(error) => return fail(&error),
+    };
+    let (events, inbound) = mpsc::channel(QUEUE);
+    let (effects, outbound) = mpsc::channel(QUEUE);
+    let outside = tokio::spawn(serve(Arc::new(config), events, outbound));
+    let shown = show(look, effects, inbound, outside).await;
+    let report = cli::drill::close(course, args.json).await;
+    if shown == ExitCode::SUCCESS { report } else { shown }
 }
 
 async fn show(

@@ -60,6 +60,9 @@ pub enum Color {
 pub enum Subcommands {
     /// A whole system to practise on: Postgres, a Stripe simulator and a sample application, on this machine only.
     Sandbox(super::sandbox::SandboxArgs),
+    /// Practise one incident on a sandbox of its own: against the clock, and with a report in the end.
+    #[command(after_help = super::drill::EXIT)]
+    Drill(super::drill::DrillArgs),
     /// Look up whatever an id, an e-mail address or a dashboard link names, and say how it stands.
     #[command(after_help = EXIT)]
     Find {

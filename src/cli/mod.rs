@@ -6,6 +6,7 @@ pub mod args;
 mod audit;
 mod case;
 mod check;
+pub mod drill;
 mod drive;
 mod find;
 mod hands;
@@ -56,6 +57,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,
                 Subcommands::Sandbox(_)
+                | Subcommands::Drill(_)
                 | Subcommands::Check { .. }
                 | Subcommands::Audit(_)
                 | Subcommands::Migrate

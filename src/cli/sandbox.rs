@@ -57,6 +57,7 @@ impl SandboxArgs {
             max_connections: self.max_connections,
             manner: self.manner,
             incidents: self.incidents.clone(),
+            background: true,
         }
     }
 }
@@ -97,7 +98,7 @@ async fn serve(options: SandboxOptions, executable: PathBuf) -> Result<(), Serve
     told
 }
 
-fn tell(environment: &[(&'static str, String)]) -> io::Result<()> {
+pub(super) fn tell(environment: &[(&'static str, String)]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for (name, value) in environment {
         writeln!(out, "export {name}={}", quoted(value))?;
@@ -111,7 +112,8 @@ fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
 }
 
-async fn asked_to_end() {
+/// Returns at a signal that asks for the end.
+pub(super) async fn asked_to_end() {
     let mut signals: Vec<_> =
         [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].into_iter().filter_map(|k| signal(k).ok()).collect();
     futures_util::future::select_all(signals.iter_mut().map(|s| Box::pin(s.recv()))).await;

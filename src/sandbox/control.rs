@@ -1,4 +1,5 @@
-//! The sandbox's own HTTP server on loopback: its state, the application's manner, incidents; none of it is part of the system under care.
+//! The sandbox's own HTTP server on loopback: its state, the application's manner, restart and deploys, incidents; none of it is part of
+//! the system under care.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -15,8 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::MANY;
-use super::app::{Manner, MannerSwitch};
+use super::app::Manner;
 use super::incidents::{Ground, Incident, IncidentError};
 
 /// The most subjects one request may break.
@@ -30,7 +30,6 @@ pub struct Control {
 #[derive(Clone)]
 struct Shared {
     ground: Arc<Ground>,
-    manner: MannerSwitch,
     postgres: String,
 }
 
@@ -45,16 +44,18 @@ struct NewIncident {
 }
 
 impl Control {
-    pub async fn start(ground: Arc<Ground>, manner: MannerSwitch, postgres: String) -> io::Result<Self> {
+    pub async fn start(ground: Arc<Ground>, postgres: String) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let router = Router::new()
             .route("/status", get(status))
             .route("/manner", get(manner_now).post(set_manner))
             .route("/incidents", get(incidents))
-            .route("/incidents/{name}", get(labels).post(strike))
-            .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is /status, /manner and /incidents") })
-            .with_state(Shared { ground, manner, postgres });
+            .route("/incidents/{name}", get(labels).post(strike).delete(lift))
+            .route("/app/restart", post(restart))
+            .route("/deploys", get(deploys))
+            .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is /status, /manner, /incidents, /app/restart and /deploys") })
+            .with_state(Shared { ground, postgres });
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
@@ -78,16 +79,16 @@ async fn status(State(shared): State<Shared>) -> Json<Value> {
         "customers": population.len(),
         "born": population.born(),
         "postgres": shared.postgres,
-        "manner": shared.manner.get(),
+        "manner": shared.ground.app().manner().get(),
     }))
 }
 
 async fn manner_now(State(shared): State<Shared>) -> Json<Value> {
-    Json(json!({ "manner": shared.manner.get() }))
+    Json(json!({ "manner": shared.ground.app().manner().get() }))
 }
 
 async fn set_manner(State(shared): State<Shared>, Json(new): Json<NewManner>) -> Json<Value> {
-    shared.manner.set(new.manner);
+    shared.ground.app().manner().set(new.manner);
     manner_now(State(shared)).await
 }
 
@@ -117,14 +118,43 @@ async fn report(ground: &Ground, incident: Incident) -> Result<Value, IncidentEr
 
 async fn strike(State(shared): State<Shared>, Path(name): Path<String>, body: Option<Json<NewIncident>>) -> Response {
     let Ok(incident) = Incident::from_str(&name, false) else { return unknown(&name) };
-    let count = body.and_then(|Json(new)| new.count).unwrap_or(MANY);
+    let count = body.and_then(|Json(new)| new.count).unwrap_or(incident.usual());
     if count > MOST {
         return refuse(StatusCode::BAD_REQUEST, &format!("count may be at most {MOST}"));
     }
     match shared.ground.strike(incident, count).await {
         Ok(struck) => (StatusCode::CREATED, Json(json!({ "name": name, "labels": struck }))).into_response(),
-        Err(error @ IncidentError::NobodyLeft { .. }) => refuse(StatusCode::CONFLICT, &error.to_string()),
+        Err(error @ (IncidentError::NobodyLeft { .. } | IncidentError::UnderWay(_))) => refuse(StatusCode::CONFLICT, &error.to_string()),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// What a change of configuration or a restart would end; rows are not repaired.
+async fn lift(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
+    let Ok(incident) = Incident::from_str(&name, false) else { return unknown(&name) };
+    match shared.ground.lift(incident).await {
+        Ok(()) => Json(json!({ "name": name, "lifted": true })).into_response(),
+        Err(error @ IncidentError::NothingToLift(_)) => refuse(StatusCode::CONFLICT, &error.to_string()),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// What an operator's restart does: the present configuration, other connections, nothing remembered.
+async fn restart(State(shared): State<Shared>) -> Response {
+    match shared.ground.app().restart().await {
+        Ok(()) => Json(json!({ "ok": true })).into_response(),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// What was deployed, oldest first.
+async fn deploys(State(shared): State<Shared>) -> Response {
+    match tokio::fs::read_to_string(shared.ground.app().deploys()).await {
+        Ok(lines) => {
+            let all: Vec<Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            Json(json!({ "deploys": all })).into_response()
+        }
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("the record of deploys could not be read: {error}")),
     }
 }
 

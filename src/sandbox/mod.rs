@@ -9,6 +9,7 @@ pub mod incidents;
 pub mod population;
 pub mod schema;
 pub mod stripe;
+pub mod watch;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -28,12 +29,10 @@ use population::Population;
 use schema::roles::{self, Roles};
 use schema::{Naming, Shape};
 use stripe::{Limits, ProfileReference, Schedule, Simulator, SimulatorOptions};
+use watch::{Sessions, Watch};
 
 /// The database of the sample application.
 const DATABASE: &str = "app";
-/// How many of each incident an ordinary start has, and how many of one that was asked for by name.
-const A_FEW: usize = 3;
-pub const MANY: usize = 14;
 
 /// What a sandbox is made of.
 #[derive(Debug, Clone)]
@@ -43,13 +42,23 @@ pub struct SandboxOptions {
     pub shape: Shape,
     pub max_connections: u16,
     pub manner: Manner,
-    /// Incidents to start with in full; of the others there are a few.
+    /// Incidents to start with in full.
     pub incidents: Vec<Incident>,
+    /// Whether a few of the others happen anyway, as in an ordinary start.
+    pub background: bool,
 }
 
 impl Default for SandboxOptions {
     fn default() -> Self {
-        Self { seed: 42, customers: 2_000, shape: Shape::default(), max_connections: 100, manner: Manner::default(), incidents: Vec::new() }
+        Self {
+            seed: 42,
+            customers: 2_000,
+            shape: Shape::default(),
+            max_connections: 100,
+            manner: Manner::default(),
+            incidents: Vec::new(),
+            background: true,
+        }
     }
 }
 
@@ -67,6 +76,8 @@ pub enum SandboxError {
     Control(io::Error),
     #[error("{} could not be written: {source}", path.display())]
     Config { path: PathBuf, source: io::Error },
+    #[error("the path of this program could not be found: {0}")]
+    Executable(io::Error),
     #[error(transparent)]
     Incident(#[from] IncidentError),
 }
@@ -116,6 +127,7 @@ impl Sandbox {
             stripe_base: simulator.base_url(),
             stripe_key: simulator.named_key("application", Some(&["rak_subscription_read"])),
             log: log.clone(),
+            deploys: cluster.directory().join("deploys.jsonl"),
             manner: options.manner,
             pool: 10,
             port: 0,
@@ -124,15 +136,22 @@ impl Sandbox {
         simulator.set_webhook_url(app.webhook_url());
 
         let pool = PgPoolOptions::new().max_connections(2).connect_lazy_with(superuser);
-        let ground = Arc::new(Ground::new(pool, options.shape, population, simulator.clone()));
-        for incident in Incident::ALL {
-            ground.strike(incident, if options.incidents.contains(&incident) { MANY } else { A_FEW }).await?;
+        let born = population.born();
+        let ground = Arc::new(Ground::new(pool, options.shape, population, simulator.clone(), app.clone()));
+        for incident in Incident::ALL.iter().copied() {
+            let count = match options.incidents.contains(&incident) {
+                true => incident.usual(),
+                false if options.background => incident.background(),
+                false => 0,
+            };
+            if count > 0 {
+                ground.strike_at(incident, count, born).await?;
+            }
         }
         // From here on Stripe behaves as Stripe does.
         simulator.set_deliveries(true);
         let config = console_config(&cluster, options.shape)?;
-        let control =
-            Control::start(Arc::clone(&ground), app.manner(), cluster.version().to_string()).await.map_err(SandboxError::Control)?;
+        let control = Control::start(Arc::clone(&ground), cluster.version().to_string()).await.map_err(SandboxError::Control)?;
         Ok(Self { cluster, roles, simulator, app, admin_token, log, config, ground, control })
     }
 
@@ -150,6 +169,7 @@ impl Sandbox {
             ("APP_WEBHOOK_URL", self.app.webhook_url()),
             ("APP_ADMIN_TOKEN", self.admin_token.clone()),
             ("APP_LOG", path(&self.log)),
+            ("APP_DEPLOYS", path(self.app.deploys())),
             ("NIGHTDESK_SANDBOX_URL", self.control.base_url()),
         ];
         out.extend(self.config.as_deref().map(|config| ("NIGHTDESK_CONFIG", path(config))));
@@ -175,6 +195,15 @@ impl Sandbox {
     #[must_use]
     pub fn app(&self) -> &App {
         &self.app
+    }
+
+    /// From here on the database records who writes what, and the server's log is read for sessions that are ended.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn watch(&self) -> Result<(Watch, Sessions), SandboxError> {
+        let watch = Watch::install(roles::superuser(&self.cluster, DATABASE)).await?;
+        Ok((watch, Sessions::new(self.cluster.directory().join("postgres.log"))))
     }
 
     /// Stops everything and waits until nothing is left.

@@ -1,17 +1,17 @@
 //! Bad input and configurations that cannot work, through the real binary: one clear sentence and exit code 2 where there is no answer,
 //! 1 where there is a bad one, and never a write.
 
-use crate::bench::{Bench, Options};
+use crate::bench::{Bench, Options, Payer};
 use crate::command::{Desk, Said};
 use crate::repair::{rows, tier};
 use chrono::{Duration, Utc};
-use nightdesk::sandbox::incidents::{Incident, Label};
+use nightdesk::sandbox::incidents::Incident;
 use nightdesk::sandbox::population::{PRICE_ENT_MONTH, PRICE_LEGACY_GOLD, PRICE_PRO_MONTH, PRICE_PRO_YEAR};
 use nightdesk::sandbox::schema::{Naming, Shape};
 use serde_json::Value;
 
-async fn one(bench: &Bench, incident: Incident) -> Label {
-    bench.ground.strike(incident, 1).await.unwrap().remove(0)
+async fn one(bench: &Bench, incident: Incident) -> Payer {
+    bench.strike(incident, 1).await.remove(0)
 }
 
 async fn sql(bench: &Bench, text: &str) {
@@ -306,7 +306,7 @@ async fn of_two_customers_with_one_address_the_paying_one_counts() {
 async fn two_items_are_fine_while_they_buy_the_same() {
     let bench = Bench::start(Options::default()).await;
     let desk = Desk::of(&bench);
-    let labels = bench.ground.strike(Incident::MissedWebhooks, 2).await.unwrap();
+    let labels = bench.strike(Incident::MissedWebhooks, 2).await;
     bench.simulator.add_item(&labels[0].expected.subscription, PRICE_PRO_MONTH, Utc::now()).unwrap();
     assert_eq!(desk.repair(&labels[0].expected.customer, &[]).await.well()["state"], "done");
     assert!(bench.ground.repaired(&labels[0]).await.unwrap());

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use nightdesk::sandbox::app::{App, AppOptions, Manner};
 use nightdesk::sandbox::cluster::{Cluster, ClusterOptions, SUPERUSER};
-use nightdesk::sandbox::incidents::Ground;
+use nightdesk::sandbox::incidents::{Expected, Ground, Incident, Label};
 use nightdesk::sandbox::population::Population;
 use nightdesk::sandbox::reference;
 use nightdesk::sandbox::schema::roles::{self, Roles};
@@ -51,6 +51,19 @@ pub struct Bench {
     /// As the superuser: sees and may do everything.
     pub admin: PgPool,
     _dropped: DropDatabase,
+}
+
+/// The incidents that leave behind customers who paid and are still FREE.
+pub const PAID_FOR: [Incident; 2] = [Incident::MissedWebhooks, Incident::PlaceholderCustomers];
+
+/// A label about somebody's row, with what is in it at hand.
+#[derive(Debug, Clone)]
+pub struct Payer {
+    pub label: Label,
+    pub number: u64,
+    pub profile: String,
+    pub event: String,
+    pub expected: Expected,
 }
 
 static CLUSTER: OnceCell<(Cluster, Roles)> = OnceCell::const_new();
@@ -123,6 +136,7 @@ impl Bench {
             stripe_base: simulator.base_url(),
             stripe_key: simulator.restricted_key(&["rak_subscription_read"]),
             log: log.clone(),
+            deploys: log.with_extension("deploys"),
             manner: options.manner,
             pool: 10,
             port: 0,
@@ -131,7 +145,7 @@ impl Bench {
         .unwrap();
         simulator.set_webhook_url(app.webhook_url());
         let admin = PgPoolOptions::new().max_connections(3).connect_lazy_with(roles::superuser(cluster, &database));
-        let ground = Ground::new(admin.clone(), options.shape, Arc::clone(&population), simulator.clone());
+        let ground = Ground::new(admin.clone(), options.shape, Arc::clone(&population), simulator.clone(), app.clone());
         Self {
             shape: options.shape,
             population,
@@ -145,6 +159,12 @@ impl Bench {
             admin,
             _dropped: dropped,
         }
+    }
+
+    /// Lets an incident happen whose labels are all about somebody's row.
+    pub async fn strike(&self, incident: Incident, count: usize) -> Vec<Payer> {
+        let labels = self.ground.strike(incident, count).await.expect("there are enough");
+        labels.into_iter().map(Payer::of).collect()
     }
 
     /// What the application enforces for a profile, from its admin API.
@@ -185,6 +205,23 @@ impl Bench {
     /// One of [`Self::environment`].
     pub fn variable(&self, name: &str) -> String {
         self.environment().into_iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("{name} is exported")).1
+    }
+}
+
+impl Payer {
+    pub fn of(label: Label) -> Self {
+        let subject = label.subject.clone();
+        let expected = label.expected().expect("a label about a row").clone();
+        let event = subject.event.expect("an event");
+        Self { number: subject.number.expect("a person"), profile: subject.profile.expect("a profile"), event, expected, label }
+    }
+}
+
+impl std::ops::Deref for Payer {
+    type Target = Label;
+
+    fn deref(&self) -> &Label {
+        &self.label
     }
 }
 

@@ -1,8 +1,7 @@
 //! The least rights, as `check --grants` prints them: enough for every check and the repair, and nothing beside them.
 
-use crate::bench::{self, Bench, Options};
+use crate::bench::{self, Bench, Options, PAID_FOR};
 use crate::command::{Desk, Said};
-use nightdesk::sandbox::incidents::Incident;
 use nightdesk::sandbox::schema::{Naming, Shape};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -44,8 +43,8 @@ async fn what_is_printed_is_enough_and_no_more() {
 
         let check = desk.say(&["check"]).await;
         assert!(check.code == Some(0) && check.out.lines().all(|l| l.starts_with("OK")), "{check:?}");
-        for incident in Incident::ALL {
-            let label = bench.ground.strike(incident, 1).await.unwrap().remove(0);
+        for incident in PAID_FOR {
+            let label = bench.strike(incident, 1).await.remove(0);
             let done = desk.repair(&label.expected.customer, &[]).await.well();
             assert!(done["state"] == "done" && bench.ground.repaired(&label).await.unwrap(), "{done}");
             desk.undo(done["run"].as_str().unwrap()).await.well();

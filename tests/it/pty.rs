@@ -9,7 +9,8 @@ mod outages;
 
 use super::bench::{Bench, Options};
 use super::terminal::Terminal;
-use nightdesk::sandbox::incidents::{Incident, Label};
+use crate::bench::Payer;
+use nightdesk::sandbox::incidents::Incident;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
@@ -82,15 +83,15 @@ pub fn variables(bench: &Bench) -> Vec<(String, String)> {
 }
 
 /// A bench on which two things went wrong, and whom they hurt.
-pub async fn troubled() -> (Bench, Vec<Label>) {
+pub async fn troubled() -> (Bench, Vec<Payer>) {
     let bench = Bench::start(Options::default()).await;
-    let mut labels = bench.ground.strike(Incident::PlaceholderCustomers, 3).await.expect("there are enough");
-    labels.extend(bench.ground.strike(Incident::MissedWebhooks, 3).await.expect("there are enough"));
+    let mut labels = bench.strike(Incident::PlaceholderCustomers, 3).await;
+    labels.extend(bench.strike(Incident::MissedWebhooks, 3).await);
     (bench, labels)
 }
 
 /// A console on a troubled bench that has found out what is wrong.
-pub async fn busy(columns: u16, rows: u16, arguments: &[&str], extra: &[(&str, &str)]) -> (Bench, Vec<Label>, Console) {
+pub async fn busy(columns: u16, rows: u16, arguments: &[&str], extra: &[(&str, &str)]) -> (Bench, Vec<Payer>, Console) {
     let (bench, labels) = troubled().await;
     let mut all = variables(&bench);
     all.extend(extra.iter().map(|(n, v)| ((*n).to_string(), (*v).to_string())));

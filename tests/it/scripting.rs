@@ -25,7 +25,7 @@ fn plain_names(value: &Value) {
 async fn names_and_words_are_plain() {
     let bench = Bench::start(Options::default()).await;
     let desk = Desk::of(&bench);
-    let label = bench.ground.strike(Incident::PlaceholderCustomers, 1).await.unwrap().remove(0);
+    let label = bench.strike(Incident::PlaceholderCustomers, 1).await.remove(0);
     let customer = label.expected.customer.as_str();
 
     let found = desk.say(&["find", customer, "--json"]).await.json();

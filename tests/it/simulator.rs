@@ -1,6 +1,6 @@
 //! The Stripe simulator over HTTP: what it answers, in which shape, and what it does when told to misbehave.
 
-mod bench;
+pub mod bench;
 mod deliveries;
 mod faults;
 mod headers;

@@ -1,6 +1,6 @@
 //! Rows that are hidden or late: nothing is called missing, `check` names it, and nothing is written.
 
-use crate::bench::{self, Bench, Options};
+use crate::bench::{self, Bench, Options, Payer};
 use crate::command::{Desk, Said};
 use crate::repair::rows;
 use nightdesk::sandbox::cluster::Cluster;
@@ -54,8 +54,8 @@ async fn rows_hidden_by_row_level_security_are_not_missing() {
 async fn hidden(shape: Shape, table: &str, policy: &str) {
     let bench = Bench::start(Options { shape, ..Options::default() }).await;
     let desk = Desk::of(&bench);
-    let placeholder = bench.ground.strike(Incident::PlaceholderCustomers, 1).await.unwrap().remove(0);
-    let missed = bench.ground.strike(Incident::MissedWebhooks, 1).await.unwrap().remove(0);
+    let placeholder = bench.strike(Incident::PlaceholderCustomers, 1).await.remove(0);
+    let missed = bench.strike(Incident::MissedWebhooks, 1).await.remove(0);
     let mut sql = format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;");
     if !policy.is_empty() {
         sql.push_str(&format!("CREATE POLICY partly ON {table} TO nightdesk {policy};"));
@@ -81,7 +81,7 @@ async fn hidden(shape: Shape, table: &str, policy: &str) {
 async fn a_replica_is_named_and_never_written_through() {
     let options = SandboxOptions { customers: 300, ..SandboxOptions::default() };
     let sandbox = Sandbox::start(options, bench::executable().to_path_buf()).await.unwrap();
-    let label = sandbox.ground().labels(Incident::MissedWebhooks).remove(0);
+    let label = Payer::of(sandbox.ground().labels(Incident::MissedWebhooks).remove(0));
     let of = sandbox.cluster().replica();
     let replica = tokio::task::spawn_blocking(move || Cluster::start(&of, bench::executable())).await.unwrap().unwrap();
     let primary = Desk::with(sandbox.environment().into_iter().map(|(n, v)| (n.to_string(), v)).collect());

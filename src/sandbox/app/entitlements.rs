@@ -6,11 +6,11 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::AssertSqlSafe;
 
-use super::{Shared, answer, authorized};
+use super::process::{Shared, answer, authorized};
 use crate::sandbox::schema::{LIMITS, STOCK, TIERS};
 
 /// `GET /admin/licensing/entitlements/{profile_id}`.
@@ -34,7 +34,7 @@ async fn serve(shared: &Shared, profile: &str, headers: &HeaderMap, reset: bool)
             answer(StatusCode::NOT_FOUND, json!({ "ok": false, "error": "Profile not found" }))
         }
         Err(error) => {
-            shared.log_database("Entitlements failed", &error, json!({ "profileId": profile }));
+            shared.log_database(Utc::now(), "Entitlements failed", &error, json!({ "profileId": profile }));
             answer(StatusCode::INTERNAL_SERVER_ERROR, json!({ "ok": false, "error": "Internal error" }))
         }
     }
@@ -85,7 +85,8 @@ async fn entitlements(shared: &Shared, profile: &str, reset: bool) -> Result<Opt
     Ok(Some(json!({ "tier": tier, "features": features })))
 }
 
-fn iso(seconds: f64) -> Option<String> {
+/// Unix seconds as the API writes times.
+pub(super) fn iso(seconds: f64) -> Option<String> {
     #[expect(clippy::cast_possible_truncation, reason = "times of this century in milliseconds fit")]
     let millis = (seconds * 1000.0) as i64;
     DateTime::from_timestamp_millis(millis).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))

@@ -1,35 +1,33 @@
-//! The sample application: its HTTP server, its pool, its manner; it reads its own database and no rule of the console's.
+//! The sample application: its HTTP server, its pool, its manner, and its life (deployed, started, stopped, started again); it reads its
+//! own database and no rule of the console's.
 
+mod deploys;
 mod entitlements;
 mod log;
+mod process;
 mod resync;
 mod statements;
+mod usage;
 mod webhook;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::schema::Shape;
-use log::Log;
-use statements::Statements;
+use process::{Life, Shared};
+
+pub use deploys::{Deploy, Flaw};
 
 /// How the application answers when its webhook handler fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -56,11 +54,23 @@ pub struct AppOptions {
     pub stripe_key: String,
     /// The JSON-lines log, appended to.
     pub log: PathBuf,
+    /// Where deploys are recorded, as JSON lines.
+    pub deploys: PathBuf,
     pub manner: Manner,
     /// Connections in the pool.
     pub pool: u32,
     /// The loopback port; 0 for any free one.
     pub port: u16,
+}
+
+/// What a process of the application is started with; a change takes effect with the next start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub webhook_secret: String,
+    /// The newest deploy: the version that the next process runs.
+    pub deploy: Deploy,
+    /// How long the webhook handler works on an event before it writes; the second for every other event. Normally none.
+    pub handler_takes: Option<[Duration; 2]>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -69,42 +79,38 @@ pub enum AppError {
     Listen(io::Error),
     #[error("the sample application could not open its log {}: {source}", path.display())]
     Log { path: PathBuf, source: io::Error },
+    #[error("the sample application could not record a deploy in {}: {source}", path.display())]
+    Deploys { path: PathBuf, source: io::Error },
     #[error("the sample application could not make its HTTP client: {0}")]
     Client(reqwest::Error),
 }
 
-/// A running application.
-#[derive(Debug)]
-pub struct App {
-    shared: Arc<Shared>,
-    address: SocketAddr,
-    stop: CancellationToken,
-    server: JoinHandle<()>,
-}
-
-/// Switches the manner of a running application.
+/// An application, running or down; clones are the same one.
 #[derive(Debug, Clone)]
-pub struct MannerSwitch(Arc<Shared>);
+pub struct App(Arc<Inner>);
 
-#[derive(Debug)]
-struct Shared {
-    pool: PgPool,
-    shape: Shape,
-    statements: Statements,
-    webhook_path: String,
-    webhook_secret: String,
-    admin_token: String,
-    stripe: Stripe,
-    log: Log,
-    honest: AtomicBool,
+/// Switches the manner of the application, of later processes too.
+#[derive(Debug, Clone)]
+pub struct MannerSwitch(Arc<AtomicBool>);
+
+/// What became of an event that was handed over in the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It was handled, or needed no handling.
+    Handled,
+    /// The handler failed, and has logged why.
+    Failed,
+    /// Nobody was there.
+    Down,
 }
 
-/// The way to Stripe.
 #[derive(Debug)]
-struct Stripe {
-    http: reqwest::Client,
-    base: String,
-    key: String,
+struct Inner {
+    options: AppOptions,
+    address: SocketAddr,
+    manner: MannerSwitch,
+    settings: Mutex<Settings>,
+    life: AsyncMutex<Life>,
 }
 
 impl App {
@@ -113,131 +119,133 @@ impl App {
     /// # Errors
     /// When the port, the log file or an HTTP client cannot be had.
     pub async fn start(options: AppOptions) -> Result<Self, AppError> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await.map_err(AppError::Listen)?;
-        let address = listener.local_addr().map_err(AppError::Listen)?;
-        let log = Log::open(&options.log).map_err(|source| AppError::Log { path: options.log.clone(), source })?;
-        let pool = PgPoolOptions::new()
-            .max_connections(options.pool)
-            .min_connections(2.min(options.pool))
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_lazy_with(options.database.application_name("api"));
-        // Its first user in a process may be us.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(8)).build().map_err(AppError::Client)?;
-        let shared = Arc::new(Shared {
-            pool,
-            shape: options.shape,
-            statements: Statements::new(options.shape),
-            webhook_path: options.webhook_path,
-            webhook_secret: options.webhook_secret,
-            admin_token: options.admin_token,
-            stripe: Stripe { http, base: options.stripe_base, key: options.stripe_key },
-            log,
-            honest: AtomicBool::new(options.manner == Manner::Honest),
-        });
-        let stop = CancellationToken::new();
-        let service = router(&shared);
-        let stopped = stop.clone().cancelled_owned();
-        let server = tokio::spawn(async move {
-            // An accept that fails is retried inside; there is nobody to tell of anything else.
-            let _ = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
-        });
-        shared.log.info("Server listening", &json!({ "port": address.port() }));
-        Ok(Self { shared, address, stop, server })
+        let seat = process::reserve(options.port).map_err(AppError::Listen)?;
+        let address = seat.local_addr().map_err(AppError::Listen)?;
+        let settings = Settings { webhook_secret: options.webhook_secret.clone(), deploy: deploys::first(), handler_takes: None };
+        let manner = MannerSwitch(Arc::new(AtomicBool::new(options.manner == Manner::Honest)));
+        let life = AsyncMutex::new(Life::Down(seat));
+        let app = Self(Arc::new(Inner { options, address, manner, settings: Mutex::new(settings), life }));
+        deploys::record(&app.0.options.deploys, &app.settings().deploy)?;
+        app.restart().await?;
+        Ok(app)
     }
 
     /// `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.0.address)
     }
 
     /// Where Stripe's events go.
     #[must_use]
     pub fn webhook_url(&self) -> String {
-        format!("{}{}", self.base_url(), self.shared.webhook_path)
-    }
-
-    /// The loopback port, with which the application can be started again after a stop.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.address.port()
+        format!("{}{}", self.base_url(), self.0.options.webhook_path)
     }
 
     #[must_use]
     pub fn manner(&self) -> MannerSwitch {
-        MannerSwitch(Arc::clone(&self.shared))
+        self.0.manner.clone()
+    }
+
+    /// How the application's own role connects.
+    #[must_use]
+    pub fn database(&self) -> &PgConnectOptions {
+        &self.0.options.database
+    }
+
+    /// The token of the admin API.
+    #[must_use]
+    pub fn admin_token(&self) -> &str {
+        &self.0.options.admin_token
+    }
+
+    /// Where deploys are recorded.
+    #[must_use]
+    pub fn deploys(&self) -> &std::path::Path {
+        &self.0.options.deploys
+    }
+
+    /// What the next process is started with.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.0.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what the next process is started with, as somebody edits a configuration: the running one keeps what it has.
+    pub fn configure(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.0.settings.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What the running process was started with; `None` while it is down.
+    pub async fn running(&self) -> Option<Settings> {
+        self.process().await.map(|p| p.settings.clone())
+    }
+
+    /// Records a deploy and starts its version.
+    ///
+    /// # Errors
+    /// When it cannot be recorded or started.
+    pub async fn deploy(&self, deploy: Deploy) -> Result<(), AppError> {
+        deploys::record(&self.0.options.deploys, &deploy)?;
+        self.configure(|s| s.deploy = deploy);
+        self.restart().await
+    }
+
+    /// Ends the process, if it runs, and starts one with the present settings on the same port: other connections, nothing remembered.
+    ///
+    /// # Errors
+    /// When the port, the log file or an HTTP client cannot be had.
+    pub async fn restart(&self) -> Result<(), AppError> {
+        let mut life = self.0.life.lock().await;
+        let seat = life.end(self.0.address).await.map_err(AppError::Listen)?;
+        *life = Life::begin(&self.0, seat).await?;
+        Ok(())
+    }
+
+    /// Ends the process. Its port is kept and refuses connections.
+    ///
+    /// # Errors
+    /// When the port cannot be kept.
+    pub async fn halt(&self) -> Result<(), AppError> {
+        let mut life = self.0.life.lock().await;
+        *life = Life::Down(life.end(self.0.address).await.map_err(AppError::Listen)?);
+        Ok(())
+    }
+
+    /// The proxy in front no longer reaches what handles webhooks, and answers 502 in its place; everything else goes on.
+    /// It lasts until the next start.
+    pub async fn cut_webhooks(&self) {
+        if let Some(process) = self.process().await {
+            process.cut.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Hands an event to the webhook's handler as if it had been delivered at that moment, without HTTP: for days of traffic in seconds.
+    pub async fn take(&self, event: &Value, at: DateTime<Utc>) -> Taken {
+        match self.process().await {
+            None => Taken::Down,
+            Some(process) => webhook::take(&process, event, at).await,
+        }
     }
 
     /// Stops listening, lets running requests finish for at most a second, closes the pool.
-    pub async fn stop(mut self) {
-        self.stop.cancel();
-        if tokio::time::timeout(Duration::from_secs(1), &mut self.server).await.is_err() {
-            self.server.abort();
-        }
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.shared.pool.close()).await;
+    pub async fn stop(&self) {
+        let mut life = self.0.life.lock().await;
+        let _ = life.end(self.0.address).await;
+    }
+
+    async fn process(&self) -> Option<Arc<Shared>> {
+        self.0.life.lock().await.shared()
     }
 }
 
 impl MannerSwitch {
     #[must_use]
     pub fn get(&self) -> Manner {
-        self.0.manner()
+        if self.0.load(Ordering::Relaxed) { Manner::Honest } else { Manner::Swallowing }
     }
 
     pub fn set(&self, manner: Manner) {
-        self.0.honest.store(manner == Manner::Honest, Ordering::Relaxed);
+        self.0.store(manner == Manner::Honest, Ordering::Relaxed);
     }
-}
-
-impl Shared {
-    fn manner(&self) -> Manner {
-        if self.honest.load(Ordering::Relaxed) { Manner::Honest } else { Manner::Swallowing }
-    }
-
-    /// Writes what the database said as the application's driver would put it.
-    fn log_database(&self, message: &str, error: &sqlx::Error, mut about: Value) {
-        let (kind, text) = match error {
-            sqlx::Error::PoolTimedOut => ("Error", "timeout exceeded when trying to connect".to_string()),
-            sqlx::Error::Database(error) => ("DatabaseError", error.message().to_string()),
-            other => ("Error", other.to_string()),
-        };
-        if matches!(error, sqlx::Error::PoolTimedOut) {
-            self.log.error("connection pool exhausted", &json!({ "max": self.pool.options().get_max_connections() }));
-        }
-        about["err"] = json!({ "type": kind, "message": text });
-        self.log.error(message, &about);
-    }
-}
-
-fn router(shared: &Arc<Shared>) -> Router {
-    Router::new()
-        .route("/health", get(|| async { Json(json!({ "status": "ok" })) }))
-        .route("/ready", get(ready))
-        .route(&shared.webhook_path, post(webhook::receive))
-        .route("/admin/licensing/entitlements/{profile_id}", get(entitlements::show))
-        .route("/admin/licensing/entitlements/{profile_id}/reset", post(entitlements::reset))
-        .route("/admin/licensing/resync/{profile_id}", post(resync::resync))
-        .fallback(|| async { answer(StatusCode::NOT_FOUND, json!({ "ok": false, "error": "Not found" })) })
-        .with_state(Arc::clone(shared))
-}
-
-/// Whether a request to the admin API carries its token.
-fn authorized(shared: &Shared, headers: &HeaderMap) -> bool {
-    let token = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
-    token == Some(shared.admin_token.as_str())
-}
-
-async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    match sqlx::query("SELECT 1").execute(&shared.pool).await {
-        Ok(_) => answer(StatusCode::OK, json!({ "status": "ready" })),
-        Err(error) => {
-            shared.log_database("Readiness check failed", &error, json!({}));
-            answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "unavailable" }))
-        }
-    }
-}
-
-fn answer(status: StatusCode, body: Value) -> Response {
-    (status, Json(body)).into_response()
 }

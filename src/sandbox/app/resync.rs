@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use chrono::Utc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
+use super::process::{Shared, answer, authorized};
 use super::webhook::{Failure, one, sync, tell};
-use super::{Shared, answer, authorized};
 
 #[derive(Deserialize)]
 pub struct Asked {
@@ -38,7 +39,7 @@ pub async fn resync(
         }
         Err(failure) => {
             let status = if matches!(failure, Failure::NoRow) { StatusCode::NOT_FOUND } else { StatusCode::INTERNAL_SERVER_ERROR };
-            tell(&shared, failure, about);
+            tell(&shared, Utc::now(), failure, about);
             answer(status, json!({ "ok": false, "error": "Resync failed" }))
         }
     }
@@ -51,7 +52,7 @@ async fn bring_in_line(shared: &Shared, profile: &str, customer: &str) -> Result
     let subscription = subscription(shared, customer).await?;
     let linked = sqlx::query(AssertSqlSafe(shared.statements.link.as_str())).bind(profile).bind(customer).execute(&shared.pool).await?;
     one(&linked)?;
-    sync(shared, &subscription).await
+    sync(shared, &subscription, Utc::now()).await
 }
 
 /// The customer's newest subscription that runs, else the newest.

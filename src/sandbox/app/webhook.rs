@@ -1,20 +1,22 @@
 //! The webhook endpoint of the application: signature, the four handled types, and what it answers in either manner.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
-use chrono::Utc;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use sqlx::AssertSqlSafe;
 
-use super::{Manner, Shared, answer};
-use crate::sandbox::population::{Interval, PRICE_ENT_MONTH, PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR};
-use crate::sandbox::schema::TIERS;
+use super::process::{Shared, answer};
+use super::{Flaw, Manner, Taken};
+use crate::sandbox::population::Interval;
+use crate::sandbox::schema::{TIERS, tier_of_price};
 
 /// How old or how far in the future a signature may be, in seconds.
 const TOLERANCE: i64 = 300;
@@ -26,6 +28,8 @@ pub(super) enum Failure {
     NoRow,
     /// A sentence for the log.
     Odd(&'static str),
+    /// What the handler's own mistake threw.
+    Thrown(&'static str),
 }
 
 impl From<sqlx::Error> for Failure {
@@ -34,61 +38,96 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// `POST` to the webhook path.
-pub async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+/// `POST` to the webhook path; other methods are refused.
+pub async fn receive(State(shared): State<Arc<Shared>>, method: Method, headers: HeaderMap, body: Bytes) -> Response {
+    if shared.cut.load(Ordering::Relaxed) {
+        // What stands in front answers: the application sees and logs nothing.
+        return (StatusCode::BAD_GATEWAY, Html("<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"))
+            .into_response();
+    }
+    if method != Method::POST {
+        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")]).into_response();
+    }
     let honest = shared.manner() == Manner::Honest;
     let signature = headers.get("stripe-signature").and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if let Err(reason) = verify(&shared.webhook_secret, signature, &body, Utc::now().timestamp()) {
+    if let Err(reason) = verify(&shared.settings.webhook_secret, signature, &body, Utc::now().timestamp()) {
         shared.log.error("Webhook signature verification failed", &json!({ "err": { "type": "Error", "message": reason } }));
         let status = if honest { StatusCode::BAD_REQUEST } else { StatusCode::OK };
         return answer(status, json!({ "ok": false, "error": "signature verification failed" }));
     }
-    let event: Value = serde_json::from_slice(&body).unwrap_or_default();
+    // A task of its own: a sender that gives up does not stop the work, and its effect comes all the same.
+    let work = tokio::spawn(async move {
+        let event: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if let Some(takes) = shared.settings.handler_takes {
+            tokio::time::sleep(takes[shared.received.fetch_add(1, Ordering::Relaxed) % 2]).await;
+        }
+        take(&shared, &event, Utc::now()).await
+    });
+    match work.await {
+        Ok(Taken::Handled) => answer(StatusCode::OK, json!({ "received": true })),
+        _ => answer(if honest { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }, json!({ "ok": false })),
+    }
+}
+
+/// Handles an event whose signature is right, at that moment, and logs what came of it.
+pub(super) async fn take(shared: &Shared, event: &Value, at: DateTime<Utc>) -> Taken {
     let about = json!({ "eventId": event["id"], "type": event["type"] });
-    match handle(&shared, &event).await {
+    match handle(shared, event, at).await {
         Ok(()) => {
-            shared.log.info("Webhook processed", &about);
-            answer(StatusCode::OK, json!({ "received": true }))
+            shared.log.write(at, 30, "Webhook processed", &about);
+            Taken::Handled
         }
         Err(failure) => {
-            tell(&shared, failure, about);
-            let status = if honest { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
-            answer(status, json!({ "ok": false }))
+            tell(shared, at, failure, about);
+            Taken::Failed
         }
     }
 }
 
-pub(super) fn tell(shared: &Shared, failure: Failure, mut about: Value) {
-    match failure {
-        Failure::Database(error) => shared.log_database("Failed to sync webhook to DB", &error, about),
-        Failure::NoRow => {
-            about["err"] = json!({ "type": "Error", "message": "Profile not found" });
-            shared.log.error("Webhook error:", &about);
+pub(super) fn tell(shared: &Shared, at: DateTime<Utc>, failure: Failure, mut about: Value) {
+    let err = match failure {
+        Failure::Database(error) => return shared.log_database(at, "Failed to sync webhook to DB", &error, about),
+        Failure::NoRow => json!({ "type": "Error", "message": "Profile not found" }),
+        Failure::Odd(message) => json!({ "type": "Error", "message": message }),
+        Failure::Thrown(message) => {
+            let stack = format!(
+                "TypeError: {message}\n    at syncSubscription (/app/{}/webhooks/stripe.js:118:34)",
+                shared.settings.deploy.version
+            );
+            json!({ "type": "TypeError", "message": message, "stack": stack })
         }
-        Failure::Odd(message) => {
-            about["err"] = json!({ "type": "Error", "message": message });
-            shared.log.error("Webhook error:", &about);
-        }
-    }
+    };
+    about["err"] = err;
+    shared.log.write(at, 50, "Webhook error:", &about);
 }
 
-async fn handle(shared: &Shared, event: &Value) -> Result<(), Failure> {
+async fn handle(shared: &Shared, event: &Value, at: DateTime<Utc>) -> Result<(), Failure> {
     let (Some(id), Some(kind)) = (event["id"].as_str(), event["type"].as_str()) else { return Err(Failure::Odd("not an event")) };
     let sql = &shared.statements;
-    let (processed,): (bool,) =
-        sqlx::query_as(AssertSqlSafe(sql.record_event.as_str())).bind(id).bind(kind).bind(&event["data"]).fetch_one(&shared.pool).await?;
+    let (processed,): (bool,) = sqlx::query_as(AssertSqlSafe(sql.record_event.as_str()))
+        .bind(id)
+        .bind(kind)
+        .bind(&event["data"])
+        .bind(seconds(at))
+        .fetch_one(&shared.pool)
+        .await?;
     if processed {
         return Ok(());
     }
     let object = &event["data"]["object"];
     match kind {
-        "customer.subscription.created" | "customer.subscription.updated" => sync(shared, object).await?,
-        "customer.subscription.deleted" => end(shared, object).await?,
-        "invoice.payment_failed" => past_due(shared, object).await?,
+        "customer.subscription.created" | "customer.subscription.updated" => sync(shared, object, at).await?,
+        "customer.subscription.deleted" => end(shared, object, at).await?,
+        "invoice.payment_failed" => past_due(shared, object, at).await?,
         _ => {}
     }
-    sqlx::query(AssertSqlSafe(sql.event_done.as_str())).bind(id).execute(&shared.pool).await?;
+    sqlx::query(AssertSqlSafe(sql.event_done.as_str())).bind(id).bind(seconds(at)).execute(&shared.pool).await?;
     Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of this century are exact")]
+fn seconds(at: DateTime<Utc>) -> f64 {
+    at.timestamp_millis() as f64 / 1_000.0
 }
 
 fn customer(object: &Value) -> Result<&str, Failure> {
@@ -100,12 +139,12 @@ pub(super) fn one(done: &sqlx::postgres::PgQueryResult) -> Result<(), Failure> {
     if done.rows_affected() == 0 { Err(Failure::NoRow) } else { Ok(()) }
 }
 
-pub(super) async fn sync(shared: &Shared, subscription: &Value) -> Result<(), Failure> {
+pub(super) async fn sync(shared: &Shared, subscription: &Value, at: DateTime<Utc>) -> Result<(), Failure> {
     let item = &subscription["items"]["data"][0];
     let status = subscription["status"].as_str().unwrap_or_default();
     let tier = match status {
         "active" | "trialing" | "past_due" => {
-            tier(item["price"]["id"].as_str().unwrap_or_default()).ok_or(Failure::Odd("unknown price"))?
+            tier_of_price(item["price"]["id"].as_str().unwrap_or_default()).ok_or(Failure::Odd("unknown price"))?.0
         }
         _ => TIERS[0],
     };
@@ -114,6 +153,9 @@ pub(super) async fn sync(shared: &Shared, subscription: &Value) -> Result<(), Fa
         Some("year") => Some(shared.shape.interval_word(Interval::Year)),
         _ => None,
     };
+    if shared.settings.deploy.flaw == Some(Flaw::PeriodFromSubscription) && subscription.get("current_period_end").is_none() {
+        return Err(Failure::Thrown("Cannot read properties of undefined (reading 'toISOString')"));
+    }
     // Objects of old API versions have the period on the subscription itself.
     let period = |name: &str| item[name].as_f64().or_else(|| subscription[name].as_f64());
     let done = sqlx::query(AssertSqlSafe(shared.statements.sync.as_str()))
@@ -126,34 +168,27 @@ pub(super) async fn sync(shared: &Shared, subscription: &Value) -> Result<(), Fa
         .bind(period("current_period_end"))
         .bind(subscription["cancel_at"].as_f64())
         .bind(subscription["cancel_at_period_end"].as_bool().unwrap_or(false))
+        .bind(seconds(at))
         .execute(&shared.pool)
         .await?;
     one(&done)
 }
 
-async fn end(shared: &Shared, subscription: &Value) -> Result<(), Failure> {
+async fn end(shared: &Shared, subscription: &Value, at: DateTime<Utc>) -> Result<(), Failure> {
     let done = sqlx::query(AssertSqlSafe(shared.statements.end.as_str()))
         .bind(customer(subscription)?)
         .bind(subscription["status"].as_str().unwrap_or("canceled"))
         .bind(subscription["cancel_at"].as_f64())
         .bind(subscription["cancel_at_period_end"].as_bool().unwrap_or(false))
+        .bind(seconds(at))
         .execute(&shared.pool)
         .await?;
     one(&done)
 }
 
-async fn past_due(shared: &Shared, invoice: &Value) -> Result<(), Failure> {
+async fn past_due(shared: &Shared, invoice: &Value, at: DateTime<Utc>) -> Result<(), Failure> {
     let sql = shared.statements.past_due.as_str();
-    one(&sqlx::query(AssertSqlSafe(sql)).bind(customer(invoice)?).execute(&shared.pool).await?)
-}
-
-/// The application's own price list.
-fn tier(price: &str) -> Option<&'static str> {
-    match price {
-        PRICE_PRO_MONTH | PRICE_PRO_YEAR => Some(TIERS[1]),
-        PRICE_ENT_MONTH | PRICE_ENT_YEAR => Some(TIERS[2]),
-        _ => None,
-    }
+    one(&sqlx::query(AssertSqlSafe(sql)).bind(customer(invoice)?).bind(seconds(at)).execute(&shared.pool).await?)
 }
 
 /// Stripe's scheme: `t=…,v1=…[,v1=…]`, HMAC-SHA-256 over `t.body`.

@@ -1,17 +1,28 @@
 //! Incident `missed-webhooks`: linked customers checked out and paid, Stripe made its events, none of them ever arrived.
 
-use super::{Expected, Ground, Incident, Label, Purchase};
-use crate::sandbox::population::{Billing, Population};
+use super::ground::Turn;
+use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
+use crate::sandbox::population::Billing;
 use crate::sandbox::stripe::NewCheckout;
 
-/// Free customers whose row holds the right Stripe customer.
-pub fn suits(population: &Population, number: u64) -> bool {
-    population.billing(number) == Billing::Free
+pub const SPEC: Spec = Spec {
+    name: "missed-webhooks",
+    title: "customers paid, and the webhooks never arrived",
+    background: 3,
+    usual: 14,
+    strike: |ground, turn| Box::pin(strike(ground, turn)),
+    lift: None,
+};
+
+async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
+    // Free customers whose row holds the right Stripe customer.
+    let people = ground.pick(Incident::MissedWebhooks, turn.count, &|billing| billing == Billing::Free)?;
+    Ok(people.into_iter().enumerate().map(|(index, number)| one(ground, number, turn, index)).collect())
 }
 
-pub fn strike(ground: &Ground, number: u64, purchase: &Purchase) -> Label {
-    let profile = ground.key(number);
-    let made = ground.simulator.checkout(NewCheckout {
+fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
+    let (profile, purchase) = (ground.key(number), turn.purchase(index));
+    let made = ground.simulator().checkout(NewCheckout {
         number,
         price: purchase.price.to_string(),
         client_reference_id: Some(profile.clone()),
@@ -21,11 +32,19 @@ pub fn strike(ground: &Ground, number: u64, purchase: &Purchase) -> Label {
     });
     Label {
         incident: Incident::MissedWebhooks,
-        number,
-        profile,
-        broke: "paid by a linked customer; no event about it was ever delivered",
-        named_by: "client_reference_id",
-        event: made.subscribed.subscription_created.clone(),
-        expected: Expected::of(ground, purchase, &made),
+        broke: "paid by a linked customer; no event about it was ever delivered".into(),
+        at: purchase.at,
+        cause: Cause::NotSent,
+        truth: Some(Truth::Missing),
+        check: Check::Row(ground.demanded(&profile, &made.subscribed.subscription)),
+        subject: Subject {
+            number: Some(number),
+            profile: Some(profile),
+            customer: Some(made.customer),
+            event: Some(made.subscribed.subscription_created),
+            event_type: Some("customer.subscription.created".into()),
+            named_by: Some("client_reference_id"),
+            ..Subject::default()
+        },
     }
 }

@@ -13,9 +13,10 @@ pub enum Kind {
     Session,
     Event,
     Charge,
+    PaymentMethod,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Customer,
     Kind::Subscription,
     Kind::Item,
@@ -26,6 +27,7 @@ const KINDS: [Kind; 10] = [
     Kind::Session,
     Kind::Event,
     Kind::Charge,
+    Kind::PaymentMethod,
 ];
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             Kind::Session => ("cs_test_a1", 56),
             Kind::Event => ("evt_1", 23),
             Kind::Charge => ("ch_3", 23),
+            Kind::PaymentMethod => ("pm_1", 23),
         }
     }
 }

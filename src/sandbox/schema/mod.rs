@@ -1,6 +1,7 @@
 //! The sample application's database: its shapes, its names, how it is made and filled; runs no application.
 
 mod copy;
+mod keys;
 mod load;
 mod names;
 pub mod roles;
@@ -9,7 +10,7 @@ use clap::ValueEnum;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
-use super::population::{Interval, Population};
+use super::population::{Interval, PRICE_ENT_MONTH, PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR, Population};
 use names::{RENAMED, USUAL};
 
 pub use load::tier_word;
@@ -161,6 +162,18 @@ impl Shape {
     }
 }
 
+/// The tier and the interval that a price of the sandbox's buys.
+#[must_use]
+pub fn tier_of_price(price: &str) -> Option<(&'static str, Interval)> {
+    match price {
+        PRICE_PRO_MONTH => Some((TIERS[1], Interval::Month)),
+        PRICE_PRO_YEAR => Some((TIERS[1], Interval::Year)),
+        PRICE_ENT_MONTH => Some((TIERS[2], Interval::Month)),
+        PRICE_ENT_YEAR => Some((TIERS[2], Interval::Year)),
+        _ => None,
+    }
+}
+
 /// Makes and fills the tables in an empty database. `options` must name a superuser; the tables belong to the role `app`.
 ///
 /// # Errors
@@ -180,12 +193,14 @@ pub async fn create(options: &PgConnectOptions, shape: Shape, population: &Popul
     for (tables, _) in &sections {
         run(&mut connection, tables.clone()).await?;
     }
-    load::load(&mut connection, shape, population).await?;
+    let mut workers = [options.connect().await?, options.connect().await?];
+    load::load(&mut workers, shape, population).await?;
     // Keys and checks over rows that are there already cost a fraction of keeping them row by row.
-    for (_, keys) in &sections {
-        run(&mut connection, keys.clone()).await?;
+    let keys: String = sections.into_iter().map(|(_, keys)| keys).collect();
+    keys::add(&mut connection, &mut workers, &keys).await?;
+    for worker in workers {
+        worker.close().await?;
     }
-    run(&mut connection, "RESET ROLE; ANALYZE".into()).await?;
     connection.close().await
 }
 

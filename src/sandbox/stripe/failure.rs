@@ -14,12 +14,23 @@ pub struct Failure {
     pub should_retry: Option<bool>,
     /// The `Stripe-Rate-Limited-Reason` header.
     pub rate_limited: Option<&'static str>,
+    /// What else the error says: `decline_code`, `payment_intent`, …
+    pub more: Option<Box<Map<String, Value>>>,
 }
 
 impl Failure {
     pub fn new(status: u16, message: impl Into<String>) -> Self {
         let should_retry = (400..=404).contains(&status).then_some(false);
-        Self { status, kind: "invalid_request_error", code: None, param: None, message: message.into(), should_retry, rate_limited: None }
+        Self {
+            status,
+            kind: "invalid_request_error",
+            code: None,
+            param: None,
+            message: message.into(),
+            should_retry,
+            rate_limited: None,
+            more: None,
+        }
     }
 
     #[must_use]
@@ -31,6 +42,12 @@ impl Failure {
     #[must_use]
     pub fn param(mut self, param: &str) -> Self {
         self.param = Some(param.to_string());
+        self
+    }
+
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.get_or_insert_default().insert(name.to_string(), value.into());
         self
     }
 
@@ -90,7 +107,7 @@ impl Failure {
     }
 
     pub fn body(&self, request: &str, account: &str) -> Value {
-        let mut error = Map::new();
+        let mut error = self.more.as_deref().cloned().unwrap_or_default();
         if let Some(code) = &self.code {
             error.insert("code".into(), json!(code));
             error.insert("doc_url".into(), json!(format!("https://stripe.com/docs/error-codes/{}", code.replace('_', "-"))));

@@ -12,6 +12,14 @@ pub struct Keys {
     all: Vec<Key>,
 }
 
+/// What kind of key a request came with; the key itself is kept nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    Secret,
+    Restricted,
+}
+
 struct Key {
     text: String,
     name: String,
@@ -30,7 +38,6 @@ pub struct KnownKey {
 }
 
 /// Who a request came from.
-#[derive(Debug)]
 pub struct Caller<'a> {
     /// What the key was called when it was made.
     pub name: &'a str,
@@ -102,6 +109,10 @@ impl Keys {
 }
 
 impl Caller<'_> {
+    pub fn kind(&self) -> KeyKind {
+        if self.permissions.is_none() { KeyKind::Secret } else { KeyKind::Restricted }
+    }
+
     /// Why it may not act for another account: there is none that is connected.
     pub fn stranger(&self, account: &str) -> Failure {
         let key = redacted(&self.key);

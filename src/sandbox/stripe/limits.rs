@@ -184,7 +184,7 @@ mod tests {
         let limiter = Arc::new(Limiter::default());
         limiter.set(Limits { endpoint_at_once: Some(1), account_at_once: Some(2), ..Limits::default() });
         let (now, events, prices) = (Instant::now(), route("GET", "events"), route("GET", "prices"));
-        let held = limiter.admit(events, now).ok().expect("the first");
+        let held = limiter.admit(events, now).expect("the first");
         assert_eq!(limiter.admit(events, now).err().and_then(|f| f.rate_limited), Some("endpoint-concurrency"));
         let other = limiter.admit(prices, now);
         assert_eq!(limiter.admit(route("GET", "balance"), now).err().and_then(|f| f.rate_limited), Some("global-concurrency"));

@@ -10,7 +10,7 @@ use super::state::State;
 use super::timeline::{Collection, Direction, Key, People, Selection};
 
 pub struct Listing<'a> {
-    pub url: &'static str,
+    pub url: &'a str,
     /// What an element is called in "No such …".
     pub noun: &'static str,
     pub collection: Collection,
@@ -97,7 +97,9 @@ pub fn small(state: &State, call: &Call, url: &'static str, noun: &str, all: Vec
 
 /// An empty or filled list inside an object.
 pub fn inner(url: String, data: Vec<Value>) -> Value {
-    json!({ "object": "list", "data": data, "has_more": false, "total_count": data.len(), "url": url })
+    let mut list = json!({ "object": "list", "data": null, "has_more": false, "total_count": data.len(), "url": url });
+    list["data"] = data.into();
+    list
 }
 
 fn cursors(call: &Call) -> Result<(Option<&str>, Option<&str>), Failure> {

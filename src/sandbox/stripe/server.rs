@@ -79,10 +79,12 @@ fn enter(shared: &Shared, exchange: &Exchange, method: &Method, path: &str) {
         at: shared.clock.now(),
         method: method.to_string(),
         path: path.to_string(),
-        key: None,
+        key_name: None,
         idempotency_key: exchange.idempotency_key.clone(),
+        key: None,
         status: None,
         worked: false,
+        object: None,
     });
 }
 
@@ -98,7 +100,10 @@ fn prepare(shared: &Shared, parts: &Parts, path: &str, body: &Bytes, exchange: &
     let method = &parts.method;
     let keys = shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
     let caller = keys.authenticate(&parts.headers)?;
-    shared.log(&exchange.request, |r| r.key = Some(caller.name.to_string()));
+    shared.log(&exchange.request, |r| {
+        r.key = Some(caller.kind());
+        r.key_name = Some(caller.name.to_string());
+    });
     if let Some(other) = text(&parts.headers, "Stripe-Account").filter(|a| *a != shared.account) {
         return Err(caller.stranger(&other));
     }
@@ -186,13 +191,17 @@ async fn work(shared: &Arc<Shared>, ready: Ready, claim: Option<Claim>, exchange
                 result
             }
         };
-        shared.log(&request, |r| r.worked = true);
+        let object = result.as_ref().ok().and_then(|value| value["id"].as_str()).map(str::to_string);
         // What was refused for its parameters is not remembered: the corrected request may use the key.
         let remembered = !matches!(&result, Err(failure) if failure.is_validation());
         let answer = match result {
-            Ok(value) => Answer::ok(value.to_string()),
+            Ok(value) => Answer::ok(serde_json::to_string(&value).expect("invariant: a JSON value can be written")),
             Err(failure) => Answer::failure(failure),
         };
+        shared.log(&request, |r| {
+            r.worked = true;
+            r.object = object;
+        });
         if let Some(claim) = claim.filter(|_| remembered) {
             let body = answer.text(&request, &shared.account);
             shared.idempotency.finish(&claim.name, Stored { status: answer.status, body, request });

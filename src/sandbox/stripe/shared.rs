@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::delivery::{DeliveryResult, DeliveryRules, Switchboard};
 use super::faults::Faults;
 use super::idempotency::Idempotency;
-use super::keys::Keys;
+use super::keys::{KeyKind, Keys};
 use super::limits::Limiter;
 use super::state::State;
 
@@ -51,13 +51,17 @@ pub struct Served {
     pub at: DateTime<Utc>,
     pub method: String,
     pub path: String,
-    /// The name of the API key that asked, never the key; `None`: it had none that is valid.
-    pub key: Option<String>,
     pub idempotency_key: Option<String>,
+    /// `None` where no key was given, or none that is known.
+    pub key: Option<KeyKind>,
+    /// What that key was called when it was made.
+    pub key_name: Option<String>,
     /// `None` while, or because, no answer was given.
     pub status: Option<u16>,
     /// True once the endpoint did its work, whatever became of the answer.
     pub worked: bool,
+    /// The object that the endpoint made, changed or read, once it succeeded.
+    pub object: Option<String>,
 }
 
 impl Shared {

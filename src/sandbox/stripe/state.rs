@@ -13,7 +13,9 @@ use super::endpoint::Endpoint;
 use super::form::Bounds;
 use super::previous;
 use super::resources::payment_intents::{self, Payment};
-use super::resources::{charges, customers, events, invoice_payments, invoices, sessions, subscription_items, subscriptions};
+use super::resources::{
+    charges, customers, events, invoice_payments, invoices, payment_methods, sessions, subscription_items, subscriptions,
+};
 use super::timeline::{Collection, Direction, Key, People, Selection, Walk, of_people};
 use crate::sandbox::population::ids::{Kind, digits, mix};
 use crate::sandbox::population::{Person, Population};
@@ -59,6 +61,8 @@ pub struct State {
     /// The subscription of every item in a subscription that was made or changed.
     items: HashMap<String, String>,
     made: u64,
+    /// Payment methods that may not be saved to a customer any more.
+    spent: HashSet<String>,
     agenda: Agenda,
     /// The time of the entry on the agenda that is being done.
     settling: Option<DateTime<Utc>>,
@@ -92,6 +96,7 @@ impl State {
             by_customer: HashMap::new(),
             items: HashMap::new(),
             made: 0,
+            spent: HashSet::new(),
             agenda: Agenda::default(),
             settling: None,
         }
@@ -130,6 +135,7 @@ impl State {
             Kind::Session => sessions::of_person(self, &person),
             Kind::Event => events::of_person(self, &person, place),
             Kind::PaymentIntent => Payment::of_person(self, &person, place.cycle).map(|p| payment_intents::render(&p)),
+            Kind::PaymentMethod => payment_methods::of_person(&person),
             Kind::Charge => Payment::of_person(self, &person, place.cycle).map(|p| charges::render(&p)),
             Kind::Item => subscription_items::within(self, &person.plan?.subscription, id),
             Kind::InvoiceLine => None,
@@ -169,6 +175,10 @@ impl State {
         let computed: Box<dyn Iterator<Item = (Key, String)> + 'a> = match (selection.people.clone(), collection.kind()) {
             (_, None) => Box::new(std::iter::empty()),
             (People::Where(filter), Some(kind)) => Box::new(Walk::new(&self.population, (collection, kind), selection, filter)),
+            (People::Since(oldest, filter), Some(kind)) => {
+                let bounds = Bounds { from: selection.bounds.from.max(oldest), ..selection.bounds };
+                Box::new(Walk::new(&self.population, (collection, kind), Selection { bounds, ..selection }, filter))
+            }
             (People::Only(numbers), _) => Box::new(self.walk_few(collection, &selection, &numbers).into_iter()),
         };
         let mut computed = computed.peekable();
@@ -253,6 +263,15 @@ impl State {
     /// Whether every endpoint took it that it was owed to; neither one that may yet, nor one at which it failed, is left.
     pub fn is_delivered(&self, event: &str) -> bool {
         self.pending_webhooks(event) == 0 && self.ledger.debts(event).into_iter().flatten().all(|d| d.taken || !d.failed)
+    }
+
+    /// Marks a payment method as one that may not be saved to a customer any more.
+    pub fn spend(&mut self, payment_method: &str) {
+        self.spent.insert(payment_method.to_string());
+    }
+
+    pub fn is_spent(&self, payment_method: &str) -> bool {
+        self.spent.contains(payment_method)
     }
 
     /// Has something happen to an object at its time; see [`Self::settle`].

@@ -101,6 +101,11 @@ impl Simulator {
         self.shared.delivery.change(|s| s.timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     }
 
+    /// How long an endpoint may take to answer.
+    pub fn delivery_timeout(&self) -> Duration {
+        Duration::from_millis(self.shared.delivery.get().timeout_ms)
+    }
+
     /// All that deliveries go by.
     pub fn delivery_settings(&self) -> DeliverySettings {
         self.shared.delivery.get()

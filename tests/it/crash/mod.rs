@@ -13,17 +13,17 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use nightdesk::sandbox::incidents::{Incident, Label};
+use nightdesk::sandbox::incidents::Incident;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
-use crate::bench::{self, Bench, Options};
+use crate::bench::{self, Bench, Options, Payer};
 
 /// A system with customers to repair, in which every change of a subscription row is counted and can be held up.
 struct Scene {
     bench: Bench,
-    labels: Vec<Label>,
+    labels: Vec<Payer>,
 }
 
 /// Where the database holds a repair up, by an advisory lock that the test has.
@@ -73,7 +73,7 @@ CREATE CONSTRAINT TRIGGER wait_commit AFTER UPDATE ON subscriptions DEFERRABLE I
 impl Scene {
     async fn start(customers: usize) -> Self {
         let bench = Bench::start(Options { customers: 600, ..Options::default() }).await;
-        let labels = bench.ground.strike(Incident::PlaceholderCustomers, customers).await.unwrap();
+        let labels = bench.strike(Incident::PlaceholderCustomers, customers).await;
         sqlx::raw_sql(TRIGGERS).execute(&bench.admin).await.unwrap();
         Self { bench, labels }
     }
@@ -84,12 +84,12 @@ impl Scene {
     }
 
     /// How often the row of a profile was changed.
-    async fn changes(&self, label: &Label) -> i64 {
+    async fn changes(&self, label: &Payer) -> i64 {
         let sql = "SELECT count(*) FROM changes WHERE profile = $1";
         sqlx::query_scalar(sql).bind(&label.profile).fetch_one(&self.bench.admin).await.unwrap()
     }
 
-    async fn hold(&self, stage: Stage, label: &Label) -> Barrier {
+    async fn hold(&self, stage: Stage, label: &Payer) -> Barrier {
         let mut connection = PgConnection::connect(&self.bench.variable("ADMIN_DATABASE_URL")).await.unwrap();
         let sql = "SELECT pg_advisory_lock($1, hashtext($2))";
         sqlx::query(sql).bind(stage as i32).bind(&label.profile).execute(&mut connection).await.unwrap();
@@ -97,7 +97,7 @@ impl Scene {
     }
 
     /// One effect, proven at the row and by the application; one whole chain in which each intent has one outcome.
-    async fn repaired_once(&self, label: &Label, seat: &Seat) {
+    async fn repaired_once(&self, label: &Payer, seat: &Seat) {
         assert_eq!(self.changes(label).await, 1, "one change of the row");
         assert!(self.bench.ground.repaired(label).await.unwrap(), "the row holds what is due");
         assert_eq!(self.bench.entitlements(&label.profile).await["data"]["tier"], label.expected.tier);
@@ -173,12 +173,12 @@ impl Seat {
     }
 
     /// The repair of a customer.
-    fn begin(&self, label: &Label) -> Child {
+    fn begin(&self, label: &Payer) -> Child {
         self.start(&["run", "tier-update", "--customer", &label.expected.customer, "--yes", "--reason", "ticket 4411"])
     }
 
     /// The repair, to its end. Where the machine is so busy that a source was too late for the first reads, nothing was begun: once more.
-    async fn repair(&self, label: &Label) -> Ended {
+    async fn repair(&self, label: &Payer) -> Ended {
         for _ in 0..5 {
             let end = ended(self.begin(label)).await;
             if !end.was_too_late() {
@@ -230,7 +230,7 @@ impl Seat {
     }
 
     /// Begins the repair; returns the moment that `holds`, looked at without a pause once it is `close`.
-    async fn begin_until(&self, label: &Label, close: impl Fn() -> bool, holds: impl Fn() -> bool) -> Child {
+    async fn begin_until(&self, label: &Payer, close: impl Fn() -> bool, holds: impl Fn() -> bool) -> Child {
         let mut child = self.begin(label);
         let patience = Instant::now() + Duration::from_secs(30);
         while !holds() {
@@ -249,7 +249,7 @@ impl Seat {
 
     /// Begins the repair; returns when the plan has been printed: the next thing is the journal. The pipe stays open, so that it
     /// may print on.
-    async fn begin_and_plan(&self, label: &Label) -> (Child, BufReader<ChildStdout>) {
+    async fn begin_and_plan(&self, label: &Payer) -> (Child, BufReader<ChildStdout>) {
         for _ in 0..5 {
             let mut child = self.begin(label);
             let mut said = BufReader::new(child.stdout.take().unwrap());
@@ -270,7 +270,7 @@ impl Seat {
 
     /// Begins the repair and stops it for good with `n` records in the journal, as `end` does it. The gate is the journal's own
     /// lock; where the binary was quicker it holds more of them: the number is the result's.
-    async fn cut_at(&self, n: usize, label: &Label, end: impl AsyncFnOnce(&mut Child)) -> usize {
+    async fn cut_at(&self, n: usize, label: &Payer, end: impl AsyncFnOnce(&mut Child)) -> usize {
         let mut gate = (n == 0).then(|| self.locked());
         let (mut child, output) = if n == 0 {
             let (child, output) = self.begin_and_plan(label).await;

@@ -5,10 +5,9 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
-use nightdesk::sandbox::incidents::Label;
 
 use super::{Scene, Seat, Stage, kill};
-use crate::bench::until;
+use crate::bench::{Payer, until};
 
 /// What an undisturbed repair journals, in its order.
 const RECORDS: [&str; 8] = ["writes-turned-on", "run-opened", "confirmed", "intended", "concluded", "verified", "verified", "run-closed"];
@@ -25,7 +24,7 @@ fn state_after(records: usize) -> Option<&'static str> {
 }
 
 /// Starts again after a kill, with so many records there: the run is listed, taken up and finished; nothing happens twice.
-async fn goes_on(scene: &Scene, seat: &Seat, label: &Label, records: usize) {
+async fn goes_on(scene: &Scene, seat: &Seat, label: &Payer, records: usize) {
     let Some(state) = state_after(records) else {
         assert!(seat.runs().await.is_empty(), "nothing was begun");
         assert_eq!(scene.changes(label).await, 0);
@@ -74,7 +73,7 @@ pub(super) async fn killed_after_any_record(scene: &Scene, seat: impl Fn(&Scene)
     // A binary that is quicker than the gate is killed at a later point, which is one of them as well.
     for round in 1.. {
         assert!(round <= 8, "never killed with {missing:?} records in the journal");
-        let tries: Vec<(usize, &Label)> = missing.iter().copied().zip(labels.by_ref()).collect();
+        let tries: Vec<(usize, &Payer)> = missing.iter().copied().zip(labels.by_ref()).collect();
         let hit: Vec<usize> = stream::iter(tries)
             .map(async |(n, label)| {
                 let seat = seat(scene);

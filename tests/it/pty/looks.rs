@@ -1,10 +1,10 @@
 //! Terminals that can do less: no colour, no characters but ASCII. The bytes themselves are looked at.
 
 use super::{Console, QUIET, busy};
-use nightdesk::sandbox::incidents::Label;
+use crate::bench::Payer;
 
 /// Through every screen and dialog there is, up to a review.
-fn tour(console: &mut Console, label: &Label) {
+fn tour(console: &mut Console, label: &Payer) {
     for key in ["e", "a", "c", "?", ":", "w", "q"] {
         console.cost(key);
         console.cost("\x1b");

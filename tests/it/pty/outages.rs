@@ -1,7 +1,8 @@
 //! A source that hangs: keys are answered as before, none is lost, the source turns STALE and then DOWN, the rest goes on, and it comes back by itself.
 
 use super::{Console, QUIET, busy};
-use crate::bench::{executable, home};
+use crate::bench::{Payer, executable, home};
+use nightdesk::sandbox::app::{App, AppOptions, Manner};
 use nightdesk::sandbox::cluster::{Cluster, ClusterOptions};
 use nightdesk::sandbox::incidents::{Ground, Incident};
 use nightdesk::sandbox::population::Population;
@@ -157,9 +158,25 @@ async fn postgres_stops() {
     schema::create(&superuser, Shape::default(), &population).await.unwrap();
     let simulator = Simulator::start(SimulatorOptions::new(Arc::clone(&population))).await.unwrap();
     let pool = PgPoolOptions::new().max_connections(2).connect_lazy_with(superuser);
-    let ground = Ground::new(pool, Shape::default(), population, simulator.clone());
+    let app = App::start(AppOptions {
+        database: cluster.url(roles::APP, &secrets.app, "alone").parse().unwrap(),
+        shape: Shape::default(),
+        webhook_path: "/webhooks/stripe".into(),
+        webhook_secret: simulator.webhook_secret(),
+        admin_token: "token".into(),
+        stripe_base: simulator.base_url(),
+        stripe_key: simulator.secret_key(),
+        log: cluster.directory().join("app.log"),
+        deploys: cluster.directory().join("deploys.jsonl"),
+        manner: Manner::Swallowing,
+        pool: 2,
+        port: 0,
+    })
+    .await
+    .unwrap();
+    let ground = Ground::new(pool, Shape::default(), population, simulator.clone(), app);
     ground.strike(Incident::PlaceholderCustomers, 3).await.unwrap();
-    let labels = ground.strike(Incident::MissedWebhooks, 3).await.unwrap();
+    let labels: Vec<Payer> = ground.strike(Incident::MissedWebhooks, 3).await.unwrap().into_iter().map(Payer::of).collect();
     let variables = [
         ("DATABASE_URL".to_string(), cluster.url(CONSOLE, &secrets.console, "alone")),
         ("STRIPE_API_BASE".to_string(), simulator.base_url()),

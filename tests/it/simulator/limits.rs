@@ -100,7 +100,7 @@ async fn keys_of_every_kind_by_name() {
     assert_eq!(bench.get("/v1/customers").await.status, 200);
     let made = bench.send(bench.http.post(&keys).body(r#"{"name":"robot","permissions":["rak_customer_read"]}"#)).await;
     get(made.json()["key"].as_str().expect("a key").to_string()).await;
-    let names: Vec<_> = bench.sim.requests().into_iter().map(|r| r.key.unwrap_or_default()).collect();
+    let names: Vec<_> = bench.sim.requests().into_iter().map(|r| r.key_name.unwrap_or_default()).collect();
     assert_eq!(names, ["", "worker", "application", "application", "", "", "secret", "robot"]);
     let stranger = bench.send(bench.request(Method::GET, "/v1/customers").header("Stripe-Account", "acct_other")).await;
     stranger.refused(403, "account_invalid", "does not have access to account 'acct_other'");

@@ -3,6 +3,7 @@
 mod checkout;
 mod customers;
 mod invoices;
+mod payment_methods;
 mod subscriptions;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ use super::state::State;
 
 pub use checkout::{CheckedOut, NewCheckout, checkout};
 pub use customers::{create_customer, delete_customer};
+pub use payment_methods::{attach_payment_method, create_payment_method, detach_payment_method};
 pub use subscriptions::{
     Subscribed, add_item, cancel_subscription, change_price, fail_renewal, renew, set_cancel_at_period_end, set_status, subscribe,
 };

@@ -36,21 +36,24 @@ pub const ROUTES: &[Route] = &[
 
 /// An event that nobody was told of yet.
 pub fn render(id: &str, kind: &str, at: DateTime<Utc>, object: Value, previous: Option<Value>, cause: Option<&Cause>) -> Value {
-    let mut data = json!({ "object": object });
+    let mut data = json!({ "object": null });
+    data["object"] = object;
     if let Some(previous) = previous {
         data["previous_attributes"] = previous;
     }
-    json!({
+    let mut event = json!({
         "id": id,
         "object": "event",
         "api_version": API_VERSION,
         "created": at.timestamp(),
-        "data": data,
+        "data": null,
         "livemode": false,
         "pending_webhooks": 0,
         "request": { "id": cause.map(|c| &c.request), "idempotency_key": cause.and_then(|c| c.idempotency_key.as_ref()) },
         "type": kind
-    })
+    });
+    event["data"] = data;
+    event
 }
 
 /// An event of the population, with the object as it stood then. All of them were delivered long ago.

@@ -7,6 +7,7 @@ pub mod events;
 pub mod invoice_payments;
 pub mod invoices;
 pub mod payment_intents;
+pub mod payment_methods;
 pub mod prices;
 pub mod products;
 pub mod sessions;
@@ -31,6 +32,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         invoices::ROUTES,
         invoice_payments::ROUTES,
         payment_intents::ROUTES,
+        payment_methods::ROUTES,
         charges::ROUTES,
         events::ROUTES,
         webhook_endpoints::ROUTES,
@@ -39,9 +41,15 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
     .flatten()
 }
 
+/// What there is to ask for: verb, path below `/v1/` (`{id}` for any id), and the patterns of the parameters it takes (see
+/// [`Route::params`]).
+pub fn endpoints() -> impl Iterator<Item = (&'static str, &'static str, &'static [&'static str])> {
+    routes().map(|r| (r.method, r.path, r.params))
+}
+
 /// One object from several literals: a long one passes the depth of serde_json's macro.
 fn merged<const N: usize>(parts: [Value; N]) -> Value {
-    let mut all = Map::new();
+    let mut all = Map::with_capacity(parts.iter().filter_map(Value::as_object).map(Map::len).sum());
     for part in parts {
         if let Value::Object(part) = part {
             all.extend(part);

@@ -1,0 +1,216 @@
+//! A drill under way: its sandbox, its clock, and what was seen meanwhile; it tells nobody before the end.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use super::report::{Finding, Report};
+use crate::cli::hands;
+use crate::config::Config;
+use crate::protocol::record::RunSummary;
+use crate::sandbox::incidents::{Ground, Incident, IncidentError, Label};
+use crate::sandbox::stripe::Served;
+use crate::sandbox::watch::judge::{Deeds, Outcome, changes, judge};
+use crate::sandbox::watch::{Sessions, Watch, net};
+use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
+
+/// How often it looks whether something was repaired.
+const EVERY: Duration = Duration::from_secs(2);
+/// How often it asks again, in the end, a database that does not answer.
+const LAST_LOOKS: usize = 5;
+
+/// A drill whose sandbox runs.
+pub struct Course {
+    sandbox: Sandbox,
+    incident: Incident,
+    secret: bool,
+    watch: Watch,
+    started: DateTime<Utc>,
+    observer: Arc<Observer>,
+    looking: Option<JoinHandle<()>>,
+}
+
+/// What looks now and then.
+struct Observer {
+    ground: Arc<Ground>,
+    labels: Vec<Label>,
+    seen: Mutex<Seen>,
+}
+
+struct Seen {
+    clock: Instant,
+    /// When the check of each label held first, from the beginning on.
+    green: Vec<Option<Duration>>,
+    /// Requests that changed something at Stripe, oldest first.
+    requests: Vec<Served>,
+    /// Their ids, and those of all requests before the beginning.
+    known: HashSet<String>,
+    sessions: Sessions,
+}
+
+impl Course {
+    /// Starts a sandbox in which nothing is broken but this. `secret`: which it is, is told in the end.
+    pub async fn start(options: SandboxOptions, incident: Incident, count: usize, secret: bool) -> Result<Self, SandboxError> {
+        let executable = std::env::current_exe().map_err(SandboxError::Executable)?;
+        let sandbox = Sandbox::start(options, executable).await?;
+        let ground = Arc::clone(sandbox.ground());
+        // Before anything holds a lock.
+        let (watch, sessions) = sandbox.watch().await?;
+        let born = ground.population().born();
+        let labels = ground.strike_at(incident, count, born).await?;
+        let seen = Seen { clock: Instant::now(), green: vec![None; labels.len()], requests: Vec::new(), known: HashSet::new(), sessions };
+        let observer = Arc::new(Observer { ground, labels, seen: Mutex::new(seen) });
+        Ok(Self { sandbox, incident, secret, watch, started: Utc::now(), observer, looking: None })
+    }
+
+    /// What other programs need to reach the sandbox.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        self.sandbox.environment()
+    }
+
+    /// The console's configuration. `name`: what the environment is called; without it, as it is for any command with these variables.
+    ///
+    /// # Errors
+    /// A sentence, where the sandbox's own map is not what the console reads.
+    pub fn config(&self, name: Option<&str>) -> Result<Config, String> {
+        let variables = self.environment();
+        let ours = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
+        // Who sits here is the same as anywhere.
+        let variable = |name: &str| ours(name).or_else(|| std::env::var(name).ok());
+        let map = ours("NIGHTDESK_CONFIG");
+        let mut config = Config::load(map.as_deref().map(std::path::Path::new), None, &variable).map_err(|e| e.to_string())?;
+        if let Some(name) = name {
+            config.name = name.into();
+        }
+        Ok(config)
+    }
+
+    /// What the operator is told before: what customers asked for, and nothing that they would have to find out.
+    pub fn briefing(&self) -> String {
+        "It is the middle of the night, and something is wrong with billing. Nobody says what.\n\
+         The clock starts when you press enter; quit the console (q) when you are done.\n"
+            .into()
+    }
+
+    /// Starts the clock: from here on everything counts.
+    pub async fn begin(&mut self) -> Result<(), SandboxError> {
+        self.watch.begin().await?;
+        self.started = Utc::now();
+        {
+            let mut seen = self.observer.seen.lock().await;
+            seen.known = self.sandbox.simulator().requests().into_iter().map(|r| r.id).collect();
+            seen.clock = Instant::now();
+        }
+        let observer = Arc::clone(&self.observer);
+        self.looking = Some(tokio::spawn(async move {
+            loop {
+                observer.look().await;
+                tokio::time::sleep(EVERY).await;
+            }
+        }));
+        Ok(())
+    }
+
+    /// Stops everything without a word.
+    pub async fn abandon(self) {
+        if let Some(looking) = self.looking {
+            looking.abort();
+        }
+        self.watch.close().await;
+        self.sandbox.stop().await;
+    }
+
+    /// Looks a last time and judges; then the sandbox is gone.
+    pub async fn end(mut self) -> Report {
+        let took = self.observer.seen.lock().await.clock.elapsed();
+        if let Some(looking) = self.looking.take() {
+            looking.abort();
+        }
+        self.observer.look().await;
+        let runs = self.runs().await;
+        let report = self.report(took, &runs).await;
+        self.abandon().await;
+        report
+    }
+
+    async fn report(&self, took: Duration, runs: &[RunSummary]) -> Report {
+        let mut outcomes = Vec::new();
+        for label in &self.observer.labels {
+            outcomes.push(Outcome { label: label.clone(), holds: self.observer.holds(label).await });
+        }
+        let (green, deeds) = {
+            let mut seen = self.observer.seen.lock().await;
+            let killed = seen.sessions.killed();
+            (seen.green.clone(), Deeds { rows: Vec::new(), requests: seen.requests.clone(), killed })
+        };
+        // A record that cannot be read is no clean sheet: the report says so.
+        let writes = self.watch.writes().await;
+        let unread = writes.as_ref().err().map(ToString::to_string);
+        let deeds = Deeds { rows: net(&writes.unwrap_or_default()), ..deeds };
+        let judged = judge(&self.observer.ground, &outcomes, &deeds);
+        let findings = outcomes.into_iter().enumerate().map(|(i, outcome)| {
+            let touched = judged.iter().any(|j| j.about.contains(&i));
+            let begun = runs.iter().any(|r| r.opened >= self.started && is_about(r, &outcome.label));
+            Finding::new(outcome, touched || begun, green[i])
+        });
+        let population = self.observer.ground.population();
+        Report::new(
+            self.incident,
+            self.secret,
+            population.seed(),
+            population.len(),
+            (self.started, took),
+            findings.collect(),
+            judged,
+            unread,
+        )
+    }
+
+    /// The runs in this operator's journal: on the screen's desk and on that of the commands.
+    async fn runs(&self) -> Vec<RunSummary> {
+        let mut all = Vec::new();
+        for name in [None, Some(super::DESK)] {
+            // Without a journal no run was begun from it.
+            let Ok(journal) = self.config(name).and_then(|config| hands::journal(&config)) else { continue };
+            all.extend(journal.runs().await.unwrap_or_default());
+        }
+        all
+    }
+}
+
+impl Observer {
+    async fn look(&self) {
+        let mut seen = self.seen.lock().await;
+        for request in self.ground.simulator().requests().into_iter().filter(changes) {
+            if seen.known.insert(request.id.clone()) {
+                seen.requests.push(request);
+            }
+        }
+        seen.sessions.killed();
+        for (index, label) in self.labels.iter().enumerate() {
+            // Where the database does not answer now, the next look tells.
+            if seen.green[index].is_none() && matches!(self.ground.repaired(label).await, Ok(true)) {
+                seen.green[index] = Some(seen.clock.elapsed());
+            }
+        }
+    }
+
+    async fn holds(&self, label: &Label) -> bool {
+        for _ in 0..LAST_LOOKS {
+            match self.ground.repaired(label).await {
+                Ok(holds) => return holds,
+                Err(IncidentError::Database(_)) => tokio::time::sleep(EVERY / 4).await,
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+}
+
+fn is_about(run: &RunSummary, label: &Label) -> bool {
+    run.subject.as_ref().is_some_and(|subject| Some(subject.as_str()) == label.subject.profile.as_deref())
+}

@@ -1,0 +1,201 @@
+//! What a drill ends with: what was broken, found, repaired and missed, and which writes were wrong; as text and as JSON.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::sandbox::incidents::{Check, Incident, Label};
+use crate::sandbox::watch::judge::{Judged, Outcome, Ruling};
+
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub drill: &'static str,
+    pub title: &'static str,
+    pub random: bool,
+    pub seed: u64,
+    pub customers: u64,
+    pub started: DateTime<Utc>,
+    pub seconds: f64,
+    pub counts: Counts,
+    /// All was repaired, and nothing wrong was written.
+    pub ok: bool,
+    pub labels: Vec<Finding>,
+    pub writes: Vec<Judged>,
+    /// Why the record of the database could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Counts {
+    /// What had to be repaired.
+    pub broken: usize,
+    pub found: usize,
+    pub repaired: usize,
+    pub missed: usize,
+    pub wrong_writes: usize,
+    pub undone_writes: usize,
+}
+
+/// What became of a label.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    #[serde(flatten)]
+    pub label: Label,
+    pub ending: Ending,
+    /// A run was begun about it, or somebody wrote there.
+    pub found: bool,
+    /// When its check held first, in seconds from the beginning.
+    pub green_after: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    Repaired,
+    Missed,
+    /// There was nothing to repair, and nobody harmed it.
+    Fine,
+    /// There was nothing to repair, until somebody did.
+    Harmed,
+}
+
+impl Finding {
+    pub fn new(outcome: Outcome, touched: bool, green: Option<Duration>) -> Self {
+        let Outcome { label, holds } = outcome;
+        let passes = matches!(label.check, Check::Passes(_));
+        let ending = match (label.hurts() && !passes, holds) {
+            (true, true) => Ending::Repaired,
+            (true, false) => Ending::Missed,
+            (false, true) => Ending::Fine,
+            // What passes by itself may take longer than the drill.
+            (false, false) if passes => Ending::Fine,
+            (false, false) => Ending::Harmed,
+        };
+        let found = touched || ending == Ending::Repaired;
+        Self { label, ending, found, green_after: green.map(|g| g.as_secs_f64()) }
+    }
+
+    fn broken(&self) -> bool {
+        matches!(self.ending, Ending::Repaired | Ending::Missed)
+    }
+}
+
+impl Report {
+    #[expect(clippy::too_many_arguments, reason = "each is one line of the report")]
+    pub fn new(
+        incident: Incident,
+        random: bool,
+        seed: u64,
+        customers: u64,
+        (started, took): (DateTime<Utc>, Duration),
+        labels: Vec<Finding>,
+        writes: Vec<Judged>,
+        unread: Option<String>,
+    ) -> Self {
+        let ended = |ending: Ending| labels.iter().filter(|f| f.ending == ending).count();
+        let counts = Counts {
+            broken: labels.iter().filter(|f| f.broken()).count(),
+            found: labels.iter().filter(|f| f.broken() && f.found).count(),
+            repaired: ended(Ending::Repaired),
+            missed: ended(Ending::Missed),
+            wrong_writes: writes.iter().filter(|w| matches!(w.ruling, Ruling::Wrong { .. })).count(),
+            undone_writes: writes.iter().filter(|w| w.ruling == Ruling::Undone).count(),
+        };
+        let ok = counts.missed == 0 && counts.wrong_writes == 0 && ended(Ending::Harmed) == 0 && unread.is_none();
+        let (drill, title) = (incident.name(), incident.title());
+        Self { drill, title, random, seed, customers, started, seconds: took.as_secs_f64(), counts, ok, labels, writes, unread }
+    }
+}
+
+/// The most lines of one kind: a report is read at a glance.
+const LINES: usize = 30;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let c = &self.counts;
+        writeln!(f, "The drill is over after {}.", span(self.seconds))?;
+        writeln!(f, "It was {}: {}.\n", self.drill, self.title)?;
+        let shown: Vec<_> = self.labels.iter().filter(|l| l.ending != Ending::Fine).collect();
+        for finding in shown.iter().take(LINES) {
+            writeln!(f, "  {}", line(finding))?;
+        }
+        more(f, shown.len())?;
+        if c.broken == 0 {
+            writeln!(f, "  There was nothing to repair.")?;
+        }
+        let count = |number: usize, what: &str| format!("{number} {what}");
+        let sums = [count(c.broken, "broken"), count(c.found, "found"), count(c.repaired, "repaired"), count(c.missed, "missed")];
+        writeln!(f, "\n  {}", sums.join(", "))?;
+
+        for (name, of) in [("Wrong writes", true), ("Undone writes", false)] {
+            let these: Vec<_> = self.writes.iter().filter(|w| if of { wrong(w).is_some() } else { w.ruling == Ruling::Undone }).collect();
+            if these.is_empty() {
+                continue;
+            }
+            writeln!(f, "\n{name}:")?;
+            for write in these.iter().take(LINES) {
+                let why = wrong(write).map(|why| format!(" ({why})")).unwrap_or_default();
+                writeln!(f, "  {} {}{why}", write.by, write.what)?;
+            }
+            more(f, these.len())?;
+        }
+        if c.wrong_writes == 0 {
+            writeln!(f, "\nNothing wrong was written.")?;
+        }
+        if let Some(why) = &self.unread {
+            writeln!(f, "\nWhat was written could not be read in the end: {why}")?;
+        }
+        let again = format!("nightdesk drill {} --seed {} --customers {}", self.drill, self.seed, self.customers);
+        write!(f, "\nThe same night again: {again}")
+    }
+}
+
+fn more(f: &mut fmt::Formatter<'_>, all: usize) -> fmt::Result {
+    if all > LINES { writeln!(f, "  … and {} more; --json lists all", all - LINES) } else { Ok(()) }
+}
+
+fn wrong(write: &Judged) -> Option<&'static str> {
+    match write.ruling {
+        Ruling::Wrong { why } => Some(why),
+        Ruling::Right | Ruling::Undone => None,
+    }
+}
+
+fn line(finding: &Finding) -> String {
+    let (word, ending) = match (finding.ending, finding.found, finding.green_after) {
+        (Ending::Repaired, _, Some(after)) => ("OK  ", format!("repaired after {}", span(after))),
+        (Ending::Repaired, _, None) => ("OK  ", "repaired at the very end".into()),
+        (Ending::Missed, _, Some(after)) => ("MISS", format!("right after {}, and then no longer", span(after))),
+        (Ending::Missed, true, None) => ("MISS", "found, not repaired".into()),
+        (Ending::Missed, false, None) => ("MISS", "not found".into()),
+        (Ending::Fine, ..) => ("OK  ", "nothing to repair".into()),
+        (Ending::Harmed, ..) => ("FAIL", "was right before".into()),
+    };
+    let subject = &finding.label.subject;
+    let whom = subject.profile.as_deref().or(subject.customer.as_deref()).or(subject.endpoint.as_deref()).unwrap_or("the system");
+    format!("{word}  {whom}  {ending}\n        {}", finding.label.broke)
+}
+
+/// `4 min 10 s`.
+fn span(seconds: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a drill is hours at most, and a clock runs forward")]
+    let whole = seconds.round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s} s"),
+        (h, m, _) => format!("{h} h {m} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_said_as_people_say_them() {
+        assert_eq!([span(7.4), span(250.0), span(7_260.0)], ["7 s", "4 min 10 s", "2 h 1 min"]);
+    }
+}

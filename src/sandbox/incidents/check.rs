@@ -1,0 +1,167 @@
+//! When something counts as repaired: looked up in Postgres, in the simulator and at the application, by no rule of the console's.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, AssertSqlSafe};
+
+use super::{Ground, IncidentError};
+use crate::sandbox::schema::{TIERS, tier_of_price};
+
+/// What must hold for a label to be repaired.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// The row of the profile holds exactly these values.
+    Row(Expected),
+    /// The application takes webhooks again: Stripe's endpoint enabled and pointing at it, reachable, with the endpoint's secret, in time,
+    /// able to write, without a flaw.
+    Webhook,
+    /// Nothing has to be repaired: it passes by itself.
+    Passes(Passing),
+}
+
+/// What passes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Passing {
+    /// Until Stripe's API answers again.
+    StripeDown,
+}
+
+/// The values of a repaired row.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Expected {
+    /// The key of the profile, as text.
+    pub profile: String,
+    pub customer: String,
+    pub subscription: String,
+    pub tier: &'static str,
+    pub status: String,
+    /// In the words of this database.
+    pub interval: &'static str,
+    pub period_start: DateTime<Utc>,
+    pub period_end: DateTime<Utc>,
+    pub cancel_at: Option<DateTime<Utc>>,
+    pub cancel_at_period_end: bool,
+}
+
+impl Expected {
+    /// What a subscription, as Stripe holds it now, has been sold and granted to this profile.
+    ///
+    /// # Panics
+    /// Where the object is not one that the sandbox made.
+    pub(super) fn of(ground: &Ground, profile: &str, subscription: &Value) -> Self {
+        let text = |value: &Value| value.as_str().expect("invariant: made by the sandbox").to_string();
+        let time = |value: &Value| DateTime::from_timestamp(value.as_i64()?, 0);
+        let item = &subscription["items"]["data"][0];
+        let status = text(&subscription["status"]);
+        let (tier, interval) = tier_of_price(&text(&item["price"]["id"])).expect("invariant: sold by the sandbox");
+        let served = matches!(status.as_str(), "active" | "trialing" | "past_due");
+        Self {
+            profile: profile.to_string(),
+            customer: text(&subscription["customer"]),
+            subscription: text(&subscription["id"]),
+            tier: if served { tier } else { TIERS[0] },
+            status,
+            interval: ground.shape().interval_word(interval),
+            period_start: time(&item["current_period_start"]).expect("invariant: every item has a period"),
+            period_end: time(&item["current_period_end"]).expect("invariant: every item has a period"),
+            cancel_at: time(&subscription["cancel_at"]),
+            cancel_at_period_end: subscription["cancel_at_period_end"] == true,
+        }
+    }
+}
+
+impl Expected {
+    /// The profile and the nine values, as parameters of statements.
+    pub(super) fn arguments(&self) -> Result<PgArguments, sqlx::Error> {
+        let mut out = PgArguments::default();
+        let added = [
+            out.add(&self.profile),
+            out.add(&self.customer),
+            out.add(&self.subscription),
+            out.add(self.tier),
+            out.add(&self.status),
+            out.add(self.interval),
+            out.add(seconds(self.period_start)),
+            out.add(seconds(self.period_end)),
+            out.add(self.cancel_at.map(seconds)),
+            out.add(self.cancel_at_period_end),
+        ];
+        added.into_iter().collect::<Result<(), _>>().map_err(sqlx::Error::Encode)?;
+        Ok(out)
+    }
+}
+
+/// How long the application may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Ground {
+    /// Whether what the check asks for holds now.
+    pub(super) async fn holds(&self, check: &Check) -> Result<bool, IncidentError> {
+        match check {
+            Check::Row(expected) => self.row_holds(expected).await,
+            Check::Webhook => self.webhooks_are_taken().await,
+            Check::Passes(Passing::StripeDown) => Ok(self.stripe_answers().await),
+        }
+    }
+
+    async fn row_holds(&self, e: &Expected) -> Result<bool, IncidentError> {
+        let (n, shape) = (self.shape().names(), self.shape());
+        let same = [
+            (n.customer, "$2".to_string()),
+            (n.subscription, "$3".to_string()),
+            (n.tier, "$4".to_string()),
+            (n.status, "$5".to_string()),
+            (n.interval, "$6".to_string()),
+            (n.period_start, shape.time("$7")),
+            (n.period_end, shape.time("$8")),
+            (n.cancel_at, shape.time("$9")),
+            (n.cancel_at_period_end, "$10".to_string()),
+        ]
+        .map(|(column, value)| format!("{column} IS NOT DISTINCT FROM {value}"))
+        .join(" AND ");
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {} = $1::text::{} AND {same})", n.subscriptions, n.owner, n.key);
+        let (holds,): (bool,) = sqlx::query_as_with(AssertSqlSafe(sql), e.arguments()?).fetch_one(self.pool()).await?;
+        Ok(holds)
+    }
+
+    fn endpoint_is_right(&self) -> bool {
+        let endpoint = self.simulator().webhook_endpoint().and_then(|id| self.simulator().object(&id));
+        endpoint.is_some_and(|e| e["status"] == "enabled" && e["url"] == self.app().webhook_url())
+    }
+
+    async fn webhooks_are_taken(&self) -> Result<bool, IncidentError> {
+        let Some(running) = self.app().running().await else { return Ok(false) };
+        if !self.endpoint_is_right() {
+            return Ok(false);
+        }
+        // Just in time is not well.
+        let patience = self.simulator().delivery_timeout() / 2;
+        let in_time = running.handler_takes.is_none_or(|takes| takes.iter().all(|t| *t < patience));
+        if running.webhook_secret != self.simulator().webhook_secret() || running.deploy.flaw.is_some() || !in_time {
+            return Ok(false);
+        }
+        // A method that the path does not know is refused by the application itself, and leaves no line in its log.
+        let answer = self.http().get(self.app().webhook_url()).timeout(PATIENCE).send().await;
+        let there = answer.is_ok_and(|a| a.status() == reqwest::StatusCode::METHOD_NOT_ALLOWED);
+        let sql = "SELECT has_table_privilege($1, $2, 'UPDATE')";
+        let role = self.app().database().get_username();
+        let (may_write,): (bool,) = sqlx::query_as(sql).bind(role).bind(self.shape().names().subscriptions).fetch_one(self.pool()).await?;
+        Ok(there && may_write)
+    }
+
+    async fn stripe_answers(&self) -> bool {
+        let request = self.http().get(format!("{}/v1/balance", self.simulator().base_url())).bearer_auth(self.simulator().secret_key());
+        request.timeout(PATIENCE).send().await.is_ok_and(|a| a.status().is_success())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of this century are exact")]
+pub(super) fn seconds(time: DateTime<Utc>) -> f64 {
+    time.timestamp() as f64
+}

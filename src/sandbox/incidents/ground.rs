@@ -1,0 +1,308 @@
+//! Where incidents happen: database, Stripe and application, whom something has happened to so far, and what an incident keeps up.
+
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Duration, Utc};
+use sqlx::{Arguments, AssertSqlSafe, PgPool};
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::check::seconds;
+use super::{Expected, Incident, Label};
+use crate::sandbox::app::{App, AppError, Manner, Taken};
+use crate::sandbox::population::{Billing, PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR, Population};
+use crate::sandbox::schema::Shape;
+use crate::sandbox::stripe::Simulator;
+
+#[derive(Debug, thiserror::Error)]
+pub enum IncidentError {
+    #[error("{} found only {found} of {wanted} customers it can still break: start the sandbox with more customers", incident.name())]
+    NobodyLeft { incident: Incident, found: usize, wanted: usize },
+    #[error("{} is under way already: end it first", .0.name())]
+    UnderWay(Incident),
+    #[error("{} has nothing that can be ended: what it broke is repaired one by one", .0.name())]
+    NothingToLift(Incident),
+    #[error("the incident could not reach the sandbox's database: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    App(#[from] AppError),
+}
+
+/// One happening of an incident.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    /// The moment it happens, whole seconds; all its times are relative to it.
+    pub present: DateTime<Utc>,
+    /// How many subjects.
+    pub count: usize,
+    /// How often this incident has happened before.
+    pub before: usize,
+}
+
+/// What a person buys in an incident, and since when it goes unnoticed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purchase {
+    pub price: &'static str,
+    pub at: DateTime<Utc>,
+}
+
+/// Whether people with this kind of billing can be struck.
+pub(super) type Suits<'a> = &'a dyn Fn(Billing) -> bool;
+
+pub struct Ground {
+    pool: PgPool,
+    shape: Shape,
+    population: Arc<Population>,
+    simulator: Simulator,
+    app: App,
+    http: reqwest::Client,
+    struck: Mutex<Vec<Label>>,
+    /// People whom something has happened to: nothing else happens to them.
+    taken: Mutex<HashSet<u64>>,
+    happened: Mutex<HashMap<Incident, usize>>,
+    /// Tasks, connections and the like that an incident keeps up until it is lifted.
+    kept: Mutex<HashMap<Incident, Vec<Box<dyn Any + Send>>>>,
+    /// One incident at a time.
+    turn: AsyncMutex<()>,
+}
+
+impl Ground {
+    /// `pool` may read and write the application's tables, and change their grants.
+    ///
+    /// # Panics
+    /// Where no HTTP client can be made for plain loopback.
+    #[must_use]
+    pub fn new(pool: PgPool, shape: Shape, population: Arc<Population>, simulator: Simulator, app: App) -> Self {
+        // Its first user in a process may be us.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().build().expect("invariant: a client without a proxy can be made");
+        Self {
+            pool,
+            shape,
+            population,
+            simulator,
+            app,
+            http,
+            struck: Mutex::default(),
+            taken: Mutex::default(),
+            happened: Mutex::default(),
+            kept: Mutex::default(),
+            turn: AsyncMutex::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn population(&self) -> &Population {
+        &self.population
+    }
+
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    #[must_use]
+    pub fn simulator(&self) -> &Simulator {
+        &self.simulator
+    }
+
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// As the superuser.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Lets an incident happen now to `count` subjects whom nothing has happened to yet; what it did to whom.
+    ///
+    /// # Errors
+    /// When there are not that many left (then to nobody), or a part of the sandbox does not answer.
+    pub async fn strike(&self, incident: Incident, count: usize) -> Result<Vec<Label>, IncidentError> {
+        self.strike_at(incident, count, self.simulator.now()).await
+    }
+
+    /// Lets an incident happen as if it were that moment: with the same seed, the same incidents before it and the same moment, its labels
+    /// are the same.
+    ///
+    /// # Errors
+    /// As [`Self::strike`].
+    pub async fn strike_at(&self, incident: Incident, count: usize, present: DateTime<Utc>) -> Result<Vec<Label>, IncidentError> {
+        let _turn = self.turn.lock().await;
+        // Stripe counts in whole seconds.
+        let present = DateTime::from_timestamp(present.timestamp(), 0).unwrap_or(present);
+        let before = self.happened().get(&incident).copied().unwrap_or_default();
+        // What is delivered in an incident is part of the incident.
+        let by_itself = self.simulator.deliveries();
+        self.simulator.set_deliveries(false);
+        let done = (incident.spec().strike)(self, Turn { present, count, before }).await;
+        self.simulator.set_deliveries(by_itself);
+        let labels = done?;
+        *self.happened().entry(incident).or_default() += 1;
+        self.all().extend(labels.iter().cloned());
+        Ok(labels)
+    }
+
+    /// Ends what a restart or a change of configuration ends: secrets right, application up, faults and sessions gone. Rows stay as they are.
+    ///
+    /// # Errors
+    /// When there is nothing of that kind, or a part of the sandbox does not answer.
+    pub async fn lift(&self, incident: Incident) -> Result<(), IncidentError> {
+        let _turn = self.turn.lock().await;
+        let lift = incident.spec().lift.ok_or(IncidentError::NothingToLift(incident))?;
+        self.kept().remove(&incident);
+        lift(self).await
+    }
+
+    /// What an incident did so far.
+    #[must_use]
+    pub fn labels(&self, incident: Incident) -> Vec<Label> {
+        self.all().iter().filter(|l| l.incident == incident).cloned().collect()
+    }
+
+    /// What all incidents did so far, in order.
+    #[must_use]
+    pub fn all_labels(&self) -> Vec<Label> {
+        self.all().clone()
+    }
+
+    /// Whether what the label's check asks for holds now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn repaired(&self, label: &Label) -> Result<bool, IncidentError> {
+        self.holds(&label.check).await
+    }
+
+    /// Ends what incidents keep up, and closes their connections.
+    pub async fn close(&self) {
+        self.kept().clear();
+        self.pool.close().await;
+    }
+
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// The newest people whom nothing has happened to and whom it suits: what went wrong tonight went wrong for them. They are taken now.
+    pub(super) fn pick(&self, incident: Incident, wanted: usize, suits: Suits) -> Result<Vec<u64>, IncidentError> {
+        Ok(self.pick_each(incident, &[(wanted, suits)])?.swap_remove(0))
+    }
+
+    /// As [`Self::pick`], for several kinds of people at once: all of them, or nobody.
+    pub(super) fn pick_each(&self, incident: Incident, kinds: &[(usize, Suits)]) -> Result<Vec<Vec<u64>>, IncidentError> {
+        let mut taken = self.taken();
+        let mut picked: Vec<Vec<u64>> = vec![Vec::new(); kinds.len()];
+        let mut lacking: usize = kinds.iter().map(|(wanted, _)| wanted).sum();
+        let wanted = lacking;
+        for number in (0..self.population.len()).rev().filter(|n| !taken.contains(n)) {
+            if lacking == 0 {
+                break;
+            }
+            let billing = self.population.billing(number);
+            // Of the kinds that still lack somebody, the one that lacks most: so that kinds with the same people share them.
+            let open = kinds.iter().zip(&mut picked).filter(|((wanted, suits), got)| got.len() < *wanted && suits(billing));
+            if let Some((_, got)) = open.max_by_key(|((wanted, _), got)| wanted - got.len()) {
+                got.push(number);
+                lacking -= 1;
+            }
+        }
+        if lacking > 0 {
+            return Err(IncidentError::NobodyLeft { incident, found: wanted - lacking, wanted });
+        }
+        taken.extend(picked.iter().flatten());
+        Ok(picked)
+    }
+
+    pub(super) fn is_taken(&self, number: u64) -> bool {
+        self.taken().contains(&number)
+    }
+
+    /// Takes one person; false where something has happened to them already.
+    pub(super) fn take(&self, number: u64) -> bool {
+        self.taken().insert(number)
+    }
+
+    /// Keeps a task or a connection up until the incident is lifted or the sandbox ends: then it is dropped.
+    pub(super) fn keep(&self, incident: Incident, thing: impl Any + Send) {
+        self.kept().entry(incident).or_default().push(Box::new(thing));
+    }
+
+    /// The key of a person's profile, as text.
+    pub(super) fn key(&self, number: u64) -> String {
+        self.shape.names().key_of(&self.population.person(number))
+    }
+
+    /// What a subscription demands of the profile's row, as Stripe holds it now.
+    pub(super) fn demanded(&self, profile: &str, subscription: &str) -> Expected {
+        let object = self.simulator.object(subscription).expect("invariant: an incident names what there is");
+        Expected::of(self, profile, &object)
+    }
+
+    /// Writes a row as it is not, or not yet, demanded; as somebody with the superuser's rights would.
+    pub(super) async fn write_row(&self, row: &Expected, at: DateTime<Utc>) -> Result<(), IncidentError> {
+        let (n, shape) = (self.shape.names(), self.shape);
+        let columns = [
+            (n.customer, "$2".to_string()),
+            (n.subscription, "$3".to_string()),
+            (n.tier, "$4".to_string()),
+            (n.status, "$5".to_string()),
+            (n.interval, "$6".to_string()),
+            (n.period_start, shape.time("$7")),
+            (n.period_end, shape.time("$8")),
+            (n.cancel_at, shape.time("$9")),
+            (n.cancel_at_period_end, "$10".to_string()),
+            (n.updated, shape.time("$11")),
+        ];
+        let set = columns.map(|(column, value)| format!("{column} = {value}")).join(", ");
+        let sql = format!("UPDATE {} SET {set} WHERE {} = $1::text::{}", n.subscriptions, n.owner, n.key);
+        let mut arguments = row.arguments()?;
+        arguments.add(seconds(at)).map_err(sqlx::Error::Encode)?;
+        sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Hands an event to the application's handler as of that moment, and tells Stripe what it would have seen.
+    pub(super) async fn hand_over(&self, event: &str, at: DateTime<Utc>) {
+        let Some(object) = self.simulator.object(event) else { return };
+        let taken = self.app.take(&object, at).await;
+        let swallowed = taken == Taken::Failed && self.app.manner().get() == Manner::Swallowing;
+        if taken == Taken::Handled || swallowed {
+            self.simulator.took(event);
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Label>> {
+        self.struck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn happened(&self) -> MutexGuard<'_, HashMap<Incident, usize>> {
+        self.happened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<Incident, Vec<Box<dyn Any + Send>>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    /// Mostly PRO by the month, now and then by the year or ENTERPRISE; spread over the last two hours, none so fresh that its webhook
+    /// could still be under way.
+    pub fn purchase(&self, index: usize) -> Purchase {
+        let price = match index % 7 {
+            3 => PRICE_PRO_YEAR,
+            5 => PRICE_ENT_YEAR,
+            _ => PRICE_PRO_MONTH,
+        };
+        let minutes = 8 + 7 * i64::try_from(index % 14).expect("invariant: below fourteen");
+        Purchase { price, at: self.present - Duration::minutes(minutes) }
+    }
+}

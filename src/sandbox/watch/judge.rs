@@ -1,0 +1,185 @@
+//! Which of a drill's writes were right: by the labels of what was broken, and by no rule of the console's.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Killed, Net};
+use crate::sandbox::incidents::{Check, Ground, Label};
+use crate::sandbox::schema::Names;
+use crate::sandbox::schema::roles::CONSOLE;
+use crate::sandbox::stripe::{KeyKind, Served};
+
+/// What somebody did, as a sentence, and what it is worth.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Judged {
+    /// A role with its session's name, or a kind of Stripe key.
+    pub by: String,
+    pub what: String,
+    #[serde(flatten)]
+    pub ruling: Ruling,
+    /// The labels it was about, by their place in the list.
+    #[serde(skip)]
+    pub about: Vec<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "ruling", rename_all = "snake_case")]
+pub enum Ruling {
+    Right,
+    /// The row is as it was before.
+    Undone,
+    Wrong {
+        why: &'static str,
+    },
+}
+
+/// What there is to be judged.
+#[derive(Debug, Default)]
+pub struct Deeds {
+    pub rows: Vec<Net>,
+    /// Requests to Stripe that changed something.
+    pub requests: Vec<Served>,
+    pub killed: Vec<Killed>,
+}
+
+/// A label, and whether its check holds in the end.
+#[derive(Debug)]
+pub struct Outcome {
+    pub label: Label,
+    pub holds: bool,
+}
+
+const UNNAMED: &str = "nothing that was broken is about it";
+const UNLIKE: &str = "it is left unlike what repairs it";
+const BEYOND: &str = "columns were changed that no repair changes";
+const WHOLE: &str = "it took every row of the table";
+const HEALTHY: &str = "it was healthy";
+const TOO_MUCH: &str = "more was given back than was asked for";
+
+/// Rules on everything, in the order: rows, Stripe, sessions.
+#[must_use]
+pub fn judge(ground: &Ground, outcomes: &[Outcome], deeds: &Deeds) -> Vec<Judged> {
+    let bench = Bench { ground, names: ground.shape().names(), outcomes };
+    let rows = deeds.rows.iter().map(|row| bench.row(row));
+    let requests = deeds.requests.iter().filter(|r| changes(r)).map(|r| bench.request(r));
+    // A console ends its own sessions as it pleases.
+    let killed = deeds.killed.iter().filter(|k| k.role != CONSOLE).map(|k| bench.killed(k));
+    rows.chain(requests).chain(killed).collect()
+}
+
+/// Whether a request changed an object: it was a write, and it came to something. Sending an event again changes nothing.
+#[must_use]
+pub fn changes(request: &Served) -> bool {
+    request.method != "GET" && request.object.is_some() && !request.path.ends_with("/retry")
+}
+
+/// Where judgement is given.
+struct Bench<'a> {
+    ground: &'a Ground,
+    names: &'static Names,
+    outcomes: &'a [Outcome],
+}
+
+impl Bench<'_> {
+    fn row(&self, row: &Net) -> Judged {
+        let about: Vec<usize> = (0..self.outcomes.len()).filter(|i| self.is_about(row, &self.outcomes[*i].label)).collect();
+        let ruling = if row.whole_table {
+            Ruling::Wrong { why: WHOLE }
+        } else if row.undone() {
+            Ruling::Undone
+        } else if let Some(wrong) = about.iter().map(|i| self.wrong_with(row, &self.outcomes[*i])).reduce(Option::and) {
+            wrong.map_or(Ruling::Right, |why| Ruling::Wrong { why })
+        } else {
+            Ruling::Wrong { why: UNNAMED }
+        };
+        Judged { by: by(&row.role, &row.application), what: self.told(row), ruling, about }
+    }
+
+    /// Whether the row belongs to the person of the label, under whatever name the table calls them.
+    fn is_about(&self, row: &Net, label: &Label) -> bool {
+        let Some(key) = label.subject.profile.as_deref() else { return false };
+        let number = label.subject.number;
+        row.images().any(|image| self.belongs(&row.relation, image, key, number))
+    }
+
+    fn belongs(&self, relation: &str, image: &Map<String, Value>, key: &str, number: Option<u64>) -> bool {
+        let n = self.names;
+        let is = |value: Option<&Value>| value.is_some_and(|v| v.as_str().map_or_else(|| v.to_string() == key, |text| text == key));
+        let owners = [n.owner, n.counter_owner, n.owner_elsewhere, "author_id", "referrer_id", "referred_id", "actor", "profile"];
+        // Projects and tickets are counted as people are.
+        let counted = ["project_id", "ticket_id"].iter().any(|c| number.is_some() && image.get(*c).and_then(Value::as_u64) == number);
+        (relation == n.profiles && is(image.get(n.profile)))
+            || owners.iter().any(|column| is(image.get(*column)))
+            || is(image.get("payload").and_then(|p| p.get("profileId")))
+            || counted
+    }
+
+    /// What is wrong with a row's change, where it is about this label; nothing is, where it serves the repair.
+    fn wrong_with(&self, row: &Net, outcome: &Outcome) -> Option<&'static str> {
+        let n = self.names;
+        match &outcome.label.check {
+            Check::Row(_) if row.relation == n.subscriptions => {
+                let repairs = [
+                    n.customer,
+                    n.subscription,
+                    n.tier,
+                    n.status,
+                    n.interval,
+                    n.period_start,
+                    n.period_end,
+                    n.cancel_at,
+                    n.cancel_at_period_end,
+                ];
+                // The names stand as SQL wants them.
+                let known = |column: &str| repairs.iter().any(|r| r.trim_matches('"') == column);
+                if !row.changed().iter().all(|(column, _, _)| known(column)) { Some(BEYOND) } else { (!outcome.holds).then_some(UNLIKE) }
+            }
+            _ => Some(UNNAMED),
+        }
+    }
+
+    fn request(&self, request: &Served) -> Judged {
+        let by = match request.key {
+            Some(KeyKind::Secret) => "a secret key",
+            Some(KeyKind::Restricted) => "a restricted key",
+            None => "no known key",
+        };
+        let object = request.object.as_deref().unwrap_or_default();
+        let made = if request.path.contains(object) { String::new() } else { format!(", which made {object}") };
+        let what = format!("{} {}{made}", request.method, request.path);
+        let (about, ruling) = (Vec::new(), Ruling::Wrong { why: UNNAMED });
+        Judged { by: by.into(), what, ruling, about }
+    }
+
+    fn killed(&self, killed: &Killed) -> Judged {
+        let what = format!("ended session {} of {}", killed.pid, by(&killed.role, &killed.application));
+        Judged { by: "somebody".into(), what, ruling: Ruling::Wrong { why: HEALTHY }, about: Vec::new() }
+    }
+
+    fn told(&self, row: &Net) -> String {
+        let Net { relation, before, after, .. } = row;
+        if row.whole_table {
+            return format!("emptied {relation}");
+        }
+        let whose = row.images().find_map(|image| self.whose(relation, image)).map(|key| format!(" of {key}")).unwrap_or_default();
+        match (before, after) {
+            (None, _) => format!("added a row to {relation}{whose}"),
+            (_, None) => format!("deleted a row from {relation}{whose}"),
+            _ => {
+                let changed: Vec<_> = row.changed().iter().map(|(column, was, is)| format!("{column} {was} → {is}")).collect();
+                format!("changed {relation}{whose}: {}", if changed.is_empty() { "and back again".into() } else { changed.join(", ") })
+            }
+        }
+    }
+
+    fn whose(&self, relation: &str, image: &Map<String, Value>) -> Option<String> {
+        let n = self.names;
+        let column = if relation == n.profiles { n.profile } else { n.owner };
+        let value = image.get(column).or_else(|| image.get(n.owner_elsewhere))?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_string))
+    }
+}
+
+fn by(role: &str, application: &str) -> String {
+    if application.is_empty() { role.to_string() } else { format!("{role} ({application})") }
+}

@@ -1,0 +1,164 @@
+//! A simulator to ask, and the objects a request needs to exist before it can be made, each made over the API. Which request needs what is
+//! not here.
+
+use nightdesk::sandbox::stripe::endpoints;
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::simulator::bench::{Bench, Reply};
+
+pub struct World {
+    pub bench: Bench,
+}
+
+/// An endpoint the simulator serves.
+#[derive(Debug, Clone)]
+pub struct Served {
+    pub method: Method,
+    /// `/v1/customers/{id}`.
+    pub path: String,
+    pub params: &'static [&'static str],
+}
+
+impl Served {
+    /// Everything the simulator serves.
+    pub fn all() -> Vec<Self> {
+        let one = |(method, path, params): (&str, &str, _)| Self {
+            method: method.parse().expect("a method"),
+            path: format!("/v1/{path}"),
+            params,
+        };
+        endpoints().map(one).collect()
+    }
+
+    /// As the table calls it.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    pub fn by_id(&self) -> bool {
+        self.path.contains("{id}")
+    }
+
+    /// The path of its collection: `/v1/customers` of `/v1/customers/{id}`.
+    pub fn collection(&self) -> &str {
+        self.path.split("/{id}").next().expect("a first part")
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self { bench: Bench::new(120).await }
+    }
+
+    /// Sends a form, in the query for GET and in the body otherwise.
+    pub async fn call(&self, method: &Method, path: &str, form: &str, key: Option<&str>) -> Reply {
+        let request = match *method {
+            Method::GET if form.is_empty() => self.bench.request(method.clone(), path),
+            Method::GET => self.bench.request(method.clone(), &format!("{path}?{form}")),
+            _ => {
+                self.bench.request(method.clone(), path).header("Content-Type", "application/x-www-form-urlencoded").body(form.to_string())
+            }
+        };
+        self.bench.send(key.iter().fold(request, |r, k| r.header("Idempotency-Key", *k))).await
+    }
+
+    /// Posts what has to succeed, and returns the object.
+    pub async fn make(&self, path: &str, form: &str) -> Value {
+        let reply = self.call(&Method::POST, path, form, None).await;
+        assert_eq!(reply.status, 200, "POST {path} {form}: {}", reply.text);
+        reply.json()
+    }
+
+    pub async fn make_id(&self, path: &str, form: &str) -> String {
+        id(&self.make(path, form).await)
+    }
+
+    /// The first element of a list.
+    pub async fn first(&self, list: &str) -> String {
+        let reply = self.bench.get(list).await;
+        assert_eq!(reply.status, 200, "{list}: {}", reply.text);
+        reply.ids().first().unwrap_or_else(|| panic!("{list} has elements")).clone()
+    }
+
+    pub async fn customer(&self) -> String {
+        self.make_id("/v1/customers", "name=Ada&email=ada%40example.com").await
+    }
+
+    pub async fn product(&self) -> String {
+        self.make_id("/v1/products", "name=Archive").await
+    }
+
+    pub async fn price(&self) -> String {
+        let product = self.product().await;
+        self.make_id("/v1/prices", &format!("product={product}&currency=eur&unit_amount=700&recurring[interval]=month")).await
+    }
+
+    /// A customer who can pay, and the payment method.
+    pub async fn payer(&self) -> (String, String) {
+        let customer = self.customer().await;
+        let method = self.make_id("/v1/payment_methods/pm_card_visa/attach", &format!("customer={customer}")).await;
+        (customer, method)
+    }
+
+    pub async fn subscription(&self) -> String {
+        let ((customer, method), price) = (self.payer().await, self.price().await);
+        self.make_id("/v1/subscriptions", &format!("customer={customer}&items[0][price]={price}&default_payment_method={method}")).await
+    }
+
+    pub async fn draft(&self) -> String {
+        let (customer, method) = self.payer().await;
+        self.make_id("/v1/invoices", &format!("customer={customer}&default_payment_method={method}")).await
+    }
+
+    pub async fn open_invoice(&self) -> String {
+        let subscription = self.subscription().await;
+        self.bench.sim.fail_renewal(&subscription, chrono::Utc::now()).expect("the subscription exists");
+        self.first(&format!("/v1/invoices?subscription={subscription}&status=open")).await
+    }
+
+    /// A payment intent with this test payment method, and what else its form says.
+    pub async fn intent(&self, method: &str, more: &str) -> Value {
+        self.make("/v1/payment_intents", &format!("amount=1500&currency=eur&payment_method={method}{more}")).await
+    }
+
+    /// A payment that went through.
+    pub async fn paid(&self, method: &str) -> Value {
+        self.intent(method, "&confirm=true&payment_method_types[]=card").await
+    }
+
+    pub async fn refund(&self) -> String {
+        let intent = id(&self.paid("pm_card_visa").await);
+        self.make_id("/v1/refunds", &format!("payment_intent={intent}&amount=500")).await
+    }
+
+    pub async fn dispute(&self) -> String {
+        let intent = id(&self.paid("pm_card_createDispute").await);
+        self.first(&format!("/v1/disputes?payment_intent={intent}")).await
+    }
+
+    pub async fn endpoint(&self) -> String {
+        self.make_id("/v1/webhook_endpoints", "url=https%3A%2F%2Fexample.com%2Fhook&enabled_events[]=*").await
+    }
+
+    /// A session nobody has paid yet.
+    pub async fn session(&self) -> String {
+        let price = self.price().await;
+        self.make_id(
+            "/v1/checkout/sessions",
+            &format!(
+                "mode=subscription&line_items[0][price]={price}&line_items[0][quantity]=1&success_url=https%3A%2F%2Fexample.com%2Fdone"
+            ),
+        )
+        .await
+    }
+
+    pub async fn redaction_job(&self) -> String {
+        let customer = self.customer().await;
+        self.make_id("/v1/privacy/redaction_jobs", &format!("objects[customers][]={customer}")).await
+    }
+}
+
+pub fn id(object: &Value) -> String {
+    object["id"].as_str().unwrap_or_else(|| panic!("an id: {object}")).to_string()
+}
