@@ -129,6 +129,21 @@ impl State {
         self.get(id).filter(|v| v["object"] == object && v.get("deleted").is_none())
     }
 
+    /// A price by id: one that was there from the start, as it is now, or one made since.
+    pub fn price(&self, id: &str) -> Option<Value> {
+        self.live(id, "price")
+    }
+
+    /// All prices, newest first: few enough to stand in memory.
+    pub fn prices(&self) -> Vec<Value> {
+        self.goods(Collection::Prices, catalog::price_ids())
+    }
+
+    /// All products that are not deleted, newest first.
+    pub fn products(&self) -> Vec<Value> {
+        self.goods(Collection::Products, catalog::product_ids())
+    }
+
     /// The position of an object in its list: what a cursor names.
     pub fn key_of(&self, collection: Collection, id: &str) -> Option<Key> {
         if let Some((found, key)) = self.keys.get(id) {
@@ -293,6 +308,19 @@ impl State {
 
     pub fn profile_metadata(&self, person: &Person) -> Value {
         json!({ "profileId": self.profile_reference(person) })
+    }
+
+    fn goods(&self, collection: Collection, from_the_start: impl Iterator<Item = &'static str>) -> Vec<Value> {
+        let everything = Selection {
+            bounds: Bounds::ALL,
+            direction: Direction::NewestFirst,
+            beyond: None,
+            ordinals: u8::MAX,
+            people: People::Only(Vec::new()),
+        };
+        let made = self.walk_made(collection, &everything).into_iter().map(|(_, id)| id);
+        let all = made.chain(from_the_start.map(str::to_string)).filter_map(|id| self.get(&id));
+        all.filter(|v| v.get("deleted").is_none()).collect()
     }
 
     fn keep(&mut self, id: &str, object: Value) {

@@ -1,5 +1,6 @@
 //! What happens in the business: people pay, leave, come back, are renamed. Each act changes objects and records its events; here what all acts share.
 
+mod catalog;
 mod checkout;
 mod customers;
 mod invoices;
@@ -11,9 +12,10 @@ use serde_json::{Map, Value, json};
 
 use super::state::State;
 
+pub use catalog::{add_price, add_product, delete_product, update_price};
 pub use checkout::{CheckedOut, NewCheckout, checkout};
 pub use customers::{create_customer, delete_customer};
-pub use payment_methods::{attach_payment_method, create_payment_method, detach_payment_method};
+pub use payment_methods::{attach_payment_method, check_attachable, create_payment_method, detach_payment_method};
 pub use subscriptions::{
     Subscribed, add_item, cancel_subscription, change_price, fail_renewal, renew, set_cancel_at_period_end, set_status, subscribe,
 };

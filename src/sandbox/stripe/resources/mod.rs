@@ -4,6 +4,7 @@ pub mod account;
 pub mod charges;
 pub mod customers;
 pub mod events;
+mod fields;
 pub mod invoice_payments;
 pub mod invoices;
 pub mod payment_intents;
