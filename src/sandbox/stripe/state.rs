@@ -10,9 +10,9 @@ use super::agenda::{Agenda, Deed};
 use super::catalog;
 use super::endpoint::Endpoint;
 use super::form::Bounds;
-use super::resources::payment_intents::{self, Payment};
 use super::resources::{
-    charges, customers, events, invoice_payments, invoices, payment_methods, sessions, subscription_items, subscriptions,
+    balance_transactions, charges, customers, events, invoice_payments, invoices, payment_intents, payment_methods, sessions,
+    subscription_items, subscriptions,
 };
 use super::timeline::{Collection, Direction, Key, People, Selection, Walk, of_people};
 use crate::sandbox::population::ids::{Kind, digits, mix};
@@ -119,9 +119,10 @@ impl State {
             Kind::InvoicePayment => invoice_payments::of_person(self, &person, place.cycle),
             Kind::Session => sessions::of_person(self, &person),
             Kind::Event => events::of_person(self, &person, place),
-            Kind::PaymentIntent => Payment::of_person(self, &person, place.cycle).map(|p| payment_intents::render(&p)),
+            Kind::PaymentIntent => payment_intents::of_person(self, &person, place.cycle),
             Kind::PaymentMethod => payment_methods::of_person(&person),
-            Kind::Charge => Payment::of_person(self, &person, place.cycle).map(|p| charges::render(&p)),
+            Kind::Charge => charges::of_person(self, &person, place.cycle),
+            Kind::BalanceTransaction => balance_transactions::of_person(self, &person, place.cycle),
             Kind::Item => subscription_items::within(self, &person.plan?.subscription, id),
             Kind::InvoiceLine => None,
         }

@@ -3,8 +3,11 @@
 mod catalog;
 mod checkout;
 mod customers;
+mod disputes;
 mod invoices;
 mod payment_methods;
+mod payments;
+mod redaction;
 mod subscriptions;
 
 use chrono::{DateTime, Utc};
@@ -16,6 +19,8 @@ pub use catalog::{add_price, add_product, delete_product, update_price};
 pub use checkout::{CheckedOut, NewCheckout, checkout};
 pub use customers::{create_customer, delete_customer};
 pub use payment_methods::{attach_payment_method, check_attachable, create_payment_method, detach_payment_method};
+pub use payments::{NewPayment, Outcome, Paid, authenticate, cancel_intent, capture, confirm, insert_intent, intend, pay};
+pub use redaction::check_not_redacted;
 pub use subscriptions::{
     Subscribed, add_item, cancel_subscription, change_price, fail_renewal, renew, set_cancel_at_period_end, set_status, subscribe,
 };

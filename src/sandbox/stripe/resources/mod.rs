@@ -1,6 +1,7 @@
 //! One file per kind of object: how it looks, and the endpoints that serve it. Here only the table of all of them.
 
 pub mod account;
+pub mod balance_transactions;
 pub mod charges;
 pub mod customers;
 pub mod events;
@@ -37,6 +38,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         payment_intents::ROUTES,
         payment_methods::ROUTES,
         charges::ROUTES,
+        balance_transactions::ROUTES,
         events::ROUTES,
         webhook_endpoints::ROUTES,
     ]
