@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::acts::Redactions;
 use super::agenda::{Agenda, Deed};
 use super::catalog;
 use super::endpoint::Endpoint;
@@ -63,6 +64,7 @@ pub struct State {
     /// What made checkout sessions sell, by session.
     pub line_items: HashMap<String, Vec<Value>>,
     agenda: Agenda,
+    pub redactions: Redactions,
 }
 
 impl State {
@@ -88,6 +90,7 @@ impl State {
             spent: HashSet::new(),
             line_items: HashMap::new(),
             agenda: Agenda::default(),
+            redactions: Redactions::default(),
         }
     }
 

@@ -8,6 +8,7 @@ mod invoices;
 mod payment_methods;
 mod payments;
 mod redaction;
+mod refunds;
 mod subscriptions;
 
 use chrono::{DateTime, Utc};
@@ -18,9 +19,13 @@ use super::state::State;
 pub use catalog::{add_price, add_product, delete_product, update_price};
 pub use checkout::{CheckedOut, NewCheckout, checkout};
 pub use customers::{create_customer, delete_customer};
+pub use disputes::{NewDispute, close_dispute, escalate_inquiry, is_charged_back, open_dispute, submit_evidence};
 pub use payment_methods::{attach_payment_method, check_attachable, create_payment_method, detach_payment_method};
 pub use payments::{NewPayment, Outcome, Paid, authenticate, cancel_intent, capture, confirm, insert_intent, intend, pay};
-pub use redaction::check_not_redacted;
+pub use redaction::{
+    Redactions, cancel_redaction_job, check_not_redacted, create_redaction_job, run_redaction_job, validate_redaction_job,
+};
+pub use refunds::{NewRefund, ask_customer, cancel_refund, refund, update_refund};
 pub use subscriptions::{
     Subscribed, add_item, cancel_subscription, change_price, fail_renewal, renew, set_cancel_at_period_end, set_status, subscribe,
 };

@@ -4,6 +4,7 @@ pub mod account;
 pub mod balance_transactions;
 pub mod charges;
 pub mod customers;
+pub mod disputes;
 pub mod events;
 mod fields;
 pub mod invoice_payments;
@@ -12,6 +13,8 @@ pub mod payment_intents;
 pub mod payment_methods;
 pub mod prices;
 pub mod products;
+pub mod redaction_jobs;
+pub mod refunds;
 pub mod sessions;
 pub mod subscription_items;
 pub mod subscriptions;
@@ -39,6 +42,9 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         payment_methods::ROUTES,
         charges::ROUTES,
         balance_transactions::ROUTES,
+        redaction_jobs::ROUTES,
+        refunds::ROUTES,
+        disputes::ROUTES,
         events::ROUTES,
         webhook_endpoints::ROUTES,
     ]

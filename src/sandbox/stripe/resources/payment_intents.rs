@@ -2,6 +2,8 @@
 
 mod writes;
 
+pub use writes::money;
+
 use serde_json::{Map, Value, json};
 
 use super::super::cards::Decline;
