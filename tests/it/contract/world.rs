@@ -167,6 +167,8 @@ impl World {
 
     pub async fn dispute(&self) -> String {
         let intent = id(&self.paid("pm_card_createDispute").await);
+        // The bank takes a moment.
+        self.bench.sim.advance(std::time::Duration::from_secs(60));
         self.first(&format!("/v1/disputes?payment_intent={intent}")).await
     }
 
@@ -189,7 +191,7 @@ impl World {
     /// A job that is ready, or failed: this customer still pays.
     pub async fn redaction_job(&self, customer: &str) -> String {
         let job = self.make_id("/v1/privacy/redaction_jobs", &format!("objects[customers][]={customer}")).await;
-        self.bench.sim.advance(chrono::Duration::minutes(1));
+        self.bench.sim.advance(std::time::Duration::from_secs(60));
         job
     }
 
