@@ -111,7 +111,11 @@ impl Scene<'_> {
             }
         });
         let waits = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock')";
-        while !sqlx::query_scalar::<_, bool>(waits).bind(session.pid).fetch_one(self.ground.pool()).await? {
+        // Should somebody end the leak meanwhile, nothing will wait any more.
+        for _ in 0..400 {
+            if sqlx::query_scalar(waits).bind(session.pid).fetch_one(self.ground.pool()).await? {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.label("waits for a row that a transaction left open holds", Cause::LeakedTransaction, Some(number), session);
