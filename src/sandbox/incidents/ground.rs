@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
+use serde_json::Value;
 use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -254,9 +255,9 @@ impl Ground {
         self.taken().contains(&number)
     }
 
-    /// Takes one person; false where something has happened to them already.
-    pub(super) fn take(&self, number: u64) -> bool {
-        self.taken().insert(number)
+    /// Takes one person: nothing else is to happen to them.
+    pub(super) fn take(&self, number: u64) {
+        self.taken().insert(number);
     }
 
     /// Keeps a task or a connection up until the incident is lifted or the sandbox ends: then it is dropped.
@@ -300,11 +301,16 @@ impl Ground {
 
     /// Hands an event to the application's handler as of that moment, and tells Stripe what it would have seen.
     pub(super) async fn hand_over(&self, event: &str, at: DateTime<Utc>) {
-        let Some(object) = self.simulator.object(event) else { return };
-        let taken = self.app.take(&object, at).await;
+        let event = self.simulator.object(event).expect("invariant: an incident names what there is");
+        self.hand_over_object(&event, at).await;
+    }
+
+    /// As [`Self::hand_over`], where the event has been read already.
+    pub(super) async fn hand_over_object(&self, event: &Value, at: DateTime<Utc>) {
+        let taken = self.app.take(event, at).await;
         let swallowed = taken == Taken::Failed && self.app.manner().get() == Manner::Swallowing;
         if taken == Taken::Handled || swallowed {
-            self.simulator.took(event);
+            self.simulator.took(event["id"].as_str().unwrap_or_default(), event["type"].as_str().unwrap_or_default());
         }
     }
 

@@ -52,6 +52,8 @@ pub enum Incident {
     DatabaseRestart,
 }
 
+type Done<'a, T> = BoxFuture<'a, Result<T, IncidentError>>;
+
 /// What an incident is made of: the one constant of its file.
 struct Spec {
     /// On the command line and in URLs.
@@ -63,9 +65,9 @@ struct Spec {
     /// How many it hits when it is asked for by name.
     usual: usize,
     /// Breaks something and says what. Errors before anything was broken, where people are lacking.
-    strike: for<'a> fn(&'a Ground, Turn) -> BoxFuture<'a, Result<Vec<Label>, IncidentError>>,
+    strike: for<'a> fn(&'a Ground, Turn) -> Done<'a, Vec<Label>>,
     /// Ends what a change of configuration or a restart ends, and repairs no row. Absent: there is nothing of that kind.
-    lift: Option<for<'a> fn(&'a Ground) -> BoxFuture<'a, Result<(), IncidentError>>>,
+    lift: Option<for<'a> fn(&'a Ground) -> Done<'a, ()>>,
 }
 
 impl Incident {

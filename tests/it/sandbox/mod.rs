@@ -3,6 +3,7 @@
 mod application;
 mod data;
 mod incidents;
+mod incidents_webhooks;
 mod incidents_database;
 mod processes;
 pub mod served;
