@@ -2,6 +2,7 @@
 
 pub mod bench;
 mod faults;
+mod lifecycle_money;
 mod lists;
 mod malformed;
 mod objects;

@@ -90,22 +90,19 @@ impl World {
             "POST /v1/invoices/{id}/void" | "POST /v1/invoices/{id}/mark_uncollectible" | "POST /v1/invoices/{id}/send" => {
                 (self.open_invoice().await, String::new())
             }
-            "POST /v1/payment_intents" => {
-                (String::new(), "amount=1500&currency=eur&payment_method=pm_card_visa&confirm=true&payment_method_types[]=card".into())
-            }
+            "POST /v1/payment_intents" => (String::new(), "amount=1500&currency=eur&payment_method=pm_card_visa&confirm=true".into()),
             "POST /v1/payment_intents/{id}" => (id(&self.intent("pm_card_visa", "").await), "description=Seats".into()),
-            "POST /v1/payment_intents/{id}/confirm" => {
-                (id(&self.intent("pm_card_visa", "&payment_method_types[]=card").await), "payment_method=pm_card_visa".into())
-            }
+            "POST /v1/payment_intents/{id}/confirm" => (id(&self.intent("pm_card_visa", "").await), "payment_method=pm_card_visa".into()),
             "POST /v1/payment_intents/{id}/cancel" => (id(&self.intent("pm_card_visa", "").await), "cancellation_reason=abandoned".into()),
             "POST /v1/payment_intents/{id}/capture" => {
-                (id(&self.intent("pm_card_visa", "&capture_method=manual&confirm=true&payment_method_types[]=card").await), String::new())
+                (id(&self.intent("pm_card_visa", "&capture_method=manual&confirm=true").await), String::new())
             }
             "POST /v1/charges/{id}" => (self.charge().await, "description=Seats".into()),
             "POST /v1/refunds" => {
                 (String::new(), format!("payment_intent={}&reason=requested_by_customer", id(&self.paid("pm_card_visa").await)))
             }
             "POST /v1/refunds/{id}" => (self.refund().await, "metadata[a]=b".into()),
+            "POST /v1/refunds/{id}/cancel" => (self.waiting_refund().await, String::new()),
             "POST /v1/disputes/{id}" => (self.dispute().await, "evidence[uncategorized_text]=They+paid.&submit=false".into()),
             "POST /v1/disputes/{id}/close" => (self.dispute().await, String::new()),
             "POST /v1/webhook_endpoints" => (String::new(), "url=http%3A%2F%2F127.0.0.1%3A9%2Fhook&enabled_events[]=invoice.paid".into()),
@@ -118,6 +115,10 @@ impl World {
             }
             "POST /v1/privacy/redaction_jobs" => (String::new(), format!("objects[customers][]={}", self.customer().await)),
             "POST /v1/privacy/redaction_jobs/{id}" => (self.redaction_job().await, "validation_behavior=fix".into()),
+            "POST /v1/privacy/redaction_jobs/{id}/validate" => (self.validated_job(false).await, String::new()),
+            "POST /v1/privacy/redaction_jobs/{id}/run" | "POST /v1/privacy/redaction_jobs/{id}/cancel" => {
+                (self.validated_job(true).await, String::new())
+            }
             other => panic!("{other} is served, and the contract tests have no case for it"),
         };
         Case { path: served.path.replace("{id}", &at), form }

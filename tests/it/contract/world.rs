@@ -154,7 +154,7 @@ impl World {
 
     /// A payment that went through.
     pub async fn paid(&self, method: &str) -> Value {
-        self.intent(method, "&confirm=true&payment_method_types[]=card").await
+        self.intent(method, "&confirm=true").await
     }
 
     pub async fn refund(&self) -> String {
@@ -186,6 +186,22 @@ impl World {
     pub async fn redaction_job(&self) -> String {
         let customer = self.customer().await;
         self.make_id("/v1/privacy/redaction_jobs", &format!("objects[customers][]={customer}")).await
+    }
+
+    /// A job that has looked at its objects, and is ready, or has failed over a card that is still attached.
+    pub async fn validated_job(&self, passes: bool) -> String {
+        let customer = if passes { self.customer().await } else { self.payer().await.0 };
+        let job = self.make_id("/v1/privacy/redaction_jobs", &format!("objects[customers][]={customer}")).await;
+        self.bench.sim.advance(std::time::Duration::from_secs(60));
+        job
+    }
+
+    /// A refund that waits for the customer.
+    pub async fn waiting_refund(&self) -> String {
+        let intent = id(&self.paid("pm_card_pendingRefund").await);
+        let refund = self.make_id("/v1/refunds", &format!("payment_intent={intent}")).await;
+        assert!(self.bench.sim.ask_customer_about_refund(&refund, chrono::Utc::now()), "it pends");
+        refund
     }
 }
 
