@@ -7,6 +7,7 @@ mod headers;
 mod lifecycle_webhooks;
 mod limits;
 mod lists;
+mod malformed;
 mod objects;
 mod payments;
 mod receiver;

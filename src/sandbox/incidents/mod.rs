@@ -2,15 +2,19 @@
 //! and by no rule of the console's.
 
 mod check;
+mod database_restart;
 mod deploy;
 mod drift;
 mod endpoint_down;
 mod ground;
+mod half_done_run;
 mod happenings;
 mod healthy;
 mod label;
 mod missed_webhooks;
 mod placeholder_customers;
+mod pool_exhausted;
+mod quota_spent;
 mod slow_application;
 mod stripe_down;
 mod webhook_500;
@@ -22,8 +26,10 @@ use futures_util::future::BoxFuture;
 use serde::{Serialize, Serializer};
 
 pub use check::{Check, Expected, Passing};
-pub use ground::{Ground, IncidentError};
+pub use ground::{Ground, House, IncidentError};
 pub use label::{Cause, Label, Subject, Truth};
+pub use pool_exhausted::{Fate, Session};
+pub use quota_spent::{Counter, Due};
 
 use ground::Turn;
 
@@ -40,7 +46,13 @@ pub enum Incident {
     Drift,
     Deploy,
     Healthy,
+    PoolExhausted,
+    QuotaSpent,
+    HalfDoneRun,
+    DatabaseRestart,
 }
+
+type Done<'a, T> = BoxFuture<'a, Result<T, IncidentError>>;
 
 /// What an incident is made of: the one constant of its file.
 struct Spec {
@@ -53,9 +65,9 @@ struct Spec {
     /// How many it hits when it is asked for by name.
     usual: usize,
     /// Breaks something and says what. Errors before anything was broken, where people are lacking.
-    strike: for<'a> fn(&'a Ground, Turn) -> BoxFuture<'a, Result<Vec<Label>, IncidentError>>,
+    strike: for<'a> fn(&'a Ground, Turn) -> Done<'a, Vec<Label>>,
     /// Ends what a change of configuration or a restart ends, and repairs no row. Absent: there is nothing of that kind.
-    lift: Option<for<'a> fn(&'a Ground) -> BoxFuture<'a, Result<(), IncidentError>>>,
+    lift: Option<for<'a> fn(&'a Ground) -> Done<'a, ()>>,
 }
 
 impl Incident {
@@ -70,6 +82,11 @@ impl Incident {
         Self::Drift,
         Self::Deploy,
         Self::Healthy,
+        Self::PoolExhausted,
+        Self::QuotaSpent,
+        Self::HalfDoneRun,
+        // The last, since it takes away what the others need.
+        Self::DatabaseRestart,
     ];
 
     /// The name on the command line and in URLs.
@@ -108,6 +125,10 @@ impl Incident {
             Self::Drift => &drift::SPEC,
             Self::Deploy => &deploy::SPEC,
             Self::Healthy => &healthy::SPEC,
+            Self::PoolExhausted => &pool_exhausted::SPEC,
+            Self::QuotaSpent => &quota_spent::SPEC,
+            Self::HalfDoneRun => &half_done_run::SPEC,
+            Self::DatabaseRestart => &database_restart::SPEC,
         }
     }
 }
