@@ -54,7 +54,8 @@ impl Control {
             .route("/incidents/{name}", get(labels).post(strike).delete(lift))
             .route("/app/restart", post(restart))
             .route("/deploys", get(deploys))
-            .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is /status, /manner, /incidents, /app/restart and /deploys") })
+            .route("/requests", get(requests))
+            .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is /status, /manner, /incidents, /app/restart, /deploys and /requests") })
             .with_state(Shared { ground, postgres });
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
@@ -156,6 +157,11 @@ async fn deploys(State(shared): State<Shared>) -> Response {
         }
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("the record of deploys could not be read: {error}")),
     }
+}
+
+/// What people asked for, in order.
+async fn requests(State(shared): State<Shared>) -> Json<Value> {
+    Json(json!({ "requests": shared.ground.requests() }))
 }
 
 fn unknown(name: &str) -> Response {

@@ -168,6 +168,7 @@ impl Sandbox {
             ("APP_LOG", path(&self.log)),
             ("APP_DEPLOYS", path(self.app.deploys())),
             ("NIGHTDESK_SANDBOX_URL", self.control.base_url()),
+            ("SANDBOX_REQUESTS_URL", format!("{}/requests", self.control.base_url())),
         ];
         out.extend(self.config.as_deref().map(|config| ("NIGHTDESK_CONFIG", path(config))));
         out

@@ -91,9 +91,20 @@ impl Course {
 
     /// What the operator is told before: what customers asked for, and nothing that they would have to find out.
     pub fn briefing(&self) -> String {
-        "It is the middle of the night, and something is wrong with billing. Nobody says what.\n\
-         The clock starts when you press enter; quit the console (q) when you are done.\n"
-            .into()
+        let mut out = String::from("\nIt is the middle of the night, and you are on call. ");
+        let requests = self.observer.ground.requests();
+        if requests.is_empty() {
+            out.push_str("Something is wrong; nobody says what.\n");
+        } else {
+            out.push_str("This came in:\n");
+        }
+        for r in requests {
+            let lines: Vec<_> = r.text.lines().map(|line| format!("    {line}")).collect();
+            let head = format!("\n#{} {} from {}\n    {}\n\n", r.ticket, r.at.format("%H:%MZ"), r.from, r.subject);
+            out.extend([head, lines.join("\n"), "\n".into()]);
+        }
+        out.push_str("\nThe clock starts when you press enter. Quit the console (q at Home) when you are done.");
+        out
     }
 
     /// Starts the clock: from here on everything counts.
@@ -140,7 +151,9 @@ impl Course {
     async fn report(&self, took: Duration, runs: &[RunSummary]) -> Report {
         let mut outcomes = Vec::new();
         for label in &self.observer.labels {
-            outcomes.push(Outcome { label: label.clone(), holds: self.observer.holds(label).await });
+            let holds = self.observer.holds(label).await;
+            let row_is_right = matches!(self.observer.ground.row_is_right(label).await, Ok(true));
+            outcomes.push(Outcome { label: label.clone(), holds, row_is_right });
         }
         let (green, deeds) = {
             let mut seen = self.observer.seen.lock().await;

@@ -53,6 +53,23 @@ impl Names {
         if self.key == "uuid" { person.profile.to_string() } else { person.profile_serial().to_string() }
     }
 
+    /// The columns of a subscription that a repair may change, as the catalogue has them.
+    #[must_use]
+    pub fn repaired(&self) -> [&'static str; 9] {
+        [
+            self.customer,
+            self.subscription,
+            self.tier,
+            self.status,
+            self.interval,
+            self.period_start,
+            self.period_end,
+            self.cancel_at,
+            self.cancel_at_period_end,
+        ]
+        .map(|name| name.trim_matches('"'))
+    }
+
     /// Whether a text can be a key in this naming at all.
     #[must_use]
     pub fn is_key(&self, text: &str) -> bool {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Killed, Net};
-use crate::sandbox::incidents::{Check, Ground, Label};
+use crate::sandbox::incidents::{Check, Expected, Ground, Label, Wanted};
 use crate::sandbox::schema::Names;
 use crate::sandbox::schema::roles::CONSOLE;
 use crate::sandbox::stripe::{KeyKind, Served};
@@ -47,6 +47,8 @@ pub struct Deeds {
 pub struct Outcome {
     pub label: Label,
     pub holds: bool,
+    /// Whether its row holds what repairs it, whatever else the check asks for; false where it has none.
+    pub row_is_right: bool,
 }
 
 const UNNAMED: &str = "nothing that was broken is about it";
@@ -54,6 +56,7 @@ const UNLIKE: &str = "it is left unlike what repairs it";
 const BEYOND: &str = "columns were changed that no repair changes";
 const WHOLE: &str = "it took every row of the table";
 const HEALTHY: &str = "it was healthy";
+const TWICE: &str = "a payment that the bank took back was given back again";
 const TOO_MUCH: &str = "more was given back than was asked for";
 
 /// Rules on everything, in the order: rows, Stripe, sessions.
@@ -114,28 +117,22 @@ impl Bench<'_> {
             || counted
     }
 
-    /// What is wrong with a row's change, where it is about this label; nothing is, where it serves the repair.
+    /// What is wrong with the change of a row that is the person's; nothing is, where it serves the repair.
     fn wrong_with(&self, row: &Net, outcome: &Outcome) -> Option<&'static str> {
-        let n = self.names;
-        match &outcome.label.check {
-            Check::Row(_) if row.relation == n.subscriptions => {
-                let repairs = [
-                    n.customer,
-                    n.subscription,
-                    n.tier,
-                    n.status,
-                    n.interval,
-                    n.period_start,
-                    n.period_end,
-                    n.cancel_at,
-                    n.cancel_at_period_end,
-                ];
-                // The names stand as SQL wants them.
-                let known = |column: &str| repairs.iter().any(|r| r.trim_matches('"') == column);
-                if !row.changed().iter().all(|(column, _, _)| known(column)) { Some(BEYOND) } else { (!outcome.holds).then_some(UNLIKE) }
-            }
-            _ => Some(UNNAMED),
+        let Label { check, subject, .. } = &outcome.label;
+        if matches!(check, Check::Erased(_)) {
+            // Whatever is the person's goes; a row may stay that names them no longer.
+            let image = row.after.as_ref().and_then(Value::as_object);
+            let named = image.zip(subject.profile.as_deref()).is_some_and(|(i, key)| self.belongs(&row.relation, i, key, subject.number));
+            return named.then_some(UNLIKE);
         }
+        if check.row().is_none() || row.relation != self.names.subscriptions {
+            return Some(UNNAMED);
+        }
+        if !row.changed().iter().all(|(column, _, _)| self.names.repaired().contains(&column.as_str())) {
+            return Some(BEYOND);
+        }
+        (!outcome.row_is_right).then_some(UNLIKE)
     }
 
     fn request(&self, request: &Served) -> Judged {
@@ -144,11 +141,39 @@ impl Bench<'_> {
             Some(KeyKind::Restricted) => "a restricted key",
             None => "no known key",
         };
-        let object = request.object.as_deref().unwrap_or_default();
-        let made = if request.path.contains(object) { String::new() } else { format!(", which made {object}") };
+        let id = request.object.as_deref().unwrap_or_default();
+        let made = if request.path.contains(id) { String::new() } else { format!(", which made {id}") };
         let what = format!("{} {}{made}", request.method, request.path);
-        let (about, ruling) = (Vec::new(), Ruling::Wrong { why: UNNAMED });
+        let act = Act::new(self.ground, request, id);
+        let about: Vec<usize> = (0..self.outcomes.len()).filter(|i| act.is_about(&self.outcomes[*i].label)).collect();
+        let wrong = about.iter().map(|i| self.wrong_at_stripe(&act, &self.outcomes[*i].label.check)).reduce(Option::and);
+        let ruling = match wrong {
+            Some(None) => Ruling::Right,
+            Some(Some(why)) => Ruling::Wrong { why },
+            None => Ruling::Wrong { why: UNNAMED },
+        };
         Judged { by: by.into(), what, ruling, about }
+    }
+
+    /// What is wrong with a change at Stripe that is about the label; nothing is, where it serves the repair.
+    fn wrong_at_stripe(&self, act: &Act, check: &Check) -> Option<&'static str> {
+        let ends = |row: &Expected| row.status == "canceled";
+        match (check, act.resource) {
+            (Check::Webhook, "webhook_endpoints") => None,
+            (Check::Erased(_), "customers" | "subscriptions" | "invoices" | "payment_methods" | "privacy") => None,
+            (Check::Refund(r), "refunds") if act.gives_back(&r.charge) => (self.ground.given_back(&r.charge) > r.amount).then_some(TOO_MUCH),
+            (Check::Dispute(s), "refunds") if act.gives_back(&s.charge) => match s.wanted {
+                Wanted::Refunded => (self.ground.given_back(&s.charge) > s.amount).then_some(TOO_MUCH),
+                Wanted::Answered | Wanted::Accepted => Some(TWICE),
+            },
+            (Check::Dispute(s), "disputes") if act.id == s.dispute => self.ground.ended_otherwise(s).then_some(UNLIKE),
+            (Check::Refund(_) | Check::Dispute(_), "subscriptions") => {
+                let row = check.row().filter(|row| row.subscription == act.id)?;
+                (!self.ground.subscription_is_as(row)).then_some(UNLIKE)
+            }
+            (Check::Refund(_) | Check::Dispute(_), "invoices") if check.row().is_some_and(ends) => None,
+            _ => Some(UNNAMED),
+        }
     }
 
     fn killed(&self, killed: &Killed) -> Judged {
@@ -177,6 +202,36 @@ impl Bench<'_> {
         let column = if relation == n.profiles { n.profile } else { n.owner };
         let value = image.get(column).or_else(|| image.get(n.owner_elsewhere))?;
         Some(value.as_str().map_or_else(|| value.to_string(), str::to_string))
+    }
+}
+
+/// A change at Stripe.
+struct Act<'a> {
+    resource: &'a str,
+    id: &'a str,
+    /// The object, as it is now.
+    object: Value,
+    /// The payment that the object is about, as it is now.
+    charge: Value,
+}
+
+impl<'a> Act<'a> {
+    fn new(ground: &Ground, request: &'a Served, id: &'a str) -> Self {
+        let read = |id: &str| ground.simulator().object(id).unwrap_or_default();
+        let object = read(id);
+        let charge = object["charge"].as_str().map(read).unwrap_or_default();
+        Self { resource: request.path.split('/').nth(2).unwrap_or_default(), id, object, charge }
+    }
+
+    fn is_about(&self, label: &Label) -> bool {
+        match &label.subject.customer {
+            Some(customer) => self.id == customer || [&self.object, &self.charge].iter().any(|o| o.to_string().contains(customer.as_str())),
+            None => label.check == Check::Webhook && self.resource == "webhook_endpoints",
+        }
+    }
+
+    fn gives_back(&self, charge: &str) -> bool {
+        self.object["charge"] == charge
     }
 }
 
