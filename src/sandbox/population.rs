@@ -1,9 +1,10 @@
 //! Who the sandbox's people are and what they pay for: a pure function of seed and number, in memory nowhere.
 
+mod calendar;
 pub mod ids;
 mod names;
 
-use chrono::{DateTime, Datelike, Duration, DurationRound, Months, Utc};
+use chrono::{DateTime, Duration, DurationRound, Utc};
 use uuid::Uuid;
 
 use ids::{Kind, Place, mix};
@@ -108,6 +109,8 @@ const SPAN_DAYS: i64 = 730;
 /// From the profile to the finished checkout.
 pub const JOIN_MINUTES: i64 = 3;
 const TRIAL_DAYS: i64 = 14;
+/// Who has been past due for longer has paid, or has been given up.
+pub const PAST_DUE_DAYS: i64 = 21;
 /// The bigint key of the first profile.
 const FIRST_SERIAL: i64 = 1_000;
 
@@ -168,15 +171,17 @@ impl Population {
 
     /// When the Stripe customer and, for those who pay, the subscription were made.
     pub fn joined(&self, number: u64) -> DateTime<Utc> {
-        self.created(number) + Duration::minutes(JOIN_MINUTES)
+        moment(self.joined_at(number))
     }
 
-    /// When the profile was made. The product has been growing: the newer, the denser.
+    /// The billing boundary so many months after joining, in Unix seconds.
+    pub fn boundary(&self, number: u64, months: u32) -> i64 {
+        calendar::months_after(self.joined_at(number), months)
+    }
+
+    /// When the profile was made.
     pub fn created(&self, number: u64) -> DateTime<Utc> {
-        let jitter = self.roll(number, Roll::Created, 1_000) as f64 / 1_000.0;
-        let back = ((self.customers.saturating_sub(number)) as f64 - jitter).max(0.0) / self.customers.max(1) as f64;
-        let seconds = (SPAN_DAYS * 86_400) as f64 * (0.3 * back + 0.7 * back * back);
-        self.born - Duration::hours(2) - Duration::seconds(seconds as i64)
+        moment(self.created_at(number))
     }
 
     pub fn id(&self, kind: Kind, number: u64, cycle: u8) -> String {
@@ -242,7 +247,20 @@ impl Population {
         (name.full(), format!("{local}{number}@{host}"))
     }
 
-    fn profile(&self, number: u64) -> Uuid {
+    /// The product has been growing: the newer, the denser.
+    fn created_at(&self, number: u64) -> i64 {
+        let jitter = self.roll(number, Roll::Created, 1_000) as f64 / 1_000.0;
+        let back = ((self.customers.saturating_sub(number)) as f64 - jitter).max(0.0) / self.customers.max(1) as f64;
+        let seconds = (SPAN_DAYS * 86_400) as f64 * (0.3 * back + 0.7 * back * back);
+        self.born.timestamp() - 2 * 3_600 - seconds as i64
+    }
+
+    fn joined_at(&self, number: u64) -> i64 {
+        self.created_at(number) + JOIN_MINUTES * 60
+    }
+
+    /// The profile's id where profiles have uuids.
+    pub fn profile(&self, number: u64) -> Uuid {
         let high = self.hash(number, Roll::ProfileHigh);
         let low = self.hash(number, Roll::ProfileLow);
         uuid::Builder::from_random_bytes(((u128::from(high) << 64) | u128::from(low)).to_be_bytes()).into_uuid()
@@ -270,47 +288,44 @@ impl Population {
     }
 
     fn cycle(&self, number: u64, tier: SandboxTier, leaves: bool) -> Cycle {
-        let started = self.joined(number);
+        let (born, started) = (self.born.timestamp(), self.joined_at(number));
         let interval = if self.roll(number, Roll::Yearly, 100) < 15 && !leaves { Interval::Year } else { Interval::Month };
-        let mut c = Cycle {
+        let after = |cycles: u32| calendar::months_after(started, cycles * interval.months());
+        let (mut status, mut cycle, mut leaving) = ("active", 0, false);
+        let (from, to);
+        if born - started < TRIAL_DAYS * 86_400 && self.roll(number, Roll::Trial, 100) < 40 {
+            status = "trialing";
+            (from, to) = (started, started + TRIAL_DAYS * 86_400);
+        } else {
+            let months = (calendar::month_count(born) - calendar::month_count(started)).max(0) as u32;
+            cycle = months / interval.months();
+            // Rounding to whole months may overshoot by one boundary.
+            while cycle > 0 && after(cycle) > born {
+                cycle -= 1;
+            }
+            let roll = self.roll(number, Roll::Status, 100);
+            if leaves && cycle > 0 {
+                // Left at the end of one of the past periods, as `cancel_at_period_end` had asked.
+                cycle = self.roll(number, Roll::Left, u64::from(cycle)) as u32;
+                (status, leaving) = ("canceled", true);
+            }
+            (from, to) = (after(cycle), after(cycle + 1));
+            if status == "active" && roll < 7 && cycle > 0 && born - from < PAST_DUE_DAYS * 86_400 {
+                status = "past_due";
+            } else if status == "active" && roll >= 95 {
+                leaving = true;
+            }
+        }
+        Cycle {
             tier,
             interval,
-            status: "active",
-            started,
-            period_start: started,
-            period_end: interval.after(started, 1),
-            cancel_at_period_end: false,
-            cycle: 0,
-        };
-        if self.born - started < Duration::days(TRIAL_DAYS) && self.roll(number, Roll::Trial, 100) < 40 {
-            c.status = "trialing";
-            c.period_end = started + Duration::days(TRIAL_DAYS);
-            return c;
+            status,
+            started: moment(started),
+            period_start: moment(from),
+            period_end: moment(to),
+            cancel_at_period_end: leaving,
+            cycle: cycle as u8,
         }
-        let months = (self.born.year() - started.year()) * 12 + self.born.month() as i32 - started.month() as i32;
-        let mut past = (months / interval.months() as i32).max(0) as u32;
-        // Rounding to whole months may overshoot by one boundary.
-        while past > 0 && interval.after(started, past) > self.born {
-            past -= 1;
-        }
-        c.cycle = past as u8;
-        c.period_start = interval.after(started, past);
-        c.period_end = interval.after(started, past + 1);
-        let roll = self.roll(number, Roll::Status, 100);
-        if leaves && c.cycle > 0 {
-            // Left at the end of one of the past periods, as `cancel_at_period_end` had asked.
-            let last = self.roll(number, Roll::Left, u64::from(c.cycle)) as u8;
-            c.status = "canceled";
-            c.cycle = last;
-            c.period_start = interval.after(started, u32::from(last));
-            c.period_end = interval.after(started, u32::from(last) + 1);
-            c.cancel_at_period_end = true;
-        } else if roll < 7 && c.cycle > 0 && self.born - c.period_start < Duration::days(21) {
-            c.status = "past_due";
-        } else if roll >= 95 {
-            c.cancel_at_period_end = true;
-        }
-        c
     }
 
     fn hash(&self, number: u64, roll: Roll) -> u64 {
@@ -330,7 +345,7 @@ impl Person {
 
     /// The profile's id where profiles have bigint keys.
     pub fn profile_serial(&self) -> i64 {
-        FIRST_SERIAL + i64::try_from(self.number).expect("invariant: populations are far below 2^63")
+        profile_serial(self.number)
     }
 }
 
@@ -363,12 +378,17 @@ impl Interval {
     /// The boundary `count` cycles after `start`: on the same day of the month, or in the last second of a month that is too short.
     /// That last second keeps boundaries in the order of their starts, which is what lists are computed from.
     pub fn after(self, start: DateTime<Utc>, count: u32) -> DateTime<Utc> {
-        let same = start.checked_add_months(Months::new(count * self.months())).expect("invariant: sandbox times lie near the present");
-        if same.day() == start.day() {
-            return same;
-        }
-        same.date_naive().and_hms_opt(23, 59, 59).expect("invariant: a valid time of day").and_utc()
+        moment(calendar::months_after(start.timestamp(), count * self.months()))
     }
+}
+
+fn moment(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).expect("invariant: sandbox times lie near the present")
+}
+
+/// The profile's id of the person with that number where profiles have bigint keys.
+pub fn profile_serial(number: u64) -> i64 {
+    FIRST_SERIAL + i64::try_from(number).expect("invariant: populations are far below 2^63")
 }
 
 /// The price of a tier, by interval.

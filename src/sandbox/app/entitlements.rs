@@ -85,7 +85,8 @@ async fn entitlements(shared: &Shared, profile: &str, reset: bool) -> Result<Opt
     Ok(Some(json!({ "tier": tier, "features": features })))
 }
 
-fn iso(seconds: f64) -> Option<String> {
+/// Unix seconds as the API writes times.
+pub(super) fn iso(seconds: f64) -> Option<String> {
     #[expect(clippy::cast_possible_truncation, reason = "times of this century in milliseconds fit")]
     let millis = (seconds * 1000.0) as i64;
     DateTime::from_timestamp_millis(millis).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))

@@ -7,6 +7,7 @@ mod log;
 mod process;
 mod resync;
 mod statements;
+mod usage;
 mod webhook;
 
 use std::io;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::Log;
 use super::statements::Statements;
-use super::{AppError, Inner, Manner, MannerSwitch, Settings, entitlements, resync, webhook};
+use super::{AppError, Inner, Manner, MannerSwitch, Settings, entitlements, resync, usage, webhook};
 use crate::sandbox::schema::Shape;
 
 /// Connections that wait to be accepted.
@@ -160,10 +160,11 @@ fn router(shared: &Arc<Shared>, webhook_path: &str) -> Router {
     Router::new()
         .route("/health", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/ready", get(ready))
-        .route(webhook_path, post(webhook::receive))
+        .route(webhook_path, any(webhook::receive))
         .route("/admin/licensing/entitlements/{profile_id}", get(entitlements::show))
         .route("/admin/licensing/entitlements/{profile_id}/reset", post(entitlements::reset))
         .route("/admin/licensing/resync/{profile_id}", post(resync::resync))
+        .route("/v1/usage/{feature}", post(usage::count))
         .fallback(|| async { answer(StatusCode::NOT_FOUND, json!({ "ok": false, "error": "Not found" })) })
         .with_state(Arc::clone(shared))
 }

@@ -1,6 +1,6 @@
 //! The application's SQL, written once per shape of the database; performs none of it.
 
-use crate::sandbox::schema::Shape;
+use crate::sandbox::schema::{LIMITS, Shape, TIERS};
 
 /// Statements ready to run; parameters as each comment lists them, keys always as text.
 #[derive(Debug)]
@@ -27,6 +27,11 @@ pub struct Statements {
     pub counters: String,
     /// key, the features that reset.
     pub reset: String,
+    /// key, feature, amount, whether the feature resets; returns tier, limit, used and end in Unix seconds, the last two only
+    /// where the use was counted; no row: no such profile.
+    pub count_use: String,
+    /// The same by the limits the application was built with.
+    pub count_use_built_in: String,
 }
 
 impl Statements {
@@ -119,6 +124,54 @@ impl Statements {
                 "UPDATE {} SET {} = 0, {} = {now}, {} = {now} + interval '1 month' WHERE {} = $1::text::{key} AND {} = ANY ($2)",
                 n.counters, n.used, n.counter_start, n.counter_end, n.counter_owner, n.feature
             ),
+            count_use: count_use(shape, &format!("SELECT {}, {}, {} FROM {}", n.limit_tier, n.limit_feature, n.limit, n.limits)),
+            count_use_built_in: count_use(shape, &built_in_limits()),
         }
     }
+}
+
+/// One statement, so that uses at the same moment cannot exceed a limit together: whoever comes second waits for the row and
+/// compares with what the first left there.
+fn count_use(shape: Shape, limits: &str) -> String {
+    let n = shape.names();
+    format!(
+        "WITH who AS (
+             SELECT coalesce(s.{tier}, 'FREE') AS tier FROM {profiles} p LEFT JOIN {subscriptions} s ON s.{subscriber} = p.{profile}
+             WHERE p.{profile} = $1::text::{key}
+         ), plan AS (
+             SELECT l.value FROM ({limits}) AS l (tier, feature, value) JOIN who USING (tier) WHERE l.feature = $2
+         ), counted AS (
+             INSERT INTO {counters} AS c ({owner}, {feature}, {used}, {start}, {end})
+             SELECT $1::text::{key}, $2, $3, {now}, CASE WHEN $4 THEN {now} + interval '1 month' END
+             FROM plan WHERE value = -1 OR value >= $3
+             ON CONFLICT ({owner}, {feature}) DO UPDATE SET
+                 {used} = CASE WHEN c.{end} < {now} THEN 0 ELSE c.{used} END + $3,
+                 {start} = CASE WHEN c.{end} < {now} THEN {now} ELSE c.{start} END,
+                 {end} = CASE WHEN c.{end} < {now} THEN {now} + interval '1 month' ELSE c.{end} END
+             WHERE (SELECT value FROM plan) = -1
+                OR CASE WHEN c.{end} < {now} THEN 0 ELSE c.{used} END + $3 <= (SELECT value FROM plan)
+             RETURNING {used}, {end}
+         )
+         SELECT who.tier, plan.value, counted.{used}, extract(epoch FROM counted.{end})::float8
+         FROM who LEFT JOIN plan ON true LEFT JOIN counted ON true",
+        tier = n.tier,
+        profiles = n.profiles,
+        subscriptions = n.subscriptions,
+        subscriber = n.owner,
+        profile = n.profile,
+        key = n.key,
+        counters = n.counters,
+        owner = n.counter_owner,
+        feature = n.feature,
+        used = n.used,
+        start = n.counter_start,
+        end = n.counter_end,
+        now = shape.now(),
+    )
+}
+
+fn built_in_limits() -> String {
+    let rows = LIMITS.iter().flat_map(|(feature, values)| TIERS.iter().zip(values).map(move |(tier, value)| (tier, feature, value)));
+    let rows: Vec<_> = rows.map(|(tier, feature, value)| format!("('{tier}', '{feature}', {value})")).collect();
+    format!("VALUES {}", rows.join(", "))
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
@@ -38,12 +38,15 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// `POST` to the webhook path.
-pub async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+/// `POST` to the webhook path; other methods are refused.
+pub async fn receive(State(shared): State<Arc<Shared>>, method: Method, headers: HeaderMap, body: Bytes) -> Response {
     if shared.cut.load(Ordering::Relaxed) {
         // What stands in front answers: the application sees and logs nothing.
         return (StatusCode::BAD_GATEWAY, Html("<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"))
             .into_response();
+    }
+    if method != Method::POST {
+        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")]).into_response();
     }
     let honest = shared.manner() == Manner::Honest;
     let signature = headers.get("stripe-signature").and_then(|v| v.to_str().ok()).unwrap_or_default();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, AssertSqlSafe};
 
 use super::{Ground, IncidentError};
 use crate::sandbox::schema::{TIERS, tier_of_price};
@@ -16,9 +17,8 @@ use crate::sandbox::schema::{TIERS, tier_of_price};
 pub enum Check {
     /// The row of the profile holds exactly these values.
     Row(Expected),
-    /// Stripe's endpoint is enabled and points at the application.
-    Endpoint,
-    /// The application takes webhooks again: reachable, with the endpoint's secret, in time, able to write, without a flaw.
+    /// The application takes webhooks again: Stripe's endpoint enabled and pointing at it, reachable, with the endpoint's secret, in time,
+    /// able to write, without a flaw.
     Webhook,
     /// Nothing has to be repaired: it passes by itself.
     Passes(Passing),
@@ -76,6 +76,27 @@ impl Expected {
     }
 }
 
+impl Expected {
+    /// The profile and the nine values, as parameters of statements.
+    pub(super) fn arguments(&self) -> Result<PgArguments, sqlx::Error> {
+        let mut out = PgArguments::default();
+        let added = [
+            out.add(&self.profile),
+            out.add(&self.customer),
+            out.add(&self.subscription),
+            out.add(self.tier),
+            out.add(&self.status),
+            out.add(self.interval),
+            out.add(seconds(self.period_start)),
+            out.add(seconds(self.period_end)),
+            out.add(self.cancel_at.map(seconds)),
+            out.add(self.cancel_at_period_end),
+        ];
+        added.into_iter().collect::<Result<(), _>>().map_err(sqlx::Error::Encode)?;
+        Ok(out)
+    }
+}
+
 /// How long the application may take to say that it is there.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -84,7 +105,6 @@ impl Ground {
     pub(super) async fn holds(&self, check: &Check) -> Result<bool, IncidentError> {
         match check {
             Check::Row(expected) => self.row_holds(expected).await,
-            Check::Endpoint => Ok(self.endpoint_is_right()),
             Check::Webhook => self.webhooks_are_taken().await,
             Check::Passes(Passing::StripeDown) => Ok(self.stripe_answers().await),
         }
@@ -106,19 +126,7 @@ impl Ground {
         .map(|(column, value)| format!("{column} IS NOT DISTINCT FROM {value}"))
         .join(" AND ");
         let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {} = $1::text::{} AND {same})", n.subscriptions, n.owner, n.key);
-        let (holds,): (bool,) = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(&e.profile)
-            .bind(&e.customer)
-            .bind(&e.subscription)
-            .bind(e.tier)
-            .bind(&e.status)
-            .bind(e.interval)
-            .bind(seconds(e.period_start))
-            .bind(seconds(e.period_end))
-            .bind(e.cancel_at.map(seconds))
-            .bind(e.cancel_at_period_end)
-            .fetch_one(self.pool())
-            .await?;
+        let (holds,): (bool,) = sqlx::query_as_with(AssertSqlSafe(sql), e.arguments()?).fetch_one(self.pool()).await?;
         Ok(holds)
     }
 
@@ -129,7 +137,12 @@ impl Ground {
 
     async fn webhooks_are_taken(&self) -> Result<bool, IncidentError> {
         let Some(running) = self.app().running().await else { return Ok(false) };
-        let in_time = running.handler_takes.is_none_or(|takes| takes.iter().all(|t| *t < self.simulator().delivery_timeout()));
+        if !self.endpoint_is_right() {
+            return Ok(false);
+        }
+        // Just in time is not well.
+        let patience = self.simulator().delivery_timeout() / 2;
+        let in_time = running.handler_takes.is_none_or(|takes| takes.iter().all(|t| *t < patience));
         if running.webhook_secret != self.simulator().webhook_secret() || running.deploy.flaw.is_some() || !in_time {
             return Ok(false);
         }
@@ -149,6 +162,6 @@ impl Ground {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds of this century are exact")]
-fn seconds(time: DateTime<Utc>) -> f64 {
+pub(super) fn seconds(time: DateTime<Utc>) -> f64 {
     time.timestamp() as f64
 }

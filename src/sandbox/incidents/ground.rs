@@ -5,11 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
-use sqlx::PgPool;
+use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::{Check, Expected, Incident, Label};
-use crate::sandbox::app::{App, AppError};
+use super::check::seconds;
+use super::{Expected, Incident, Label};
+use crate::sandbox::app::{App, AppError, Manner, Taken};
 use crate::sandbox::population::{Billing, PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR, Population};
 use crate::sandbox::schema::Shape;
 use crate::sandbox::stripe::Simulator;
@@ -45,6 +46,9 @@ pub(super) struct Purchase {
     pub price: &'static str,
     pub at: DateTime<Utc>,
 }
+
+/// Whether people with this kind of billing can be struck.
+pub(super) type Suits<'a> = &'a dyn Fn(Billing) -> bool;
 
 pub struct Ground {
     pool: PgPool,
@@ -119,7 +123,7 @@ impl Ground {
     /// # Errors
     /// When there are not that many left (then to nobody), or a part of the sandbox does not answer.
     pub async fn strike(&self, incident: Incident, count: usize) -> Result<Vec<Label>, IncidentError> {
-        self.strike_at(incident, count, Utc::now()).await
+        self.strike_at(incident, count, self.simulator.now()).await
     }
 
     /// Lets an incident happen as if it were that moment: with the same seed, the same incidents before it and the same moment, its labels
@@ -185,15 +189,42 @@ impl Ground {
     }
 
     /// The newest people whom nothing has happened to and whom it suits: what went wrong tonight went wrong for them. They are taken now.
-    pub(super) fn pick(&self, incident: Incident, wanted: usize, suits: impl Fn(u64, Billing) -> bool) -> Result<Vec<u64>, IncidentError> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let candidates = (0..self.population.len()).rev().filter(|n| !taken.contains(n));
-        let numbers: Vec<u64> = candidates.filter(|n| suits(*n, self.population.billing(*n))).take(wanted).collect();
-        if numbers.len() < wanted {
-            return Err(IncidentError::NobodyLeft { incident, found: numbers.len(), wanted });
+    pub(super) fn pick(&self, incident: Incident, wanted: usize, suits: Suits) -> Result<Vec<u64>, IncidentError> {
+        Ok(self.pick_each(incident, &[(wanted, suits)])?.swap_remove(0))
+    }
+
+    /// As [`Self::pick`], for several kinds of people at once: all of them, or nobody.
+    pub(super) fn pick_each(&self, incident: Incident, kinds: &[(usize, Suits)]) -> Result<Vec<Vec<u64>>, IncidentError> {
+        let mut taken = self.taken();
+        let mut picked: Vec<Vec<u64>> = vec![Vec::new(); kinds.len()];
+        let mut lacking: usize = kinds.iter().map(|(wanted, _)| wanted).sum();
+        let wanted = lacking;
+        for number in (0..self.population.len()).rev().filter(|n| !taken.contains(n)) {
+            if lacking == 0 {
+                break;
+            }
+            let billing = self.population.billing(number);
+            // Of the kinds that still lack somebody, the one that lacks most: so that kinds with the same people share them.
+            let open = kinds.iter().zip(&mut picked).filter(|((wanted, suits), got)| got.len() < *wanted && suits(billing));
+            if let Some((_, got)) = open.max_by_key(|((wanted, _), got)| wanted - got.len()) {
+                got.push(number);
+                lacking -= 1;
+            }
         }
-        taken.extend(&numbers);
-        Ok(numbers)
+        if lacking > 0 {
+            return Err(IncidentError::NobodyLeft { incident, found: wanted - lacking, wanted });
+        }
+        taken.extend(picked.iter().flatten());
+        Ok(picked)
+    }
+
+    pub(super) fn is_taken(&self, number: u64) -> bool {
+        self.taken().contains(&number)
+    }
+
+    /// Takes one person; false where something has happened to them already.
+    pub(super) fn take(&self, number: u64) -> bool {
+        self.taken().insert(number)
     }
 
     /// Keeps a task or a connection up until the incident is lifted or the sandbox ends: then it is dropped.
@@ -207,9 +238,46 @@ impl Ground {
     }
 
     /// What a subscription demands of the profile's row, as Stripe holds it now.
-    pub(super) fn demanded(&self, profile: &str, subscription: &str) -> Check {
-        let object = self.simulator.object(subscription).expect("invariant: an incident names what it made");
-        Check::Row(Expected::of(self, profile, &object))
+    pub(super) fn demanded(&self, profile: &str, subscription: &str) -> Expected {
+        let object = self.simulator.object(subscription).expect("invariant: an incident names what there is");
+        Expected::of(self, profile, &object)
+    }
+
+    /// Writes a row as it is not, or not yet, demanded; as somebody with the superuser's rights would.
+    pub(super) async fn write_row(&self, row: &Expected, at: DateTime<Utc>) -> Result<(), IncidentError> {
+        let (n, shape) = (self.shape.names(), self.shape);
+        let columns = [
+            (n.customer, "$2".to_string()),
+            (n.subscription, "$3".to_string()),
+            (n.tier, "$4".to_string()),
+            (n.status, "$5".to_string()),
+            (n.interval, "$6".to_string()),
+            (n.period_start, shape.time("$7")),
+            (n.period_end, shape.time("$8")),
+            (n.cancel_at, shape.time("$9")),
+            (n.cancel_at_period_end, "$10".to_string()),
+            (n.updated, shape.time("$11")),
+        ];
+        let set = columns.map(|(column, value)| format!("{column} = {value}")).join(", ");
+        let sql = format!("UPDATE {} SET {set} WHERE {} = $1::text::{}", n.subscriptions, n.owner, n.key);
+        let mut arguments = row.arguments()?;
+        arguments.add(seconds(at)).map_err(sqlx::Error::Encode)?;
+        sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Hands an event to the application's handler as of that moment, and tells Stripe what it would have seen.
+    pub(super) async fn hand_over(&self, event: &str, at: DateTime<Utc>) {
+        let Some(object) = self.simulator.object(event) else { return };
+        let taken = self.app.take(&object, at).await;
+        let swallowed = taken == Taken::Failed && self.app.manner().get() == Manner::Swallowing;
+        if taken == Taken::Handled || swallowed {
+            self.simulator.took(event);
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn all(&self) -> MutexGuard<'_, Vec<Label>> {

@@ -38,7 +38,7 @@ pub struct Subject {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub event_type: Option<String>,
+    pub event_type: Option<Cow<'static, str>>,
     /// Where Stripe names the profile, where only that does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub named_by: Option<&'static str>,
@@ -73,6 +73,24 @@ pub enum Cause {
     NotSent,
     /// The row holds a placeholder customer id: the handler finds no row.
     NoRowForCustomer,
+    /// The application verifies with another secret than the endpoint's.
+    BadSignature,
+    /// Nothing listens, or a proxy answers that nothing does.
+    EndpointDown,
+    /// The answer comes after Stripe has stopped waiting.
+    TimeOut,
+    /// The database refuses the handler's update.
+    DatabaseError,
+    /// A new version of the application fails on the event.
+    BrokenVersion,
+    /// Stripe's API does not answer.
+    StripeDown,
+    /// An older object was applied after a newer one.
+    OlderObjectLast,
+    /// What had been applied was lost again: written over, or restored from before.
+    EffectLost,
+    /// Somebody wrote the row by hand.
+    WrittenByHand,
 }
 
 impl Label {

@@ -1,7 +1,7 @@
 //! Incident `missed-webhooks`: linked customers checked out and paid, Stripe made its events, none of them ever arrived.
 
 use super::ground::Turn;
-use super::{Cause, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
+use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
 use crate::sandbox::population::Billing;
 use crate::sandbox::stripe::NewCheckout;
 
@@ -16,7 +16,7 @@ pub const SPEC: Spec = Spec {
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
     // Free customers whose row holds the right Stripe customer.
-    let people = ground.pick(Incident::MissedWebhooks, turn.count, |_, billing| billing == Billing::Free)?;
+    let people = ground.pick(Incident::MissedWebhooks, turn.count, &|billing| billing == Billing::Free)?;
     Ok(people.into_iter().enumerate().map(|(index, number)| one(ground, number, turn, index)).collect())
 }
 
@@ -36,7 +36,7 @@ fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
         at: purchase.at,
         cause: Cause::NotSent,
         truth: Some(Truth::Missing),
-        check: ground.demanded(&profile, &made.subscribed.subscription),
+        check: Check::Row(ground.demanded(&profile, &made.subscribed.subscription)),
         subject: Subject {
             number: Some(number),
             profile: Some(profile),

@@ -2,10 +2,19 @@
 //! and by no rule of the console's.
 
 mod check;
+mod deploy;
+mod drift;
+mod endpoint_down;
 mod ground;
+mod happenings;
+mod healthy;
 mod label;
 mod missed_webhooks;
 mod placeholder_customers;
+mod slow_application;
+mod stripe_down;
+mod webhook_500;
+mod wrong_secret;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -23,6 +32,14 @@ use ground::Turn;
 pub enum Incident {
     MissedWebhooks,
     PlaceholderCustomers,
+    WrongSecret,
+    EndpointDown,
+    Webhook500,
+    SlowApplication,
+    StripeDown,
+    Drift,
+    Deploy,
+    Healthy,
 }
 
 /// What an incident is made of: the one constant of its file.
@@ -42,7 +59,18 @@ struct Spec {
 }
 
 impl Incident {
-    pub const ALL: &'static [Self] = &[Self::MissedWebhooks, Self::PlaceholderCustomers];
+    pub const ALL: &'static [Self] = &[
+        Self::MissedWebhooks,
+        Self::PlaceholderCustomers,
+        Self::WrongSecret,
+        Self::EndpointDown,
+        Self::Webhook500,
+        Self::SlowApplication,
+        Self::StripeDown,
+        Self::Drift,
+        Self::Deploy,
+        Self::Healthy,
+    ];
 
     /// The name on the command line and in URLs.
     #[must_use]
@@ -72,6 +100,14 @@ impl Incident {
         match self {
             Self::MissedWebhooks => &missed_webhooks::SPEC,
             Self::PlaceholderCustomers => &placeholder_customers::SPEC,
+            Self::WrongSecret => &wrong_secret::SPEC,
+            Self::EndpointDown => &endpoint_down::SPEC,
+            Self::Webhook500 => &webhook_500::SPEC,
+            Self::SlowApplication => &slow_application::SPEC,
+            Self::StripeDown => &stripe_down::SPEC,
+            Self::Drift => &drift::SPEC,
+            Self::Deploy => &deploy::SPEC,
+            Self::Healthy => &healthy::SPEC,
         }
     }
 }

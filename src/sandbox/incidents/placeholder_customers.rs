@@ -1,7 +1,7 @@
 //! Incident `placeholder-customers`: the row still holds the placeholder written at checkout, so the delivered webhooks found no row.
 
 use super::ground::Turn;
-use super::{Cause, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
+use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
 use crate::sandbox::population::Billing;
 use crate::sandbox::stripe::NewCheckout;
 
@@ -16,7 +16,7 @@ pub const SPEC: Spec = Spec {
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
     // People who never reached Stripe: their row holds a placeholder.
-    let people = ground.pick(Incident::PlaceholderCustomers, turn.count, |_, billing| billing == Billing::Placeholder)?;
+    let people = ground.pick(Incident::PlaceholderCustomers, turn.count, &|billing| billing == Billing::Placeholder)?;
     let mut labels = Vec::with_capacity(people.len());
     for (index, number) in people.into_iter().enumerate() {
         labels.push(one(ground, number, turn, index).await);
@@ -50,7 +50,7 @@ async fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
         at: purchase.at,
         cause: Cause::NoRowForCustomer,
         truth: Some(Truth::Missing),
-        check: ground.demanded(&profile, &made.subscribed.subscription),
+        check: Check::Row(ground.demanded(&profile, &made.subscribed.subscription)),
         subject: Subject {
             number: Some(number),
             profile: Some(profile),

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 use sqlx::postgres::PgConnection;
 
 /// The rows of one table that were not sent yet.
@@ -60,9 +60,23 @@ impl Row<'_> {
         row
     }
 
-    /// Read as UTC by columns with a time zone, taken as it is by those without.
+    /// Read as UTC by columns with a time zone, taken as it is by those without. Whole seconds of four-digit years.
     pub fn time(self, value: DateTime<Utc>) -> Self {
-        self.plain(value.format("%Y-%m-%d %H:%M:%S+00"))
+        let row = self.next();
+        let mut push = |number: u32, digits: u32, then: &str| {
+            // A formatter per time would be half of the work of making up rows.
+            for place in (0..digits).rev() {
+                row.text.push(char::from_digit(number / 10_u32.pow(place) % 10, 10).expect("invariant: a digit"));
+            }
+            row.text.push_str(then);
+        };
+        push(value.year().unsigned_abs(), 4, "-");
+        push(value.month(), 2, "-");
+        push(value.day(), 2, " ");
+        push(value.hour(), 2, ":");
+        push(value.minute(), 2, ":");
+        push(value.second(), 2, "+00");
+        row
     }
 
     pub fn null(self) -> Self {

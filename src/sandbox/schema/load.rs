@@ -24,8 +24,10 @@ enum Draw {
     Ip,
 }
 
-/// Loads everything. The tables are empty and have no keys yet.
-pub async fn load(connection: &mut PgConnection, shape: Shape, population: &Population) -> Result<(), sqlx::Error> {
+/// Loads everything. The tables are empty and have no keys yet. Each connection takes tables of its own, so that rows stand in
+/// the order of the people's numbers however the two run.
+pub async fn load(connections: &mut [PgConnection; 2], shape: Shape, population: &Population) -> Result<(), sqlx::Error> {
+    let [one, two] = connections;
     let mut start = 0;
     let mut pending = Some(round(shape, population, start));
     while let Some(made) = pending.take() {
@@ -33,9 +35,15 @@ pub async fn load(connection: &mut PgConnection, shape: Shape, population: &Popu
         start += ROUND;
         // The next round is made up while the database takes this one.
         pending = (start < population.len()).then(|| round(shape, population, start));
-        for batch in tables.all() {
-            batch.send(connection).await?;
-        }
+        let [contracts, others] = tables.halves();
+        tokio::try_join!(send(contracts, one), send(others, two))?;
+    }
+    Ok(())
+}
+
+async fn send(batches: Vec<&mut Batch>, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    for batch in batches {
+        batch.send(connection).await?;
     }
     Ok(())
 }
@@ -134,12 +142,10 @@ impl Tables {
         }
     }
 
-    fn all(&mut self) -> [&mut Batch; 18] {
-        [
-            &mut self.profiles,
-            &mut self.subscriptions,
-            &mut self.counters,
-            &mut self.limits,
+    /// All of them, in two parts of about the same size.
+    fn halves(&mut self) -> [Vec<&mut Batch>; 2] {
+        let contracts = vec![&mut self.profiles, &mut self.subscriptions, &mut self.counters, &mut self.limits];
+        let others = vec![
             &mut self.sessions,
             &mut self.keys,
             &mut self.projects,
@@ -154,7 +160,8 @@ impl Tables {
             &mut self.audit,
             &mut self.outbox,
             &mut self.archive,
-        ]
+        ];
+        [contracts, others]
     }
 }
 
@@ -186,7 +193,7 @@ impl Writer<'_> {
     /// The key of somebody else; `None` when the population is too small for one.
     fn other_key(&self, salt: u64) -> Option<String> {
         let other = self.draw(Draw::Elsewhere, salt, self.population.len());
-        (other != self.person.number).then(|| self.shape.names().key_of(&self.population.person(other)))
+        (other != self.person.number).then(|| self.shape.names().key_of_number(self.population, other))
     }
 
     fn live(&self) -> Option<&Paid> {

@@ -1,6 +1,7 @@
 //! The sample application's database: its shapes, its names, how it is made and filled; runs no application.
 
 mod copy;
+mod keys;
 mod load;
 mod names;
 pub mod roles;
@@ -192,12 +193,14 @@ pub async fn create(options: &PgConnectOptions, shape: Shape, population: &Popul
     for (tables, _) in &sections {
         run(&mut connection, tables.clone()).await?;
     }
-    load::load(&mut connection, shape, population).await?;
+    let mut workers = [options.connect().await?, options.connect().await?];
+    load::load(&mut workers, shape, population).await?;
     // Keys and checks over rows that are there already cost a fraction of keeping them row by row.
-    for (_, keys) in &sections {
-        run(&mut connection, keys.clone()).await?;
+    let keys: String = sections.into_iter().map(|(_, keys)| keys).collect();
+    keys::add(&mut connection, &mut workers, &keys).await?;
+    for worker in workers {
+        worker.close().await?;
     }
-    run(&mut connection, "RESET ROLE; ANALYZE".into()).await?;
     connection.close().await
 }
 

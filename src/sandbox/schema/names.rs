@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::sandbox::population::Person;
+use crate::sandbox::population::{self, Person, Population};
 
 /// Names ready to stand in a statement.
 #[derive(Debug)]
@@ -68,6 +68,12 @@ impl Names {
             self.cancel_at_period_end,
         ]
         .map(|name| name.trim_matches('"'))
+    }
+
+    /// The key of the person with that number, without making up the person.
+    #[must_use]
+    pub fn key_of_number(&self, population: &Population, number: u64) -> String {
+        if self.key == "uuid" { population.profile(number).to_string() } else { population::profile_serial(number).to_string() }
     }
 
     /// Whether a text can be a key in this naming at all.

@@ -23,7 +23,10 @@ pub fn one(state: &State, call: &Call, mut object: Value) -> Result<Value, Failu
 /// A list, its elements expanded by the paths that begin with `data.`.
 pub fn page(state: &State, call: &Call, url: &str, mut data: Vec<Value>, has_more: bool) -> Result<Value, Failure> {
     elements(state, call, &mut data)?;
-    Ok(json!({ "object": "list", "data": data, "has_more": has_more, "url": url }))
+    let mut page = json!({ "object": "list", "data": null, "has_more": has_more, "url": url });
+    // Within the macro every element would be copied.
+    page["data"] = data.into();
+    Ok(page)
 }
 
 /// The elements of a list or search result.

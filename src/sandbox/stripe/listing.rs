@@ -97,7 +97,9 @@ pub fn small(state: &State, call: &Call, url: &'static str, noun: &str, all: Vec
 
 /// An empty or filled list inside an object.
 pub fn inner(url: String, data: Vec<Value>) -> Value {
-    json!({ "object": "list", "data": data, "has_more": false, "total_count": data.len(), "url": url })
+    let mut list = json!({ "object": "list", "data": null, "has_more": false, "total_count": data.len(), "url": url });
+    list["data"] = data.into();
+    list
 }
 
 fn cursors(call: &Call) -> Result<(Option<&str>, Option<&str>), Failure> {

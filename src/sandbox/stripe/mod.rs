@@ -18,6 +18,7 @@ mod failure;
 mod faults;
 mod form;
 mod handle;
+mod history;
 mod idempotency;
 mod keys;
 mod listing;

@@ -261,7 +261,7 @@ async fn work(shared: &Arc<Shared>, ready: Ready, claim: Option<Claim>, request:
         };
         let object = result.as_ref().ok().and_then(|value| value["id"].as_str()).map(str::to_string);
         let answer = match result {
-            Ok(value) => Answer::ok(value.to_string()),
+            Ok(value) => Answer::ok(serde_json::to_string(&value).expect("invariant: a JSON value can be written")),
             Err(failure) => Answer::failure(failure),
         };
         shared.log(&request, |r| {

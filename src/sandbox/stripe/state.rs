@@ -157,6 +157,10 @@ impl State {
         let computed: Box<dyn Iterator<Item = (Key, String)> + 'a> = match (selection.people.clone(), collection.kind()) {
             (_, None) => Box::new(std::iter::empty()),
             (People::Where(filter), Some(kind)) => Box::new(Walk::new(&self.population, (collection, kind), selection, filter)),
+            (People::Since(oldest, filter), Some(kind)) => {
+                let bounds = Bounds { from: selection.bounds.from.max(oldest), ..selection.bounds };
+                Box::new(Walk::new(&self.population, (collection, kind), Selection { bounds, ..selection }, filter))
+            }
             (People::Only(numbers), _) => Box::new(self.walk_few(collection, &selection, &numbers).into_iter()),
         };
         let mut computed = computed.peekable();

@@ -3,11 +3,9 @@
 //! People are numbered by age, so for each count of months after joining the billing boundaries are in order too: a list of
 //! invoices or events is a merge of a few such streams, each entered by binary search.
 
-use chrono::{DateTime, Utc};
-
 use super::form::Bounds;
 use crate::sandbox::population::ids::{Kind, Place};
-use crate::sandbox::population::{Billing, Interval, Population};
+use crate::sandbox::population::{Billing, Population};
 
 /// What can be listed newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +73,8 @@ pub enum People<'a> {
     Only(Vec<u64>),
     /// Everybody this holds for: each of them is looked at.
     Where(&'a dyn Fn(u64, Billing) -> bool),
+    /// Everybody this holds for, as far as what they have is not older than that (Unix seconds).
+    Since(i64, &'a dyn Fn(u64, Billing) -> bool),
 }
 
 pub struct Walk<'a> {
@@ -151,7 +151,7 @@ impl Key {
             Billing::Paid(c) => c.interval.months() * u32::from(place.cycle),
             _ => 0,
         };
-        Self { at: boundary(population, place.number, months).timestamp(), made: 0, number: place.number, which: place.which }
+        Self { at: population.boundary(place.number, months), made: 0, number: place.number, which: place.which }
     }
 
     /// The position of the `made`-th object made after the start, counted from 1.
@@ -228,7 +228,7 @@ impl<'a> Walk<'a> {
         let (bounds, beyond) = (self.selection.bounds, self.selection.beyond);
         let before = |limit: i64, or_equal: bool| {
             partition(self.population.len(), |n| {
-                let at = boundary(self.population, n, months).timestamp();
+                let at = self.population.boundary(n, months);
                 at < limit || (or_equal && at == limit)
             })
         };
@@ -253,12 +253,12 @@ impl<'a> Walk<'a> {
             let ordinals = self.collection.ordinals(billing, cycle) & self.selection.ordinals;
             if ordinals == 0 || !(self.filter)(number, billing) {
                 // Only a moment outside the bounds ends a stream, and most moments are skipped: look now and then.
-                if number.is_multiple_of(64) && self.is_past(boundary(self.population, number, months).timestamp()) {
+                if number.is_multiple_of(64) && self.is_past(self.population.boundary(number, months)) {
                     break None;
                 }
                 continue;
             }
-            let at = boundary(self.population, number, months).timestamp();
+            let at = self.population.boundary(number, months);
             if self.is_past(at) {
                 break None;
             }
@@ -304,10 +304,6 @@ impl Iterator for Walk<'_> {
             }
         }
     }
-}
-
-fn boundary(population: &Population, number: u64, months: u32) -> DateTime<Utc> {
-    Interval::Month.after(population.joined(number), months)
 }
 
 /// The billing cycle that begins that many months after joining, if one does.

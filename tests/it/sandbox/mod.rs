@@ -5,6 +5,7 @@ mod data;
 mod incidents;
 mod processes;
 pub mod served;
+mod usage;
 
 use nightdesk::sandbox::population::{Billing, Person};
 use sqlx::AssertSqlSafe;

@@ -26,6 +26,8 @@ pub fn render(p: &Payment) -> Value {
     let outcome = if p.paid {
         json!({
             "advice_code": null,
+            "network_advice_code": null,
+            "network_decline_code": null,
             "network_status": "approved_by_network",
             "reason": null,
             "risk_level": "normal",
@@ -35,6 +37,8 @@ pub fn render(p: &Payment) -> Value {
     } else {
         json!({
             "advice_code": "try_again_later",
+            "network_advice_code": null,
+            "network_decline_code": "51",
             "network_status": "declined_by_network",
             "reason": "insufficient_funds",
             "risk_level": "normal",
@@ -75,15 +79,23 @@ pub fn render(p: &Payment) -> Value {
         "payment_method": null,
         "payment_method_details": {
             "card": {
+                "amount_authorized": if p.paid { Some(p.amount) } else { None },
+                "authorization_code": null,
                 "brand": "visa",
                 "checks": { "address_line1_check": null, "address_postal_code_check": null, "cvc_check": null },
                 "country": "DE",
+                "electronic_commerce_indicator": null,
                 "exp_month": 12,
                 "exp_year": 2034,
                 "funding": "credit",
+                "installments": null,
                 "last4": "4242",
+                "mandate": null,
                 "network": "visa",
+                "network_transaction_id": null,
+                "regulated_status": "unregulated",
                 "three_d_secure": null,
+                "transaction_link_id": null,
                 "wallet": null
             },
             "type": "card"

@@ -33,21 +33,24 @@ pub const ROUTES: &[Route] = &[
 ];
 
 pub fn render(id: &str, kind: &str, at: DateTime<Utc>, object: Value, previous: Option<Value>, pending: usize) -> Value {
-    let mut data = json!({ "object": object });
+    let mut data = json!({ "object": null });
+    data["object"] = object;
     if let Some(previous) = previous {
         data["previous_attributes"] = previous;
     }
-    json!({
+    let mut event = json!({
         "id": id,
         "object": "event",
         "api_version": API_VERSION,
         "created": at.timestamp(),
-        "data": data,
+        "data": null,
         "livemode": false,
         "pending_webhooks": pending,
         "request": { "id": null, "idempotency_key": null },
         "type": kind
-    })
+    });
+    event["data"] = data;
+    event
 }
 
 /// An event of the population, with the object as it stood then. All of them were delivered long ago.

@@ -11,7 +11,7 @@ use super::super::state::State;
 use super::super::timeline::{Collection, People};
 use super::customers;
 use crate::sandbox::population::ids::Kind;
-use crate::sandbox::population::{Billing, Person};
+use crate::sandbox::population::{Billing, PAST_DUE_DAYS, Person};
 
 pub const ROUTES: &[Route] = &[
     Route {
@@ -75,6 +75,8 @@ pub fn render(f: Facts) -> Value {
             "unit_amount_decimal": f.price["unit_amount_decimal"]
         },
         "quantity": 1,
+        "quantity_decimal": "1",
+        "subscription": f.subscription,
         "subtotal": f.amount,
         "taxes": []
     });
@@ -103,6 +105,7 @@ pub fn render(f: Facts) -> Value {
     });
     let who = json!({
         "customer": f.customer["id"],
+        "customer_account": null,
         "customer_address": null,
         "customer_email": f.customer["email"],
         "customer_name": f.customer["name"],
@@ -215,7 +218,8 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
     let past_due = |n: u64, billing: Billing| state.is_touched(n) || matches!(billing, Billing::Paid(c) if c.status == "past_due");
     let people = match status.as_deref() {
         None | Some("paid") => People::Where(&|_, _| true),
-        Some("open") => People::Where(&past_due),
+        // And nobody is past due for longer than that.
+        Some("open") => People::Since(state.population.born().timestamp() - PAST_DUE_DAYS * 86_400, &past_due),
         Some(_) => People::Only(state.touched_and(None)),
     };
     Listing {

@@ -41,14 +41,15 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
     .flatten()
 }
 
-/// What there is to ask for: verb, path below `/v1/` (`{id}` for any id), and the names of the parameters it takes.
+/// What there is to ask for: verb, path below `/v1/` (`{id}` for any id), and the patterns of the parameters it takes (see
+/// [`Route::params`]).
 pub fn endpoints() -> impl Iterator<Item = (&'static str, &'static str, &'static [&'static str])> {
     routes().map(|r| (r.method, r.path, r.params))
 }
 
 /// One object from several literals: a long one passes the depth of serde_json's macro.
 fn merged<const N: usize>(parts: [Value; N]) -> Value {
-    let mut all = Map::new();
+    let mut all = Map::with_capacity(parts.iter().filter_map(Value::as_object).map(Map::len).sum());
     for part in parts {
         if let Value::Object(part) = part {
             all.extend(part);

@@ -74,10 +74,11 @@ pub fn render(p: &Payment) -> Value {
         "message": "Your card has insufficient funds.",
         "type": "card_error"
     });
-    json!({
+    let head = json!({
         "id": p.intent,
         "object": "payment_intent",
         "amount": p.amount,
+        "allowed_payment_method_types": null,
         "amount_capturable": 0,
         "amount_received": if p.paid { p.amount } else { 0 },
         "application": null,
@@ -86,20 +87,28 @@ pub fn render(p: &Payment) -> Value {
         "canceled_at": null,
         "cancellation_reason": null,
         "capture_method": "automatic",
+        "client_secret": format!("{}_secret_sandbox", p.intent),
         "confirmation_method": "automatic",
         "created": p.created,
         "currency": "eur",
         "customer": p.customer["id"],
+        "customer_account": null,
         "description": p.description(),
+        "excluded_payment_method_types": null
+    });
+    let rest = json!({
         "last_payment_error": if p.paid { Value::Null } else { declined },
         "latest_charge": p.charge,
         "livemode": false,
+        "managed_payments": null,
         "metadata": {},
         "next_action": null,
         "on_behalf_of": null,
         "payment_method": null,
+        "payment_method_configuration_details": null,
         "payment_method_options": {},
         "payment_method_types": ["card"],
+        "payment_record": null,
         "processing": null,
         "receipt_email": null,
         "review": null,
@@ -111,7 +120,8 @@ pub fn render(p: &Payment) -> Value {
         "status": if p.paid { "succeeded" } else { "requires_payment_method" },
         "transfer_data": null,
         "transfer_group": null
-    })
+    });
+    super::merged([head, rest])
 }
 
 fn list(state: &State, call: &Call) -> Result<Value, Failure> {

@@ -59,6 +59,7 @@ pub fn render(f: Facts) -> Value {
         "adaptive_pricing": null,
         "after_expiration": null,
         "allow_promotion_codes": null,
+        "allowed_payment_method_types": null,
         "amount_subtotal": f.amount,
         "amount_total": f.amount,
         "automatic_tax": { "enabled": false, "liability": null, "provider": null, "status": null },
@@ -75,10 +76,13 @@ pub fn render(f: Facts) -> Value {
         "custom_fields": [],
         "custom_text": { "after_submit": null, "shipping_address": null, "submit": null, "terms_of_service_acceptance": null },
         "customer": f.customer["id"],
+        "customer_account": null,
         "customer_creation": "always",
         "customer_details": {
             "address": null,
+            "business_name": null,
             "email": f.customer["email"],
+            "individual_name": null,
             "name": f.customer["name"],
             "phone": null,
             "tax_exempt": "none",
@@ -89,10 +93,12 @@ pub fn render(f: Facts) -> Value {
     let rest = json!({
         "discounts": [],
         "expires_at": f.created + 86_400,
+        "integration_identifier": null,
         "invoice": f.invoice,
         "invoice_creation": null,
         "livemode": false,
         "locale": null,
+        "managed_payments": null,
         "metadata": f.metadata,
         "mode": "subscription",
         "origin_context": null,
@@ -117,7 +123,7 @@ pub fn render(f: Facts) -> Value {
         "subscription": f.subscription,
         "success_url": "https://app.example.com/billing/done",
         "total_details": { "amount_discount": 0, "amount_shipping": 0, "amount_tax": 0 },
-        "ui_mode": "hosted",
+        "ui_mode": "hosted_page",
         "url": null,
         "wallet_options": null
     });

@@ -75,6 +75,7 @@ pub fn render(f: Facts) -> Value {
     let details = json!({
         "comment": null,
         "feedback": null,
+        "feedback_option": null,
         "reason": f.canceled_at.map(|_| "cancellation_requested")
     });
     let head = json!({
@@ -85,7 +86,7 @@ pub fn render(f: Facts) -> Value {
         "automatic_tax": { "disabled_reason": null, "enabled": false, "liability": null },
         "billing_cycle_anchor": f.trial.map_or(f.created, |(_, end)| end),
         "billing_cycle_anchor_config": null,
-        "billing_mode": { "flexible": { "proration_discounts": "included" }, "type": "flexible", "updated_at": null },
+        "billing_mode": { "flexible": { "proration_discounts": "included" }, "type": "flexible" },
         "billing_schedules": [],
         "billing_thresholds": null,
         "cancel_at": if f.cancel_at_period_end { period_end } else { None },
@@ -98,6 +99,7 @@ pub fn render(f: Facts) -> Value {
     });
     let rest = json!({
         "customer": f.customer,
+        "customer_account": null,
         "days_until_due": null,
         "default_payment_method": null,
         "default_source": null,
@@ -105,10 +107,17 @@ pub fn render(f: Facts) -> Value {
         "description": null,
         "discounts": [],
         "ended_at": f.ended_at,
-        "invoice_settings": { "account_tax_ids": null, "issuer": { "type": "self" } },
-        "items": listing::inner(format!("/v1/subscription_items?subscription={}", f.id), f.items),
+        "invoice_settings": {
+            "account_tax_ids": null,
+            "custom_fields": null,
+            "description": null,
+            "footer": null,
+            "issuer": { "type": "self" }
+        },
+        "items": null,
         "latest_invoice": f.latest_invoice,
         "livemode": false,
+        "managed_payments": null,
         "metadata": f.metadata,
         "next_pending_invoice_item_invoice": null,
         "on_behalf_of": null,
@@ -127,10 +136,13 @@ pub fn render(f: Facts) -> Value {
         "test_clock": null,
         "transfer_data": null,
         "trial_end": f.trial.map(|(_, end)| end),
-        "trial_settings": { "end_behavior": { "missing_payment_method": "create_invoice" } },
+        "trial_settings": { "end_behavior": { "billing_cycle_anchor": null, "missing_payment_method": "create_invoice" } },
         "trial_start": f.trial.map(|(start, _)| start)
     });
-    super::merged([head, rest])
+    let mut subscription = super::merged([head, rest]);
+    // Within the macro it would be copied, and every list of subscriptions made of copies.
+    subscription["items"] = listing::inner(format!("/v1/subscription_items?subscription={}", f.id), f.items);
+    subscription
 }
 
 /// An item; the billing period is here and nowhere else.
@@ -142,6 +154,7 @@ pub fn item(id: &str, subscription: &str, price: &Value, created: i64, period: (
         "created": created,
         "current_period_end": period.1,
         "current_period_start": period.0,
+        "current_trial": null,
         "discounts": [],
         "metadata": {},
         "plan": catalog::plan(price),

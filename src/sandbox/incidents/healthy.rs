@@ -1,0 +1,136 @@
+//! Incident `healthy`: days of ordinary traffic, delivered with lag, out of order and now and then twice. Nothing is wrong afterwards.
+
+use chrono::{DateTime, Duration, Utc};
+use futures_util::stream::{self, StreamExt};
+
+use super::ground::Turn;
+use super::happenings::{cast, perform};
+use super::{Cause, Check, Expected, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
+use crate::sandbox::population::ids::mix;
+
+pub const SPEC: Spec = Spec {
+    name: "healthy",
+    title: "a week of ordinary traffic: nothing to find",
+    background: 0,
+    usual: 60,
+    strike: |ground, turn| Box::pin(strike(ground, turn)),
+    lift: None,
+};
+
+const INCIDENT: Incident = Incident::Healthy;
+
+const DAYS: i64 = 7;
+/// The newest that happens; younger effects could still be under way.
+const SETTLED: Duration = Duration::minutes(10);
+/// How many events are applied at once; what happens to one person stays in order.
+const AT_ONCE: u64 = 6;
+
+/// The events that demand something of a row.
+const DEMANDING: [&str; 4] =
+    ["customer.subscription.created", "customer.subscription.updated", "customer.subscription.deleted", "invoice.payment_failed"];
+
+/// One delivery of an event to the application.
+struct Delivery {
+    event: String,
+    number: u64,
+    at: DateTime<Utc>,
+}
+
+/// What an event demands, of whom.
+struct Demand {
+    number: u64,
+    event: String,
+    event_type: String,
+    subscription: String,
+    at: DateTime<Utc>,
+}
+
+async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
+    let (from, to) = (turn.present - Duration::days(DAYS), turn.present - SETTLED);
+    // What the people do by themselves: renewals, trials, declined cards, ends of subscriptions.
+    let mut happened: Vec<(u64, String)> = Vec::new();
+    for event in ground.simulator().events_between(from, to) {
+        let number = ground.population().subscription_number(&event);
+        happened.extend(number.filter(|n| !ground.is_taken(*n)).map(|n| (n, event)));
+    }
+    // And what `count` others do besides.
+    let parts = cast(ground, INCIDENT, turn)?;
+    let minutes = (to - from).num_minutes();
+    for (index, part) in parts.into_iter().enumerate() {
+        let share = mix(ground.population().seed(), 0x7AFF1C + index as u64) % minutes.unsigned_abs();
+        let at = to - Duration::minutes(share.cast_signed());
+        happened.extend(perform(ground, part, turn, index, at).events.into_iter().map(|event| (part.number, event)));
+    }
+    let mut demands = Vec::new();
+    let mut deliveries = Vec::new();
+    for (number, event) in happened {
+        ground.take(number);
+        let Some(object) = ground.simulator().object(&event) else { continue };
+        let created = object["created"].as_i64().and_then(|s| DateTime::from_timestamp(s, 0)).unwrap_or(from);
+        let kind = object["type"].as_str().unwrap_or_default();
+        deliveries.extend(arrivals(&event, created).map(|at| Delivery { event: event.clone(), number, at }));
+        if DEMANDING.contains(&kind) {
+            let subject = &object["data"]["object"];
+            let of_invoice = &subject["parent"]["subscription_details"]["subscription"];
+            let subscription = of_invoice.as_str().or(subject["id"].as_str()).unwrap_or_default().to_string();
+            demands.push(Demand { number, event_type: kind.to_string(), event, subscription, at: created });
+        }
+    }
+    deliver(ground, deliveries).await;
+    demands.sort_by(|a, b| (a.at, &a.event).cmp(&(b.at, &b.event)));
+    Ok(demands.into_iter().map(|demand| label(ground, demand)).collect())
+}
+
+/// When an event reaches the application: mostly in seconds, now and then minutes late, one in forty twice. The times of two events of one
+/// second are often swapped; events that undo each other never lie so close.
+fn arrivals(event: &str, created: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
+    let draw = event.bytes().fold(0, |hash, byte| mix(hash, u64::from(byte)));
+    let seconds = if draw.is_multiple_of(20) { 30 + draw / 20 % 150 } else { 1 + draw / 20 % 5 };
+    let first = created + Duration::seconds(seconds.cast_signed());
+    let again = (draw / 4_000).is_multiple_of(40).then(|| first + Duration::seconds(40));
+    std::iter::once(first).chain(again)
+}
+
+/// All of them in the order of their arrival; those of one person one after the other.
+async fn deliver(ground: &Ground, mut deliveries: Vec<Delivery>) {
+    deliveries.sort_by(|a, b| (a.at, &a.event).cmp(&(b.at, &b.event)));
+    let mut lanes: Vec<Vec<Delivery>> = (0..AT_ONCE).map(|_| Vec::new()).collect();
+    for delivery in deliveries {
+        let lane = usize::try_from(delivery.number % AT_ONCE).expect("invariant: a few lanes");
+        lanes[lane].push(delivery);
+    }
+    stream::iter(lanes)
+        .for_each_concurrent(None, |lane| async move {
+            for delivery in lane {
+                ground.hand_over(&delivery.event, delivery.at).await;
+            }
+        })
+        .await;
+}
+
+fn label(ground: &Ground, demand: Demand) -> Label {
+    let profile = ground.key(demand.number);
+    let expected = ground.demanded(&profile, &demand.subscription);
+    let object = ground.simulator().object(&demand.event).unwrap_or_default();
+    let then = &object["data"]["object"];
+    let same = match demand.event_type.as_str() {
+        "invoice.payment_failed" => expected.status == "past_due",
+        _ => Expected::of(ground, &profile, then) == expected,
+    };
+    Label {
+        incident: INCIDENT,
+        broke: "nothing: delivered and applied".into(),
+        at: demand.at,
+        cause: Cause::None,
+        truth: Some(if same { Truth::Fine } else { Truth::Superseded }),
+        subject: Subject {
+            number: Some(demand.number),
+            profile: Some(profile),
+            customer: Some(expected.customer.clone()),
+            event: Some(demand.event),
+            event_type: Some(demand.event_type.into()),
+            ..Subject::default()
+        },
+        check: Check::Row(expected),
+    }
+}

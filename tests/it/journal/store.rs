@@ -1,0 +1,185 @@
+//! The shared store: shipped once, never changed there, one open run per subject.
+
+use super::*;
+use crate::bench;
+use crate::world::{Driver, World, by_customer, subject};
+use nightdesk::domain::fault::FaultKind;
+use nightdesk::gateway::gate::Gate;
+use nightdesk::gateway::journal::store::{Store, migrate};
+use nightdesk::gateway::journal::{Journal, Shipped, Shipping, ship};
+use nightdesk::gateway::writes::WriteLane;
+use nightdesk::procedures::engine::Phase;
+use nightdesk::protocol::record::{Closed, Detail, Entry, OpenedDetail};
+use nightdesk::sandbox::cluster::SUPERUSER;
+use nightdesk::sandbox::schema::{Shape, roles};
+use sqlx::postgres::PgPoolOptions;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::tempdir;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// A database of the test's own, as two roles see it.
+struct Database {
+    console: String,
+    superuser: String,
+    _dropped: bench::DropDatabase,
+}
+
+async fn database() -> Database {
+    let (cluster, roles) = bench::cluster().await;
+    let (name, dropped, _) = bench::database(Shape::default(), 300).await;
+    Database {
+        console: cluster.url(roles::CONSOLE, &roles.console, &name),
+        superuser: cluster.url(SUPERUSER, &roles.superuser, &name),
+        _dropped: dropped,
+    }
+}
+
+#[tokio::test]
+async fn records_reach_the_store_once_and_cannot_be_changed_there() {
+    let db = database().await;
+    assert_eq!(migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap(), 1);
+    assert_eq!(migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap(), 0, "applying again changes nothing");
+    let (_state, journal) = with_records(250).await;
+    let store = Store::of_url(&db.console).unwrap();
+    let twin = Store::of_url(&db.console).unwrap();
+    let (a, b) = tokio::join!(ship(&journal, &store), ship(&journal, &twin));
+    assert!(a.unwrap() + b.unwrap() >= 250);
+    journal.append(None, Entry::WritesTurnedOff, Detail::none()).await.unwrap();
+    assert_eq!(ship(&journal, &store).await.unwrap(), 1);
+    assert_eq!(ship(&journal, &store).await.unwrap(), 0);
+    assert_eq!(store.verify().await.unwrap(), []);
+
+    let console = PgPoolOptions::new().max_connections(1).connect(&db.console).await.unwrap();
+    let shipped: i64 = sqlx::query_scalar("SELECT count(*) FROM nightdesk.audit").fetch_one(&console).await.unwrap();
+    assert_eq!(shipped, 251, "each once");
+    let public: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE '%sqlx%'")
+        .fetch_one(&console)
+        .await
+        .unwrap();
+    assert_eq!(public, 0, "nothing of ours lies among the product's tables");
+    for sql in [
+        "UPDATE nightdesk.audit SET operator = 'eve'",
+        "DELETE FROM nightdesk.audit",
+        "TRUNCATE nightdesk.audit",
+        "INSERT INTO nightdesk.audit SELECT * FROM nightdesk.audit",
+        "UPDATE nightdesk.audit_head SET seq = 0",
+    ] {
+        let error = sqlx::raw_sql(sql).execute(&console).await.expect_err(sql);
+        assert_eq!(error.as_database_error().and_then(|e| e.code()).as_deref(), Some("42501"), "{sql}");
+    }
+    let admin = PgPoolOptions::new().max_connections(1).connect(&db.superuser).await.unwrap();
+    assert!(sqlx::raw_sql("DELETE FROM nightdesk.audit").execute(&admin).await.is_err(), "not even its owner by accident");
+    let force =
+        "ALTER TABLE nightdesk.audit DISABLE TRIGGER ALL; UPDATE nightdesk.audit SET record = replace(record, 'ada', 'eve') WHERE seq = 7";
+    sqlx::raw_sql(force).execute(&admin).await.unwrap();
+    let problems = store.verify().await.unwrap();
+    assert_eq!(problems.iter().map(|p| (p.seq, p.problem.as_str())).collect::<Vec<_>>(), [(7, "content altered")]);
+    let (_other, forged) = with_records(1).await;
+    ship(&forged, &store).await.expect("another machine's journal of the same operator is another chain");
+    store.close().await;
+    twin.close().await;
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_is_not_waited_for_for_ever() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let admin = PgPoolOptions::new().max_connections(1).connect(&db.superuser).await.unwrap();
+    let mut holding = admin.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE nightdesk.audit IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.unwrap();
+    let store = Store::of_url(&db.console).unwrap();
+    let verified = tokio::time::timeout(std::time::Duration::from_secs(30), store.verify()).await.expect("it gives up by itself");
+    assert_eq!(verified.expect_err("nobody answers").kind, FaultKind::Timeout);
+    holding.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn without_the_store_the_repair_works_and_is_shipped_later() {
+    let db = database().await;
+    let state = tempdir().unwrap();
+    let store = Store::of_url(&db.console).unwrap();
+    let mut d = Driver::draft(World::placeholder().shared(), state.path(), by_customer()).await;
+    d.lane = WriteLane::new(Arc::clone(&d.gate), d.journal.clone(), Some(store.clone()), crate::world::InMemory(Arc::clone(&d.world)));
+    d.confirm().await;
+    assert!(matches!(d.run.phase, Phase::Done(_)), "no schema, no rights: {:?}", d.run.phase);
+    assert_eq!(ship(&d.journal, &store).await.unwrap_err().kind, FaultKind::NotSetUp);
+
+    // Nobody listens there.
+    let gone = Store::of_url("postgres://x:y@127.0.0.1:1/none").unwrap();
+    let mut e = Driver::draft(World::missed().shared(), state.path(), by_customer()).await;
+    e.lane = WriteLane::new(Arc::clone(&e.gate), e.journal.clone(), Some(gone.clone()), crate::world::InMemory(Arc::clone(&e.world)));
+    e.confirm().await;
+    assert!(matches!(e.run.phase, Phase::Done(_)), "{:?}", e.run.phase);
+    assert!(ship(&e.journal, &gone).await.is_err());
+
+    migrate(&db.superuser, None).await.unwrap();
+    assert!(matches!(ship(&d.journal, &store).await.unwrap_err().kind, FaultKind::Permission { .. }), "migrated, and granted to nobody");
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let stop = CancellationToken::new();
+    let (shipping, mut shipped) = Shipping::new(d.journal.clone(), store.clone());
+    let task = tokio::spawn(shipping.run(stop.clone()));
+    shipped.wait_for(|s| *s == Shipped::All).await.unwrap();
+    let head = d.journal.append(None, Entry::WritesTurnedOff, Detail::none()).await.unwrap();
+    let console = PgPoolOptions::new().max_connections(1).connect(&db.console).await.unwrap();
+    bench::until("the new record is shipped by itself", async || {
+        let newest: i64 = sqlx::query_scalar("SELECT max(local_seq) FROM nightdesk.audit").fetch_one(&console).await.unwrap();
+        newest.unsigned_abs() == head.seq
+    })
+    .await;
+    stop.cancel();
+    task.await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn one_open_run_per_subject_across_consoles() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let (ours, theirs) = (tempdir().unwrap(), tempdir().unwrap());
+    let lane = |state: &Path, operator: &str| {
+        let journal = Journal::open(state, "test", operator, Some(b"one key for all consoles")).unwrap();
+        let gate = Arc::new(Gate::new(false));
+        WriteLane::new(gate, journal, Some(Store::of_url(&db.console).unwrap()), crate::world::InMemory(World::missed().shared()))
+    };
+    let (ada, eve) = (lane(ours.path(), "ada"), lane(theirs.path(), "eve"));
+    let detail = Detail::of(&OpenedDetail { inputs: by_customer(), subject: subject(), who: "j".into(), undoes: None });
+    let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
+    ada.open_run(first, "tier-update", detail.clone()).await.unwrap();
+    let fault = eve.open_run(second, "tier-update", detail.clone()).await.unwrap_err();
+    assert!(fault.kind == FaultKind::Conflict && fault.say.contains("ada"), "{fault}");
+    ada.record(Some(first), Entry::RunClosed { run: first, how: Closed::Abandoned }, Detail::none()).await.unwrap();
+    eve.open_run(second, "tier-update", detail).await.expect("its lease was given back");
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_open_keeps_nobody_out() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let store = Store::of_url(&db.console).unwrap();
+    let states = tempdir().unwrap();
+    let journal =
+        |operator: &str| Journal::open(&states.path().join(operator), "test", operator, Some(b"one key for all consoles")).unwrap();
+    let lane = |journal: &Journal| {
+        let world = crate::world::InMemory(World::missed().shared());
+        WriteLane::new(Arc::new(Gate::new(false)), journal.clone(), Some(store.clone()), world)
+    };
+    let (mine, hers) = (journal("ada"), journal("eve"));
+    let (ada, eve) = (lane(&mine), lane(&hers));
+    let detail = Detail::of(&OpenedDetail { inputs: by_customer(), subject: subject(), who: "j".into(), undoes: None });
+    let abandoned = |run| (Some(run), Entry::RunClosed { run, how: Closed::Abandoned }, Detail::none());
+
+    let (first, second, third) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    ada.open_run(first, "tier-update", detail.clone()).await.unwrap();
+    let (run, entry, none) = abandoned(first);
+    ada.record(run, entry, none).await.unwrap();
+    assert_eq!(ada.resume_run(first).await.unwrap_err().kind, FaultKind::Conflict, "it is finished");
+    eve.open_run(second, "tier-update", detail.clone()).await.expect("resuming left no lease behind");
+    let (run, entry, none) = abandoned(second);
+    eve.record(run, entry, none).await.unwrap();
+
+    edit(mine.path(), |l| l.iter().map(|l| l.replace("ada", "eve")).collect());
+    ada.open_run(Uuid::now_v7(), "tier-update", detail.clone()).await.expect_err("its journal is broken");
+    eve.open_run(third, "tier-update", detail).await.expect("opening left no lease behind");
+}
