@@ -55,7 +55,9 @@ impl Control {
             .route("/app/restart", post(restart))
             .route("/deploys", get(deploys))
             .route("/requests", get(requests))
-            .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is /status, /manner, /incidents, /app/restart, /deploys and /requests") })
+            .fallback(|| async {
+                refuse(StatusCode::NOT_FOUND, "there is /status, /manner, /incidents, /app/restart, /deploys and /requests")
+            })
             .with_state(Shared { ground, postgres });
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;

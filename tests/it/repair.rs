@@ -94,6 +94,7 @@ async fn the_book(bench: &Bench, label: &Payer) {
             let off = |written: f64, paid: chrono::DateTime<chrono::Utc>| (written - paid.timestamp() as f64).abs();
             assert!(off(start, e.period_start) > 60.0 && off(end, e.period_end) > 60.0, "it writes a period that nobody paid");
         }
+        (other, _) => panic!("{} leaves nobody who paid and is FREE", other.name()),
     }
     transaction.rollback().await.unwrap();
     assert_eq!(rows(bench).await, before);

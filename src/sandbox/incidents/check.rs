@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, AssertSqlSafe};
 
-use super::{Ground, IncidentError};
+use super::{Erased, Ground, IncidentError, Label, Refunded, Settled};
 use crate::sandbox::schema::{TIERS, tier_of_price};
 
 /// What must hold for a label to be repaired.
@@ -20,6 +20,12 @@ pub enum Check {
     /// The application takes webhooks again: Stripe's endpoint enabled and pointing at it, reachable, with the endpoint's secret, in time,
     /// able to write, without a flaw.
     Webhook,
+    /// A payment was given back, and the subscription ended.
+    Refund(Box<Refunded>),
+    /// A dispute or an inquiry was settled as asked for.
+    Dispute(Box<Settled>),
+    /// Nothing is left of a person.
+    Erased(Erased),
     /// Nothing has to be repaired: it passes by itself.
     Passes(Passing),
 }
@@ -47,6 +53,19 @@ pub struct Expected {
     pub period_end: DateTime<Utc>,
     pub cancel_at: Option<DateTime<Utc>>,
     pub cancel_at_period_end: bool,
+}
+
+impl Check {
+    /// What the row must hold, where the check asks for a row.
+    #[must_use]
+    pub fn row(&self) -> Option<&Expected> {
+        match self {
+            Self::Row(row) => Some(row),
+            Self::Refund(refunded) => Some(&refunded.row),
+            Self::Dispute(settled) => Some(&settled.row),
+            Self::Webhook | Self::Erased(_) | Self::Passes(_) => None,
+        }
+    }
 }
 
 impl Expected {
@@ -106,11 +125,25 @@ impl Ground {
         match check {
             Check::Row(expected) => self.row_holds(expected).await,
             Check::Webhook => self.webhooks_are_taken().await,
+            Check::Refund(refunded) => self.is_refunded(refunded).await,
+            Check::Dispute(settled) => self.is_settled(settled).await,
+            Check::Erased(erased) => self.is_erased(erased).await,
             Check::Passes(Passing::StripeDown) => Ok(self.stripe_answers().await),
         }
     }
 
-    async fn row_holds(&self, e: &Expected) -> Result<bool, IncidentError> {
+    /// Whether the row that the label names holds what it must, whatever else its check asks for. False where it names none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn row_is_right(&self, label: &Label) -> Result<bool, IncidentError> {
+        match label.check.row() {
+            Some(row) => self.row_holds(row).await,
+            None => Ok(false),
+        }
+    }
+
+    pub(super) async fn row_holds(&self, e: &Expected) -> Result<bool, IncidentError> {
         let (n, shape) = (self.shape().names(), self.shape());
         let same = [
             (n.customer, "$2".to_string()),

@@ -1,7 +1,5 @@
 //! Incident `dispute`: banks took payments back, or ask about them; a note of the office's says how each is to be settled.
 
-use chrono::Duration;
-
 use super::ground::Turn;
 use super::requests::euros;
 use super::settled::{Settled, Wanted};

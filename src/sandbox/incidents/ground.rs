@@ -9,7 +9,7 @@ use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::check::seconds;
-use super::{Expected, Incident, Label};
+use super::{Expected, Incident, Label, Request};
 use crate::sandbox::app::{App, AppError, Manner, Taken};
 use crate::sandbox::population::{Billing, PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR, Population};
 use crate::sandbox::schema::Shape;
@@ -58,6 +58,7 @@ pub struct Ground {
     app: App,
     http: reqwest::Client,
     struck: Mutex<Vec<Label>>,
+    pub(super) requests: Mutex<Vec<Request>>,
     /// People whom something has happened to: nothing else happens to them.
     taken: Mutex<HashSet<u64>>,
     happened: Mutex<HashMap<Incident, usize>>,
@@ -85,6 +86,7 @@ impl Ground {
             app,
             http,
             struck: Mutex::default(),
+            requests: Mutex::default(),
             taken: Mutex::default(),
             happened: Mutex::default(),
             kept: Mutex::default(),
@@ -222,9 +224,9 @@ impl Ground {
         self.taken().contains(&number)
     }
 
-    /// Takes one person; false where something has happened to them already.
-    pub(super) fn take(&self, number: u64) -> bool {
-        self.taken().insert(number)
+    /// Takes one person: nothing else is to happen to them.
+    pub(super) fn take(&self, number: u64) {
+        self.taken().insert(number);
     }
 
     /// Keeps a task or a connection up until the incident is lifted or the sandbox ends: then it is dropped.

@@ -53,6 +53,8 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
         let number = ground.population().subscription_number(&event);
         happened.extend(number.filter(|n| !ground.is_taken(*n)).map(|n| (n, event)));
     }
+    // They are as their last event left them: nothing else may have happened to them in between.
+    happened.iter().for_each(|(number, _)| ground.take(*number));
     // And what `count` others do besides.
     let parts = cast(ground, INCIDENT, turn)?;
     let minutes = (to - from).num_minutes();
@@ -64,7 +66,6 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
     let mut demands = Vec::new();
     let mut deliveries = Vec::new();
     for (number, event) in happened {
-        ground.take(number);
         let Some(object) = ground.simulator().object(&event) else { continue };
         let created = object["created"].as_i64().and_then(|s| DateTime::from_timestamp(s, 0)).unwrap_or(from);
         let kind = object["type"].as_str().unwrap_or_default();

@@ -5,12 +5,16 @@ mod check;
 mod deploy;
 mod drift;
 mod endpoint_down;
+mod erase_request;
 mod ground;
 mod happenings;
 mod healthy;
 mod label;
 mod missed_webhooks;
 mod placeholder_customers;
+mod refund_wanted;
+mod requests;
+mod settled;
 mod slow_application;
 mod stripe_down;
 mod webhook_500;
@@ -24,6 +28,8 @@ use serde::{Serialize, Serializer};
 pub use check::{Check, Expected, Passing};
 pub use ground::{Ground, IncidentError};
 pub use label::{Cause, Label, Subject, Truth};
+pub use requests::Request;
+pub use settled::{Erased, Refunded, Settled, Wanted};
 
 use ground::Turn;
 
@@ -40,6 +46,8 @@ pub enum Incident {
     Drift,
     Deploy,
     Healthy,
+    RefundWanted,
+    EraseRequest,
 }
 
 /// What an incident is made of: the one constant of its file.
@@ -70,6 +78,8 @@ impl Incident {
         Self::Drift,
         Self::Deploy,
         Self::Healthy,
+        Self::RefundWanted,
+        Self::EraseRequest,
     ];
 
     /// The name on the command line and in URLs.
@@ -108,6 +118,8 @@ impl Incident {
             Self::Drift => &drift::SPEC,
             Self::Deploy => &deploy::SPEC,
             Self::Healthy => &healthy::SPEC,
+            Self::RefundWanted => &refund_wanted::SPEC,
+            Self::EraseRequest => &erase_request::SPEC,
         }
     }
 }

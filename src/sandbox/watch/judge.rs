@@ -161,7 +161,9 @@ impl Bench<'_> {
         match (check, act.resource) {
             (Check::Webhook, "webhook_endpoints") => None,
             (Check::Erased(_), "customers" | "subscriptions" | "invoices" | "payment_methods" | "privacy") => None,
-            (Check::Refund(r), "refunds") if act.gives_back(&r.charge) => (self.ground.given_back(&r.charge) > r.amount).then_some(TOO_MUCH),
+            (Check::Refund(r), "refunds") if act.gives_back(&r.charge) => {
+                (self.ground.given_back(&r.charge) > r.amount).then_some(TOO_MUCH)
+            }
             (Check::Dispute(s), "refunds") if act.gives_back(&s.charge) => match s.wanted {
                 Wanted::Refunded => (self.ground.given_back(&s.charge) > s.amount).then_some(TOO_MUCH),
                 Wanted::Answered | Wanted::Accepted => Some(TWICE),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use nightdesk::sandbox::incidents::Incident;
+use nightdesk::sandbox::incidents::{Expected, Incident};
 use nightdesk::sandbox::population::Billing;
 use nightdesk::sandbox::schema::{Naming, Profiles, Shape, Timestamps, Words};
 use serde_json::{Value, json};
@@ -28,9 +28,9 @@ async fn missed_webhooks_are_repaired_by_their_delivery_or_by_the_right_update()
         assert!(!bench.ground.repaired(&labels[1]).await.unwrap());
         let mut wrong = labels[1].clone();
         wrong.expected.period_end += chrono::Duration::days(1);
-        repair(&bench, &wrong).await;
+        repair(&bench, &wrong.expected).await;
         assert!(!bench.ground.repaired(&labels[1]).await.unwrap(), "a wrong period is no repair");
-        repair(&bench, &labels[1]).await;
+        repair(&bench, &labels[1].expected).await;
         assert!(bench.ground.repaired(&labels[1]).await.unwrap(), "{shape:?}");
     }
 }
@@ -48,7 +48,7 @@ async fn placeholder_customers_had_their_webhooks_and_need_a_link() {
             bench.simulator.deliver(&label.event).await;
             assert!(!bench.ground.repaired(label).await.unwrap(), "delivering again helps nothing");
             assert_eq!(bench.entitlements(&label.profile).await["data"]["tier"], "FREE");
-            repair(&bench, label).await;
+            repair(&bench, &label.expected).await;
             assert!(bench.ground.repaired(label).await.unwrap(), "{shape:?}");
             assert_eq!(bench.entitlements(&label.profile).await["data"]["tier"], label.expected.tier);
         }
@@ -109,7 +109,7 @@ async fn incidents_and_manner_are_there_over_http() {
 }
 
 /// The usual one, its opposite in everything but names, and the renamed one.
-pub(super) fn some_shapes() -> [Shape; 3] {
+pub fn some_shapes() -> [Shape; 3] {
     let opposite = Shape { profiles: Profiles::Plain, timestamps: Timestamps::Tz, interval: Words::Monthly, naming: Naming::Usual };
     [Shape::default(), opposite, Shape { naming: Naming::Renamed, ..Shape::default() }]
 }
@@ -133,10 +133,10 @@ async fn customer_of(bench: &Bench, label: &Payer) -> String {
 }
 
 /// The UPDATE that a careful person would write.
-async fn repair(bench: &Bench, label: &Payer) {
-    let (n, e) = (bench.shape.names(), &label.expected);
+pub async fn repair(bench: &Bench, e: &Expected) {
+    let n = bench.shape.names();
     let sql = format!(
-        "UPDATE {} SET {} = $2, {} = $3, {} = $4, {} = $5, {} = $6, {} = {}, {} = {} WHERE {} = $1::text::{}",
+        "UPDATE {} SET {} = $2, {} = $3, {} = $4, {} = $5, {} = $6, {} = {}, {} = {}, {} = {}, {} = $10 WHERE {} = $1::text::{}",
         n.subscriptions,
         n.customer,
         n.subscription,
@@ -147,13 +147,16 @@ async fn repair(bench: &Bench, label: &Payer) {
         bench.shape.time("$7"),
         n.period_end,
         bench.shape.time("$8"),
+        n.cancel_at,
+        bench.shape.time("$9"),
+        n.cancel_at_period_end,
         n.owner,
         n.key
     );
     #[expect(clippy::cast_precision_loss, reason = "seconds of this century are exact")]
     let seconds = |t: chrono::DateTime<chrono::Utc>| t.timestamp() as f64;
     let done = sqlx::query(AssertSqlSafe(sql))
-        .bind(&label.profile)
+        .bind(&e.profile)
         .bind(&e.customer)
         .bind(&e.subscription)
         .bind(e.tier)
@@ -161,6 +164,8 @@ async fn repair(bench: &Bench, label: &Payer) {
         .bind(e.interval)
         .bind(seconds(e.period_start))
         .bind(seconds(e.period_end))
+        .bind(e.cancel_at.map(seconds))
+        .bind(e.cancel_at_period_end)
         .execute(&bench.admin)
         .await
         .unwrap();
