@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Killed, Net};
-use crate::sandbox::incidents::{Check, Expected, Ground, Label, Wanted};
+use crate::sandbox::incidents::{Check, Expected, Ground, Label, Subject, Wanted};
 use crate::sandbox::schema::Names;
 use crate::sandbox::schema::roles::CONSOLE;
 use crate::sandbox::stripe::{KeyKind, Served};
@@ -98,23 +98,27 @@ impl Bench<'_> {
         Judged { by: by(&row.role, &row.application), what: self.told(row), ruling, about }
     }
 
-    /// Whether the row belongs to the person of the label, under whatever name the table calls them.
+    /// Whether the row belongs to the person of the label.
     fn is_about(&self, row: &Net, label: &Label) -> bool {
-        let Some(key) = label.subject.profile.as_deref() else { return false };
-        let number = label.subject.number;
-        row.images().any(|image| self.belongs(&row.relation, image, key, number))
+        // Projects and tickets are counted as people are.
+        let theirs = |image: &Map<String, Value>| {
+            let counted = |column: &&str| image.get(*column).and_then(Value::as_u64);
+            label.subject.number.is_some_and(|number| ["project_id", "ticket_id"].iter().filter_map(counted).any(|n| n == number))
+        };
+        row.images().any(|image| self.names_person(&row.relation, image, &label.subject) || theirs(image))
     }
 
-    fn belongs(&self, relation: &str, image: &Map<String, Value>, key: &str, number: Option<u64>) -> bool {
+    /// Whether the row names the person, under whatever name the table calls them.
+    fn names_person(&self, relation: &str, image: &Map<String, Value>, subject: &Subject) -> bool {
         let n = self.names;
+        let Some(key) = subject.profile.as_deref() else { return false };
         let is = |value: Option<&Value>| value.is_some_and(|v| v.as_str().map_or_else(|| v.to_string() == key, |text| text == key));
         let owners = [n.owner, n.counter_owner, n.owner_elsewhere, "author_id", "referrer_id", "referred_id", "actor", "profile"];
-        // Projects and tickets are counted as people are.
-        let counted = ["project_id", "ticket_id"].iter().any(|c| number.is_some() && image.get(*c).and_then(Value::as_u64) == number);
+        let inside = |customer: &String| image.values().any(|v| v.to_string().contains(customer.as_str()));
         (relation == n.profiles && is(image.get(n.profile)))
             || owners.iter().any(|column| is(image.get(*column)))
             || is(image.get("payload").and_then(|p| p.get("profileId")))
-            || counted
+            || subject.customer.as_ref().is_some_and(inside)
     }
 
     /// What is wrong with the change of a row that is the person's; nothing is, where it serves the repair.
@@ -122,9 +126,8 @@ impl Bench<'_> {
         let Label { check, subject, .. } = &outcome.label;
         if matches!(check, Check::Erased(_)) {
             // Whatever is the person's goes; a row may stay that names them no longer.
-            let image = row.after.as_ref().and_then(Value::as_object);
-            let named = image.zip(subject.profile.as_deref()).is_some_and(|(i, key)| self.belongs(&row.relation, i, key, subject.number));
-            return named.then_some(UNLIKE);
+            let left = row.after.as_ref().and_then(Value::as_object);
+            return left.is_some_and(|image| self.names_person(&row.relation, image, subject)).then_some(UNLIKE);
         }
         if check.row().is_none() || row.relation != self.names.subscriptions {
             return Some(UNNAMED);
