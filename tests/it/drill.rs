@@ -2,4 +2,5 @@
 
 mod record;
 mod requests;
+mod screen;
 mod served;
