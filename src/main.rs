@@ -10,8 +10,8 @@ use nightdesk::gateway::executor::{Executor, Handle};
 use nightdesk::gateway::{journal, log};
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::event::Event;
-use nightdesk::sandbox::Sandbox;
 use nightdesk::sandbox::cluster::supervisor;
+use nightdesk::sandbox::{Sandbox, SandboxOptions};
 use nightdesk::shell::{self, ColourChoice};
 use std::io::IsTerminal;
 use std::path::Path;
@@ -128,14 +128,15 @@ async fn show(
     }
 }
 
-async fn sandbox(options: nightdesk::sandbox::SandboxOptions, events: mpsc::Sender<Event>, mut effects: mpsc::Receiver<Effect>) {
+async fn sandbox(options: SandboxOptions, events: mpsc::Sender<Event>, mut effects: mpsc::Receiver<Effect>) {
     let _ = events.send(Event::Starting("starting a sandbox: Postgres, a Stripe simulator, the application".into())).await;
     let executable = match std::env::current_exe() {
         Ok(path) => path,
         Err(error) => return failed(&events, &mut effects, format!("the path of this program cannot be found: {error}")).await,
     };
     let mut early = Vec::new();
-    let starting = Sandbox::start(options, executable);
+    // Named, so that whoever is started for this sandbox keeps the same journal.
+    let starting = Sandbox::start(SandboxOptions { environment: Some("sandbox"), ..options }, executable);
     tokio::pin!(starting);
     let started = loop {
         tokio::select! {
@@ -154,8 +155,7 @@ async fn sandbox(options: nightdesk::sandbox::SandboxOptions, events: mpsc::Send
     let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
     let map = variable("NIGHTDESK_CONFIG");
     match Config::load(map.as_deref().map(Path::new), None, &variable) {
-        Ok(mut config) => {
-            config.name = "sandbox".into();
+        Ok(config) => {
             let executor = Executor::start(Arc::new(config), events);
             for effect in early {
                 executor.submit(effect);

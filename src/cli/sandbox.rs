@@ -58,6 +58,7 @@ impl SandboxArgs {
             manner: self.manner,
             incidents: self.incidents.clone(),
             background: true,
+            environment: None,
         }
     }
 }

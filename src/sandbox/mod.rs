@@ -24,7 +24,7 @@ use sqlx::postgres::PgPoolOptions;
 use app::{App, AppError, AppOptions, Manner};
 use cluster::{Cluster, ClusterError, ClusterOptions, SUPERUSER};
 use control::Control;
-use incidents::{Ground, Incident, IncidentError};
+use incidents::{Ground, House, Incident, IncidentError};
 use population::Population;
 use schema::roles::{self, Roles};
 use schema::{Naming, Shape};
@@ -33,6 +33,8 @@ use watch::{Sessions, Watch};
 
 /// The database of the sample application.
 const DATABASE: &str = "app";
+/// The application's log, beside the cluster.
+const LOG: &str = "app.log";
 
 /// What a sandbox is made of.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct SandboxOptions {
     pub incidents: Vec<Incident>,
     /// Whether a few of the others happen anyway, as in an ordinary start.
     pub background: bool,
+    /// What the console calls this environment, where it is one of this process; elsewhere it goes by the variables alone.
+    pub environment: Option<&'static str>,
 }
 
 impl Default for SandboxOptions {
@@ -58,6 +62,7 @@ impl Default for SandboxOptions {
             manner: Manner::default(),
             incidents: Vec::new(),
             background: true,
+            environment: None,
         }
     }
 }
@@ -85,12 +90,10 @@ pub enum SandboxError {
 /// A running sandbox. Dropping it ends the cluster too, a little later.
 pub struct Sandbox {
     cluster: Cluster,
-    roles: Roles,
     simulator: Simulator,
     app: App,
-    admin_token: String,
-    log: PathBuf,
-    config: Option<PathBuf>,
+    /// All but the address of the sandbox's own server.
+    environment: Vec<(&'static str, String)>,
     ground: Arc<Ground>,
     control: Control,
 }
@@ -103,7 +106,8 @@ impl Sandbox {
     pub async fn start(options: SandboxOptions, executable: PathBuf) -> Result<Self, SandboxError> {
         let population = Arc::new(Population::new(options.seed, options.customers, Utc::now()));
         let settings = ClusterOptions { max_connections: options.max_connections, ..ClusterOptions::default() };
-        let cluster = tokio::task::spawn_blocking(move || Cluster::start(&settings, &executable))
+        let supervisor = executable.clone();
+        let cluster = tokio::task::spawn_blocking(move || Cluster::start(&settings, &supervisor))
             .await
             .map_err(|e| ClusterError::Start(e.to_string()))??;
         let roles = roles::create(&cluster).await?;
@@ -113,17 +117,16 @@ impl Sandbox {
 
         let simulator = Simulator::start(SimulatorOptions::new(Arc::clone(&population))).await.map_err(SandboxError::Simulator)?;
         simulator.set_profile_reference(reference(options.shape));
-        let log = cluster.directory().join("app.log");
         let admin_token = Alphanumeric.sample_string(&mut rand::rng(), 32);
         let app = App::start(AppOptions {
             database: cluster.url(roles::APP, &roles.app, DATABASE).parse()?,
             shape: options.shape,
             webhook_path: "/webhooks/stripe".into(),
             webhook_secret: simulator.webhook_secret(),
-            admin_token: admin_token.clone(),
+            admin_token,
             stripe_base: simulator.base_url(),
             stripe_key: simulator.restricted_key(&["rak_subscription_read"]),
-            log: log.clone(),
+            log: cluster.directory().join(LOG),
             deploys: cluster.directory().join("deploys.jsonl"),
             manner: options.manner,
             pool: 10,
@@ -135,6 +138,9 @@ impl Sandbox {
         let pool = PgPoolOptions::new().max_connections(2).connect_lazy_with(superuser);
         let born = population.born();
         let ground = Arc::new(Ground::new(pool, options.shape, population, simulator.clone(), app.clone()));
+        let config = console_config(&cluster, &options)?;
+        let environment = variables(&cluster, &roles, &simulator, &app, config.as_deref());
+        ground.settle(House { executable, environment: environment.clone(), restarter: cluster.restarter() });
         for incident in Incident::ALL.iter().copied() {
             let count = match options.incidents.contains(&incident) {
                 true => incident.usual(),
@@ -147,30 +153,16 @@ impl Sandbox {
         }
         // From here on Stripe behaves as Stripe does.
         simulator.set_deliveries(true);
-        let config = console_config(&cluster, options.shape)?;
         let control = Control::start(Arc::clone(&ground), cluster.version().to_string()).await.map_err(SandboxError::Control)?;
-        Ok(Self { cluster, roles, simulator, app, admin_token, log, config, ground, control })
+        Ok(Self { cluster, simulator, app, environment, ground, control })
     }
 
     /// What the console and other programs need to know, as environment variables.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        let path = |path: &Path| path.to_string_lossy().into_owned();
-        let mut out = vec![
-            ("DATABASE_URL", self.cluster.url(roles::CONSOLE, &self.roles.console, DATABASE)),
-            ("ADMIN_DATABASE_URL", self.cluster.url(SUPERUSER, &self.roles.superuser, DATABASE)),
-            ("STRIPE_API_BASE", self.simulator.base_url()),
-            ("STRIPE_SECRET_KEY", self.simulator.secret_key()),
-            ("STRIPE_WEBHOOK_SECRET", self.simulator.webhook_secret()),
-            ("APP_URL", self.app.base_url()),
-            ("APP_WEBHOOK_URL", self.app.webhook_url()),
-            ("APP_ADMIN_TOKEN", self.admin_token.clone()),
-            ("APP_LOG", path(&self.log)),
-            ("APP_DEPLOYS", path(self.app.deploys())),
-            ("NIGHTDESK_SANDBOX_URL", self.control.base_url()),
-            ("SANDBOX_REQUESTS_URL", format!("{}/requests", self.control.base_url())),
-        ];
-        out.extend(self.config.as_deref().map(|config| ("NIGHTDESK_CONFIG", path(config))));
+        let mut out = self.environment.clone();
+        out.push(("NIGHTDESK_SANDBOX_URL", self.control.base_url()));
+        out.push(("SANDBOX_REQUESTS_URL", format!("{}/requests", self.control.base_url())));
         out
     }
 
@@ -224,9 +216,29 @@ pub fn reference(shape: Shape) -> ProfileReference {
     }
 }
 
-/// The console's configuration where the schema needs a map; beside the cluster, so that it goes when the cluster goes.
-fn console_config(cluster: &Cluster, shape: Shape) -> Result<Option<PathBuf>, SandboxError> {
-    let Some(map) = shape.console_map() else { return Ok(None) };
+fn variables(cluster: &Cluster, roles: &Roles, simulator: &Simulator, app: &App, config: Option<&Path>) -> Vec<(&'static str, String)> {
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    let mut out = vec![
+        ("DATABASE_URL", cluster.url(roles::CONSOLE, &roles.console, DATABASE)),
+        ("ADMIN_DATABASE_URL", cluster.url(SUPERUSER, &roles.superuser, DATABASE)),
+        ("STRIPE_API_BASE", simulator.base_url()),
+        ("STRIPE_SECRET_KEY", simulator.secret_key()),
+        ("STRIPE_WEBHOOK_SECRET", simulator.webhook_secret()),
+        ("APP_URL", app.base_url()),
+        ("APP_WEBHOOK_URL", app.webhook_url()),
+        ("APP_ADMIN_TOKEN", app.admin_token().to_string()),
+        ("APP_LOG", path(&cluster.directory().join(LOG))),
+        ("APP_DEPLOYS", path(app.deploys())),
+    ];
+    out.extend(config.map(|config| ("NIGHTDESK_CONFIG", path(config))));
+    out
+}
+
+/// The console's configuration where the environment has a name or the schema needs a map; beside the cluster, so that it goes when the
+/// cluster goes.
+fn console_config(cluster: &Cluster, options: &SandboxOptions) -> Result<Option<PathBuf>, SandboxError> {
+    let name = options.environment.map(|name| format!("[env.{name}]\n\n"));
+    let Some(text) = name.into_iter().chain(options.shape.console_map()).reduce(|name, map| name + &map) else { return Ok(None) };
     let path = cluster.directory().join("nightdesk.toml");
     let mut file = OpenOptions::new()
         .write(true)
@@ -234,6 +246,6 @@ fn console_config(cluster: &Cluster, shape: Shape) -> Result<Option<PathBuf>, Sa
         .mode(0o600)
         .open(&path)
         .map_err(|source| SandboxError::Config { path: path.clone(), source })?;
-    file.write_all(map.as_bytes()).map_err(|source| SandboxError::Config { path: path.clone(), source })?;
+    file.write_all(text.as_bytes()).map_err(|source| SandboxError::Config { path: path.clone(), source })?;
     Ok(Some(path))
 }

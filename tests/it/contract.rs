@@ -1,10 +1,10 @@
 //! The contract: every answer of the simulator held against a table of the official client's types, which the simulator had no part in.
 
 mod cases;
-mod conform;
+pub mod conform;
 mod lists;
 mod objects;
 mod parameters;
 mod table;
-mod world;
+pub mod world;
 mod writes;

@@ -10,7 +10,6 @@ use nightdesk::gateway::journal::Journal;
 use nightdesk::protocol::record::{Detail, Entry};
 use serde_json::json;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, tempdir};
 

@@ -3,6 +3,7 @@
 pub mod bench;
 mod faults;
 mod lists;
+mod malformed;
 mod objects;
 mod payments;
 mod refusals;

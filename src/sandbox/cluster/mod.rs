@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -63,13 +64,21 @@ pub enum ClusterError {
 #[derive(Debug)]
 pub struct Cluster {
     supervisor: Child,
-    pipe: Option<ChildStdin>,
+    pipe: Arc<Pipe>,
     started: Started,
     version: String,
     options: ClusterOptions,
 }
 
-/// What the supervisor is told, one JSON line on its standard input, which then stays open.
+/// Restarts a cluster, as long as its owner keeps it.
+#[derive(Debug, Clone)]
+pub struct Restarter(Weak<Pipe>);
+
+/// The supervisor's standard input; without one, it was let go.
+type Pipe = Mutex<Option<ChildStdin>>;
+
+/// What the supervisor is told, one JSON line on its standard input, which then stays open: each further line asks for a restart, and
+/// says for how many milliseconds there is to be no server.
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
     bin: PathBuf,
@@ -132,9 +141,13 @@ impl Cluster {
             Err(error) => Answer::Failed(format!("its supervisor could not be reached: {error}")),
         };
         match answer {
-            Answer::Started(started) => {
-                Ok(Self { supervisor, pipe: Some(pipe), started, version: binaries.version, options: options.clone() })
-            }
+            Answer::Started(started) => Ok(Self {
+                supervisor,
+                pipe: Arc::new(Mutex::new(Some(pipe))),
+                started,
+                version: binaries.version,
+                options: options.clone(),
+            }),
             Answer::Failed(reason) => {
                 drop(pipe);
                 // It has said its last word and is on its way out.
@@ -157,7 +170,7 @@ impl Cluster {
         self.started.port
     }
 
-    /// The process id of the server, for tests that stop or freeze it.
+    /// The process id of the server that was first started, for tests that stop or freeze it.
     #[must_use]
     pub fn postmaster(&self) -> u32 {
         self.started.postmaster
@@ -188,6 +201,12 @@ impl Cluster {
         ClusterOptions { primary: Some(primary), ..self.options.clone() }
     }
 
+    /// What restarts this cluster.
+    #[must_use]
+    pub fn restarter(&self) -> Restarter {
+        Restarter(Arc::downgrade(&self.pipe))
+    }
+
     /// Stops the cluster and waits until its processes and its directory are gone (at most 15 s).
     pub fn stop(mut self) {
         self.let_go();
@@ -198,7 +217,20 @@ impl Cluster {
     }
 
     fn let_go(&mut self) {
-        self.pipe = None;
+        self.pipe.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Restarter {
+    /// Has the server stopped at once, telling no session, and started again on the same port after a while. Returns before any of that.
+    ///
+    /// # Errors
+    /// When the cluster is gone.
+    pub fn restart(&self, down: Duration) -> std::io::Result<()> {
+        let gone = || std::io::Error::from(std::io::ErrorKind::NotConnected);
+        let pipe = self.0.upgrade().ok_or_else(gone)?;
+        let mut pipe = pipe.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(pipe.as_mut().ok_or_else(gone)?, "{}", down.as_millis())
     }
 }
 

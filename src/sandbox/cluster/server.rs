@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::{Order, initdb};
 
+const LOG: &str = "postgres.log";
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const PATIENCE: [(Signal, Duration); 3] = [
     (Signal::SIGINT, Duration::from_secs(2)),  // fast: sessions are told
@@ -34,6 +35,14 @@ impl Server {
     /// Returns when the server has ended by itself.
     pub async fn ended(&mut self) {
         let _ = self.child.wait().await;
+    }
+
+    /// Immediate shutdown: no session is told, and the next start recovers.
+    pub async fn stop_at_once(&mut self) {
+        let _ = kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGQUIT);
+        if tokio::time::timeout(PATIENCE[1].1, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
     }
 
     /// Fast shutdown, then ever less polite ones.
@@ -61,6 +70,8 @@ impl Server {
 pub async fn start(order: &Order, home: &Path, account: Option<&User>) -> Result<Server, String> {
     let mut last = String::new();
     for _ in 0..5 {
+        // The words of an attempt before are not this one's.
+        let _ = fs::remove_file(home.join(LOG));
         let port = free_port().map_err(|e| format!("no free loopback port: {e}"))?;
         match attempt(order, home, account, port).await {
             Ok(server) => return Ok(server),
@@ -71,10 +82,27 @@ pub async fn start(order: &Order, home: &Path, account: Option<&User>) -> Result
     Err(last)
 }
 
+/// Starts the server again on the port it had; whoever took the port meanwhile may let it go again.
+///
+/// # Errors
+/// The server's own last words.
+pub async fn start_again(order: &Order, home: &Path, account: Option<&User>, port: u16) -> Result<Server, String> {
+    let mut last = String::new();
+    for _ in 0..20 {
+        match attempt(order, home, account, port).await {
+            Ok(server) => return Ok(server),
+            Err(said) => last = said,
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err(last)
+}
+
 async fn attempt(order: &Order, home: &Path, account: Option<&User>, port: u16) -> Result<Server, String> {
     let data = home.join("data");
-    let log = home.join("postgres.log");
-    let file = File::create(&log).map_err(|e| e.to_string())?;
+    let log = home.join(LOG);
+    // After a restart the log goes on.
+    let file = File::options().create(true).append(true).open(&log).map_err(|e| e.to_string())?;
     let both = file.try_clone().map_err(|e| e.to_string())?;
     let mut command = initdb::command(&order.bin.join("postgres"), home, account);
     command.arg("-D").arg(&data).stdout(Stdio::from(file)).stderr(Stdio::from(both));

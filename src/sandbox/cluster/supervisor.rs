@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::unistd::{User, chown, geteuid};
 use rand::distr::{Alphanumeric, SampleString};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::server::{self, Server};
@@ -61,25 +61,38 @@ async fn run() -> ExitCode {
     };
     let started = Started { directory: home.path.clone(), port: server.port, postmaster: server.pid() };
     if answer(&Answer::Started(started)) == ExitCode::SUCCESS {
-        keep(&mut server, input).await;
+        keep(&mut server, input, &order, &home.path, account.as_ref()).await;
     }
     server.stop().await;
     ExitCode::SUCCESS
 }
 
 /// Returns when the cluster is no longer wanted, or no longer there.
-async fn keep(server: &mut Server, mut input: BufReader<tokio::io::Stdin>) {
+async fn keep(server: &mut Server, input: BufReader<tokio::io::Stdin>, order: &Order, home: &Path, account: Option<&User>) {
     let mut signals = Vec::new();
     for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
         signals.extend(signal(kind));
     }
-    let asked_to_end = futures_util::future::select_all(signals.iter_mut().map(|s| Box::pin(s.recv())));
-    let mut scratch = [0; 64];
-    let let_go = async { while matches!(input.read(&mut scratch).await, Ok(read) if read > 0) {} };
-    tokio::select! {
-        () = let_go => {}
-        _ = asked_to_end => {}
-        () = server.ended() => {}
+    let mut asked_to_end = futures_util::future::select_all(signals.iter_mut().map(|s| Box::pin(s.recv())));
+    let mut lines = input.lines();
+    loop {
+        let down = tokio::select! {
+            line = lines.next_line() => match line.ok().flatten().and_then(|line| line.parse().ok()) {
+                Some(millis) => Duration::from_millis(millis),
+                None => return,
+            },
+            _ = &mut asked_to_end => return,
+            () = server.ended() => return,
+        };
+        server.stop_at_once().await;
+        tokio::select! {
+            () = tokio::time::sleep(down) => {}
+            _ = &mut asked_to_end => return,
+        }
+        match server::start_again(order, home, account, server.port).await {
+            Ok(again) => *server = again,
+            Err(_) => return,
+        }
     }
 }
 

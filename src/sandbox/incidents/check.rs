@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, AssertSqlSafe};
 
-use super::{Erased, Ground, IncidentError, Label, Refunded, Settled};
+use super::{Counter, Erased, Ground, IncidentError, Label, Refunded, Session, Settled};
 use crate::sandbox::schema::{TIERS, tier_of_price};
 
 /// What must hold for a label to be repaired.
@@ -17,6 +17,12 @@ use crate::sandbox::schema::{TIERS, tier_of_price};
 pub enum Check {
     /// The row of the profile holds exactly these values.
     Row(Expected),
+    /// A counter was reset, or left alone.
+    Counter(Counter),
+    /// A session of the database ended, lives, or got through.
+    Session(Session),
+    /// The row holds these values, and the console's run with this id is finished, in the console's own words.
+    Run { run: String, row: Expected },
     /// The application takes webhooks again: Stripe's endpoint enabled and pointing at it, reachable, with the endpoint's secret, in time,
     /// able to write, without a flaw.
     Webhook,
@@ -34,6 +40,8 @@ pub enum Check {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Passing {
+    /// Until the server takes connections again, and the application has found it.
+    DatabaseRestart,
     /// Until Stripe's API answers again.
     StripeDown,
 }
@@ -60,10 +68,10 @@ impl Check {
     #[must_use]
     pub fn row(&self) -> Option<&Expected> {
         match self {
-            Self::Row(row) => Some(row),
+            Self::Row(row) | Self::Run { row, .. } => Some(row),
             Self::Refund(refunded) => Some(&refunded.row),
             Self::Dispute(settled) => Some(&settled.row),
-            Self::Webhook | Self::Erased(_) | Self::Passes(_) => None,
+            Self::Counter(_) | Self::Session(_) | Self::Webhook | Self::Erased(_) | Self::Passes(_) => None,
         }
     }
 }
@@ -124,6 +132,10 @@ impl Ground {
     pub(super) async fn holds(&self, check: &Check) -> Result<bool, IncidentError> {
         match check {
             Check::Row(expected) => self.row_holds(expected).await,
+            Check::Counter(counter) => self.counter_is_due(counter).await,
+            Check::Session(session) => self.session_does(session).await,
+            Check::Run { run, row } => self.run_is_finished(run, row).await,
+            Check::Passes(Passing::DatabaseRestart) => Ok(self.database_is_back().await),
             Check::Webhook => self.webhooks_are_taken().await,
             Check::Refund(refunded) => self.is_refunded(refunded).await,
             Check::Dispute(settled) => self.is_settled(settled).await,

@@ -66,11 +66,15 @@ fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
     let person = ground.population().person(number);
     let plan = person.plan.clone().expect("invariant: only people who pay suit");
     let charge = ground.population().id(Kind::Charge, number, plan.cycle);
-    let dispute = ground.simulator().open_dispute(&charge, case.reason, case.inquiry, turn.present).expect("invariant: what was paid can be disputed");
+    let dispute = ground
+        .simulator()
+        .open_dispute(&charge, case.reason, case.inquiry, turn.present)
+        .expect("invariant: what was paid can be disputed");
     let amount = ground.simulator().object(&dispute).and_then(|d| d["amount"].as_i64()).expect("invariant: a dispute is about money");
     let what = if case.inquiry { "inquiry" } else { "dispute" };
     let customer = person.customer.clone().unwrap_or_default();
-    let text = format!("{} ({customer}) has a {what} over {}, reason {}: {dispute}.\n\n{}", person.name, euros(amount), case.reason, case.note);
+    let text =
+        format!("{} ({customer}) has a {what} over {}, reason {}: {dispute}.\n\n{}", person.name, euros(amount), case.reason, case.note);
     ground.ask(Incident::Dispute, turn.present, "Billing office <billing@example.com>".into(), &format!("A {what}: {}", case.reason), text);
     let profile = ground.key(number);
     let row = ground.demanded(&profile, &plan.subscription);

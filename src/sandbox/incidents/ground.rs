@@ -2,15 +2,19 @@
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
+use serde_json::Value;
 use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::check::seconds;
 use super::{Expected, Incident, Label, Request};
 use crate::sandbox::app::{App, AppError, Manner, Taken};
+use crate::sandbox::cluster::Restarter;
 use crate::sandbox::population::{Billing, PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR, Population};
 use crate::sandbox::schema::Shape;
 use crate::sandbox::stripe::Simulator;
@@ -23,6 +27,14 @@ pub enum IncidentError {
     UnderWay(Incident),
     #[error("{} has nothing that can be ended: what it broke is repaired one by one", .0.name())]
     NothingToLift(Incident),
+    #[error("{} needs a whole sandbox around it: start one with `nightdesk sandbox`", .0.name())]
+    NoHouse(Incident),
+    #[error("the incident could not start the console: {0}")]
+    Console(io::Error),
+    #[error("the console that was to be killed came to no unfinished run: try again when the machine is less busy")]
+    NoRun,
+    #[error("the supervisor of the sandbox's PostgreSQL could not be told to restart it: {0}")]
+    Supervisor(io::Error),
     #[error("the incident could not reach the sandbox's database: {0}")]
     Database(#[from] sqlx::Error),
     #[error(transparent)]
@@ -47,6 +59,16 @@ pub(super) struct Purchase {
     pub at: DateTime<Utc>,
 }
 
+/// What a whole sandbox has around its ground.
+#[derive(Debug)]
+pub struct House {
+    /// The console.
+    pub executable: PathBuf,
+    /// What a console here is told by its environment.
+    pub environment: Vec<(&'static str, String)>,
+    pub restarter: Restarter,
+}
+
 /// Whether people with this kind of billing can be struck.
 pub(super) type Suits<'a> = &'a dyn Fn(Billing) -> bool;
 
@@ -57,6 +79,7 @@ pub struct Ground {
     simulator: Simulator,
     app: App,
     http: reqwest::Client,
+    house: OnceLock<House>,
     struck: Mutex<Vec<Label>>,
     pub(super) requests: Mutex<Vec<Request>>,
     /// People whom something has happened to: nothing else happens to them.
@@ -85,6 +108,7 @@ impl Ground {
             simulator,
             app,
             http,
+            house: OnceLock::new(),
             struck: Mutex::default(),
             requests: Mutex::default(),
             taken: Mutex::default(),
@@ -92,6 +116,11 @@ impl Ground {
             kept: Mutex::default(),
             turn: AsyncMutex::default(),
         }
+    }
+
+    /// Says what is around; without it the incidents that need it refuse. Only the first time counts.
+    pub fn settle(&self, house: House) {
+        let _ = self.house.set(house);
     }
 
     #[must_use]
@@ -186,6 +215,10 @@ impl Ground {
         self.pool.close().await;
     }
 
+    pub(super) fn house(&self, incident: Incident) -> Result<&House, IncidentError> {
+        self.house.get().ok_or(IncidentError::NoHouse(incident))
+    }
+
     pub(super) fn http(&self) -> &reqwest::Client {
         &self.http
     }
@@ -270,11 +303,16 @@ impl Ground {
 
     /// Hands an event to the application's handler as of that moment, and tells Stripe what it would have seen.
     pub(super) async fn hand_over(&self, event: &str, at: DateTime<Utc>) {
-        let Some(object) = self.simulator.object(event) else { return };
-        let taken = self.app.take(&object, at).await;
+        let event = self.simulator.object(event).expect("invariant: an incident names what there is");
+        self.hand_over_object(&event, at).await;
+    }
+
+    /// As [`Self::hand_over`], where the event has been read already.
+    pub(super) async fn hand_over_object(&self, event: &Value, at: DateTime<Utc>) {
+        let taken = self.app.take(event, at).await;
         let swallowed = taken == Taken::Failed && self.app.manner().get() == Manner::Swallowing;
         if taken == Taken::Handled || swallowed {
-            self.simulator.took(event);
+            self.simulator.took(event["id"].as_str().unwrap_or_default(), event["type"].as_str().unwrap_or_default());
         }
     }
 

@@ -1,7 +1,10 @@
 //! Incident `healthy`: days of ordinary traffic, delivered with lag, out of order and now and then twice. Nothing is wrong afterwards.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Duration, Utc};
 use futures_util::stream::{self, StreamExt};
+use serde_json::Value;
 
 use super::ground::Turn;
 use super::happenings::{cast, perform};
@@ -31,7 +34,7 @@ const DEMANDING: [&str; 4] =
 
 /// One delivery of an event to the application.
 struct Delivery {
-    event: String,
+    event: Arc<Value>,
     number: u64,
     at: DateTime<Utc>,
 }
@@ -39,8 +42,7 @@ struct Delivery {
 /// What an event demands, of whom.
 struct Demand {
     number: u64,
-    event: String,
-    event_type: String,
+    event: Arc<Value>,
     subscription: String,
     at: DateTime<Utc>,
 }
@@ -65,21 +67,20 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
     }
     let mut demands = Vec::new();
     let mut deliveries = Vec::new();
-    for (number, event) in happened {
-        let Some(object) = ground.simulator().object(&event) else { continue };
-        let created = object["created"].as_i64().and_then(|s| DateTime::from_timestamp(s, 0)).unwrap_or(from);
-        let kind = object["type"].as_str().unwrap_or_default();
-        deliveries.extend(arrivals(&event, created).map(|at| Delivery { event: event.clone(), number, at }));
-        if DEMANDING.contains(&kind) {
-            let subject = &object["data"]["object"];
+    for (number, id) in happened {
+        let Some(event) = ground.simulator().object(&id).map(Arc::new) else { continue };
+        let created = event["created"].as_i64().and_then(|s| DateTime::from_timestamp(s, 0)).unwrap_or(from);
+        deliveries.extend(arrivals(&id, created).map(|at| Delivery { event: Arc::clone(&event), number, at }));
+        if event["type"].as_str().is_some_and(|kind| DEMANDING.contains(&kind)) {
+            let subject = &event["data"]["object"];
             let of_invoice = &subject["parent"]["subscription_details"]["subscription"];
             let subscription = of_invoice.as_str().or(subject["id"].as_str()).unwrap_or_default().to_string();
-            demands.push(Demand { number, event_type: kind.to_string(), event, subscription, at: created });
+            demands.push(Demand { number, event, subscription, at: created });
         }
     }
     deliver(ground, deliveries).await;
-    demands.sort_by(|a, b| (a.at, &a.event).cmp(&(b.at, &b.event)));
-    Ok(demands.into_iter().map(|demand| label(ground, demand)).collect())
+    demands.sort_by(|a, b| (a.at, a.event["id"].as_str()).cmp(&(b.at, b.event["id"].as_str())));
+    Ok(demands.into_iter().map(|demand| label(ground, &demand)).collect())
 }
 
 /// When an event reaches the application: mostly in seconds, now and then minutes late, one in forty twice. The times of two events of one
@@ -94,7 +95,7 @@ fn arrivals(event: &str, created: DateTime<Utc>) -> impl Iterator<Item = DateTim
 
 /// All of them in the order of their arrival; those of one person one after the other.
 async fn deliver(ground: &Ground, mut deliveries: Vec<Delivery>) {
-    deliveries.sort_by(|a, b| (a.at, &a.event).cmp(&(b.at, &b.event)));
+    deliveries.sort_by(|a, b| (a.at, a.event["id"].as_str()).cmp(&(b.at, b.event["id"].as_str())));
     let mut lanes: Vec<Vec<Delivery>> = (0..AT_ONCE).map(|_| Vec::new()).collect();
     for delivery in deliveries {
         let lane = usize::try_from(delivery.number % AT_ONCE).expect("invariant: a few lanes");
@@ -103,20 +104,19 @@ async fn deliver(ground: &Ground, mut deliveries: Vec<Delivery>) {
     stream::iter(lanes)
         .for_each_concurrent(None, |lane| async move {
             for delivery in lane {
-                ground.hand_over(&delivery.event, delivery.at).await;
+                ground.hand_over_object(&delivery.event, delivery.at).await;
             }
         })
         .await;
 }
 
-fn label(ground: &Ground, demand: Demand) -> Label {
+fn label(ground: &Ground, demand: &Demand) -> Label {
     let profile = ground.key(demand.number);
     let expected = ground.demanded(&profile, &demand.subscription);
-    let object = ground.simulator().object(&demand.event).unwrap_or_default();
-    let then = &object["data"]["object"];
-    let same = match demand.event_type.as_str() {
+    let kind = demand.event["type"].as_str().unwrap_or_default().to_string();
+    let same = match kind.as_str() {
         "invoice.payment_failed" => expected.status == "past_due",
-        _ => Expected::of(ground, &profile, then) == expected,
+        _ => Expected::of(ground, &profile, &demand.event["data"]["object"]) == expected,
     };
     Label {
         incident: INCIDENT,
@@ -128,8 +128,8 @@ fn label(ground: &Ground, demand: Demand) -> Label {
             number: Some(demand.number),
             profile: Some(profile),
             customer: Some(expected.customer.clone()),
-            event: Some(demand.event),
-            event_type: Some(demand.event_type.into()),
+            event: demand.event["id"].as_str().map(str::to_string),
+            event_type: Some(kind.into()),
             ..Subject::default()
         },
         check: Check::Row(expected),

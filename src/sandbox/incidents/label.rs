@@ -42,6 +42,9 @@ pub struct Subject {
     /// Where Stripe names the profile, where only that does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub named_by: Option<&'static str>,
+    /// What is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature: Option<&'static str>,
     /// The webhook endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -93,6 +96,14 @@ pub enum Cause {
     AskedFor,
     /// Somebody wrote the row by hand.
     WrittenByHand,
+    /// A transaction was left open: it holds locks and a connection.
+    LeakedTransaction,
+    /// The job that opens new periods did not run.
+    ResetNotRun,
+    /// A repair was cut short between its intent and its outcome.
+    RunCutShort,
+    /// The database server was restarted.
+    DatabaseRestart,
 }
 
 impl Label {
@@ -100,7 +111,7 @@ impl Label {
     #[must_use]
     pub fn expected(&self) -> Option<&Expected> {
         match &self.check {
-            Check::Row(expected) => Some(expected),
+            Check::Row(expected) | Check::Run { row: expected, .. } => Some(expected),
             _ => None,
         }
     }

@@ -2,16 +2,21 @@
 //! and by no rule of the console's.
 
 mod check;
+mod database_restart;
 mod deploy;
+mod dispute;
 mod drift;
 mod endpoint_down;
 mod erase_request;
 mod ground;
+mod half_done_run;
 mod happenings;
 mod healthy;
 mod label;
 mod missed_webhooks;
 mod placeholder_customers;
+mod pool_exhausted;
+mod quota_spent;
 mod refund_wanted;
 mod requests;
 mod settled;
@@ -26,8 +31,10 @@ use futures_util::future::BoxFuture;
 use serde::{Serialize, Serializer};
 
 pub use check::{Check, Expected, Passing};
-pub use ground::{Ground, IncidentError};
+pub use ground::{Ground, House, IncidentError};
 pub use label::{Cause, Label, Subject, Truth};
+pub use pool_exhausted::{Fate, Session};
+pub use quota_spent::{Counter, Due};
 pub use requests::Request;
 pub use settled::{Erased, Refunded, Settled, Wanted};
 
@@ -47,8 +54,15 @@ pub enum Incident {
     Deploy,
     Healthy,
     RefundWanted,
+    Dispute,
     EraseRequest,
+    PoolExhausted,
+    QuotaSpent,
+    HalfDoneRun,
+    DatabaseRestart,
 }
+
+type Done<'a, T> = BoxFuture<'a, Result<T, IncidentError>>;
 
 /// What an incident is made of: the one constant of its file.
 struct Spec {
@@ -61,9 +75,9 @@ struct Spec {
     /// How many it hits when it is asked for by name.
     usual: usize,
     /// Breaks something and says what. Errors before anything was broken, where people are lacking.
-    strike: for<'a> fn(&'a Ground, Turn) -> BoxFuture<'a, Result<Vec<Label>, IncidentError>>,
+    strike: for<'a> fn(&'a Ground, Turn) -> Done<'a, Vec<Label>>,
     /// Ends what a change of configuration or a restart ends, and repairs no row. Absent: there is nothing of that kind.
-    lift: Option<for<'a> fn(&'a Ground) -> BoxFuture<'a, Result<(), IncidentError>>>,
+    lift: Option<for<'a> fn(&'a Ground) -> Done<'a, ()>>,
 }
 
 impl Incident {
@@ -79,7 +93,13 @@ impl Incident {
         Self::Deploy,
         Self::Healthy,
         Self::RefundWanted,
+        Self::Dispute,
         Self::EraseRequest,
+        Self::PoolExhausted,
+        Self::QuotaSpent,
+        Self::HalfDoneRun,
+        // The last, since it takes away what the others need.
+        Self::DatabaseRestart,
     ];
 
     /// The name on the command line and in URLs.
@@ -119,7 +139,12 @@ impl Incident {
             Self::Deploy => &deploy::SPEC,
             Self::Healthy => &healthy::SPEC,
             Self::RefundWanted => &refund_wanted::SPEC,
+            Self::Dispute => &dispute::SPEC,
             Self::EraseRequest => &erase_request::SPEC,
+            Self::PoolExhausted => &pool_exhausted::SPEC,
+            Self::QuotaSpent => &quota_spent::SPEC,
+            Self::HalfDoneRun => &half_done_run::SPEC,
+            Self::DatabaseRestart => &database_restart::SPEC,
         }
     }
 }

@@ -14,9 +14,10 @@ pub enum Kind {
     Event,
     Charge,
     PaymentMethod,
+    BalanceTransaction,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::Customer,
     Kind::Subscription,
     Kind::Item,
@@ -28,6 +29,7 @@ const KINDS: [Kind; 11] = [
     Kind::Event,
     Kind::Charge,
     Kind::PaymentMethod,
+    Kind::BalanceTransaction,
 ];
 
 impl Kind {
@@ -45,6 +47,7 @@ impl Kind {
             Kind::Event => ("evt_1", 23),
             Kind::Charge => ("ch_3", 23),
             Kind::PaymentMethod => ("pm_1", 23),
+            Kind::BalanceTransaction => ("txn_3", 23),
         }
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::acts::{self, CheckedOut, NewCheckout, Subscribed};
+use super::acts::{self, CheckedOut, NewCheckout, NewDispute, Subscribed};
 use super::handle::Simulator;
 
 impl Simulator {
@@ -80,6 +80,28 @@ impl Simulator {
     /// Deletes a customer, which ends their subscriptions. Returns the events in order.
     pub fn delete_customer(&self, customer: &str, at: DateTime<Utc>) -> Vec<String> {
         self.act(|state| acts::delete_customer(state, customer, at))
+    }
+
+    /// A customer's bank takes a payment back, or only asks about it (`inquiry`). `reason` is Stripe's word: `fraudulent`,
+    /// `product_not_received`, … The answer is due on the ninth day. Returns the dispute's id; `None` where the charge was never paid,
+    /// went back as a whole, or is disputed already.
+    pub fn open_dispute(&self, charge: &str, reason: &str, inquiry: bool, at: DateTime<Utc>) -> Option<String> {
+        self.act(|state| acts::open_dispute(state, NewDispute { charge, reason, inquiry }, at))
+    }
+
+    /// An inquiry becomes a chargeback. False: it is no open inquiry.
+    pub fn escalate_inquiry(&self, dispute: &str, at: DateTime<Utc>) -> bool {
+        self.act(|state| acts::escalate_inquiry(state, dispute, at))
+    }
+
+    /// The customer authenticates a payment that waits for it, or fails to. False: no payment waits for that.
+    pub fn authenticate(&self, intent: &str, succeeds: bool, at: DateTime<Utc>) -> bool {
+        self.act(|state| acts::authenticate(state, intent, succeeds, at)).is_some()
+    }
+
+    /// The customer has to say where the money of a pending refund should go. False: it is no pending refund.
+    pub fn ask_customer_about_refund(&self, refund: &str, at: DateTime<Utc>) -> bool {
+        self.act(|state| acts::ask_customer(state, refund, at))
     }
 
     /// Renames without an event. False: there is no such customer.

@@ -64,6 +64,10 @@ impl Decline {
         decline_code: Some("authentication_required"),
         message: "Your card was declined. This transaction requires authentication.",
     };
+    pub const AUTHENTICATION_FAILED: Self = Self::plain(
+        "payment_intent_authentication_failure",
+        "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new PaymentMethod to attempt to fulfill this PaymentIntent again.",
+    );
     /// A number that is nobody's test card.
     pub const LIVE_CARD: Self = Self::coded(
         "test_mode_live_card",

@@ -193,6 +193,9 @@ fn bracketed(path: &str) -> String {
     parts.fold(head, |all, part| format!("{all}[{part}]"))
 }
 
+/// Names nest no deeper in any endpoint; what does is one plain name, and unknown.
+const DEEPEST: usize = 16;
+
 /// `a[b][c]` → `a`, `b`, `c`. What is not well bracketed is one plain name.
 fn path(key: &str) -> Vec<String> {
     let Some((head, mut rest)) = key.split_once('[').map(|(h, _)| (h, &key[h.len()..])) else { return vec![key.to_string()] };
@@ -202,7 +205,7 @@ fn path(key: &str) -> Vec<String> {
         parts.push(part.to_string());
         rest = after;
     }
-    if rest.is_empty() && !head.is_empty() { parts } else { vec![key.to_string()] }
+    if rest.is_empty() && !head.is_empty() && parts.len() <= DEEPEST { parts } else { vec![key.to_string()] }
 }
 
 fn insert(map: &mut Map<String, Value>, path: &[String], value: String) {

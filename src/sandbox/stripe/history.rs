@@ -20,10 +20,9 @@ impl Simulator {
     }
 
     /// Records that every endpoint which wants the event has taken it, by another way than a post from here.
-    pub fn took(&self, event: &str) {
+    pub fn took(&self, event: &str, kind: &str) {
         self.act(|state| {
-            let kind = state.get(event).and_then(|e| e["type"].as_str().map(str::to_string)).unwrap_or_default();
-            let takers: Vec<String> = state.endpoints.iter().filter(|e| e.wants(&kind)).map(|e| e.id.clone()).collect();
+            let takers: Vec<String> = state.endpoints.iter().filter(|e| e.wants(kind)).map(|e| e.id.clone()).collect();
             for endpoint in takers {
                 state.delivered(event, &endpoint);
             }

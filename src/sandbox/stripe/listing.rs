@@ -73,7 +73,7 @@ impl Listing<'_> {
 }
 
 /// A page of a list that is small enough to stand in memory, newest first.
-pub fn small(state: &State, call: &Call, url: &'static str, noun: &str, all: Vec<Value>) -> Result<Value, Failure> {
+pub fn small(state: &State, call: &Call, url: &str, noun: &str, all: Vec<Value>) -> Result<Value, Failure> {
     let limit = call.params.limit()?;
     let bounds: Bounds = call.params.bounds("created")?;
     let position = |param: &str, id: &str| all.iter().position(|v| v["id"] == id).ok_or_else(|| Failure::missing_in(param, noun, id));

@@ -116,13 +116,13 @@ impl Shared {
 pub async fn handle(Extract(shared): Extract<Arc<Shared>>, ConnectInfo(cutter): ConnectInfo<Cutter>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let (method, path) = (parts.method, parts.uri.path().to_string());
+    let exchange = Exchange::new(&shared, &parts.headers, &method);
     let Ok(body) = axum::body::to_bytes(body, LARGEST_BODY).await else {
-        return plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+        return finish(&shared, &exchange, Answer::failure(Failure::new(413, "Request body is too large.")));
     };
     if path.starts_with("/_sim/") {
         return debug::handle(&shared, &method, &path, &body);
     }
-    let exchange = Exchange::new(&shared, &parts.headers, &method);
     record(&shared, &exchange, &method, &path);
     let fault = shared.faults.strike(method.as_str(), &path);
     let ready = prepare(&shared, &parts.headers, &method, &path, parts.uri.query().unwrap_or_default(), &body, &exchange);

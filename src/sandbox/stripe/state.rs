@@ -6,13 +6,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::acts::Redactions;
 use super::agenda::{Agenda, Deed};
 use super::catalog;
 use super::endpoint::Endpoint;
 use super::form::Bounds;
-use super::resources::payment_intents::{self, Payment};
 use super::resources::{
-    charges, customers, events, invoice_payments, invoices, payment_methods, sessions, subscription_items, subscriptions,
+    balance_transactions, charges, customers, events, invoice_payments, invoices, payment_intents, payment_methods, sessions,
+    subscription_items, subscriptions,
 };
 use super::timeline::{Collection, Direction, Key, People, Selection, Walk, of_people};
 use crate::sandbox::population::ids::{Kind, digits, mix};
@@ -61,6 +62,7 @@ pub struct State {
     /// Payment methods that may not be saved to a customer any more.
     spent: HashSet<String>,
     agenda: Agenda,
+    pub redactions: Redactions,
 }
 
 impl State {
@@ -85,6 +87,7 @@ impl State {
             taken: HashSet::new(),
             spent: HashSet::new(),
             agenda: Agenda::default(),
+            redactions: Redactions::default(),
         }
     }
 
@@ -116,9 +119,10 @@ impl State {
             Kind::InvoicePayment => invoice_payments::of_person(self, &person, place.cycle),
             Kind::Session => sessions::of_person(self, &person),
             Kind::Event => events::of_person(self, &person, place),
-            Kind::PaymentIntent => Payment::of_person(self, &person, place.cycle).map(|p| payment_intents::render(&p)),
+            Kind::PaymentIntent => payment_intents::of_person(self, &person, place.cycle),
             Kind::PaymentMethod => payment_methods::of_person(&person),
-            Kind::Charge => Payment::of_person(self, &person, place.cycle).map(|p| charges::render(&p)),
+            Kind::Charge => charges::of_person(self, &person, place.cycle),
+            Kind::BalanceTransaction => balance_transactions::of_person(self, &person, place.cycle),
             Kind::Item => subscription_items::within(self, &person.plan?.subscription, id),
             Kind::InvoiceLine => None,
         }

@@ -112,12 +112,10 @@ impl Collection {
             Collection::Charges => Kind::Charge,
             Collection::Events => Kind::Event,
             Collection::PaymentMethods => Kind::PaymentMethod,
-            Collection::Products
-            | Collection::Prices
-            | Collection::Refunds
-            | Collection::Disputes
-            | Collection::BalanceTransactions
-            | Collection::RedactionJobs => return None,
+            Collection::BalanceTransactions => Kind::BalanceTransaction,
+            Collection::Products | Collection::Prices | Collection::Refunds | Collection::Disputes | Collection::RedactionJobs => {
+                return None;
+            }
         })
     }
 
@@ -130,9 +128,14 @@ impl Collection {
             (Collection::Events, Billing::Free) => first,
             (_, Billing::Free) => 0,
             (Collection::Subscriptions | Collection::Sessions | Collection::PaymentMethods, Billing::Paid(_)) => first,
-            (Collection::Invoices | Collection::InvoicePayments | Collection::PaymentIntents | Collection::Charges, Billing::Paid(c)) => {
-                u8::from(cycle <= c.cycle)
-            }
+            (
+                Collection::Invoices
+                | Collection::InvoicePayments
+                | Collection::PaymentIntents
+                | Collection::Charges
+                | Collection::BalanceTransactions,
+                Billing::Paid(c),
+            ) => u8::from(cycle <= c.cycle),
             (Collection::Events, Billing::Paid(c)) => match (cycle, c.status) {
                 (0, _) => 0b000_1111,
                 (n, "past_due") if n == c.cycle => 0b011_0000,

@@ -11,7 +11,7 @@ pub struct Case {
 impl World {
     pub async fn case(&self, served: &Served) -> Case {
         let form = match served.name().as_str() {
-            "GET /v1/customers/search" => "query=name%3A%22Ada%22".to_string(),
+            "GET /v1/customers/search" => "query=email~%22example%22".to_string(),
             name if name.ends_with("/search") => "query=created%3E0".to_string(),
             "GET /v1/subscription_items" => format!("subscription={}", self.first("/v1/subscriptions").await),
             "GET /v1/payment_methods" => format!("customer={}&type=card", self.payer().await.0),
@@ -28,12 +28,9 @@ impl World {
     /// Something to retrieve.
     async fn standing(&self, served: &Served) -> String {
         match served.collection() {
-            "/v1/subscription_items" => {
-                self.first(&format!("/v1/subscription_items?subscription={}", self.first("/v1/subscriptions").await)).await
-            }
+            "/v1/subscription_items" => id(&self.bench.get("/v1/subscriptions").await.json()["data"][0]["items"]["data"][0]),
             "/v1/customers" if served.path != "/v1/customers/{id}" => self.payer().await.0,
             "/v1/payment_methods" => self.payer().await.1,
-            "/v1/webhook_endpoints" => self.endpoint().await,
             "/v1/refunds" => self.refund().await,
             "/v1/disputes" => self.dispute().await,
             "/v1/privacy/redaction_jobs" => self.redaction_job().await,
@@ -111,7 +108,7 @@ impl World {
             "POST /v1/refunds/{id}" => (self.refund().await, "metadata[a]=b".into()),
             "POST /v1/disputes/{id}" => (self.dispute().await, "evidence[uncategorized_text]=They+paid.&submit=false".into()),
             "POST /v1/disputes/{id}/close" => (self.dispute().await, String::new()),
-            "POST /v1/webhook_endpoints" => (String::new(), "url=https%3A%2F%2Fexample.com%2Fhook&enabled_events[]=invoice.paid".into()),
+            "POST /v1/webhook_endpoints" => (String::new(), "url=http%3A%2F%2F127.0.0.1%3A9%2Fhook&enabled_events[]=invoice.paid".into()),
             "POST /v1/webhook_endpoints/{id}" => (self.endpoint().await, "disabled=true".into()),
             "DELETE /v1/webhook_endpoints/{id}" => (self.endpoint().await, String::new()),
             "POST /v1/events/{id}/retry" => {

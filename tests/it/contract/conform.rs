@@ -11,18 +11,33 @@ use super::table::{Field, Table, Type, table};
 pub struct Violation {
     /// Where, from the outermost object: `charge.refunds.data[0].amount`.
     pub path: String,
+    /// The interface's field, the same wherever such an object stands: `Refund.amount`.
+    pub place: String,
     pub what: String,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.what)
+        write!(f, "{} {} (at {})", self.place, self.what, self.path)
     }
+}
+
+/// The same finding once, wherever it was made.
+pub fn distinct(mut found: Vec<Violation>) -> Vec<Violation> {
+    found.sort_by(|a, b| (&a.place, &a.what, a.path.len(), &a.path).cmp(&(&b.place, &b.what, b.path.len(), &b.path)));
+    found.dedup_by(|a, b| (&a.place, &a.what) == (&b.place, &b.what));
+    found
+}
+
+#[track_caller]
+pub fn assert_none(found: Vec<Violation>) {
+    let lines: Vec<String> = distinct(found).iter().map(ToString::to_string).collect();
+    assert!(lines.is_empty(), "{} violations:\n  {}", lines.len(), lines.join("\n  "));
 }
 
 /// Holds an object against its kind (the value of `object`; `error` for a whole error body), deleted forms included.
 pub fn conform(kind: &str, value: &Value) -> Vec<Violation> {
-    let mut check = Check { table: table(), found: Vec::new() };
+    let mut check = Check { table: table(), place: String::new(), found: Vec::new() };
     if kind == "error" {
         check.error(value);
         return check.found;
@@ -36,19 +51,28 @@ pub fn conform(kind: &str, value: &Value) -> Vec<Violation> {
 
 /// Holds an answer against what an endpoint returns.
 pub fn conform_to(name: &str, types: &[Type], value: &Value) -> Vec<Violation> {
-    let mut check = Check { table: table(), found: Vec::new() };
+    let mut check = Check { table: table(), place: String::new(), found: Vec::new() };
     check.value(name, types, value);
     check.found
 }
 
 struct Check {
     table: &'static Table,
+    /// The field that is being looked at.
+    place: String,
     found: Vec<Violation>,
 }
 
 impl Check {
     fn report(&mut self, path: &str, what: impl Into<String>) {
-        self.found.push(Violation { path: path.to_string(), what: what.into() });
+        self.found.push(Violation { path: path.to_string(), place: self.place.clone(), what: what.into() });
+    }
+
+    /// The same with the place named.
+    fn report_at(&mut self, path: &str, place: String, what: impl Into<String>) {
+        let outer = std::mem::replace(&mut self.place, place);
+        self.report(path, what);
+        self.place = outer;
     }
 
     fn value(&mut self, path: &str, types: &[Type], value: &Value) {
@@ -137,10 +161,15 @@ impl Check {
             self.event_data(path, object);
         }
         for field in fields.iter().filter(|f| !(name == "Event" && f.name == "data")) {
+            let (path, place) = (format!("{path}.{}", field.name), format!("{name}.{}", field.name));
             match object.get(&field.name) {
-                Some(inner) => self.value(&format!("{path}.{}", field.name), &field.types, inner),
+                Some(inner) => {
+                    let outer = std::mem::replace(&mut self.place, place);
+                    self.value(&path, &field.types, inner);
+                    self.place = outer;
+                }
                 None if field.optional => {}
-                None => self.report(&format!("{path}.{}", field.name), format!("is missing ({name})")),
+                None => self.report_at(&path, place, "is missing"),
             }
         }
         self.excess(path, name, fields, object);
@@ -148,7 +177,7 @@ impl Check {
 
     fn excess(&mut self, path: &str, name: &str, fields: &[Field], object: &Map<String, Value>) {
         for key in object.keys().filter(|key| !fields.iter().any(|f| f.name == **key)) {
-            self.report(&format!("{path}.{key}"), format!("is in no {name}"));
+            self.report_at(&format!("{path}.{key}"), format!("{name}.{key}"), "is not in the contract");
         }
     }
 

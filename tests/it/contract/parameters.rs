@@ -3,12 +3,12 @@
 use reqwest::Method;
 
 use super::conform::conform;
-use super::table::{Field, table};
+use super::table::{Field, Type, table};
 use super::world::{Served, World};
 use crate::simulator::bench::Reply;
 
 /// What Stripe's command line sends to have an event sent again; no client library knows the endpoint.
-const RETRY: [&str; 4] = ["account", "expand", "for_stripecli", "webhook_endpoint"];
+const RETRY: [&str; 4] = ["account", "expand[]", "for_stripecli", "webhook_endpoint"];
 
 fn known(served: &Served) -> Option<&'static [Field]> {
     (served.path != "/v1/events/{id}/retry").then(|| table().params(&served.name()))
@@ -19,26 +19,70 @@ fn assert_error(reply: &Reply, at: &str) {
     assert_eq!(conform("error", &reply.json()), [], "{at}: {}", reply.text);
 }
 
+/// What keeps a pattern from being one of the contract's parameters.
+fn strangeness(fields: &[Field], pattern: &str) -> Option<String> {
+    let end = pattern.find(['[', '{', '<', '.']).unwrap_or(pattern.len());
+    let (name, rest) = pattern.split_at(end);
+    let Some(field) = fields.iter().find(|f| f.name == name) else { return Some(format!("{name} is not in the contract")) };
+    inside(&field.types, rest).map(|what| format!("{pattern}: {what}"))
+}
+
+fn inside(types: &[Type], rest: &str) -> Option<String> {
+    let within = |shape: fn(&Type) -> Option<&[Type]>| types.iter().find_map(shape);
+    let shapes = || types.iter().filter_map(|t| if let Type::Shape(name) = t { table().shape(name) } else { None });
+    if rest.is_empty() {
+        let scalar = |t: &Type| !matches!(t, Type::Array(_) | Type::Map(_) | Type::Shape(_) | Type::Opaque | Type::Null);
+        // An empty text takes an object away; that alone makes it no text.
+        let scalar = types.iter().any(|t| scalar(t) && *t != Type::Word(String::new()));
+        return (!scalar).then(|| "is no single value".to_string());
+    }
+    if let Some(rest) = rest.strip_prefix("[]") {
+        let Some(of) = within(|t| if let Type::Array(of) = t { Some(of) } else { None }) else { return Some("is no list".into()) };
+        return inside(of, rest);
+    }
+    if rest == "{}" {
+        return within(|t| if let Type::Map(of) = t { Some(of) } else { None }).is_none().then(|| "is no map".into());
+    }
+    if rest == "<>" {
+        return shapes().all(|s| s.iter().all(|f| f.name != "gte")).then(|| "is no range".into());
+    }
+    if types.contains(&Type::Opaque) {
+        return None;
+    }
+    let rest = rest.strip_prefix('.').unwrap_or(rest);
+    let tried: Vec<Option<String>> = shapes().map(|fields| strangeness(fields, rest)).collect();
+    match tried.iter().any(Option::is_none) {
+        true => None,
+        false => Some(tried.into_iter().flatten().next().unwrap_or_else(|| "is no object".into())),
+    }
+}
+
 #[test]
 fn every_parameter_taken_is_in_the_contract() {
     let mut strange = Vec::new();
     for served in Served::all() {
-        for name in served.params {
-            let contracted = match known(&served) {
-                Some(fields) => fields.iter().any(|f| f.name == *name),
-                None => RETRY.contains(name),
-            };
-            if !contracted {
-                strange.push(format!("{}: {name}", served.name()));
-            }
-        }
-        for required in known(&served).into_iter().flatten().filter(|f| !f.optional) {
-            if !served.params.contains(&required.name.as_str()) {
-                strange.push(format!("{}: {} is required, and not taken", served.name(), required.name));
-            }
-        }
+        let Some(fields) = known(&served) else {
+            strange.extend(served.params.iter().filter(|p| !RETRY.contains(p)).map(|p| format!("{}: {p}", served.name())));
+            continue;
+        };
+        let wrong = served.params.iter().filter_map(|p| strangeness(fields, p));
+        strange.extend(wrong.map(|what| format!("{}: {what}", served.name())));
+        let untaken = fields.iter().filter(|f| !f.optional && !served.takes(&f.name));
+        strange.extend(untaken.map(|f| format!("{}: {} is required, and not taken", served.name(), f.name)));
     }
     assert!(strange.is_empty(), "{}", strange.join("\n"));
+}
+
+#[test]
+fn strange_parameters_are_seen() {
+    let fields = table().params("POST /v1/subscriptions");
+    for good in ["customer", "items[].price", "items[].price_data.recurring.interval", "metadata{}", "expand[]", "trial_end"] {
+        assert_eq!(strangeness(fields, good), None, "{good}");
+    }
+    for bad in ["colour", "items", "items[]", "items.price", "items[].colour", "customer[]", "metadata", "customer{}", "items[].price<>"] {
+        assert!(strangeness(fields, bad).is_some(), "{bad}");
+    }
+    assert_eq!(strangeness(table().params("GET /v1/events"), "created<>"), None);
 }
 
 #[tokio::test]

@@ -1,9 +1,13 @@
 //! A simulator to ask, and the objects a request needs to exist before it can be made, each made over the API. Which request needs what is
 //! not here.
 
+use std::sync::LazyLock;
+
 use nightdesk::sandbox::stripe::endpoints;
 use reqwest::Method;
 use serde_json::Value;
+
+use super::table::{Type, table};
 
 use crate::simulator::bench::{Bench, Reply};
 
@@ -17,6 +21,7 @@ pub struct Served {
     pub method: Method,
     /// `/v1/customers/{id}`.
     pub path: String,
+    /// Patterns: `limit`, `expand[]`, `metadata{}`, `created<>`, `items[].price`, `details.comment`.
     pub params: &'static [&'static str],
 }
 
@@ -36,6 +41,28 @@ impl Served {
         format!("{} {}", self.method, self.path)
     }
 
+    /// Whether it is this endpoint that answers there. Searches stand before what `{id}` takes, as the simulator has them.
+    pub fn name_matches(&self, method: &str, path: &str) -> bool {
+        let same = |(ours, theirs): (&str, &str)| ours == theirs || (ours == "{id}" && !theirs.is_empty());
+        self.method == *method
+            && self.path.split('/').count() == path.split('/').count()
+            && self.path.split('/').zip(path.split('/')).all(same)
+    }
+
+    pub fn takes(&self, name: &str) -> bool {
+        self.params.iter().any(|pattern| pattern.split(['[', '{', '<', '.']).next() == Some(name))
+    }
+
+    /// What the contract says it answers.
+    pub fn returns(&self) -> &'static [Type] {
+        static EVENT: LazyLock<Vec<Type>> = LazyLock::new(|| vec![Type::Shape("Event".into())]);
+        // Sending an event again is in no client library; its answer is the event.
+        if self.path == "/v1/events/{id}/retry" {
+            return &EVENT;
+        }
+        &table().endpoints.get(&self.name()).unwrap_or_else(|| panic!("{} is not in the table", self.name())).returns
+    }
+
     pub fn by_id(&self) -> bool {
         self.path.contains("{id}")
     }
@@ -48,7 +75,10 @@ impl Served {
 
 impl World {
     pub async fn new() -> Self {
-        Self { bench: Bench::new(120).await }
+        let bench = Bench::new(120).await;
+        // Nobody listens there, and nothing is sent: automatic delivery is off.
+        bench.sim.set_webhook_url("http://127.0.0.1:9/webhooks".to_string());
+        Self { bench }
     }
 
     /// Sends a form, in the query for GET and in the body otherwise.
@@ -138,7 +168,7 @@ impl World {
     }
 
     pub async fn endpoint(&self) -> String {
-        self.make_id("/v1/webhook_endpoints", "url=https%3A%2F%2Fexample.com%2Fhook&enabled_events[]=*").await
+        self.make_id("/v1/webhook_endpoints", "url=http%3A%2F%2F127.0.0.1%3A9%2Fhook&enabled_events[]=*").await
     }
 
     /// A session nobody has paid yet.

@@ -109,7 +109,7 @@ async fn incidents_and_manner_are_there_over_http() {
 }
 
 /// The usual one, its opposite in everything but names, and the renamed one.
-pub fn some_shapes() -> [Shape; 3] {
+pub(super) fn some_shapes() -> [Shape; 3] {
     let opposite = Shape { profiles: Profiles::Plain, timestamps: Timestamps::Tz, interval: Words::Monthly, naming: Naming::Usual };
     [Shape::default(), opposite, Shape { naming: Naming::Renamed, ..Shape::default() }]
 }

@@ -3,6 +3,7 @@
 mod application;
 mod data;
 mod incidents;
+mod incidents_database;
 mod incidents_webhooks;
 mod processes;
 pub mod served;

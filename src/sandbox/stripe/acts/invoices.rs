@@ -1,12 +1,15 @@
 //! An invoice is made, with its payment, intent and charge.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::super::resources::payment_intents::{self, Payment};
-use super::super::resources::{charges, invoice_payments, invoices};
+use super::super::cards::FAILING;
+use super::super::resources::payment_intents::Payment;
+use super::super::resources::{invoice_payments, invoices};
 use super::super::state::State;
 use super::super::timeline::Collection;
+use super::payment_methods::create_payment_method;
+use super::payments;
 
 /// What an invoice bills.
 pub struct Bill<'a> {
@@ -24,7 +27,7 @@ pub struct Bill<'a> {
 /// Returns the ids of the invoice, its payment and the payment intent.
 pub fn make_invoice(state: &mut State, b: Bill, reason: &str) -> (String, String, String) {
     let (invoice, line) = (state.fresh("in_1", 23), state.fresh("il_1", 23));
-    let (payment, intent) = (state.fresh("inpay_1", 23), state.fresh("pi_3", 23));
+    let payment = state.fresh("inpay_1", 23);
     let who = state.get(b.customer).unwrap_or_default();
     let sequence = who["next_invoice_sequence"].as_i64().unwrap_or(2);
     let object = invoices::render(invoices::Facts {
@@ -43,13 +46,13 @@ pub fn make_invoice(state: &mut State, b: Bill, reason: &str) -> (String, String
         metadata: b.metadata.clone(),
     });
     state.insert(Collection::Invoices, object);
-    // An intent and its charge share their digits at Stripe too.
-    let charge = intent.replacen("pi_", "ch_", 1);
+    let open = json!({ "amount_remaining": b.amount, "billing_reason": reason, "currency": "eur", "customer": b.customer, "id": invoice });
+    let intent = payments::intend(state, &open, b.at);
+    let method = (!b.paid).then(|| create_payment_method(state, FAILING, b.at));
+    let charge = payments::confirm(state, &intent, method.as_ref(), true, b.at).charge.unwrap_or_default();
     let first = reason == "subscription_create";
     let made = Payment { intent, charge, customer: who, amount: b.amount, created: b.at.timestamp(), paid: b.paid, first };
     state.insert(Collection::InvoicePayments, invoice_payments::render(&payment, &invoice, &made));
     state.belongs(&payment, b.customer);
-    state.insert(Collection::PaymentIntents, payment_intents::render(&made));
-    state.insert(Collection::Charges, charges::render(&made));
     (invoice, payment, made.intent)
 }

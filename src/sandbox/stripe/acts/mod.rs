@@ -2,8 +2,12 @@
 
 mod checkout;
 mod customers;
+mod disputes;
 mod invoices;
 mod payment_methods;
+mod payments;
+mod redaction;
+mod refunds;
 mod subscriptions;
 
 use chrono::{DateTime, Utc};
@@ -13,7 +17,13 @@ use super::state::State;
 
 pub use checkout::{CheckedOut, NewCheckout, checkout};
 pub use customers::{create_customer, delete_customer};
+pub use disputes::{NewDispute, close_dispute, escalate_inquiry, is_charged_back, open_dispute, submit_evidence};
 pub use payment_methods::{attach_payment_method, create_payment_method, detach_payment_method};
+pub use payments::{NewPayment, Outcome, Paid, authenticate, cancel_intent, capture, confirm, insert_intent, intend, pay};
+pub use redaction::{
+    Redactions, cancel_redaction_job, check_not_redacted, create_redaction_job, run_redaction_job, validate_redaction_job,
+};
+pub use refunds::{NewRefund, ask_customer, cancel_refund, refund, update_refund};
 pub use subscriptions::{
     Subscribed, add_item, cancel_subscription, change_price, fail_renewal, renew, set_cancel_at_period_end, set_status, subscribe,
 };

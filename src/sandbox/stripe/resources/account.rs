@@ -6,6 +6,7 @@ use super::super::expand;
 use super::super::failure::Failure;
 use super::super::route::{Call, Route, Run};
 use super::super::state::State;
+use super::balance_transactions;
 
 /// The product the sandbox pretends to be.
 pub const DISPLAY_NAME: &str = "Paperlight (sandbox)";
@@ -26,6 +27,7 @@ fn account(state: &State, call: &Call) -> Result<Value, Failure> {
             "minority_owned_business_designation": null,
             "name": DISPLAY_NAME,
             "product_description": null,
+            "specified_commercial_transactions_act_url": null,
             "support_address": null,
             "support_email": "support@example.com",
             "support_phone": null,
@@ -57,7 +59,9 @@ fn account(state: &State, call: &Call) -> Result<Value, Failure> {
             "payments": {
                 "statement_descriptor": "PAPERLIGHT",
                 "statement_descriptor_kana": null,
-                "statement_descriptor_kanji": null
+                "statement_descriptor_kanji": null,
+                "statement_descriptor_prefix_kana": null,
+                "statement_descriptor_prefix_kanji": null
             },
             "payouts": {
                 "debit_negative_balances": true,
@@ -72,13 +76,20 @@ fn account(state: &State, call: &Call) -> Result<Value, Failure> {
 }
 
 fn balance(state: &State, call: &Call) -> Result<Value, Failure> {
-    let amount = |cents: i64| json!([{ "amount": cents, "currency": "eur", "source_types": { "card": cents } }]);
+    // What the population's past left after its payouts, and what was made since.
+    let mut sums = balance_transactions::sums(state, call.now);
+    let euros = sums.entry("eur".to_string()).or_default();
+    *euros = (euros.0 + 1_284_300, euros.1 + 219_100);
+    let amounts = |part: fn(&(i64, i64)) -> i64| -> Value {
+        let one = |(currency, sum)| json!({ "amount": part(sum), "currency": currency, "source_types": { "card": part(sum) } });
+        sums.iter().map(one).collect()
+    };
     let balance = json!({
         "object": "balance",
-        "available": amount(1_284_300),
+        "available": amounts(|sum| sum.0),
         "connect_reserved": [{ "amount": 0, "currency": "eur" }],
         "livemode": false,
-        "pending": amount(219_100),
+        "pending": amounts(|sum| sum.1),
         "refund_and_dispute_prefunding": { "available": [], "pending": [] }
     });
     expand::one(state, call, balance)

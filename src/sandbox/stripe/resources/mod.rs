@@ -1,8 +1,10 @@
 //! One file per kind of object: how it looks, and the endpoints that serve it. Here only the table of all of them.
 
 pub mod account;
+pub mod balance_transactions;
 pub mod charges;
 pub mod customers;
+pub mod disputes;
 pub mod events;
 pub mod invoice_payments;
 pub mod invoices;
@@ -10,6 +12,8 @@ pub mod payment_intents;
 pub mod payment_methods;
 pub mod prices;
 pub mod products;
+pub mod redaction_jobs;
+pub mod refunds;
 pub mod sessions;
 pub mod subscription_items;
 pub mod subscriptions;
@@ -34,6 +38,10 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         payment_intents::ROUTES,
         payment_methods::ROUTES,
         charges::ROUTES,
+        balance_transactions::ROUTES,
+        redaction_jobs::ROUTES,
+        refunds::ROUTES,
+        disputes::ROUTES,
         events::ROUTES,
         webhook_endpoints::ROUTES,
     ]
