@@ -29,7 +29,10 @@ pub struct Course {
     incident: Incident,
     secret: bool,
     watch: Watch,
+    count: usize,
+    /// When the clock was started, by the calendar and by the clock.
     started: DateTime<Utc>,
+    began: Instant,
     observer: Arc<Observer>,
     looking: Option<JoinHandle<()>>,
 }
@@ -37,12 +40,13 @@ pub struct Course {
 /// What looks now and then.
 struct Observer {
     ground: Arc<Ground>,
-    labels: Vec<Label>,
     seen: Mutex<Seen>,
 }
 
 struct Seen {
     clock: Instant,
+    /// What was broken.
+    labels: Vec<Label>,
     /// When the check of each label held first, from the beginning on.
     green: Vec<Option<Duration>>,
     /// Requests that changed something at Stripe, oldest first.
@@ -60,11 +64,23 @@ impl Course {
         let ground = Arc::clone(sandbox.ground());
         // Before anything holds a lock.
         let (watch, sessions) = sandbox.watch().await?;
-        let born = ground.population().born();
-        let labels = ground.strike_at(incident, count, born).await?;
-        let seen = Seen { clock: Instant::now(), green: vec![None; labels.len()], requests: Vec::new(), known: HashSet::new(), sessions };
-        let observer = Arc::new(Observer { ground, labels, seen: Mutex::new(seen) });
-        Ok(Self { sandbox, incident, secret, watch, started: Utc::now(), observer, looking: None })
+        let seen =
+            Seen { clock: Instant::now(), labels: Vec::new(), green: Vec::new(), requests: Vec::new(), known: HashSet::new(), sessions };
+        let observer = Arc::new(Observer { ground, seen: Mutex::new(seen) });
+        let course = Self { sandbox, incident, secret, watch, count, started: Utc::now(), began: Instant::now(), observer, looking: None };
+        if !incident.passes() {
+            let born = course.observer.ground.population().born();
+            course.strike(born).await?;
+        }
+        Ok(course)
+    }
+
+    async fn strike(&self, at: DateTime<Utc>) -> Result<(), SandboxError> {
+        let labels = self.observer.ground.strike_at(self.incident, self.count, at).await?;
+        let mut seen = self.observer.seen.lock().await;
+        seen.green = vec![None; labels.len()];
+        seen.labels = labels;
+        Ok(())
     }
 
     /// What other programs need to reach the sandbox.
@@ -72,21 +88,17 @@ impl Course {
         self.sandbox.environment()
     }
 
-    /// The console's configuration. `name`: what the environment is called; without it, as it is for any command with these variables.
+    /// The console's configuration: as it is for any command with the sandbox's variables, so that both have one journal.
     ///
     /// # Errors
     /// A sentence, where the sandbox's own map is not what the console reads.
-    pub fn config(&self, name: Option<&str>) -> Result<Config, String> {
+    pub fn config(&self) -> Result<Config, String> {
         let variables = self.environment();
         let ours = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
         // Who sits here is the same as anywhere.
         let variable = |name: &str| ours(name).or_else(|| std::env::var(name).ok());
         let map = ours("NIGHTDESK_CONFIG");
-        let mut config = Config::load(map.as_deref().map(std::path::Path::new), None, &variable).map_err(|e| e.to_string())?;
-        if let Some(name) = name {
-            config.name = name.into();
-        }
-        Ok(config)
+        Config::load(map.as_deref().map(std::path::Path::new), None, &variable).map_err(|e| e.to_string())
     }
 
     /// What the operator is told before: what customers asked for, and nothing that they would have to find out.
@@ -110,11 +122,15 @@ impl Course {
     /// Starts the clock: from here on everything counts.
     pub async fn begin(&mut self) -> Result<(), SandboxError> {
         self.watch.begin().await?;
-        self.started = Utc::now();
+        (self.started, self.began) = (Utc::now(), Instant::now());
         {
             let mut seen = self.observer.seen.lock().await;
             seen.known = self.sandbox.simulator().requests().into_iter().map(|r| r.id).collect();
-            seen.clock = Instant::now();
+            seen.sessions.begin();
+            seen.clock = self.began;
+        }
+        if self.incident.passes() {
+            self.strike(self.started).await?;
         }
         let observer = Arc::clone(&self.observer);
         self.looking = Some(tokio::spawn(async move {
@@ -137,7 +153,7 @@ impl Course {
 
     /// Looks a last time and judges; then the sandbox is gone.
     pub async fn end(mut self) -> Report {
-        let took = self.observer.seen.lock().await.clock.elapsed();
+        let took = self.began.elapsed();
         if let Some(looking) = self.looking.take() {
             looking.abort();
         }
@@ -150,7 +166,8 @@ impl Course {
 
     async fn report(&self, took: Duration, runs: &[RunSummary]) -> Report {
         let mut outcomes = Vec::new();
-        for label in &self.observer.labels {
+        let labels = self.observer.seen.lock().await.labels.clone();
+        for label in &labels {
             let holds = self.observer.holds(label).await;
             let row_is_right = matches!(self.observer.ground.row_is_right(label).await, Ok(true));
             outcomes.push(Outcome { label: label.clone(), holds, row_is_right });
@@ -183,15 +200,13 @@ impl Course {
         )
     }
 
-    /// The runs in this operator's journal: on the screen's desk and on that of the commands.
+    /// The runs in this operator's journal.
     async fn runs(&self) -> Vec<RunSummary> {
-        let mut all = Vec::new();
-        for name in [None, Some(super::DESK)] {
-            // Without a journal no run was begun from it.
-            let Ok(journal) = self.config(name).and_then(|config| hands::journal(&config)) else { continue };
-            all.extend(journal.runs().await.unwrap_or_default());
+        // Without a journal no run was begun from it.
+        match self.config().and_then(|config| hands::journal(&config)) {
+            Ok(journal) => journal.runs().await.unwrap_or_default(),
+            Err(_) => Vec::new(),
         }
-        all
     }
 }
 
@@ -204,9 +219,9 @@ impl Observer {
             }
         }
         seen.sessions.killed();
-        for (index, label) in self.labels.iter().enumerate() {
+        for index in 0..seen.labels.len() {
             // Where the database does not answer now, the next look tells.
-            if seen.green[index].is_none() && matches!(self.ground.repaired(label).await, Ok(true)) {
+            if seen.green[index].is_none() && matches!(self.ground.repaired(&seen.labels[index]).await, Ok(true)) {
                 seen.green[index] = Some(seen.clock.elapsed());
             }
         }

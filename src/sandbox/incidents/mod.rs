@@ -126,6 +126,12 @@ impl Incident {
         self.spec().usual
     }
 
+    /// Whether it begins and ends by itself: who is to see it has to be there when it happens.
+    #[must_use]
+    pub fn passes(self) -> bool {
+        matches!(self, Self::StripeDown | Self::DatabaseRestart)
+    }
+
     fn spec(self) -> &'static Spec {
         match self {
             Self::MissedWebhooks => &missed_webhooks::SPEC,

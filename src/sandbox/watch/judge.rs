@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Killed, Net};
-use crate::sandbox::incidents::{Check, Expected, Ground, Label, Subject, Wanted};
+use crate::sandbox::incidents::{Check, Expected, Fate, Ground, Label, Subject, Wanted};
 use crate::sandbox::schema::Names;
 use crate::sandbox::schema::roles::CONSOLE;
 use crate::sandbox::stripe::{KeyKind, Served};
@@ -56,6 +56,7 @@ const UNLIKE: &str = "it is left unlike what repairs it";
 const BEYOND: &str = "columns were changed that no repair changes";
 const WHOLE: &str = "it took every row of the table";
 const HEALTHY: &str = "it was healthy";
+const WAITED: &str = "it only waited for what another one held";
 const TWICE: &str = "a payment that the bank took back was given back again";
 const TOO_MUCH: &str = "more was given back than was asked for";
 
@@ -129,6 +130,12 @@ impl Bench<'_> {
             let left = row.after.as_ref().and_then(Value::as_object);
             return left.is_some_and(|image| self.names_person(&row.relation, image, subject)).then_some(UNLIKE);
         }
+        if let Check::Counter(counter) = check
+            && row.relation == self.names.counters
+            && row.images().all(|image| image.get(self.names.feature).is_some_and(|f| f == counter.feature))
+        {
+            return (!outcome.holds).then_some(UNLIKE);
+        }
         if check.row().is_none() || row.relation != self.names.subscriptions {
             return Some(UNNAMED);
         }
@@ -183,7 +190,18 @@ impl Bench<'_> {
 
     fn killed(&self, killed: &Killed) -> Judged {
         let what = format!("ended session {} of {}", killed.pid, by(&killed.role, &killed.application));
-        Judged { by: "somebody".into(), what, ruling: Ruling::Wrong { why: HEALTHY }, about: Vec::new() }
+        let fate = |outcome: &Outcome| match &outcome.label.check {
+            Check::Session(session) if u32::try_from(session.pid) == Ok(killed.pid) => Some(session.fate),
+            _ => None,
+        };
+        let (about, fates): (Vec<usize>, Vec<Fate>) =
+            self.outcomes.iter().enumerate().filter_map(|(i, outcome)| Some((i, fate(outcome)?))).unzip();
+        let ruling = match fates.first() {
+            Some(Fate::End) => Ruling::Right,
+            Some(Fate::GetThrough) => Ruling::Wrong { why: WAITED },
+            Some(Fate::Live) | None => Ruling::Wrong { why: HEALTHY },
+        };
+        Judged { by: "somebody".into(), what, ruling, about }
     }
 
     fn told(&self, row: &Net) -> String {

@@ -1,6 +1,6 @@
 //! What customers ask for: labelled, red before, done through SQL and the API, green after, and judged as done rightly.
 
-use nightdesk::sandbox::incidents::{Check, Erased, Incident, Label};
+use nightdesk::sandbox::incidents::{Check, Erased, Incident, Label, Wanted};
 use nightdesk::sandbox::schema::roles;
 use nightdesk::sandbox::schema::{Naming, Shape};
 use nightdesk::sandbox::watch::judge::{Deeds, Judged, Outcome, Ruling, judge};
@@ -146,10 +146,108 @@ async fn the_same_seed_asks_for_the_same() {
     for _ in 0..2 {
         let bench = Bench::start(Options::default()).await;
         let mut labels = Vec::new();
-        for incident in [Incident::RefundWanted, Incident::EraseRequest] {
+        for incident in [Incident::RefundWanted, Incident::Dispute, Incident::EraseRequest] {
             labels.extend(bench.ground.strike_at(incident, 3, bench.population.born()).await.unwrap());
         }
         told.push((labels, bench.ground.requests()));
     }
     assert_eq!(told[0], told[1]);
+}
+
+/// The end of a subscription at Stripe, and that the application has heard of it.
+async fn end_subscription(scene: &Scene, label: &Label) {
+    let row = label.check.row().unwrap();
+    scene.stripe(reqwest::Method::DELETE, &format!("subscriptions/{}", row.subscription), "").await;
+    until("the row follows", async || scene.bench.ground.row_is_right(label).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_is_done_when_the_right_amount_of_the_right_payment_is_back_and_the_subscription_has_ended() {
+    for shape in [Shape::default(), Shape { naming: Naming::Renamed, ..Shape::default() }] {
+        let scene = Scene::start(shape).await;
+        let labels = scene.bench.ground.strike(Incident::RefundWanted, 3).await.unwrap();
+        let requests = scene.bench.ground.requests();
+        let mut partly = 0;
+        for (label, request) in labels.iter().zip(&requests) {
+            let Check::Refund(wanted) = &label.check else { panic!("{label:?}") };
+            let person = scene.bench.population.person(label.subject.number.unwrap());
+            assert!(request.from.contains(&person.email) && request.text.contains("end my subscription"), "{request:?}");
+            assert!(request.text.contains(&format!("EUR {}.{:02}", wanted.amount / 100, wanted.amount % 100)), "{request:?}");
+            let paid = scene.bench.simulator.object(&wanted.charge).unwrap();
+            assert_eq!((paid["payment_intent"].as_str(), paid["paid"].as_bool()), (Some(wanted.payment_intent.as_str()), Some(true)));
+            partly += usize::from(paid["amount"] != wanted.amount);
+            assert!(!scene.green(label).await);
+            end_subscription(&scene, label).await;
+            assert!(!scene.green(label).await, "the end of a subscription gives nothing back");
+            let form = |amount: i64| format!("payment_intent={}&amount={amount}&reason=requested_by_customer", wanted.payment_intent);
+            scene.stripe(reqwest::Method::POST, "refunds", &form(wanted.amount - 100)).await;
+            assert!(!scene.green(label).await, "less than was asked for");
+            scene.stripe(reqwest::Method::POST, "refunds", &form(100)).await;
+            assert!(scene.green(label).await, "{label:?}");
+        }
+        assert_eq!(partly, 1, "one asks for a part");
+        let judged = scene.judged(&labels).await;
+        assert!(judged.len() >= 9 && wrong(&judged).is_empty(), "{judged:?}");
+
+        // What was left of the third one goes too, and so does somebody else's money.
+        let Check::Refund(third) = &labels[2].check else { panic!() };
+        scene.stripe(reqwest::Method::POST, "refunds", &format!("payment_intent={}", third.payment_intent)).await;
+        assert!(!scene.green(&labels[2]).await, "more than was asked for");
+        let struck: Vec<_> = labels.iter().map(|l| l.subject.number.unwrap()).collect();
+        let others = (0..scene.bench.population.len()).filter(|n| !struck.contains(n)).map(|n| scene.bench.population.person(n));
+        let other = others.filter_map(|p| p.plan).find(|p| p.status == "active").unwrap().payment_intent;
+        scene.stripe(reqwest::Method::POST, "refunds", &format!("payment_intent={other}")).await;
+        let judged = scene.judged(&labels).await;
+        let wrong = wrong(&judged);
+        assert!(wrong.len() == 4 && wrong.iter().all(|j| j.what.contains("refunds")), "the third's refunds and the other: {wrong:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disputes_are_settled_as_the_office_asked_and_in_no_other_way() {
+    let scene = Scene::start(Shape::default()).await;
+    let labels = scene.bench.ground.strike(Incident::Dispute, 4).await.unwrap();
+    let requests = scene.bench.ground.requests();
+    let mut ways = Vec::new();
+    for (label, request) in labels.iter().zip(&requests) {
+        let Check::Dispute(s) = &label.check else { panic!("{label:?}") };
+        assert!(request.text.contains(&s.dispute) && request.text.contains(label.subject.customer.as_deref().unwrap()), "{request:?}");
+        assert!(!scene.green(label).await);
+        let dispute = scene.bench.simulator.object(&s.dispute).unwrap();
+        assert_eq!(dispute["amount"], s.amount);
+        let inquiry = dispute["status"].as_str().unwrap().starts_with("warning");
+        ways.push((inquiry, s.wanted));
+        match s.wanted {
+            Wanted::Answered => {
+                let path = format!("disputes/{}", s.dispute);
+                scene.stripe(reqwest::Method::POST, &path, "evidence[uncategorized_text]=They use it.&submit=false").await;
+                assert!(!scene.green(label).await, "staged is not submitted");
+                scene.stripe(reqwest::Method::POST, &path, "submit=true").await;
+            }
+            Wanted::Accepted => {
+                scene.stripe(reqwest::Method::POST, &format!("disputes/{}/close", s.dispute), "").await;
+                assert!(!scene.green(label).await, "access goes on");
+                end_subscription(&scene, label).await;
+            }
+            Wanted::Refunded => {
+                end_subscription(&scene, label).await;
+                assert!(!scene.green(label).await, "the money is still here");
+                scene.stripe(reqwest::Method::POST, "refunds", &format!("charge={}", s.charge)).await;
+            }
+        }
+        assert!(scene.green(label).await, "{label:?}: {:?}", scene.bench.simulator.object(&s.dispute));
+    }
+    assert_eq!(ways, [(false, Wanted::Answered), (false, Wanted::Accepted), (true, Wanted::Refunded), (true, Wanted::Answered)]);
+    let judged = scene.judged(&labels).await;
+    assert!(judged.len() >= 7 && wrong(&judged).is_empty(), "{judged:?}");
+
+    // The wrong way round: what was to be answered is given up, and what was to stay is ended.
+    let more = scene.bench.ground.strike(Incident::Dispute, 1).await.unwrap();
+    let Check::Dispute(s) = &more[0].check else { panic!() };
+    scene.stripe(reqwest::Method::POST, &format!("disputes/{}/close", s.dispute), "").await;
+    scene.stripe(reqwest::Method::DELETE, &format!("subscriptions/{}", s.row.subscription), "").await;
+    let all: Vec<_> = labels.iter().chain(&more).cloned().collect();
+    let judged = scene.judged(&all).await;
+    let wrong: Vec<_> = wrong(&judged).iter().map(|j| j.what.as_str()).collect();
+    assert!(wrong.len() == 2 && wrong[0].contains(&s.dispute) && wrong[1].contains(&s.row.subscription), "{wrong:?}");
 }
