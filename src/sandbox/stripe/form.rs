@@ -57,6 +57,11 @@ impl Params {
         entries.into_iter().map(|(_, inner)| Params(inner.clone())).collect()
     }
 
+    /// A dotted path as errors name it: `a.b` is `a[b]`.
+    pub fn shown(&self, path: &str) -> String {
+        bracketed(path)
+    }
+
     /// A whole number, by dotted path.
     pub fn integer(&self, path: &str) -> Result<Option<i64>, Failure> {
         let invalid = |text: &str| Failure::invalid_integer(&bracketed(path), format!("Invalid integer: {text}"));
