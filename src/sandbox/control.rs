@@ -96,13 +96,17 @@ async fn set_manner(State(shared): State<Shared>, Json(new): Json<NewManner>) ->
 }
 
 async fn incidents(State(shared): State<Shared>) -> Json<Value> {
-    let all: Vec<_> =
-        Incident::ALL.iter().map(|i| json!({ "name": i.name(), "title": i.title(), "subjects": shared.ground.labels(*i).len() })).collect();
+    // In a drill that does not say what it is, the numbers would.
+    let subjects = |i: Incident| (!shared.ground.is_secret()).then(|| shared.ground.labels(i).len());
+    let all: Vec<_> = Incident::ALL.iter().map(|i| json!({ "name": i.name(), "title": i.title(), "subjects": subjects(*i) })).collect();
     Json(json!({ "incidents": all }))
 }
 
 async fn labels(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
     let Ok(incident) = Incident::from_str(&name, false) else { return unknown(&name) };
+    if shared.ground.is_secret() {
+        return refuse(StatusCode::FORBIDDEN, "what is broken here is told in the end");
+    }
     match report(&shared.ground, incident).await {
         Ok(report) => Json(report).into_response(),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),

@@ -15,7 +15,7 @@ use crate::protocol::record::RunSummary;
 use crate::sandbox::incidents::{Ground, Incident, IncidentError, Label};
 use crate::sandbox::stripe::Served;
 use crate::sandbox::watch::judge::{Deeds, Outcome, changes, judge};
-use crate::sandbox::watch::{Sessions, Watch, net};
+use crate::sandbox::watch::{Sessions, Watch, Write, net};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
 
 /// How often it looks whether something was repaired.
@@ -45,8 +45,6 @@ struct Observer {
 
 struct Seen {
     clock: Instant,
-    /// What was broken.
-    labels: Vec<Label>,
     /// When the check of each label held first, from the beginning on.
     green: Vec<Option<Duration>>,
     /// Requests that changed something at Stripe, oldest first.
@@ -62,10 +60,12 @@ impl Course {
         let executable = std::env::current_exe().map_err(SandboxError::Executable)?;
         let sandbox = Sandbox::start(options, executable).await?;
         let ground = Arc::clone(sandbox.ground());
+        if secret {
+            ground.keep_secret();
+        }
         // Before anything holds a lock.
         let (watch, sessions) = sandbox.watch().await?;
-        let seen =
-            Seen { clock: Instant::now(), labels: Vec::new(), green: Vec::new(), requests: Vec::new(), known: HashSet::new(), sessions };
+        let seen = Seen { clock: Instant::now(), green: Vec::new(), requests: Vec::new(), known: HashSet::new(), sessions };
         let observer = Arc::new(Observer { ground, seen: Mutex::new(seen) });
         let course = Self { sandbox, incident, secret, watch, count, started: Utc::now(), began: Instant::now(), observer, looking: None };
         if !incident.passes() {
@@ -76,10 +76,7 @@ impl Course {
     }
 
     async fn strike(&self, at: DateTime<Utc>) -> Result<(), SandboxError> {
-        let labels = self.observer.ground.strike_at(self.incident, self.count, at).await?;
-        let mut seen = self.observer.seen.lock().await;
-        seen.green = vec![None; labels.len()];
-        seen.labels = labels;
+        self.observer.ground.strike_at(self.incident, self.count, at).await?;
         Ok(())
     }
 
@@ -166,11 +163,11 @@ impl Course {
 
     async fn report(&self, took: Duration, runs: &[RunSummary]) -> Report {
         let mut outcomes = Vec::new();
-        let labels = self.observer.seen.lock().await.labels.clone();
-        for label in &labels {
-            let holds = self.observer.holds(label).await;
-            let row_is_right = matches!(self.observer.ground.row_is_right(label).await, Ok(true));
-            outcomes.push(Outcome { label: label.clone(), holds, row_is_right });
+        // What was started from the console meanwhile counts too.
+        for label in self.observer.ground.all_labels() {
+            let holds = self.observer.holds(&label).await;
+            let row_is_right = matches!(self.observer.ground.row_is_right(&label).await, Ok(true));
+            outcomes.push(Outcome { label, holds, row_is_right });
         }
         let (green, deeds) = {
             let mut seen = self.observer.seen.lock().await;
@@ -178,14 +175,14 @@ impl Course {
             (seen.green.clone(), Deeds { rows: Vec::new(), requests: seen.requests.clone(), killed })
         };
         // A record that cannot be read is no clean sheet: the report says so.
-        let writes = self.watch.writes().await;
+        let writes = self.written().await;
         let unread = writes.as_ref().err().map(ToString::to_string);
         let deeds = Deeds { rows: net(&writes.unwrap_or_default()), ..deeds };
         let judged = judge(&self.observer.ground, &outcomes, &deeds);
         let findings = outcomes.into_iter().enumerate().map(|(i, outcome)| {
             let touched = judged.iter().any(|j| j.about.contains(&i));
             let begun = runs.iter().any(|r| r.opened >= self.started && is_about(r, &outcome.label));
-            Finding::new(outcome, touched || begun, green[i])
+            Finding::new(outcome, touched || begun, green.get(i).copied().flatten())
         });
         let population = self.observer.ground.population();
         Report::new(
@@ -198,6 +195,19 @@ impl Course {
             judged,
             unread,
         )
+    }
+
+    /// The record of the database, which may be on its way up again.
+    async fn written(&self) -> Result<Vec<Write>, sqlx::Error> {
+        for _ in 1..LAST_LOOKS {
+            match self.watch.writes().await {
+                Err(sqlx::Error::Io(_)) => tokio::time::sleep(EVERY).await,
+                // The class of a server that is starting or stopping.
+                Err(sqlx::Error::Database(e)) if e.code().is_some_and(|code| code.starts_with("57")) => tokio::time::sleep(EVERY).await,
+                answered => return answered,
+            }
+        }
+        self.watch.writes().await
     }
 
     /// The runs in this operator's journal.
@@ -219,9 +229,11 @@ impl Observer {
             }
         }
         seen.sessions.killed();
-        for index in 0..seen.labels.len() {
+        let labels = self.ground.all_labels();
+        seen.green.resize(labels.len(), None);
+        for (index, label) in labels.iter().enumerate() {
             // Where the database does not answer now, the next look tells.
-            if seen.green[index].is_none() && matches!(self.ground.repaired(&seen.labels[index]).await, Ok(true)) {
+            if seen.green[index].is_none() && matches!(self.ground.repaired(label).await, Ok(true)) {
                 seen.green[index] = Some(seen.clock.elapsed());
             }
         }

@@ -51,8 +51,8 @@ pub struct DrillArgs {
     pub json: bool,
 }
 
-/// How many subjects a drill hits, where there may be many: enough to learn it, few enough for one night.
-const A_FEW: usize = 5;
+/// How many subjects a drill hits, where there may be many: of drift every kind once, and few enough for one night.
+const A_FEW: usize = 9;
 
 impl DrillArgs {
     fn seed(&self) -> u64 {

@@ -113,7 +113,7 @@ impl Bench<'_> {
     fn names_person(&self, relation: &str, image: &Map<String, Value>, subject: &Subject) -> bool {
         let n = self.names;
         let Some(key) = subject.profile.as_deref() else { return false };
-        let is = |value: Option<&Value>| value.is_some_and(|v| v.as_str().map_or_else(|| v.to_string() == key, |text| text == key));
+        let is = |value: Option<&Value>| value.map(plain).as_deref() == Some(key);
         let owners = [n.owner, n.counter_owner, n.owner_elsewhere, "author_id", "referrer_id", "referred_id", "actor", "profile"];
         let inside = |customer: &String| image.values().any(|v| v.to_string().contains(customer.as_str()));
         (relation == n.profiles && is(image.get(n.profile)))
@@ -224,7 +224,7 @@ impl Bench<'_> {
         let n = self.names;
         let column = if relation == n.profiles { n.profile } else { n.owner };
         let value = image.get(column).or_else(|| image.get(n.owner_elsewhere))?;
-        Some(value.as_str().map_or_else(|| value.to_string(), str::to_string))
+        Some(plain(value))
     }
 }
 
@@ -256,6 +256,11 @@ impl<'a> Act<'a> {
     fn gives_back(&self, charge: &str) -> bool {
         self.object["charge"] == charge
     }
+}
+
+/// A key as text, whether the table counts or not.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
 fn by(role: &str, application: &str) -> String {
