@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
@@ -12,7 +13,7 @@ use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::check::seconds;
-use super::{Check, Expected, Incident, Label};
+use super::{Check, Expected, Incident, Label, Request};
 use crate::sandbox::app::{App, AppError, Manner, Taken};
 use crate::sandbox::cluster::Restarter;
 use crate::sandbox::population::{Billing, PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR, Population};
@@ -81,6 +82,9 @@ pub struct Ground {
     http: reqwest::Client,
     house: OnceLock<House>,
     struck: Mutex<Vec<Label>>,
+    pub(super) requests: Mutex<Vec<Request>>,
+    /// Nobody is to learn over HTTP what was broken.
+    secret: AtomicBool,
     /// People whom something has happened to: nothing else happens to them.
     taken: Mutex<HashSet<u64>>,
     happened: Mutex<HashMap<Incident, usize>>,
@@ -109,6 +113,8 @@ impl Ground {
             http,
             house: OnceLock::new(),
             struck: Mutex::default(),
+            requests: Mutex::default(),
+            secret: AtomicBool::new(false),
             taken: Mutex::default(),
             happened: Mutex::default(),
             kept: Mutex::default(),
@@ -185,6 +191,16 @@ impl Ground {
         let lift = incident.spec().lift.ok_or(IncidentError::NothingToLift(incident))?;
         self.kept().remove(&incident);
         lift(self).await
+    }
+
+    /// From here on the sandbox's server tells nobody what was broken.
+    pub fn keep_secret(&self) {
+        self.secret.store(true, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        self.secret.load(Ordering::Relaxed)
     }
 
     /// What an incident did so far.
