@@ -1,9 +1,37 @@
-//! What the sandbox sells: products and prices. Fixed, so that price ids can stand in configurations and tests.
+//! What the sandbox sells from the start, and the shapes of products and prices. Its ids are fixed, to stand in configurations and tests;
+//! what is made or changed later stands in the state, where a price is looked up (`State::price`).
 
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
 
 use crate::sandbox::population::{Interval, PRICE_ENT_MONTH, PRICE_ENT_YEAR, PRICE_LEGACY_GOLD, PRICE_PRO_MONTH, PRICE_PRO_YEAR};
+
+/// What a price is made of.
+pub struct PriceFacts<'a> {
+    pub id: &'a str,
+    pub product: &'a str,
+    pub currency: &'a str,
+    /// In the currency's smallest unit.
+    pub amount: i64,
+    /// Interval and how many of them; `None` for a price that is paid once.
+    pub recurring: Option<(&'a str, i64)>,
+    pub created: i64,
+}
+
+/// How long one billing period of a recurring price is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    unit: Unit,
+    count: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Day,
+    Week,
+    Month,
+    Year,
+}
 
 struct Article {
     price: &'static str,
@@ -64,25 +92,26 @@ const LINES: [Line; 3] = [
     Line { product: "prod_legacy", name: "Gold (legacy)", tier: None },
 ];
 
-/// A price or product by id.
+/// A price or product there is from the start, as it was then.
 pub fn find(id: &str, born: DateTime<Utc>) -> Option<Value> {
-    prices(born).into_iter().chain(products(born)).find(|v| v["id"] == id)
+    let line = || LINES.iter().enumerate().find(|(_, l)| l.product == id);
+    price(id, born).map(|(price, _, _)| price).or_else(|| line().map(|(i, l)| article_line(l, created(born, 2 * i + 1))))
 }
 
-/// All prices, newest first.
-pub fn prices(born: DateTime<Utc>) -> Vec<Value> {
-    ARTICLES.iter().enumerate().map(|(i, a)| price_object(a, created(born, i))).collect()
+/// The ids of the prices there are from the start, newest first.
+pub fn price_ids() -> impl Iterator<Item = &'static str> {
+    ARTICLES.iter().map(|a| a.price)
 }
 
-/// All products, newest first.
-pub fn products(born: DateTime<Utc>) -> Vec<Value> {
-    LINES.iter().enumerate().map(|(i, l)| product_object(l, created(born, 2 * i + 1))).collect()
+/// The ids of the products there are from the start, newest first.
+pub fn product_ids() -> impl Iterator<Item = &'static str> {
+    LINES.iter().map(|l| l.product)
 }
 
-/// The price's JSON as it stands in a subscription item, its amount in cents, and its interval.
+/// A price there is from the start: its JSON as it was then, its amount in cents, and its interval.
 pub fn price(id: &str, born: DateTime<Utc>) -> Option<(Value, i64, Interval)> {
     let (i, article) = ARTICLES.iter().enumerate().find(|(_, a)| a.price == id)?;
-    Some((price_object(article, created(born, i)), article.amount, article.interval))
+    Some((article_price(article, created(born, i)), article.amount, article.interval))
 }
 
 /// The plan object that subscription items still carry beside the price.
@@ -90,14 +119,14 @@ pub fn plan(price: &Value) -> Value {
     json!({
         "id": price["id"],
         "object": "plan",
-        "active": true,
+        "active": price["active"],
         "amount": price["unit_amount"],
         "amount_decimal": price["unit_amount_decimal"],
         "billing_scheme": "per_unit",
         "created": price["created"],
         "currency": price["currency"],
         "interval": price["recurring"]["interval"],
-        "interval_count": 1,
+        "interval_count": price["recurring"]["interval_count"],
         "livemode": false,
         "metadata": price["metadata"],
         "meter": null,
@@ -114,49 +143,63 @@ fn created(born: DateTime<Utc>, rank: usize) -> i64 {
     (born - Duration::days(800) - Duration::hours(rank as i64)).timestamp()
 }
 
-fn price_object(a: &Article, created: i64) -> Value {
+fn article_price(a: &Article, created: i64) -> Value {
+    let recurring = Some((a.interval.word(), 1));
+    let mut price = price_object(&PriceFacts { id: a.price, product: a.product, currency: "eur", amount: a.amount, recurring, created });
+    price["active"] = json!(a.tier.is_some());
+    price["lookup_key"] = json!(a.lookup_key);
+    price["metadata"] = metadata(a.tier);
+    price["tax_behavior"] = json!("exclusive");
+    price
+}
+
+fn article_line(l: &Line, created: i64) -> Value {
+    let mut product = product_object(l.product, l.name, created);
+    product["active"] = json!(l.tier.is_some());
+    product["metadata"] = metadata(l.tier);
+    product
+}
+
+pub fn price_object(f: &PriceFacts) -> Value {
+    let recurring = f.recurring.map(|(interval, count)| {
+        json!({ "interval": interval, "interval_count": count, "meter": null, "trial_period_days": null, "usage_type": "licensed" })
+    });
     json!({
-        "id": a.price,
+        "id": f.id,
         "object": "price",
-        "active": a.tier.is_some(),
+        "active": true,
         "billing_scheme": "per_unit",
-        "created": created,
-        "currency": "eur",
+        "created": f.created,
+        "currency": f.currency,
         "custom_unit_amount": null,
         "livemode": false,
-        "lookup_key": a.lookup_key,
-        "metadata": metadata(a.tier),
+        "lookup_key": null,
+        "metadata": {},
         "nickname": null,
-        "product": a.product,
-        "recurring": {
-            "interval": a.interval.word(),
-            "interval_count": 1,
-            "meter": null,
-            "trial_period_days": null,
-            "usage_type": "licensed"
-        },
-        "tax_behavior": "exclusive",
+        "product": f.product,
+        "recurring": recurring,
+        "tax_behavior": "unspecified",
         "tiers_mode": null,
         "transform_quantity": null,
-        "type": "recurring",
-        "unit_amount": a.amount,
-        "unit_amount_decimal": a.amount.to_string()
+        "type": if f.recurring.is_some() { "recurring" } else { "one_time" },
+        "unit_amount": f.amount,
+        "unit_amount_decimal": f.amount.to_string()
     })
 }
 
-fn product_object(l: &Line, created: i64) -> Value {
+pub fn product_object(id: &str, name: &str, created: i64) -> Value {
     json!({
-        "id": l.product,
+        "id": id,
         "object": "product",
-        "active": l.tier.is_some(),
+        "active": true,
         "created": created,
         "default_price": null,
         "description": null,
         "images": [],
         "livemode": false,
         "marketing_features": [],
-        "metadata": metadata(l.tier),
-        "name": l.name,
+        "metadata": {},
+        "name": name,
         "package_dimensions": null,
         "shippable": null,
         "statement_descriptor": null,
@@ -167,6 +210,31 @@ fn product_object(l: &Line, created: i64) -> Value {
         "updated": created,
         "url": null
     })
+}
+
+impl Period {
+    /// A price that is paid once has none; it counts as a month.
+    pub fn of(price: &Value) -> Self {
+        let unit = match price["recurring"]["interval"].as_str() {
+            Some("day") => Unit::Day,
+            Some("week") => Unit::Week,
+            Some("year") => Unit::Year,
+            _ => Unit::Month,
+        };
+        let count = price["recurring"]["interval_count"].as_u64().unwrap_or(1);
+        Self { unit, count: u32::try_from(count).unwrap_or(1) }
+    }
+
+    /// The boundary so many periods after `start`.
+    pub fn after(self, start: DateTime<Utc>, periods: u32) -> DateTime<Utc> {
+        let count = self.count * periods;
+        match self.unit {
+            Unit::Day => start + Duration::days(i64::from(count)),
+            Unit::Week => start + Duration::weeks(i64::from(count)),
+            Unit::Month => Interval::Month.after(start, count),
+            Unit::Year => Interval::Year.after(start, count),
+        }
+    }
 }
 
 fn metadata(tier: Option<&str>) -> Value {

@@ -8,6 +8,9 @@ use super::failure::Failure;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Params(Map<String, Value>);
 
+/// How many brackets a name may have: no endpoint's nest nearly as deep, and what does is one plain, unknown name.
+const DEEPEST: usize = 16;
+
 /// A range of Unix seconds, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -82,6 +85,11 @@ impl Params {
             self.map(path).into_iter().flatten().filter_map(|(k, v)| Some((k.parse::<u64>().ok()?, v.as_object()?))).collect();
         entries.sort_by_key(|(at, _)| *at);
         entries.into_iter().map(|(_, inner)| Params(inner.clone())).collect()
+    }
+
+    /// A dotted path as errors name it: `a.b` is `a[b]`.
+    pub fn shown(&self, path: &str) -> String {
+        bracketed(path)
     }
 
     /// A whole number, by dotted path.
@@ -225,19 +233,19 @@ fn bracketed(path: &str) -> String {
     parts.fold(head, |all, part| format!("{all}[{part}]"))
 }
 
-/// Names nest no deeper in any endpoint; what does is one plain name, and unknown.
-const DEEPEST: usize = 16;
-
 /// `a[b][c]` → `a`, `b`, `c`. What is not well bracketed is one plain name.
 fn path(key: &str) -> Vec<String> {
     let Some((head, mut rest)) = key.split_once('[').map(|(h, _)| (h, &key[h.len()..])) else { return vec![key.to_string()] };
+    if rest.matches('[').count() > DEEPEST {
+        return vec![key.to_string()];
+    }
     let mut parts = vec![head.to_string()];
     while let Some(inner) = rest.strip_prefix('[') {
         let Some((part, after)) = inner.split_once(']') else { return vec![key.to_string()] };
         parts.push(part.to_string());
         rest = after;
     }
-    if rest.is_empty() && !head.is_empty() && parts.len() <= DEEPEST { parts } else { vec![key.to_string()] }
+    if rest.is_empty() && !head.is_empty() { parts } else { vec![key.to_string()] }
 }
 
 fn insert(map: &mut Map<String, Value>, path: &[String], value: String) {

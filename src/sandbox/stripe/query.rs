@@ -1,4 +1,4 @@
-//! Stripe's query language as far as consoles use it: clauses joined by AND or by OR. Which objects are tried is the caller's.
+//! Stripe's query language: clauses joined by AND or by OR. Which objects are tried is the caller's.
 
 use serde_json::Value;
 
@@ -12,14 +12,23 @@ pub enum Type {
     Text,
     /// Whole only.
     Token,
-    /// As Unix seconds.
+    /// In size.
     Number,
+}
+
+/// A field that a resource is searched by.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Field {
+    pub name: &'static str,
+    pub kind: Type,
+    /// Where it stands in the object.
+    path: &'static str,
 }
 
 /// A resource's name in the plural, and the fields besides metadata that it is searched by.
 pub struct Grammar {
     pub resource: &'static str,
-    pub fields: &'static [(&'static str, Type)],
+    pub fields: &'static [Field],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,22 +45,37 @@ pub enum Join {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clause {
-    pub field: Field,
+    pub subject: Subject,
+    pub negated: bool,
     pub test: Test,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Field {
-    Named(&'static str),
+pub enum Subject {
+    Field(&'static Field),
     Metadata(String),
 }
 
-/// Texts are in lower case: search ignores capitals.
+/// Search ignores capitals; ids are looked up by what was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Test {
     Is(String),
+    /// In lower case.
     Contains(String),
     Within(Bounds),
+    /// There is no value.
+    Null,
+}
+
+impl Field {
+    pub const fn new(name: &'static str, kind: Type) -> Self {
+        Self { name, kind, path: name }
+    }
+
+    /// A field that is searched by another name than it has.
+    pub const fn at(name: &'static str, kind: Type, path: &'static str) -> Self {
+        Self { name, kind, path }
+    }
 }
 
 impl Query {
@@ -88,60 +112,75 @@ impl Join {
 
 impl Clause {
     fn matches(&self, object: &Value) -> bool {
-        let value = match &self.field {
-            Field::Named(name) => &object[*name],
-            Field::Metadata(key) => &object["metadata"][key.as_str()],
-        };
-        match &self.test {
-            Test::Within(bounds) => value.as_i64().is_some_and(|number| bounds.contain(number)),
-            Test::Is(_) | Test::Contains(_) => value.as_str().is_some_and(|text| self.admits(text)),
-        }
+        self.holds(match &self.subject {
+            Subject::Field(field) => field.path.split('.').fold(object, |inside, part| &inside[part]),
+            Subject::Metadata(key) => &object["metadata"][key.as_str()],
+        })
     }
 
-    /// The same for a text that is at hand without its object.
-    pub fn admits(&self, text: &str) -> bool {
-        match &self.test {
-            Test::Is(value) => text.to_lowercase() == *value,
-            Test::Contains(value) => text.to_lowercase().contains(value),
-            Test::Within(_) => false,
-        }
+    /// Whether the clause holds where its field has that value.
+    pub fn holds(&self, value: &Value) -> bool {
+        let found = match &self.test {
+            Test::Null => value.is_null(),
+            Test::Within(bounds) => value.as_i64().is_some_and(|number| bounds.contain(number)),
+            Test::Is(wanted) => text(value).is_some_and(|text| text == wanted.to_lowercase()),
+            Test::Contains(part) => text(value).is_some_and(|text| text.contains(part)),
+        };
+        found != self.negated
+    }
+}
+
+/// A value as search compares it.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.to_lowercase()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        _ => None,
     }
 }
 
 impl Grammar {
     fn clause<'t>(&self, text: &'t str) -> Result<(Clause, &'t str), Failure> {
-        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').ok_or_else(unparsable)?;
+        let (negated, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.').ok_or_else(unparsable)?;
         let (name, mut rest) = text.split_at(end);
-        let (field, kind) = match name {
+        let (subject, kind) = match name {
             "" => return Err(unparsable()),
             "metadata" => {
                 let (key, after) = quoted(rest.strip_prefix('[').ok_or_else(unparsable)?)?;
                 rest = after.strip_prefix(']').ok_or_else(unparsable)?;
-                (Field::Metadata(key), Type::Token)
+                (Subject::Metadata(key), Type::Token)
             }
             other => {
-                let (name, kind) = self.fields.iter().find(|(name, _)| *name == other).ok_or_else(|| self.unsupported(other))?;
-                (Field::Named(name), *kind)
+                let field = self.fields.iter().find(|f| f.name == other).ok_or_else(|| self.unsupported(other))?;
+                (Subject::Field(field), field.kind)
             }
         };
         let operator = [">=", "<=", ">", "<", ":", "~"].into_iter().find(|o| rest.starts_with(o)).ok_or_else(unparsable)?;
-        let (value, rest) = value(&rest[operator.len()..], kind)?;
+        let rest = &rest[operator.len()..];
+        if let Some(after) =
+            rest.strip_prefix("null").filter(|after| operator == ":" && after.chars().next().is_none_or(char::is_whitespace))
+        {
+            return Ok((Clause { subject, negated, test: Test::Null }, after));
+        }
+        let (value, rest) = value(rest, kind)?;
         let test = match (kind, operator) {
             (Type::Number, _) => Test::Within(range(operator, &value)?),
-            (_, ":") => Test::Is(value.to_lowercase()),
+            (_, ":") => Test::Is(value),
             (Type::Text, "~") if value.chars().count() < 3 => {
                 return Err(refused("The substring operator `~` needs a value of at least three characters."));
             }
             (Type::Text, "~") => Test::Contains(value.to_lowercase()),
             _ => return Err(refused(format!("Operator `{operator}` is not supported for field `{name}`."))),
         };
-        Ok((Clause { field, test }, rest))
+        Ok((Clause { subject, negated, test }, rest))
     }
 
     fn unsupported(&self, field: &str) -> Failure {
         let resource = self.resource;
         refused(format!(
-            "Field `{field}` is an unsupported search field for resource `{resource}`. See https://stripe.com/docs/search#query-fields-for-{resource} for a list of supported fields."
+            "Field `{field}` is an unsupported search field for resource `{resource}`. See https://stripe.com/docs/search#query-fields-for-{anchor} for a list of supported fields.",
+            anchor = resource.replace('_', "-")
         ))
     }
 }
@@ -170,13 +209,14 @@ fn range(operator: &str, value: &str) -> Result<Bounds, Failure> {
     })
 }
 
-/// Numbers may stand without quotes.
+/// Numbers, `true` and `false` may stand without quotes.
 fn value(text: &str, kind: Type) -> Result<(String, &str), Failure> {
-    if kind != Type::Number || text.starts_with(['\'', '"']) {
-        return quoted(text);
+    let (word, rest) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
+    match word {
+        "true" | "false" => Ok((word.to_string(), rest)),
+        _ if kind == Type::Number && !text.starts_with(['\'', '"']) => Ok((word.to_string(), rest)),
+        _ => quoted(text),
     }
-    let (digits, rest) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
-    Ok((digits.to_string(), rest))
 }
 
 /// A text in single or double quotes; a backslash takes the next character as it is.
@@ -208,8 +248,13 @@ fn unparsable() -> Failure {
 mod tests {
     use super::*;
 
-    const GRAMMAR: Grammar =
-        Grammar { resource: "things", fields: &[("created", Type::Number), ("name", Type::Text), ("status", Type::Token)] };
+    static FIELDS: [Field; 4] = [
+        Field::new("created", Type::Number),
+        Field::new("name", Type::Text),
+        Field::new("status", Type::Token),
+        Field::at("owner.id", Type::Token, "parent.owner"),
+    ];
+    const GRAMMAR: Grammar = Grammar { resource: "things", fields: &FIELDS };
 
     fn parsed(text: &str) -> Query {
         Query::parse(text, &GRAMMAR).unwrap_or_else(|f| panic!("{text}: {}", f.message))
@@ -217,11 +262,11 @@ mod tests {
 
     #[test]
     fn clauses_with_either_quote_escapes_and_metadata() {
-        let clause = |field, test| Clause { field, test };
+        let clause = |subject, test| Clause { subject, negated: false, test };
         let want = [
-            clause(Field::Named("status"), Test::Is("active".into())),
-            clause(Field::Named("name"), Test::Contains("o\"bc".into())),
-            clause(Field::Metadata("profile id".into()), Test::Is("x".into())),
+            clause(Subject::Field(&FIELDS[2]), Test::Is("Active".into())),
+            clause(Subject::Field(&FIELDS[1]), Test::Contains("o\"bc".into())),
+            clause(Subject::Metadata("profile id".into()), Test::Is("x".into())),
         ];
         let found = parsed(r#"status:'Active' AND name~"o\"bC" and metadata['profile id']:'x'"#);
         assert_eq!(found, Query { join: Join::And, clauses: want.to_vec() });
@@ -243,6 +288,27 @@ mod tests {
     }
 
     #[test]
+    fn clauses_are_negated_ask_for_nothing_and_reach_inside() {
+        let object =
+            serde_json::json!({ "created": 5, "name": null, "status": true, "parent": { "owner": "A" }, "metadata": { "k": "v" } });
+        for (text, holds) in [
+            ("-created:5", false),
+            ("-created>5", true),
+            ("name:null", true),
+            ("-name:null", false),
+            ("-name:'x'", true),
+            ("metadata['k']:null", false),
+            ("-metadata['k']:null", true),
+            ("metadata['other']:null AND owner.id:'a'", true),
+            ("status:'true'", true),
+            ("status:true AND -status:false", true),
+            ("name:'null'", false),
+        ] {
+            assert_eq!(parsed(text).matches(&object), holds, "{text}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_parsed_is_refused() {
         for bad in [
             "",
@@ -250,6 +316,10 @@ mod tests {
             "name:",
             "name:'x",
             "name:x",
+            "name~null",
+            "--name:'x'",
+            "- name:'x'",
+            "name:nullable",
             "colour:'x'",
             "name~'ab'",
             "name>'a'",

@@ -64,6 +64,8 @@ pub struct State {
     made: u64,
     /// Payment methods that may not be saved to a customer any more.
     spent: HashSet<String>,
+    /// What made checkout sessions sell, by session.
+    pub line_items: HashMap<String, Vec<Value>>,
     agenda: Agenda,
     pub redactions: Redactions,
     /// The time of the entry on the agenda that is being done.
@@ -99,6 +101,7 @@ impl State {
             items: HashMap::new(),
             made: 0,
             spent: HashSet::new(),
+            line_items: HashMap::new(),
             agenda: Agenda::default(),
             redactions: Redactions::default(),
             settling: None,
@@ -149,6 +152,21 @@ impl State {
     /// The object, if it is of that kind (`object` in its JSON) and not deleted.
     pub fn live(&self, id: &str, object: &str) -> Option<Value> {
         self.get(id).filter(|v| v["object"] == object && v.get("deleted").is_none())
+    }
+
+    /// A price by id: one that was there from the start, as it is now, or one made since.
+    pub fn price(&self, id: &str) -> Option<Value> {
+        self.live(id, "price")
+    }
+
+    /// All prices, newest first: few enough to stand in memory.
+    pub fn prices(&self) -> Vec<Value> {
+        self.goods(Collection::Prices, catalog::price_ids())
+    }
+
+    /// All products that are not deleted, newest first.
+    pub fn products(&self) -> Vec<Value> {
+        self.goods(Collection::Products, catalog::product_ids())
     }
 
     /// The position of an object in its list: what a cursor names.
@@ -328,6 +346,34 @@ impl State {
 
     pub fn profile_metadata(&self, person: &Person) -> Value {
         json!({ "profileId": self.profile_reference(person) })
+    }
+
+    /// The positions of what is few, made or there from the start, newest first: as [`Self::walk`] gives those of what is many.
+    pub fn places(&self, collection: Collection) -> Vec<(Key, String)> {
+        let all = if collection == Collection::Prices { self.prices() } else { self.products() };
+        let place = |object: Value| {
+            let id = object["id"].as_str()?.to_string();
+            let at = object["created"].as_i64()?;
+            Some((self.key_of(collection, &id).unwrap_or_else(|| Key::of_made(at, 0)), id))
+        };
+        all.into_iter().filter_map(place).collect()
+    }
+
+    /// All objects of a collection that were made, newest first.
+    pub fn made(&self, collection: Collection) -> impl Iterator<Item = Value> + '_ {
+        let everything = Selection {
+            bounds: Bounds::ALL,
+            direction: Direction::NewestFirst,
+            beyond: None,
+            ordinals: u8::MAX,
+            people: People::Only(Vec::new()),
+        };
+        self.walk_made(collection, &everything).into_iter().filter_map(|(_, id)| self.get(&id))
+    }
+
+    fn goods(&self, collection: Collection, from_the_start: impl Iterator<Item = &'static str>) -> Vec<Value> {
+        let all = self.made(collection).chain(from_the_start.filter_map(|id| self.get(id)));
+        all.filter(|v| v.get("deleted").is_none()).collect()
     }
 
     fn keep(&mut self, id: &str, object: Value) {

@@ -1,7 +1,7 @@
 //! People come and go: customers made and deleted.
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::form::Bounds;
 use super::super::resources::customers;
@@ -23,6 +23,13 @@ pub fn delete_customer(state: &mut State, id: &str, at: DateTime<Utc>) -> Vec<St
     let theirs = state.of_customer(Collection::Subscriptions, id, Bounds::ALL);
     let mut events: Vec<String> = theirs.iter().filter_map(|(_, s)| cancel_subscription(state, s, at, None)).collect();
     events.push(state.emit("customer.deleted", at, &customer, None));
+    // What they paid with goes with them, without a word of its own.
+    for (_, method) in state.of_customer(Collection::PaymentMethods, id, Bounds::ALL) {
+        state.spend(&method);
+        state.change(&method, |method| {
+            method.insert("customer".into(), Value::Null);
+        });
+    }
     state.replace(id, json!({ "id": id, "object": "customer", "deleted": true }));
     events
 }

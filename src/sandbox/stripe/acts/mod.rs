@@ -1,5 +1,6 @@
 //! What happens in the business: people pay, leave, come back, are renamed. Each act changes objects and records its events; here what all acts share.
 
+mod catalog;
 mod checkout;
 mod customers;
 mod disputes;
@@ -15,10 +16,11 @@ use serde_json::{Map, Value, json};
 
 use super::state::State;
 
+pub use catalog::{add_price, add_product, delete_product, update_price};
 pub use checkout::{CheckedOut, NewCheckout, checkout};
 pub use customers::{create_customer, delete_customer};
 pub use disputes::{NewDispute, close_dispute, escalate_inquiry, is_charged_back, open_dispute, submit_evidence};
-pub use payment_methods::{attach_payment_method, create_payment_method, detach_payment_method};
+pub use payment_methods::{attach_payment_method, check_attachable, create_payment_method, detach_payment_method};
 pub use payments::{NewPayment, Outcome, Paid, authenticate, cancel_intent, capture, confirm, insert_intent, intend, pay};
 pub use redaction::{
     Redactions, cancel_redaction_job, check_not_redacted, create_redaction_job, run_redaction_job, validate_redaction_job,

@@ -18,15 +18,12 @@ pub fn create_payment_method(state: &mut State, card: &Card, at: DateTime<Utc>) 
     made
 }
 
-/// Saves a payment method to a customer. Nothing happens where it is saved to that one already.
+/// Whether a payment method that is nobody's can be saved to a customer.
 ///
 /// # Errors
-/// The card is declined (402); it is somebody else's, or was taken away from a customer before (400).
-pub fn attach_payment_method(state: &mut State, id: &str, customer: &str, at: DateTime<Utc>) -> Result<(), Failure> {
+/// The card is declined (402); it is somebody's already, or was taken away from a customer before (400).
+pub fn check_attachable(state: &State, id: &str) -> Result<(), Failure> {
     let method = state.live(id, "payment_method").ok_or_else(|| Failure::missing_in("payment_method", "PaymentMethod", id))?;
-    if method["customer"] == customer {
-        return Ok(());
-    }
     if method["customer"].is_string() {
         return Err(Failure::new(400, "The payment method you provided has already been attached to a customer."));
     }
@@ -36,9 +33,21 @@ pub fn attach_payment_method(state: &mut State, id: &str, customer: &str, at: Da
             "This PaymentMethod was previously used without being attached to a Customer or was detached from a Customer, and may not be used again.",
         ));
     }
-    if let Behaviour::Declines(decline) = payment_methods::behaviour(&method) {
-        return Err(decline.failure());
+    match payment_methods::behaviour(&method) {
+        Behaviour::Declines(decline) => Err(decline.failure()),
+        _ => Ok(()),
     }
+}
+
+/// Saves a payment method to a customer. Nothing happens where it is saved to that one already.
+///
+/// # Errors
+/// See [`check_attachable`].
+pub fn attach_payment_method(state: &mut State, id: &str, customer: &str, at: DateTime<Utc>) -> Result<(), Failure> {
+    if state.live(id, "payment_method").is_some_and(|method| method["customer"] == customer) {
+        return Ok(());
+    }
+    check_attachable(state, id)?;
     state.change(id, |method| {
         method.insert("customer".into(), json!(customer));
         method["card"]["checks"]["cvc_check"] = json!("pass");

@@ -3,13 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::super::catalog;
+use super::super::catalog::{self, Period};
 use super::super::resources::subscriptions;
 use super::super::state::State;
 use super::super::timeline::Collection;
 use super::change_with_event;
 use super::invoices::{Bill, make_invoice};
-use crate::sandbox::population::Interval;
 
 /// The ids a new subscription left behind; the last two are events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,8 +97,11 @@ pub fn cancel_subscription(state: &mut State, id: &str, at: DateTime<Utc>, detai
     Some(state.emit("customer.subscription.deleted", at, &object, None))
 }
 
-pub fn catalog_price(state: &State, id: &str) -> (Value, i64, Interval) {
-    catalog::price(id, state.population.born()).unwrap_or_else(|| panic!("the sandbox sells no {id}"))
+/// The price, its amount and its period.
+pub fn catalog_price(state: &State, id: &str) -> (Value, i64, Period) {
+    let price = state.price(id).unwrap_or_else(|| panic!("the sandbox sells no {id}"));
+    let (amount, period) = (price["unit_amount"].as_i64().unwrap_or_default(), Period::of(&price));
+    (price, amount, period)
 }
 
 /// Subscription, invoice and payment, without their events.

@@ -1,15 +1,15 @@
-//! Customers: their shape, list, search, retrieval, update and deletion.
+//! Customers: their shape and endpoints.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::super::acts;
 use super::super::expand;
 use super::super::failure::Failure;
 use super::super::listing::Listing;
 use super::super::route::{Call, Route, Run};
-use super::super::search;
 use super::super::state::State;
 use super::super::timeline::{Collection, People};
+use super::{fields, payment_methods};
 use crate::sandbox::population::Person;
 use crate::sandbox::population::ids::{digits, mix};
 
@@ -22,18 +22,73 @@ pub const ROUTES: &[Route] = &[
         run: Run::Read(list),
     },
     Route {
-        method: "GET",
-        path: "customers/search",
-        permission: "rak_customer_read",
-        params: &["query", "page", "limit", "expand[]"],
-        run: Run::Read(search::customers),
+        method: "POST",
+        path: "customers",
+        permission: "rak_customer_write",
+        params: &[
+            "address.city",
+            "address.country",
+            "address.line1",
+            "address.line2",
+            "address.postal_code",
+            "address.state",
+            "description",
+            "email",
+            "expand[]",
+            "invoice_prefix",
+            "invoice_settings.default_payment_method",
+            "invoice_settings.footer",
+            "metadata{}",
+            "name",
+            "next_invoice_sequence",
+            "payment_method",
+            "phone",
+            "preferred_locales[]",
+            "shipping.address.city",
+            "shipping.address.country",
+            "shipping.address.line1",
+            "shipping.address.line2",
+            "shipping.address.postal_code",
+            "shipping.address.state",
+            "shipping.name",
+            "shipping.phone",
+            "tax_exempt",
+        ],
+        run: Run::Write(create),
     },
     Route { method: "GET", path: "customers/{id}", permission: "rak_customer_read", params: &["expand[]"], run: Run::Read(retrieve) },
     Route {
         method: "POST",
         path: "customers/{id}",
         permission: "rak_customer_write",
-        params: &["description", "email", "expand[]", "metadata{}", "name", "phone"],
+        params: &[
+            "address.city",
+            "address.country",
+            "address.line1",
+            "address.line2",
+            "address.postal_code",
+            "address.state",
+            "description",
+            "email",
+            "expand[]",
+            "invoice_prefix",
+            "invoice_settings.default_payment_method",
+            "invoice_settings.footer",
+            "metadata{}",
+            "name",
+            "next_invoice_sequence",
+            "phone",
+            "preferred_locales[]",
+            "shipping.address.city",
+            "shipping.address.country",
+            "shipping.address.line1",
+            "shipping.address.line2",
+            "shipping.address.postal_code",
+            "shipping.address.state",
+            "shipping.name",
+            "shipping.phone",
+            "tax_exempt",
+        ],
         run: Run::Write(update),
     },
     Route { method: "DELETE", path: "customers/{id}", permission: "rak_customer_write", params: &[], run: Run::Write(delete) },
@@ -52,7 +107,7 @@ pub fn render(id: &str, created: i64, name: &str, email: Option<&str>, metadata:
         "description": null,
         "discount": null,
         "email": email,
-        "invoice_prefix": digits(id.bytes().fold(7, |a, b| mix(a, u64::from(b))), 8).to_ascii_uppercase(),
+        "invoice_prefix": invoice_prefix(id),
         "invoice_settings": { "custom_fields": null, "default_payment_method": null, "footer": null, "rendering_options": null },
         "livemode": false,
         "metadata": metadata,
@@ -64,6 +119,11 @@ pub fn render(id: &str, created: i64, name: &str, email: Option<&str>, metadata:
         "tax_exempt": "none",
         "test_clock": null
     })
+}
+
+/// What a customer's invoice numbers begin with.
+pub fn invoice_prefix(id: &str) -> String {
+    digits(id.bytes().fold(7, |a, b| mix(a, u64::from(b))), 8).to_ascii_uppercase()
 }
 
 /// The customer of a person who has one.
@@ -108,21 +168,106 @@ fn retrieve(state: &State, call: &Call) -> Result<Value, Failure> {
     }
 }
 
-fn update(state: &mut State, call: &Call) -> Result<Value, Failure> {
-    state.live(&call.id, "customer").ok_or_else(|| Failure::missing("customer", &call.id))?;
-    acts::change_with_event(state, &call.id, "customer.updated", call.now, |customer| {
-        for name in ["name", "email", "description", "phone"] {
-            if let Some(text) = call.params.text(name) {
-                customer.insert(name.into(), if text.is_empty() { Value::Null } else { json!(text) });
-            }
+fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
+    check_fields(call)?;
+    let method = match call.params.text("payment_method") {
+        Some(id) => {
+            let method = payment_methods::named(state, "payment_method", id, call.now)?;
+            let id = method["id"].as_str().unwrap_or_default().to_string();
+            acts::check_attachable(state, &id)?;
+            Some(id)
         }
-        acts::merge_metadata(customer, call.params.map("metadata"), call.params.text("metadata"));
-    });
+        None => None,
+    };
+    let default = match call.params.text("invoice_settings.default_payment_method") {
+        None | Some("") => None,
+        // The one that comes along may be named as it was given: as a shared test card, too.
+        Some(id) if call.params.text("payment_method") == Some(id) => method.clone(),
+        Some(id) => return Err(not_theirs(id)),
+    };
+    let id = state.fresh("cus_", 14);
+    let mut customer = render(&id, call.now.timestamp(), "", None, json!({}));
+    for (name, value) in [("name", Value::Null), ("currency", Value::Null), ("next_invoice_sequence", json!(1))] {
+        customer[name] = value;
+    }
+    customer["invoice_settings"]["default_payment_method"] = json!(default);
+    if let Some(customer) = customer.as_object_mut() {
+        apply(customer, call)?;
+    }
+    state.emit("customer.created", call.now, &customer, None);
+    state.insert(Collection::Customers, customer);
+    if let Some(method) = method {
+        acts::attach_payment_method(state, &method, &id, call.now)?;
+    }
+    expand::one(state, call, state.get(&id).unwrap_or_default())
+}
+
+fn update(state: &mut State, call: &Call) -> Result<Value, Failure> {
+    let before = state.live(&call.id, "customer").ok_or_else(|| Failure::missing("customer", &call.id))?;
+    check_fields(call)?;
+    let default = call.params.text("invoice_settings.default_payment_method");
+    if let Some(id) = default.filter(|id| !id.is_empty()) {
+        let method = state.live(id, "payment_method").ok_or_else(|| not_theirs(id))?;
+        if method["customer"] != call.id.as_str() {
+            return Err(not_theirs(id));
+        }
+    }
+    let mut after = before.as_object().cloned().unwrap_or_default();
+    fields::text(&mut after, &call.params, "invoice_settings.default_payment_method");
+    apply(&mut after, call)?;
+    acts::change_with_event(state, &call.id, "customer.updated", call.now, |customer| *customer = after);
     retrieve(state, call)
+}
+
+fn check_fields(call: &Call) -> Result<(), Failure> {
+    if let Some(email) = call.params.text("email").filter(|e| !e.is_empty()) {
+        let sound = email.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'));
+        if !sound || email.contains(char::is_whitespace) || email.len() > 512 {
+            return Err(Failure::new(400, format!("Invalid email address: {email}")).code("email_invalid").param("email"));
+        }
+    }
+    fields::one_of(&call.params, "tax_exempt", &["", "none", "exempt", "reverse"])?;
+    fields::within(&call.params, "next_invoice_sequence", 1, 1_000_000_000)?;
+    let prefix = call.params.text("invoice_prefix");
+    if prefix.is_some_and(|p| !(3..=12).contains(&p.len()) || p.bytes().any(|b| !b.is_ascii_uppercase() && !b.is_ascii_digit())) {
+        let sentence = "Invoice prefixes must be between 3 and 12 characters long and consist of uppercase letters or numbers only.";
+        return Err(Failure::new(400, sentence).param("invoice_prefix"));
+    }
+    if call.params.map("shipping").is_some() {
+        fields::required(&call.params, "shipping.name")?;
+    }
+    Ok(())
+}
+
+fn apply(customer: &mut Map<String, Value>, call: &Call) -> Result<(), Failure> {
+    let params = &call.params;
+    fields::texts(customer, params, &["name", "email", "description", "phone", "invoice_prefix", "invoice_settings.footer"]);
+    fields::address(customer, params, "address");
+    if params.map("shipping").is_some() {
+        customer.insert("shipping".into(), json!({ "name": params.text("shipping.name"), "phone": params.text("shipping.phone") }));
+        fields::address(customer, params, "shipping.address");
+    } else if params.text("shipping").is_some() {
+        customer.insert("shipping".into(), Value::Null);
+    }
+    if let Some(number) = params.integer("next_invoice_sequence")? {
+        customer.insert("next_invoice_sequence".into(), json!(number));
+    }
+    if let Some(word) = params.text("tax_exempt") {
+        customer.insert("tax_exempt".into(), json!(if word.is_empty() { "none" } else { word }));
+    }
+    fields::list(customer, params, "preferred_locales");
+    acts::merge_metadata(customer, params.map("metadata"), params.text("metadata"));
+    Ok(())
 }
 
 fn delete(state: &mut State, call: &Call) -> Result<Value, Failure> {
     state.live(&call.id, "customer").ok_or_else(|| Failure::missing("customer", &call.id))?;
     acts::delete_customer(state, &call.id, call.now);
     Ok(state.get(&call.id).unwrap_or_default())
+}
+
+fn not_theirs(id: &str) -> Failure {
+    let sentence =
+        format!("The customer does not have a payment method with the ID {id}. The payment method must be attached to the customer.");
+    Failure::new(400, sentence).code("resource_missing").param("invoice_settings[default_payment_method]")
 }

@@ -6,6 +6,7 @@ pub mod charges;
 pub mod customers;
 pub mod disputes;
 pub mod events;
+mod fields;
 pub mod invoice_payments;
 pub mod invoices;
 pub mod payment_intents;
@@ -22,10 +23,12 @@ pub mod webhook_endpoints;
 use serde_json::{Map, Value};
 
 use super::route::Route;
+use super::search;
 
 /// Every endpoint there is. Where two match (`/customers/search`, `/customers/{id}`), the first wins.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
     [
+        search::ROUTES,
         account::ROUTES,
         customers::ROUTES,
         subscriptions::ROUTES,

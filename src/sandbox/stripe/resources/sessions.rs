@@ -180,3 +180,35 @@ fn retrieve(state: &State, call: &Call) -> Result<Value, Failure> {
     let found = state.live(&call.id, "checkout.session").ok_or_else(|| Failure::missing("checkout.session", &call.id))?;
     expand::one(state, call, found)
 }
+
+/// What is bought in a session.
+pub fn line_items(state: &State, session: &str) -> Vec<Value> {
+    if let Some(made) = state.line_items.get(session) {
+        return made.clone();
+    }
+    let Some((Kind::Session, place)) = state.population.locate(session) else { return Vec::new() };
+    let Some(paid) = state.population.person(place.number).plan else { return Vec::new() };
+    let Some((price, _, _)) = catalog::price(paid.price, state.population.born()) else { return Vec::new() };
+    let id = paid.item.replacen("si_", "li_1", 1);
+    vec![line_item(state, &id, &price, 1)]
+}
+
+/// A line over so many of a price. What begins with a trial costs nothing yet, which the session's total says and not the line.
+pub fn line_item(state: &State, id: &str, price: &Value, quantity: i64) -> Value {
+    let amount = price["unit_amount"].as_i64().unwrap_or_default() * quantity;
+    let product = state.get(price["product"].as_str().unwrap_or_default()).unwrap_or_default();
+    json!({
+        "id": id,
+        "object": "item",
+        "adjustable_quantity": null,
+        "amount_discount": 0,
+        "amount_subtotal": amount,
+        "amount_tax": 0,
+        "amount_total": amount,
+        "currency": price["currency"],
+        "description": product["name"],
+        "metadata": {},
+        "price": price,
+        "quantity": quantity
+    })
+}

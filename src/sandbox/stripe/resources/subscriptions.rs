@@ -215,7 +215,7 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         return Err(Failure::new(400, text).param("status"));
     }
     let wanted_price = call.params.text("price").map(str::to_string);
-    if let Some(id) = wanted_price.as_deref().filter(|id| catalog::price(id, state.population.born()).is_none()) {
+    if let Some(id) = wanted_price.as_deref().filter(|id| state.price(id).is_none()) {
         return Err(Failure::missing_in("price", "price", id));
     }
     let admits = |word: &str| match status.as_deref() {
