@@ -14,4 +14,5 @@ mod payments;
 mod receiver;
 mod refusals;
 mod search;
+mod verifier;
 mod webhooks;
