@@ -23,6 +23,7 @@ mod history;
 mod idempotency;
 mod keys;
 mod listing;
+mod periods;
 mod query;
 mod resources;
 mod route;
@@ -32,7 +33,7 @@ mod server;
 mod state;
 mod timeline;
 
-pub use acts::{CheckedOut, NewCheckout, Subscribed};
+pub use acts::{AfterRetries, CheckedOut, NewCheckout, Subscribed};
 pub use delivery::DeliveryResult;
 pub use endpoint::signature;
 pub use faults::{Effect, Faults, Point, Rule, Standing, When};
