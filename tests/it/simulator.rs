@@ -2,6 +2,8 @@
 
 pub mod bench;
 mod faults;
+mod lifecycle_catalog;
+mod lifecycle_checkout;
 mod lists;
 mod malformed;
 mod objects;

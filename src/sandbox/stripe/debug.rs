@@ -9,12 +9,22 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::acts::{self, Payer};
 use super::faults::Rule;
 use super::server::{Shared, plain};
 
 #[derive(Deserialize)]
 struct NewKey {
     permissions: Vec<String>,
+}
+
+/// What a customer would type in.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Payment {
+    payment_method: Option<String>,
+    email: Option<String>,
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -45,7 +55,33 @@ pub fn handle(shared: &Shared, method: &Method, path: &str, body: &[u8]) -> Resp
             shared.deliveries.store(switch.on, Ordering::Relaxed);
             json!({ "on": switch.on })
         }),
-        _ => plain(StatusCode::NOT_FOUND, "there are /_sim/attempts, /_sim/requests, /_sim/faults, /_sim/keys and /_sim/deliveries"),
+        ("GET", ["checkout", _]) => {
+            plain(StatusCode::OK, "Here the customer would pay. Post to this address with /complete at its end instead.")
+        }
+        ("POST", ["checkout", id, "complete"]) => complete(shared, id, body),
+        _ => plain(
+            StatusCode::NOT_FOUND,
+            "there are /_sim/attempts, /_sim/requests, /_sim/faults, /_sim/keys, /_sim/deliveries and /_sim/checkout/ID",
+        ),
+    }
+}
+
+/// The customer pays in an open session.
+fn complete(shared: &Shared, session: &str, body: &[u8]) -> Response {
+    let payer: Payment = match body {
+        [] => Payment::default(),
+        body => match serde_json::from_slice(body) {
+            Ok(payer) => payer,
+            Err(e) => return plain(StatusCode::BAD_REQUEST, &format!("the body is not what this route takes: {e}")),
+        },
+    };
+    let payer = Payer { payment_method: payer.payment_method.as_deref(), email: payer.email.as_deref(), name: payer.name.as_deref() };
+    let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
+    let done = acts::complete_checkout(&mut state, session, payer, shared.clock.now());
+    shared.dispatch(&mut state);
+    match done {
+        Ok(()) => json(&state.get(session).unwrap_or_default()),
+        Err(refusal) => plain(StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST), &refusal.message),
     }
 }
 

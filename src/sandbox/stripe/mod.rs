@@ -32,7 +32,7 @@ mod server;
 mod state;
 mod timeline;
 
-pub use acts::{CheckedOut, NewCheckout, Subscribed};
+pub use acts::{CheckedOut, NewCheckout, Payer, Subscribed};
 pub use delivery::DeliveryResult;
 pub use endpoint::signature;
 pub use faults::{Effect, Faults, Point, Rule, Standing, When};

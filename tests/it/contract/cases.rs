@@ -12,6 +12,7 @@ impl World {
     pub async fn case(&self, served: &Served) -> Case {
         let form = match served.name().as_str() {
             "GET /v1/customers/search" => "query=email~%22example%22".to_string(),
+            "GET /v1/prices/search" | "GET /v1/products/search" => "query=active%3Atrue".to_string(),
             name if name.ends_with("/search") => "query=created%3E0".to_string(),
             "GET /v1/subscription_items" => format!("subscription={}", self.first("/v1/subscriptions").await),
             "GET /v1/payment_methods" => format!("customer={}&type=card", self.payer().await.0),

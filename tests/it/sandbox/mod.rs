@@ -3,8 +3,8 @@
 mod application;
 mod data;
 mod incidents;
-mod incidents_webhooks;
 mod incidents_database;
+mod incidents_webhooks;
 mod processes;
 pub mod served;
 mod usage;
