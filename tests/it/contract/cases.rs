@@ -1,6 +1,6 @@
 //! One request that succeeds for every endpoint the simulator serves. An endpoint without one fails the tests.
 
-use super::world::{Served, World, id};
+use super::world::{BY_CARD, Served, World, id};
 
 /// A request that is made as it stands: objects it names exist.
 pub struct Case {
@@ -12,7 +12,7 @@ impl World {
     pub async fn case(&self, served: &Served) -> Case {
         let form = match served.name().as_str() {
             "GET /v1/customers/search" => "query=email~%22example%22".to_string(),
-            "GET /v1/prices/search" | "GET /v1/products/search" => "query=active%3Atrue".to_string(),
+            "GET /v1/products/search" | "GET /v1/prices/search" => "query=active%3A%22true%22".to_string(),
             name if name.ends_with("/search") => "query=created%3E0".to_string(),
             "GET /v1/subscription_items" => format!("subscription={}", self.first("/v1/subscriptions").await),
             "GET /v1/payment_methods" => format!("customer={}&type=card", self.payer().await.0),
@@ -34,7 +34,7 @@ impl World {
             "/v1/payment_methods" => self.payer().await.1,
             "/v1/refunds" => self.refund().await,
             "/v1/disputes" => self.dispute().await,
-            "/v1/privacy/redaction_jobs" => self.redaction_job().await,
+            "/v1/privacy/redaction_jobs" => self.failed_job().await,
             "/v1/balance_transactions" => {
                 self.paid("pm_card_visa").await;
                 self.first("/v1/balance_transactions").await
@@ -92,15 +92,13 @@ impl World {
                 (self.open_invoice().await, String::new())
             }
             "POST /v1/payment_intents" => {
-                (String::new(), "amount=1500&currency=eur&payment_method=pm_card_visa&confirm=true&payment_method_types[]=card".into())
+                (String::new(), format!("amount=1500&currency=eur&payment_method=pm_card_visa&confirm=true&{BY_CARD}"))
             }
             "POST /v1/payment_intents/{id}" => (id(&self.intent("pm_card_visa", "").await), "description=Seats".into()),
-            "POST /v1/payment_intents/{id}/confirm" => {
-                (id(&self.intent("pm_card_visa", "&payment_method_types[]=card").await), "payment_method=pm_card_visa".into())
-            }
+            "POST /v1/payment_intents/{id}/confirm" => (id(&self.intent("pm_card_visa", "").await), "payment_method=pm_card_visa".into()),
             "POST /v1/payment_intents/{id}/cancel" => (id(&self.intent("pm_card_visa", "").await), "cancellation_reason=abandoned".into()),
             "POST /v1/payment_intents/{id}/capture" => {
-                (id(&self.intent("pm_card_visa", "&capture_method=manual&confirm=true&payment_method_types[]=card").await), String::new())
+                (id(&self.intent("pm_card_visa", "&capture_method=manual&confirm=true").await), String::new())
             }
             "POST /v1/charges/{id}" => (self.charge().await, "description=Seats".into()),
             "POST /v1/refunds" => {
@@ -118,7 +116,16 @@ impl World {
                 (self.first("/v1/events?type=customer.created").await, format!("webhook_endpoint={endpoint}"))
             }
             "POST /v1/privacy/redaction_jobs" => (String::new(), format!("objects[customers][]={}", self.customer().await)),
-            "POST /v1/privacy/redaction_jobs/{id}" => (self.redaction_job().await, "validation_behavior=fix".into()),
+            "POST /v1/privacy/redaction_jobs/{id}" => (self.redaction_job(&self.customer().await).await, "validation_behavior=fix".into()),
+            "POST /v1/privacy/redaction_jobs/{id}/validate" => (self.failed_job().await, String::new()),
+            "POST /v1/privacy/redaction_jobs/{id}/run" | "POST /v1/privacy/redaction_jobs/{id}/cancel" => {
+                (self.redaction_job(&self.customer().await).await, String::new())
+            }
+            "POST /v1/refunds/{id}/cancel" => {
+                let refund = self.refund().await;
+                assert!(self.bench.sim.ask_customer_about_refund(&refund, chrono::Utc::now()), "it waits for the customer");
+                (refund, String::new())
+            }
             other => panic!("{other} is served, and the contract tests have no case for it"),
         };
         Case { path: served.path.replace("{id}", &at), form }

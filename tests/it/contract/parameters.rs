@@ -103,6 +103,50 @@ async fn unknown_parameters_are_refused_everywhere() {
     }
 }
 
+/// The types of what a pattern ends in.
+fn ends<'t>(fields: &'t [Field], pattern: &str) -> Option<&'t [Type]> {
+    let end = pattern.find(['[', '{', '<', '.']).unwrap_or(pattern.len());
+    let (name, rest) = pattern.split_at(end);
+    let mut types = fields.iter().find(|f| f.name == name)?.types.as_slice();
+    let (listed, rest) = rest.strip_prefix("[]").map_or((false, rest), |rest| (true, rest));
+    if listed {
+        types = types.iter().find_map(|t| if let Type::Array(of) = t { Some(of) } else { None })?;
+    }
+    match rest.strip_prefix('.') {
+        None => rest.is_empty().then_some(types),
+        Some(rest) => types.iter().find_map(|t| if let Type::Shape(name) = t { ends(table().shape(name)?, rest) } else { None }),
+    }
+}
+
+#[tokio::test]
+async fn values_of_the_wrong_type_are_refused() {
+    let world = World::new().await;
+    let mut taken = Vec::new();
+    for served in Served::all() {
+        let Some(fields) = known(&served) else { continue };
+        let case = world.case(&served).await;
+        for pattern in served.params {
+            let free = |t: &Type| {
+                !matches!(t, Type::Integer | Type::Number | Type::Boolean | Type::Decimal | Type::Word(_) | Type::Enum(_) | Type::Null)
+            };
+            let Some(types) = ends(fields, pattern).filter(|types| !types.iter().any(free)) else { continue };
+            let key = pattern.replace("[]", "[0]").split('.').enumerate().fold(String::new(), |all, (at, part)| match at {
+                0 => part.to_string(),
+                _ => format!("{all}[{part}]"),
+            });
+            let kept = case.form.split('&').filter(|pair| pair.split('=').next() != Some(&key));
+            let form = kept.chain([format!("{key}=wrong%21").as_str()]).collect::<Vec<_>>().join("&");
+            let reply = world.call(&served.method, &case.path, form.trim_start_matches('&'), None).await;
+            if reply.status != 400 {
+                taken.push(format!("{} takes {form} for {types:?}: {}", served.name(), reply.status));
+            } else {
+                assert_error(&reply, &served.name());
+            }
+        }
+    }
+    assert!(taken.is_empty(), "{}:\n{}", taken.len(), taken.join("\n"));
+}
+
 #[tokio::test]
 async fn required_parameters_are_missed() {
     let world = World::new().await;

@@ -15,6 +15,9 @@ pub struct World {
     pub bench: Bench,
 }
 
+/// A payment that needs no page to return to.
+pub const BY_CARD: &str = "automatic_payment_methods[enabled]=true&automatic_payment_methods[allow_redirects]=never";
+
 /// An endpoint the simulator serves.
 #[derive(Debug, Clone)]
 pub struct Served {
@@ -149,12 +152,12 @@ impl World {
 
     /// A payment intent with this test payment method, and what else its form says.
     pub async fn intent(&self, method: &str, more: &str) -> Value {
-        self.make("/v1/payment_intents", &format!("amount=1500&currency=eur&payment_method={method}{more}")).await
+        self.make("/v1/payment_intents", &format!("amount=1500&currency=eur&payment_method={method}&{BY_CARD}{more}")).await
     }
 
     /// A payment that went through.
     pub async fn paid(&self, method: &str) -> Value {
-        self.intent(method, "&confirm=true&payment_method_types[]=card").await
+        self.intent(method, "&confirm=true").await
     }
 
     pub async fn refund(&self) -> String {
@@ -164,6 +167,8 @@ impl World {
 
     pub async fn dispute(&self) -> String {
         let intent = id(&self.paid("pm_card_createDispute").await);
+        // The bank takes a moment.
+        self.bench.sim.advance(std::time::Duration::from_secs(60));
         self.first(&format!("/v1/disputes?payment_intent={intent}")).await
     }
 
@@ -183,9 +188,25 @@ impl World {
         .await
     }
 
-    pub async fn redaction_job(&self) -> String {
-        let customer = self.customer().await;
-        self.make_id("/v1/privacy/redaction_jobs", &format!("objects[customers][]={customer}")).await
+    /// A job that is ready, or failed: this customer still pays.
+    pub async fn redaction_job(&self, customer: &str) -> String {
+        let job = self.make_id("/v1/privacy/redaction_jobs", &format!("objects[customers][]={customer}")).await;
+        self.bench.sim.advance(std::time::Duration::from_secs(60));
+        job
+    }
+
+    /// A job that failed.
+    pub async fn failed_job(&self) -> String {
+        let customer = self.bench.paying("active").customer.expect("who pays has one");
+        self.redaction_job(&customer).await
+    }
+
+    /// One of everything that only requests make, so that no list is empty.
+    pub async fn furnish(&self) {
+        self.refund().await;
+        self.dispute().await;
+        self.failed_job().await;
+        self.endpoint().await;
     }
 }
 
