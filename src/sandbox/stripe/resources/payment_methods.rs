@@ -193,7 +193,7 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
 }
 
 fn list_of_customer(state: &State, call: &Call) -> Result<Value, Failure> {
-    state.live(&call.id, "customer").ok_or_else(|| Failure::missing_in("customer", "customer", &call.id))?;
+    state.live(&call.id, "customer").ok_or_else(|| Failure::missing("customer", &call.id).param("customer"))?;
     page(state, call, &format!("/v1/customers/{}/payment_methods", call.id), Some(call.id.clone()))
 }
 
