@@ -28,7 +28,7 @@ use incidents::{Ground, House, Incident, IncidentError};
 use population::Population;
 use schema::roles::{self, Roles};
 use schema::{Naming, Shape};
-use stripe::{ProfileReference, Simulator, SimulatorOptions};
+use stripe::{Limits, ProfileReference, Schedule, Simulator, SimulatorOptions};
 use watch::{Sessions, Watch};
 
 /// The database of the sample application.
@@ -117,6 +117,9 @@ impl Sandbox {
 
         let simulator = Simulator::start(SimulatorOptions::new(Arc::clone(&population))).await.map_err(SandboxError::Simulator)?;
         simulator.set_profile_reference(reference(options.shape));
+        // The console must live with the limits it will meet, and events with the retries of live mode.
+        simulator.set_limits(Limits::live_mode());
+        simulator.set_retry_schedule(Schedule::Live);
         let admin_token = Alphanumeric.sample_string(&mut rand::rng(), 32);
         let app = App::start(AppOptions {
             database: cluster.url(roles::APP, &roles.app, DATABASE).parse()?,
@@ -125,7 +128,7 @@ impl Sandbox {
             webhook_secret: simulator.webhook_secret(),
             admin_token,
             stripe_base: simulator.base_url(),
-            stripe_key: simulator.restricted_key(&["rak_subscription_read"]),
+            stripe_key: simulator.named_key("application", Some(&["rak_subscription_read"])),
             log: cluster.directory().join(LOG),
             deploys: cluster.directory().join("deploys.jsonl"),
             manner: options.manner,
@@ -234,9 +237,9 @@ fn variables(cluster: &Cluster, roles: &Roles, simulator: &Simulator, app: &App,
 }
 
 /// The console's configuration where the environment has a name or the schema needs a map; beside the cluster, so that it goes when the
-/// cluster goes.
+/// cluster goes. With a name it says whose journal it is, too: the caller's variables, which would, are not asked by a console within.
 fn console_config(cluster: &Cluster, options: &SandboxOptions) -> Result<Option<PathBuf>, SandboxError> {
-    let name = options.environment.map(|name| format!("[env.{name}]\n\n"));
+    let name = options.environment.map(|name| format!("[env.{name}]\noperator = \"operator\"\n\n"));
     let Some(text) = name.into_iter().chain(options.shape.console_map()).reduce(|name, map| name + &map) else { return Ok(None) };
     let path = cluster.directory().join("nightdesk.toml");
     let mut file = OpenOptions::new()

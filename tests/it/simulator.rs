@@ -1,11 +1,16 @@
 //! The Stripe simulator over HTTP: what it answers, in which shape, and what it does when told to misbehave.
 
 pub mod bench;
+mod deliveries;
 mod faults;
+mod headers;
+mod lifecycle_webhooks;
+mod limits;
 mod lists;
 mod malformed;
 mod objects;
 mod payments;
+mod receiver;
 mod refusals;
 mod search;
 mod webhooks;

@@ -2,6 +2,7 @@
 //! healthy idle pools. All of them are real sessions of the application's role.
 
 use std::future::pending;
+use std::iter::repeat;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -82,19 +83,24 @@ impl Scene<'_> {
             hold(connection);
             self.label("a healthy idle connection of another pool", Cause::None, None, session);
         }
-        for index in 0..self.turn.count {
+        let holding = people.iter().copied().map(Some).zip(WAITERS);
+        for (person, waiters) in holding.chain(repeat((None, 0))).take(self.turn.count) {
             let (mut leak, session) = self.open(LEAKING, Fate::End).await?;
-            let person = people.get(index).copied();
             sqlx::raw_sql("BEGIN").execute(&mut leak).await?;
-            match person {
-                Some(number) => lock_row(self.ground, &self.ground.key(number), &mut leak).await?,
-                None => sqlx::raw_sql("SELECT 1").execute(&mut leak).await.map(drop)?,
-            }
+            let broke = match person {
+                Some(number) => {
+                    lock_row(self.ground, &self.ground.key(number), &mut leak).await?;
+                    "left a transaction open that holds the lock on a row"
+                }
+                None => {
+                    sqlx::raw_sql("SELECT 1").execute(&mut leak).await?;
+                    "left a transaction open"
+                }
+            };
             self.leaks.push(leak);
-            let broke = if person.is_some() { "left a transaction open that holds the lock on a row" } else { "left a transaction open" };
             self.label(broke, Cause::LeakedTransaction, person, session);
-            for _ in 0..person.map_or(0, |_| WAITERS[index]) {
-                self.wait(person.expect("invariant: asked above")).await?;
+            for number in person.into_iter().cycle().take(waiters) {
+                self.wait(number).await?;
             }
         }
         Ok(())
@@ -111,7 +117,11 @@ impl Scene<'_> {
             }
         });
         let waits = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock')";
-        while !sqlx::query_scalar::<_, bool>(waits).bind(session.pid).fetch_one(self.ground.pool()).await? {
+        // Should somebody end the leak meanwhile, nothing will wait any more.
+        for _ in 0..400 {
+            if sqlx::query_scalar(waits).bind(session.pid).fetch_one(self.ground.pool()).await? {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.label("waits for a row that a transaction left open holds", Cause::LeakedTransaction, Some(number), session);

@@ -22,8 +22,13 @@ impl Agenda {
         self.due.insert((at, self.entries), (deed, id.to_string()));
     }
 
+    /// When the first entry is due.
+    pub fn first(&self) -> Option<DateTime<Utc>> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
     pub fn is_due(&self, now: DateTime<Utc>) -> bool {
-        self.due.first_key_value().is_some_and(|((at, _), _)| *at <= now)
+        self.first().is_some_and(|at| at <= now)
     }
 
     /// Takes the first entry that is due.

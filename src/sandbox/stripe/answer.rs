@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 
 use super::connection::Cutter;
 use super::failure::Failure;
+use super::faults::Effect;
 use super::idempotency::Stored;
 
 /// What a request's headers say that its answer repeats.
@@ -17,6 +18,8 @@ pub struct Exchange {
     pub request: String,
     pub version: String,
     pub idempotency_key: Option<String>,
+    /// Whether an idempotency key makes this the original of later replays.
+    pub original: bool,
 }
 
 pub struct Answer {
@@ -25,10 +28,22 @@ pub struct Answer {
     /// The request that first gave this result.
     original: Option<String>,
     pub headers: Vec<(String, String)>,
-    /// Only half of the body is sent.
-    pub truncated: bool,
+    pub pace: Pace,
     /// Nothing is sent at all: the connection was cut.
     pub silent: bool,
+}
+
+/// How the body is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    Whole,
+    /// Half of it, then the connection ends.
+    Half,
+    /// In pieces.
+    Drip {
+        bytes: usize,
+        pause: Duration,
+    },
 }
 
 enum Content {
@@ -46,6 +61,28 @@ impl Answer {
 
     pub fn failure(failure: Failure) -> Self {
         Self::new(failure.status, Content::Failure(failure))
+    }
+
+    /// The answer a rule wants in place of the endpoint's; Stripe's usual words where it gives none.
+    pub fn fault(effect: &Effect) -> Self {
+        let Effect::Status { status, code, message, should_retry, headers } = effect else { return Answer::failure(Failure::internal()) };
+        let mut failure = match (status, code.as_deref()) {
+            (429, None | Some("rate_limit")) => Failure::rate_limited("global-rate"),
+            (409, None) | (_, Some("lock_timeout")) => Failure::lock_timeout(),
+            (500.., _) => Failure::internal(),
+            _ => Failure::new(*status, "The request could not be carried out."),
+        };
+        failure.status = *status;
+        if let Some(code) = code {
+            failure = failure.code(code);
+        }
+        if let Some(message) = message {
+            failure.message.clone_from(message);
+        }
+        failure.should_retry = *should_retry;
+        let mut answer = Answer::failure(failure);
+        answer.headers.clone_from(headers);
+        answer
     }
 
     pub fn replayed(stored: Stored) -> Self {
@@ -77,7 +114,11 @@ impl Answer {
     pub fn into_response(self, exchange: &Exchange, account: &str) -> Response {
         let text = self.text(&exchange.request, account);
         let length = text.len();
-        let body = if self.truncated { half(text) } else { Body::from(text) };
+        let body = match self.pace {
+            Pace::Whole => Body::from(text),
+            Pace::Half => half(text),
+            Pace::Drip { bytes, pause } => drip(text, bytes, pause),
+        };
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
@@ -97,13 +138,20 @@ impl Answer {
                 set("Idempotency-Key", key);
             }
         }
-        if let Some(original) = &self.original {
-            set("Idempotent-Replayed", "true");
-            set("Original-Request", original);
+        match &self.original {
+            Some(original) => {
+                set("Idempotent-Replayed", "true");
+                set("Original-Request", original);
+            }
+            None if exchange.original && !matches!(self.content, Content::Garbage) => set("Original-Request", &exchange.request),
+            None => {}
         }
         if let Content::Failure(failure) = &self.content {
             if let Some(retry) = failure.should_retry {
                 set("Stripe-Should-Retry", if retry { "true" } else { "false" });
+            }
+            if let Some(reason) = failure.rate_limited {
+                set("Stripe-Rate-Limited-Reason", reason);
             }
             if failure.status == 401 {
                 set(header::WWW_AUTHENTICATE.as_str(), "Basic realm=\"Stripe\"");
@@ -116,8 +164,17 @@ impl Answer {
     }
 
     fn new(status: u16, content: Content) -> Self {
-        Self { status, content, original: None, headers: Vec::new(), truncated: false, silent: false }
+        Self { status, content, original: None, headers: Vec::new(), pace: Pace::Whole, silent: false }
     }
+}
+
+fn drip(text: String, bytes: usize, pause: Duration) -> Body {
+    let pieces = text.into_bytes();
+    let pieces: Vec<Bytes> = pieces.chunks(bytes.max(1)).map(Bytes::copy_from_slice).collect();
+    Body::from_stream(stream::iter(pieces).then(move |piece| async move {
+        tokio::time::sleep(pause).await;
+        Ok::<_, io::Error>(piece)
+    }))
 }
 
 fn half(text: String) -> Body {

@@ -1,63 +1,179 @@
-//! The routes under `/_sim/`, which the real API does not have: attempts, faults, keys, requests. For tests and incidents.
+//! The routes under `/_sim/`, which the real API does not have: logs, clock, limits, faults, keys, deliveries. For tests and incidents.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
+use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::delivery::{DeliveryRule, DeliverySettings};
 use super::faults::Rule;
-use super::server::{Shared, plain};
+use super::form::Params;
+use super::limits::Limits;
+use super::shared::Shared;
+
+const ROUTES: &str = "there are /_sim/attempts, /_sim/clock, /_sim/deliveries, /_sim/delivery_rules, /_sim/faults, /_sim/keys, /_sim/limits, /_sim/notices, /_sim/requests and /_sim/webhook_endpoints/{id}/rotate";
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NewKey {
-    permissions: Vec<String>,
+    name: Option<String>,
+    /// `None`: a secret key.
+    permissions: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
-struct Switch {
-    on: bool,
+#[serde(deny_unknown_fields)]
+struct Move {
+    advance_seconds: u32,
 }
 
-pub fn handle(shared: &Shared, method: &Method, path: &str, body: &[u8]) -> Response {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    old_expires_seconds: u32,
+}
+
+pub fn handle(shared: &Shared, method: &Method, path: &str, query: &str, body: &[u8]) -> Response {
     let segments: Vec<&str> = path.trim_start_matches("/_sim/").split('/').collect();
     match (method.as_str(), &segments[..]) {
-        ("GET", ["attempts"]) => json(&json!(*shared.attempts.lock().unwrap_or_else(PoisonError::into_inner))),
+        ("GET", ["attempts"]) => attempts(shared, query),
         ("GET", ["requests"]) => json(&json!(*shared.requests.lock().unwrap_or_else(PoisonError::into_inner))),
-        ("GET", ["faults"]) => json(&json!(shared.faults.rules())),
-        ("POST", ["faults"]) => with::<Rule>(body, |rule| json!({ "id": shared.faults.add(rule) })),
-        ("DELETE", ["faults"]) => {
+        ("GET", ["notices"]) => json(&json!(shared.state.read().unwrap_or_else(PoisonError::into_inner).notices)),
+        ("GET", ["clock"]) => json(&json!({ "now": shared.clock.now() })),
+        ("POST", ["clock"]) => with::<Move>(body, |step| {
+            shared.clock.advance(TimeDelta::seconds(i64::from(step.advance_seconds)));
+            shared.settle();
+            shared.wake.notify_one();
+            json!({ "now": shared.clock.now() })
+        }),
+        ("GET", ["limits"]) => json(&json!(shared.limiter.get())),
+        ("POST", ["limits"]) => with::<Limits>(body, |limits| {
+            shared.limiter.set(limits);
+            json!(shared.limiter.get())
+        }),
+        ("GET", ["deliveries"]) => json(&json!(shared.delivery.get())),
+        ("POST", ["deliveries"]) => change_deliveries(shared, body),
+        ("POST", ["webhook_endpoints", id, "rotate"]) => rotate(shared, id, body),
+        (_, ["faults", ..]) => faults(shared, method, &segments[1..], body),
+        (_, ["delivery_rules", ..]) => delivery_rules(shared, method, &segments[1..], body),
+        (_, ["keys", ..]) => keys(shared, method, &segments[1..], body),
+        _ => plain(StatusCode::NOT_FOUND, ROUTES),
+    }
+}
+
+fn attempts(shared: &Shared, query: &str) -> Response {
+    let params = Params::parse(query, "");
+    if params.check(&["event", "endpoint"]).is_err() {
+        return plain(StatusCode::BAD_REQUEST, "attempts are chosen by event and endpoint");
+    }
+    let wanted = |name: &str, value: &str| params.text(name).is_none_or(|text| text == value);
+    let attempts = shared.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+    let found: Vec<_> = attempts.iter().filter(|a| wanted("event", &a.event) && wanted("endpoint", &a.endpoint)).collect();
+    json(&json!(found))
+}
+
+/// Changes the settings named, and only those.
+fn change_deliveries(shared: &Shared, body: &[u8]) -> Response {
+    let merged = serde_json::from_slice::<serde_json::Map<String, Value>>(body).map(|changes| {
+        let mut settings = json!(shared.delivery.get());
+        changes.into_iter().for_each(|(name, value)| settings[name] = value);
+        settings
+    });
+    match merged.and_then(serde_json::from_value::<DeliverySettings>) {
+        Ok(settings) => {
+            shared.delivery.change(|s| *s = settings);
+            json(&json!(settings))
+        }
+        Err(e) => misfit(&e),
+    }
+}
+
+fn rotate(shared: &Shared, id: &str, body: &[u8]) -> Response {
+    let rotation = match serde_json::from_slice::<Rotation>(body) {
+        Ok(rotation) => rotation,
+        Err(e) => return misfit(&e),
+    };
+    let until = shared.clock.now() + TimeDelta::seconds(i64::from(rotation.old_expires_seconds));
+    match shared.state.write().unwrap_or_else(PoisonError::into_inner).rotate_secret(id, until) {
+        Some(secret) => json(&json!({ "id": id, "secret": secret })),
+        None => plain(StatusCode::NOT_FOUND, &format!("there is no webhook endpoint {id}")),
+    }
+}
+
+fn faults(shared: &Shared, method: &Method, rest: &[&str], body: &[u8]) -> Response {
+    match (method.as_str(), rest) {
+        ("GET", []) => json(&json!(shared.faults.rules())),
+        ("POST", []) => with::<Rule>(body, |rule| json!({ "id": shared.faults.add(rule) })),
+        ("DELETE", []) => {
             shared.faults.clear();
             json(&json!([]))
         }
-        ("DELETE", ["faults", id]) => match id.parse().ok().filter(|id| shared.faults.remove(*id)) {
-            Some(_) => json(&json!(shared.faults.rules())),
-            None => plain(StatusCode::NOT_FOUND, &format!("there is no fault rule number {id}")),
+        ("DELETE", [id]) => match id.parse().is_ok_and(|id| shared.faults.remove(id)) {
+            true => json(&json!(shared.faults.rules())),
+            false => plain(StatusCode::NOT_FOUND, &format!("there is no fault rule number {id}")),
         },
-        ("POST", ["keys"]) => with::<NewKey>(body, |new| {
-            let permissions: Vec<&str> = new.permissions.iter().map(String::as_str).collect();
-            json!({ "key": shared.keys.lock().unwrap_or_else(PoisonError::into_inner).add_restricted(&permissions) })
+        _ => plain(StatusCode::NOT_FOUND, ROUTES),
+    }
+}
+
+fn delivery_rules(shared: &Shared, method: &Method, rest: &[&str], body: &[u8]) -> Response {
+    let rules = &shared.delivery_rules;
+    match (method.as_str(), rest) {
+        ("GET", []) => json(&json!(rules.rules())),
+        ("POST", []) => with::<DeliveryRule>(body, |rule| json!({ "id": rules.add(rule) })),
+        ("DELETE", []) => {
+            rules.clear();
+            json(&json!([]))
+        }
+        ("DELETE", [id]) => match id.parse().is_ok_and(|id| rules.remove(id)) {
+            true => json(&json!(rules.rules())),
+            false => plain(StatusCode::NOT_FOUND, &format!("there is no delivery rule number {id}")),
+        },
+        _ => plain(StatusCode::NOT_FOUND, ROUTES),
+    }
+}
+
+fn keys(shared: &Shared, method: &Method, rest: &[&str], body: &[u8]) -> Response {
+    let mut keys = shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
+    match (method.as_str(), rest) {
+        ("GET", []) => json(&json!(keys.known())),
+        ("POST", []) => with::<NewKey>(body, |new| {
+            let permissions: Option<Vec<&str>> = new.permissions.as_ref().map(|all| all.iter().map(String::as_str).collect());
+            let usual = if permissions.is_some() { "restricted" } else { "secret" };
+            json!({ "key": keys.add(new.name.as_deref().unwrap_or(usual), permissions.as_deref()) })
         }),
-        ("POST", ["deliveries"]) => with::<Switch>(body, |switch| {
-            shared.deliveries.store(switch.on, Ordering::Relaxed);
-            json!({ "on": switch.on })
-        }),
-        _ => plain(StatusCode::NOT_FOUND, "there are /_sim/attempts, /_sim/requests, /_sim/faults, /_sim/keys and /_sim/deliveries"),
+        ("DELETE", [name]) => match keys.expire(name) {
+            true => json(&json!(keys.known())),
+            false => plain(StatusCode::NOT_FOUND, &format!("there is no key called {name}")),
+        },
+        _ => plain(StatusCode::NOT_FOUND, ROUTES),
     }
 }
 
 fn with<T: for<'de> Deserialize<'de>>(body: &[u8], run: impl FnOnce(T) -> Value) -> Response {
     match serde_json::from_slice(body) {
         Ok(value) => json(&run(value)),
-        Err(e) => plain(StatusCode::BAD_REQUEST, &format!("the body is not what this route takes: {e}")),
+        Err(e) => misfit(&e),
     }
+}
+
+fn misfit(error: &serde_json::Error) -> Response {
+    plain(StatusCode::BAD_REQUEST, &format!("the body is not what this route takes: {error}"))
 }
 
 fn json(value: &Value) -> Response {
     let mut response = Response::new(Body::from(value.to_string()));
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn plain(status: StatusCode, text: &str) -> Response {
+    let mut response = Response::new(Body::from(text.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }

@@ -12,6 +12,8 @@ pub struct Failure {
     pub message: String,
     /// The `Stripe-Should-Retry` header; absent where Stripe leaves the choice to the client.
     pub should_retry: Option<bool>,
+    /// The `Stripe-Rate-Limited-Reason` header.
+    pub rate_limited: Option<&'static str>,
     /// What else the error says: `decline_code`, `payment_intent`, …
     pub more: Option<Box<Map<String, Value>>>,
 }
@@ -19,7 +21,16 @@ pub struct Failure {
 impl Failure {
     pub fn new(status: u16, message: impl Into<String>) -> Self {
         let should_retry = (400..=404).contains(&status).then_some(false);
-        Self { status, kind: "invalid_request_error", code: None, param: None, message: message.into(), should_retry, more: None }
+        Self {
+            status,
+            kind: "invalid_request_error",
+            code: None,
+            param: None,
+            message: message.into(),
+            should_retry,
+            rate_limited: None,
+            more: None,
+        }
     }
 
     #[must_use]
@@ -50,8 +61,41 @@ impl Failure {
         Self::new(400, format!("No such {noun}: '{id}'")).code("resource_missing").param(param)
     }
 
+    pub fn empty_parameter(name: &str) -> Self {
+        let message = format!(
+            "You passed an empty string for '{name}'. We assume empty values are an attempt to unset a field; however '{name}' cannot be unset. You should remove '{name}' from your request or supply a non-empty value."
+        );
+        Self::new(400, message).code("parameter_invalid_empty").param(name)
+    }
+
+    /// Something went wrong on Stripe's side.
+    pub fn internal() -> Self {
+        let mut failure = Self::new(500, "Sorry! There was an error while talking to one of our backends. Support has been notified.");
+        failure.kind = "api_error";
+        failure
+    }
+
     pub fn missing_parameter(name: &str) -> Self {
         Self::new(400, format!("Missing required param: {name}.")).code("parameter_missing").param(name)
+    }
+
+    /// Too many requests, of the kind the header names.
+    pub fn rate_limited(reason: &'static str) -> Self {
+        let mut failure =
+            Self::new(429, "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.")
+                .code("rate_limit");
+        failure.rate_limited = Some(reason);
+        failure
+    }
+
+    pub fn lock_timeout() -> Self {
+        Self::new(429, "This object cannot be accessed right now because another API request or Stripe process is currently accessing it. If you see this error intermittently, retry the request. If you see this error frequently and are making multiple concurrent requests to a single object, make your requests serially or at a lower rate. For more details, see https://stripe.com/docs/rate-limits#object-lock-timeouts.")
+            .code("lock_timeout")
+    }
+
+    /// Whether it is the parameters themselves that were refused, before anything was attempted with them.
+    pub fn is_validation(&self) -> bool {
+        self.status == 400 && self.code.as_deref().is_none_or(|code| code.starts_with("parameter_"))
     }
 
     pub fn unknown_parameter(name: &str) -> Self {

@@ -21,6 +21,12 @@ pub struct Rule {
     pub when: When,
     #[serde(default)]
     pub point: Point,
+    /// Another seed chooses others for a share.
+    #[serde(default)]
+    pub seed: u64,
+    /// An error status becomes what the idempotency key remembers, as where the endpoint itself failed: every retry gets it again.
+    #[serde(default)]
+    pub remembered: bool,
     pub effect: Effect,
 }
 
@@ -34,6 +40,8 @@ pub enum When {
     Nth(u64),
     /// The first n.
     First(u64),
+    /// The n-th and all that follow.
+    From(u64),
     /// About this share of them (0 to 1), the same ones every time.
     Share(f64),
 }
@@ -77,6 +85,19 @@ pub enum Effect {
     },
     /// Half of the answer, then the connection ends. The work is always done.
     Truncate,
+    /// The answer's body comes in pieces of so many bytes, so far apart. The work is always done.
+    Drip {
+        bytes: usize,
+        ms: u64,
+    },
+}
+
+/// A rule that struck.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Struck {
+    pub point: Point,
+    pub remembered: bool,
+    pub effect: Effect,
 }
 
 /// A rule in force, with its number and what it has seen.
@@ -122,7 +143,7 @@ impl Faults {
     }
 
     /// What is to happen to this request.
-    pub fn strike(&self, method: &str, path: &str) -> Option<(Point, Effect)> {
+    pub fn strike(&self, method: &str, path: &str) -> Option<Struck> {
         let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for standing in &mut rules.standing {
             let rule = &standing.rule;
@@ -130,15 +151,9 @@ impl Faults {
                 continue;
             }
             standing.matched += 1;
-            let strikes = match rule.when {
-                When::Always => true,
-                When::Nth(n) => standing.matched == n,
-                When::First(n) => standing.matched <= n,
-                When::Share(share) => (mix(standing.id, standing.matched) % 10_000) as f64 / 10_000.0 < share,
-            };
-            if strikes {
+            if rule.when.strikes(rule.seed ^ standing.id, standing.matched) {
                 standing.struck += 1;
-                return Some((rule.point, rule.effect.clone()));
+                return Some(Struck { point: rule.point, remembered: rule.remembered, effect: rule.effect.clone() });
             }
         }
         None
@@ -148,7 +163,7 @@ impl Faults {
 impl Rule {
     /// Every request under a path, before the work.
     pub fn always(path: &str, effect: Effect) -> Self {
-        Self { method: None, path: path.to_string(), when: When::Always, point: Point::Before, effect }
+        Self { method: None, path: path.to_string(), when: When::Always, point: Point::Before, seed: 0, remembered: false, effect }
     }
 
     #[must_use]
@@ -167,6 +182,25 @@ impl Rule {
     pub fn after_the_work(mut self) -> Self {
         self.point = Point::After;
         self
+    }
+
+    #[must_use]
+    pub fn remembered(mut self) -> Self {
+        self.remembered = true;
+        self
+    }
+}
+
+impl When {
+    /// Whether the n-th match is struck.
+    pub fn strikes(self, seed: u64, nth: u64) -> bool {
+        match self {
+            When::Always => true,
+            When::Nth(n) => nth == n,
+            When::First(n) => nth <= n,
+            When::From(n) => nth >= n,
+            When::Share(share) => (mix(seed, nth) % 10_000) as f64 / 10_000.0 < share,
+        }
     }
 }
 
@@ -210,7 +244,7 @@ mod tests {
         let faults = Faults::default();
         let second = faults.add(Rule::always("/v1/events", Effect::Hang).when(When::Nth(2)));
         faults.add(Rule::always("/v1", Effect::status(500)).method("POST"));
-        let strike = |method| faults.strike(method, "/v1/events");
+        let strike = |method| faults.strike(method, "/v1/events").map(|s| (s.point, s.effect));
         assert_eq!(strike("GET"), None);
         assert_eq!(strike("GET"), Some((Point::Before, Effect::Hang)));
         assert_eq!(strike("GET"), None);

@@ -8,6 +8,9 @@ use super::failure::Failure;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Params(Map<String, Value>);
 
+/// How many brackets a name may have: no endpoint's nest nearly as deep, and what does is one plain, unknown name.
+const DEEPEST: usize = 16;
+
 /// A range of Unix seconds, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -36,7 +39,34 @@ impl Params {
 
     /// Refuses what none of the patterns takes, by its name and by its shape; see [`Route::params`](super::route::Route::params).
     pub fn check(&self, patterns: &[&str]) -> Result<(), Failure> {
+        let known = |name: &String| patterns.iter().any(|p| p.strip_prefix(name.as_str()).is_some_and(ends_name));
+        let unknown: Vec<&str> = self.0.keys().filter(|name| !known(name)).map(String::as_str).collect();
+        if let [first, _, ..] = unknown[..] {
+            let message = format!("Received unknown parameters: {}", unknown.join(", "));
+            return Err(Failure::new(400, message).code("parameter_unknown").param(first));
+        }
         self.0.iter().try_for_each(|(name, value)| check(patterns, name, name, value))
+    }
+
+    /// A text that must be there and not be empty.
+    pub fn required(&self, path: &str) -> Result<&str, Failure> {
+        let shown = bracketed(path);
+        match self.text(path) {
+            None => Err(Failure::missing_parameter(&shown)),
+            Some("") => Err(Failure::empty_parameter(&shown)),
+            Some(text) => Ok(text),
+        }
+    }
+
+    /// Whether any parameter has exactly this value.
+    pub fn mentions(&self, text: &str) -> bool {
+        fn within(value: &Value, text: &str) -> bool {
+            match value {
+                Value::Object(map) => map.values().any(|v| within(v, text)),
+                other => other == text,
+            }
+        }
+        self.0.values().any(|v| within(v, text))
     }
 
     /// A text by its dotted path: `cancellation_details.comment`.
@@ -161,6 +191,11 @@ impl Params {
     }
 }
 
+/// What may follow a name in a pattern.
+fn ends_name(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(['[', '{', '<', '.'])
+}
+
 /// `shown` is the parameter as it was sent, `place` the same as patterns write it.
 fn check(patterns: &[&str], place: &str, shown: &str, value: &Value) -> Result<(), Failure> {
     let takes = |pattern: &str| patterns.contains(&pattern);
@@ -198,24 +233,24 @@ fn bracketed(path: &str) -> String {
     parts.fold(head, |all, part| format!("{all}[{part}]"))
 }
 
-/// Names nest no deeper in any endpoint; what does is one plain name, and unknown.
-const DEEPEST: usize = 16;
-
 /// `a[b][c]` → `a`, `b`, `c`. What is not well bracketed is one plain name.
 fn path(key: &str) -> Vec<String> {
     let Some((head, mut rest)) = key.split_once('[').map(|(h, _)| (h, &key[h.len()..])) else { return vec![key.to_string()] };
+    if rest.matches('[').count() > DEEPEST {
+        return vec![key.to_string()];
+    }
     let mut parts = vec![head.to_string()];
     while let Some(inner) = rest.strip_prefix('[') {
         let Some((part, after)) = inner.split_once(']') else { return vec![key.to_string()] };
         parts.push(part.to_string());
         rest = after;
     }
-    if rest.is_empty() && !head.is_empty() && parts.len() <= DEEPEST { parts } else { vec![key.to_string()] }
+    if rest.is_empty() && !head.is_empty() { parts } else { vec![key.to_string()] }
 }
 
 fn insert(map: &mut Map<String, Value>, path: &[String], value: String) {
     let Some((first, rest)) = path.split_first() else { return };
-    let key = if first.is_empty() && !map.contains_key("") { map.len().to_string() } else { first.clone() };
+    let key = if first.is_empty() { counted(map, rest) } else { first.clone() };
     if rest.is_empty() {
         map.insert(key, Value::String(value));
         return;
@@ -226,6 +261,16 @@ fn insert(map: &mut Map<String, Value>, path: &[String], value: String) {
     }
     if let Value::Object(inner) = slot {
         insert(inner, rest, value);
+    }
+}
+
+/// The place that `[]` stands for: the next, or the last while it lacks what follows (`a[][x]=1&a[][y]=2` is one element).
+fn counted(map: &Map<String, Value>, rest: &[String]) -> String {
+    let last = map.len().checked_sub(1).map(|n| n.to_string());
+    let lacks = |value: &Value| rest.first().is_some_and(|key| value.get(key).is_none());
+    match last {
+        Some(last) if map.get(&last).is_some_and(|v| v.is_object() && lacks(v)) => last,
+        _ => map.len().to_string(),
     }
 }
 
@@ -262,10 +307,19 @@ mod tests {
             assert_eq!(Params::parse(query, "").list("types"), ["a.b", "c"], "{query}");
         }
         assert_eq!(Params::parse("expand=customer", "").list("expand"), ["customer"]);
+        let items = Params::parse("items[][price]=a&items[][quantity]=2&items[][price]=b", "").each("items");
+        assert_eq!(
+            items.iter().map(|i| (i.text("price"), i.text("quantity"))).collect::<Vec<_>>(),
+            [(Some("a"), Some("2")), (Some("b"), None)]
+        );
     }
 
     #[test]
     fn nested_names_plus_signs_and_stray_percents() {
+        let deep = Params::parse(&format!("a{}=1", "[b]".repeat(100_000)), "");
+        assert_eq!(deep.check(&["a.b"]).expect_err("too deep").code.as_deref(), Some("parameter_unknown"));
+        let several = Params::parse("limit=5&colour=red&size=1", "").check(&["limit"]).expect_err("unknown");
+        assert_eq!((several.message.as_str(), several.param.as_deref()), ("Received unknown parameters: colour, size", Some("colour")));
         let p = Params::parse("created[gte]=5&created[lt]=9", "metadata[profile id]=a+b%20c%26&name=50%+%C3%A9&broken[=1");
         assert_eq!(p.bounds("created"), Ok(Bounds { from: 5, to: 8 }));
         assert_eq!(p.map("metadata").and_then(|m| m["profile id"].as_str()), Some("a b c&"));

@@ -1,9 +1,9 @@
-//! The handle on a running simulator: start, stop, keys, webhooks, and what happens in the business.
+//! The handle on a running simulator: start, stop, keys, limits, clock. Webhooks and what happens in the business stand beside it.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use axum::Router;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::connection::{CuttableListener, Cutter};
-use super::delivery::{self, DeliveryResult};
-use super::endpoint::Endpoint;
+use super::delivery::{self, DeliveryRules, Switchboard};
 use super::faults::Faults;
 use super::idempotency::Idempotency;
 use super::keys::Keys;
-use super::server::{self, Served, Shared};
+use super::limits::{Limiter, Limits};
+use super::server;
+use super::shared::{Served, Shared};
 use super::state::{ProfileReference, State};
 use crate::sandbox::population::Population;
-use crate::sandbox::population::ids::{digits, mix};
 
 /// What the simulator starts with.
 pub struct SimulatorOptions {
@@ -39,22 +39,9 @@ pub struct SimulatorOptions {
 /// A handle on a running simulator; clones are the same simulator.
 #[derive(Clone)]
 pub struct Simulator {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
-
-/// What the application's endpoint is subscribed to.
-const ENDPOINT_EVENTS: [&str; 6] = [
-    "checkout.session.completed",
-    "customer.subscription.created",
-    "customer.subscription.deleted",
-    "customer.subscription.updated",
-    "invoice.paid",
-    "invoice.payment_failed",
-];
-
-/// Events that wait for their delivery; beyond that they stay undelivered.
-const QUEUE: usize = 10_000;
 
 impl SimulatorOptions {
     pub fn new(population: Arc<Population>) -> Self {
@@ -77,7 +64,6 @@ impl Simulator {
         let listener = TcpListener::bind(options.bind).await?;
         let seed = options.population.seed();
         let state = State::new(options.population);
-        let (parcels, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared {
             address: listener.local_addr()?,
             account: state.account.clone(),
@@ -85,13 +71,15 @@ impl Simulator {
             clock: Clock::default(),
             state: RwLock::new(state),
             keys: Mutex::new(Keys::new(seed)),
+            limiter: Arc::new(Limiter::default()),
             faults: Faults::default(),
             idempotency: Idempotency::default(),
+            delivery: Switchboard::default(),
+            delivery_rules: DeliveryRules::default(),
             attempts: Mutex::new(VecDeque::new()),
             requests: Mutex::new(VecDeque::new()),
-            deliveries: AtomicBool::new(false),
-            delivery_ms: AtomicU64::new(u64::try_from(delivery::PATIENCE.as_millis()).unwrap_or(u64::MAX)),
-            parcels,
+            wake: Notify::new(),
+            quiet: Notify::new(),
             http,
             stop: CancellationToken::new(),
             count: AtomicU64::new(0),
@@ -103,7 +91,7 @@ impl Simulator {
             // Serving ends by cancellation only: the listener takes care of its own errors.
             let _ = axum::serve(CuttableListener(listener), service).with_graceful_shutdown(stop.cancelled_owned()).await;
         });
-        let carrying = tokio::spawn(delivery::carry(shared.clone(), queue));
+        let carrying = tokio::spawn(delivery::carry(shared.clone()));
         let simulator = Self { shared, tasks: Arc::new(Mutex::new(vec![serving, carrying])) };
         if let Some(url) = options.webhook_url {
             simulator.set_webhook_url(url);
@@ -120,63 +108,37 @@ impl Simulator {
         self.keys(|k| k.secret().to_string())
     }
 
-    /// Makes and registers a restricted key with these permissions (`rak_customer_read`, …).
+    /// A key that may do nothing with objects, as web pages carry it.
+    pub fn publishable_key(&self) -> String {
+        self.keys(|k| k.publishable())
+    }
+
+    /// Makes and registers a restricted key with these permissions (`rak_customer_read`, …), called `restricted`.
     pub fn restricted_key(&self, permissions: &[&str]) -> String {
-        self.keys(|k| k.add_restricted(permissions))
+        self.named_key("restricted", Some(permissions))
+    }
+
+    /// Makes and registers a key; requests are logged under its name. Without permissions it is a secret key that may do everything.
+    pub fn named_key(&self, name: &str, permissions: Option<&[&str]>) -> String {
+        self.keys(|k| k.add(name, permissions))
+    }
+
+    /// Ends a key, named by itself or by its name. False: there is none.
+    pub fn expire_key(&self, key: &str) -> bool {
+        self.keys(|k| k.expire(key))
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.shared.limiter.get()
+    }
+
+    /// Rate limits and locked objects. None at the start.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.limiter.set(limits);
     }
 
     pub fn account(&self) -> String {
         self.shared.account.clone()
-    }
-
-    /// The signing secret of the application's endpoint; the same before and after the URL is known.
-    pub fn webhook_secret(&self) -> String {
-        format!("whsec_{}", digits(mix(self.shared.seed, 0x3EC2), 32))
-    }
-
-    /// Registers the application's endpoint, or moves it.
-    pub fn set_webhook_url(&self, url: String) {
-        let secret = self.webhook_secret();
-        self.act(|state| {
-            if let Some(endpoint) = state.endpoints.first_mut() {
-                endpoint.url = url;
-                return;
-            }
-            let id = state.fresh("we_1", 23);
-            let events = ENDPOINT_EVENTS.map(str::to_string).to_vec();
-            let created = state.population.born().timestamp();
-            state.endpoints.push(Endpoint { id, url, secret, enabled: true, events, created });
-        });
-    }
-
-    /// The id of the application's endpoint, once it is registered.
-    pub fn webhook_endpoint(&self) -> Option<String> {
-        self.read(|state| state.endpoints.first().map(|e| e.id.clone()))
-    }
-
-    /// A disabled endpoint gets nothing; events made meanwhile are never owed to it.
-    pub fn set_endpoint_enabled(&self, on: bool) {
-        self.act(|state| state.endpoints.iter_mut().for_each(|e| e.enabled = on));
-    }
-
-    /// Automatic delivery of the events made from now on. Off at the start.
-    pub fn set_deliveries(&self, on: bool) {
-        self.shared.deliveries.store(on, Ordering::Relaxed);
-    }
-
-    /// Whether events are delivered automatically.
-    pub fn deliveries(&self) -> bool {
-        self.shared.deliveries.load(Ordering::Relaxed)
-    }
-
-    /// How long an endpoint may take to answer (30 s at the start).
-    pub fn set_delivery_timeout(&self, timeout: Duration) {
-        self.shared.delivery_ms.store(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// How long an endpoint may take to answer.
-    pub fn delivery_timeout(&self) -> Duration {
-        self.shared.delivery_timeout()
     }
 
     /// How old a customer must be before search finds it (60 s at the start).
@@ -189,25 +151,17 @@ impl Simulator {
         self.act(|state| state.reference = reference);
     }
 
-    /// Posts an event, signed, to the endpoints that want it, and waits for the answer. Works with automatic delivery off.
-    pub async fn deliver(&self, event_id: &str) -> DeliveryResult {
-        delivery::deliver(&self.shared, event_id, None).await
-    }
-
     /// The simulator's time, which every request and every deadline goes by.
     pub fn now(&self) -> DateTime<Utc> {
         self.shared.clock.now()
     }
 
     /// Moves the simulator's time forward; what falls due on the way happens now, each thing at its own time.
+    /// Deliveries that fall due are sent in the background; [`Self::deliveries_done`] waits for them.
     pub fn advance(&self, by: Duration) {
         self.shared.clock.advance(chrono::Duration::from_std(by).unwrap_or(chrono::Duration::MAX));
         self.shared.settle();
-    }
-
-    /// All delivery attempts so far (the last 10,000), oldest first.
-    pub fn attempts(&self) -> Vec<DeliveryResult> {
-        self.shared.attempts.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.shared.wake.notify_one();
     }
 
     /// All API requests so far (the last 10,000), oldest first.

@@ -24,7 +24,7 @@ impl Simulator {
         self.act(|state| {
             let takers: Vec<String> = state.endpoints.iter().filter(|e| e.wants(kind)).map(|e| e.id.clone()).collect();
             for endpoint in takers {
-                state.delivered(event, &endpoint);
+                state.ledger.taken(event, &endpoint);
             }
         });
     }

@@ -7,11 +7,16 @@ use super::failure::Failure;
 
 const KEPT_SECONDS: i64 = 86_400;
 
-/// Results by API key and idempotency key.
+/// Results by idempotency key: there is one account and one mode, and keys are theirs, whichever API key brought them.
 #[derive(Default)]
-pub struct Idempotency(Mutex<HashMap<Name, Entry>>);
+pub struct Idempotency(Mutex<HashMap<String, Entry>>);
 
-pub type Name = (String, String);
+/// What a request asked for: an idempotency key stands for this and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    pub path: String,
+    pub params: String,
+}
 
 /// What a request gave, as sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +28,8 @@ pub struct Stored {
 }
 
 struct Entry {
-    /// Method, path and parameters of the first use.
-    fingerprint: String,
+    /// Of the first use.
+    fingerprint: Fingerprint,
     /// Unix seconds.
     at: i64,
     /// `None` while the first request runs.
@@ -33,19 +38,23 @@ struct Entry {
 
 impl Idempotency {
     /// `Ok(None)`: the key is ours now, and must be settled by [`Self::finish`] or [`Self::release`].
-    pub fn begin(&self, name: &Name, fingerprint: &str, now: i64) -> Result<Option<Stored>, Failure> {
+    pub fn begin(&self, name: &str, fingerprint: &Fingerprint, now: i64) -> Result<Option<Stored>, Failure> {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|_, e| e.result.is_none() || now - e.at < KEPT_SECONDS);
         let Some(entry) = entries.get(name) else {
-            entries.insert(name.clone(), Entry { fingerprint: fingerprint.to_string(), at: now, result: None });
+            entries.insert(name.to_string(), Entry { fingerprint: fingerprint.clone(), at: now, result: None });
             return Ok(None);
         };
-        if entry.fingerprint != fingerprint {
+        if entry.fingerprint != *fingerprint {
+            let used = if entry.fingerprint.path == fingerprint.path {
+                "with the same parameters they were first used with".to_string()
+            } else {
+                format!("for the same endpoint they were first used for ('{}')", entry.fingerprint.path)
+            };
             let mut failure = Failure::new(
                 400,
                 format!(
-                    "Keys for idempotent requests can only be used with the same parameters they were first used with. Try using a key other than '{}' if you meant to execute a different request.",
-                    name.1
+                    "Keys for idempotent requests can only be used {used}. Try using a key other than '{name}' if you meant to execute a different request."
                 ),
             );
             failure.kind = "idempotency_error";
@@ -56,7 +65,7 @@ impl Idempotency {
             None => {
                 let mut failure = Failure::new(
                     409,
-                    format!("There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, and the other request is still going through): {}. Please try again later.", name.1),
+                    format!("There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, and the other request is still going through): {name}. Please try again later."),
                 )
                 .code("idempotency_key_in_use");
                 failure.kind = "idempotency_error";
@@ -66,14 +75,14 @@ impl Idempotency {
         }
     }
 
-    pub fn finish(&self, name: &Name, result: Stored) {
+    pub fn finish(&self, name: &str, result: Stored) {
         if let Some(entry) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(name) {
             entry.result = Some(result);
         }
     }
 
     /// Frees a key whose request did nothing; a finished one stays.
-    pub fn release(&self, name: &Name) {
+    pub fn release(&self, name: &str) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.get(name).is_some_and(|e| e.result.is_none()) {
             entries.remove(name);

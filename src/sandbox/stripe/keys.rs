@@ -1,7 +1,5 @@
 //! API keys: who is asking, and what a restricted key may do. The sentences are Stripe's.
 
-use std::collections::HashMap;
-
 use axum::http::{HeaderMap, header};
 use serde::Serialize;
 
@@ -10,8 +8,8 @@ use crate::sandbox::population::ids::{digits, mix};
 
 pub struct Keys {
     seed: u64,
-    secret: String,
-    restricted: HashMap<String, Vec<String>>,
+    /// In order of making; the first is the account's own.
+    all: Vec<Key>,
 }
 
 /// What kind of key a request came with; the key itself is kept nowhere.
@@ -22,25 +20,70 @@ pub enum KeyKind {
     Restricted,
 }
 
-/// Who a request came from: the key itself, and what it may do (`None`: everything).
-pub struct Caller<'a> {
+struct Key {
+    text: String,
+    name: String,
+    /// `None`: everything.
+    permissions: Option<Vec<String>>,
+    expired: bool,
+}
+
+/// A key without its secret part, for lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KnownKey {
+    pub name: String,
     pub key: String,
+    pub permissions: Option<Vec<String>>,
+    pub expired: bool,
+}
+
+/// Who a request came from.
+pub struct Caller<'a> {
+    /// What the key was called when it was made.
+    pub name: &'a str,
+    key: String,
     permissions: Option<&'a [String]>,
 }
 
 impl Keys {
     pub fn new(seed: u64) -> Self {
-        Self { seed, secret: format!("sk_test_51{}", digits(mix(seed, 0x5EC2), 97)), restricted: HashMap::new() }
+        let text = format!("sk_test_51{}", digits(mix(seed, 0x5EC2), 97));
+        Self { seed, all: vec![Key { text, name: "secret".to_string(), permissions: None, expired: false }] }
     }
 
+    /// The account's own secret key.
     pub fn secret(&self) -> &str {
-        &self.secret
+        &self.all[0].text
     }
 
-    pub fn add_restricted(&mut self, permissions: &[&str]) -> String {
-        let key = format!("rk_test_51{}", digits(mix(self.seed ^ 0x2A4B, self.restricted.len() as u64), 97));
-        self.restricted.insert(key.clone(), permissions.iter().map(ToString::to_string).collect());
-        key
+    /// A key that may do nothing but say whose account it is.
+    pub fn publishable(&self) -> String {
+        format!("pk_test_51{}", digits(mix(self.seed, 0x9B11), 97))
+    }
+
+    /// A further key: restricted to permissions, or (`None`) a secret one that may do everything.
+    pub fn add(&mut self, name: &str, permissions: Option<&[&str]>) -> String {
+        let prefix = if permissions.is_some() { "rk" } else { "sk" };
+        let text = format!("{prefix}_test_51{}", digits(mix(self.seed ^ 0x2A4B, self.all.len() as u64), 97));
+        let permissions = permissions.map(|all| all.iter().map(ToString::to_string).collect());
+        self.all.push(Key { text: text.clone(), name: name.to_string(), permissions, expired: false });
+        text
+    }
+
+    /// Ends a key, named by itself or by its name. False: there is none.
+    pub fn expire(&mut self, key: &str) -> bool {
+        let mut found = false;
+        for known in self.all.iter_mut().filter(|k| k.text == key || k.name == key) {
+            known.expired = true;
+            found = true;
+        }
+        found
+    }
+
+    pub fn known(&self) -> Vec<KnownKey> {
+        let shown =
+            |k: &Key| KnownKey { name: k.name.clone(), key: redacted(&k.text), permissions: k.permissions.clone(), expired: k.expired };
+        self.all.iter().map(shown).collect()
     }
 
     /// The caller, by Bearer or Basic (the key as user name, no password).
@@ -54,11 +97,11 @@ impl Keys {
         if key.starts_with("pk_") {
             return Err(Failure::new(403, "This API call cannot be made with a publishable API key. Please use a secret API key. You can find a list of your API keys at https://dashboard.stripe.com/account/apikeys.").code("secret_key_required"));
         }
-        if key == self.secret {
-            return Ok(Caller { key, permissions: None });
-        }
-        match self.restricted.get(&key) {
-            Some(permissions) => Ok(Caller { permissions: Some(permissions), key }),
+        match self.all.iter().find(|k| k.text == key) {
+            Some(known) if known.expired => {
+                Err(Failure::new(401, format!("Expired API Key provided: {}", redacted(&key))).code("api_key_expired"))
+            }
+            Some(known) => Ok(Caller { name: &known.name, permissions: known.permissions.as_deref(), key }),
             // A live key is no key here either: nothing in this place may pretend to touch real money.
             None => Err(Failure::new(401, format!("Invalid API Key provided: {}", redacted(&key)))),
         }
@@ -68,6 +111,15 @@ impl Keys {
 impl Caller<'_> {
     pub fn kind(&self) -> KeyKind {
         if self.permissions.is_none() { KeyKind::Secret } else { KeyKind::Restricted }
+    }
+
+    /// Why it may not act for another account: there is none that is connected.
+    pub fn stranger(&self, account: &str) -> Failure {
+        let key = redacted(&self.key);
+        let message = format!(
+            "The provided key '{key}' does not have access to account '{account}' (or that account does not exist). Application access may have been revoked."
+        );
+        Failure::new(403, message).code("account_invalid")
     }
 
     /// A permission to write includes the one to read.
@@ -154,12 +206,18 @@ mod tests {
         assert_eq!(redacted("sk_live_1234567890abcd"), "sk_live_**********abcd");
         assert_eq!(redacted("short"), "*****");
         let mut keys = Keys::new(1);
-        let key = keys.add_restricted(&["rak_event_write"]);
+        let key = keys.add("resender", Some(&["rak_event_write"]));
         let caller = keys.authenticate(&headers(&format!("Bearer {key}"))).expect("known");
-        assert!(caller.check("rak_event_read", "acct_1").is_ok());
+        assert!(caller.check("rak_event_read", "acct_1").is_ok() && caller.name == "resender");
         let refused = caller.check("rak_customer_read", "acct_1").expect_err("not held");
         assert!(refused.message.contains("'rak_customer_read'") && !refused.message.contains(&key));
         let refused = keys.authenticate(&headers("Bearer sk_live_51abcdefghijklmnop")).err().expect("refused");
         assert!(refused.status == 401 && refused.message.starts_with("Invalid API Key provided: sk_live_*"));
+        let second = keys.add("second", None);
+        assert!(keys.authenticate(&headers(&format!("Bearer {second}"))).is_ok_and(|c| c.check("rak_x_write", "acct_1").is_ok()));
+        assert!(keys.expire("second") && !keys.expire("third"));
+        let refused = keys.authenticate(&headers(&format!("Bearer {second}"))).err().expect("expired");
+        assert_eq!((refused.status, refused.code.as_deref()), (401, Some("api_key_expired")));
+        assert!(keys.known().iter().all(|k| k.key.contains("****")));
     }
 }

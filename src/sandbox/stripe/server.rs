@@ -1,167 +1,85 @@
 //! The HTTP side: what every request goes through before and after the endpoint that answers it.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Request, State as Extract};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
-use serde::Serialize;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-use super::answer::{Answer, Exchange};
-use super::clock::Clock;
+use super::answer::{Answer, Exchange, Pace};
 use super::connection::Cutter;
-use super::delivery::{DeliveryResult, Parcel};
+use super::debug;
 use super::failure::Failure;
-use super::faults::{Effect, Faults, Point};
+use super::faults::{Effect, Point, Struck};
 use super::form::Params;
-use super::idempotency::{Idempotency, Name, Stored};
-use super::keys::{KeyKind, Keys};
+use super::idempotency::{Fingerprint, Stored};
+use super::limits::Slot;
 use super::resources;
 use super::route::{Call, Route, Run};
-use super::state::{API_VERSION, State};
-use super::{debug, faults};
+use super::shared::{Served, Shared};
+use super::state::{API_VERSION, Cause};
 use crate::sandbox::population::ids::{digits, mix};
 
 const LARGEST_BODY: usize = 1 << 20;
-const REQUESTS_KEPT: usize = 10_000;
-
-/// Everything the simulator's tasks share.
-pub struct Shared {
-    pub address: SocketAddr,
-    pub account: String,
-    pub seed: u64,
-    pub clock: Clock,
-    pub state: RwLock<State>,
-    pub keys: Mutex<Keys>,
-    pub faults: Faults,
-    pub idempotency: Idempotency,
-    pub attempts: Mutex<VecDeque<DeliveryResult>>,
-    pub requests: Mutex<VecDeque<Served>>,
-    pub deliveries: AtomicBool,
-    pub delivery_ms: AtomicU64,
-    pub parcels: mpsc::Sender<Parcel>,
-    pub http: reqwest::Client,
-    pub stop: CancellationToken,
-    pub count: AtomicU64,
-}
-
-/// A request that came in, without its parameters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Served {
-    pub id: String,
-    pub method: String,
-    pub path: String,
-    pub idempotency_key: Option<String>,
-    /// `None` where no key was given, or none that is known.
-    pub key: Option<KeyKind>,
-    /// `None` while, or because, no answer was given.
-    pub status: Option<u16>,
-    /// True once the endpoint did its work, whatever became of the answer.
-    pub worked: bool,
-    /// The object that the endpoint made, changed or read, once it succeeded.
-    pub object: Option<String>,
-}
 
 /// A request that passed all checks.
 struct Ready {
     route: &'static Route,
     call: Call,
-    /// The API key and the idempotency key.
-    name: Option<Name>,
-    fingerprint: String,
-    key: KeyKind,
-}
-
-impl Shared {
-    pub fn delivery_timeout(&self) -> Duration {
-        Duration::from_millis(self.delivery_ms.load(Ordering::Relaxed))
-    }
-
-    /// Lets happen what is due by the simulator's time.
-    pub fn settle(&self) {
-        let now = self.clock.now();
-        if self.state.read().unwrap_or_else(PoisonError::into_inner).is_due(now) {
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            state.settle(now);
-            self.dispatch(&mut state);
-        }
-    }
-
-    /// Sends what an act left in the outbox on its way.
-    pub fn dispatch(&self, state: &mut State) {
-        let automatic = self.deliveries.load(Ordering::Relaxed);
-        let fresh = std::mem::take(&mut state.outbox).into_iter().filter(|_| automatic).map(|event| Parcel { event, endpoint: None });
-        let again = std::mem::take(&mut state.resends).into_iter().map(|(event, endpoint)| Parcel { event, endpoint: Some(endpoint) });
-        for parcel in fresh.chain(again) {
-            // A full queue loses the delivery and not the event, which stays pending, as at any overloaded sender.
-            let _ = self.parcels.try_send(parcel);
-        }
-    }
-
-    fn log(&self, id: &str, change: impl FnOnce(&mut Served)) {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = requests.iter_mut().rev().find(|r| r.id == id) {
-            change(entry);
-        }
-    }
+    /// The idempotency key, where it means something, and what it stands for.
+    keyed: Option<(String, Fingerprint)>,
+    /// Held until the answer is there.
+    slot: Slot,
 }
 
 pub async fn handle(Extract(shared): Extract<Arc<Shared>>, ConnectInfo(cutter): ConnectInfo<Cutter>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let (method, path) = (parts.method, parts.uri.path().to_string());
-    let exchange = Exchange::new(&shared, &parts.headers, &method);
-    let Ok(body) = axum::body::to_bytes(body, LARGEST_BODY).await else {
+    let body = axum::body::to_bytes(body, LARGEST_BODY).await;
+    let path = parts.uri.path().to_string();
+    if path.starts_with("/_sim/") {
+        return debug::handle(&shared, &parts.method, &path, parts.uri.query().unwrap_or_default(), &body.unwrap_or_default());
+    }
+    let exchange = Exchange::new(&shared, &parts.headers, &parts.method);
+    enter(&shared, &exchange, &parts.method, &path);
+    let Ok(body) = body else {
         return finish(&shared, &exchange, Answer::failure(Failure::new(413, "Request body is too large.")));
     };
-    if path.starts_with("/_sim/") {
-        return debug::handle(&shared, &method, &path, &body);
-    }
-    record(&shared, &exchange, &method, &path);
-    let fault = shared.faults.strike(method.as_str(), &path);
-    let ready = prepare(&shared, &parts.headers, &method, &path, parts.uri.query().unwrap_or_default(), &body, &exchange);
-    if let Ok(ready) = &ready {
-        shared.log(&exchange.request, |r| r.key = Some(ready.key));
-    }
+    let fault = shared.faults.strike(parts.method.as_str(), &path);
+    let ready = prepare(&shared, &parts, &path, &body, &exchange);
     let claim = match claim(&shared, &ready) {
         Ok(claim) => claim,
         Err(answer) => return finish(&shared, &exchange, *answer),
     };
-    if let Some((Point::Before, effect)) = &fault
-        && let Some(answer) = suffer(&shared, &cutter, effect).await
-    {
+    let key = claim.as_ref().map(|c| c.name.clone());
+    if let Some(answer) = strike(&shared, &cutter, fault.as_ref(), Point::Before, key.as_deref(), &exchange).await {
         return finish(&shared, &exchange, answer);
     }
     let mut answer = match ready {
-        Ok(ready) => work(&shared, ready, claim, exchange.request.clone()).await,
+        Ok(ready) => work(&shared, ready, claim, &exchange).await,
         Err(failure) => Answer::failure(failure),
     };
-    if let Some((Point::After, effect)) = &fault
-        && let Some(instead) = suffer(&shared, &cutter, effect).await
-    {
+    if let Some(instead) = strike(&shared, &cutter, fault.as_ref(), Point::After, key.as_deref(), &exchange).await {
         return finish(&shared, &exchange, instead);
     }
-    if matches!(fault, Some((_, Effect::Truncate))) {
-        answer.truncated = true;
-    }
+    answer.pace = match fault.map(|f| f.effect) {
+        Some(Effect::Truncate) => Pace::Half,
+        Some(Effect::Drip { bytes, ms }) => Pace::Drip { bytes, pause: Duration::from_millis(ms) },
+        _ => Pace::Whole,
+    };
     finish(&shared, &exchange, answer)
 }
 
-fn record(shared: &Shared, exchange: &Exchange, method: &Method, path: &str) {
-    let mut requests = shared.requests.lock().unwrap_or_else(PoisonError::into_inner);
-    if requests.len() == REQUESTS_KEPT {
-        requests.pop_front();
-    }
-    requests.push_back(Served {
+fn enter(shared: &Shared, exchange: &Exchange, method: &Method, path: &str) {
+    shared.enter(Served {
         id: exchange.request.clone(),
+        at: shared.clock.now(),
         method: method.to_string(),
         path: path.to_string(),
+        key_name: None,
         idempotency_key: exchange.idempotency_key.clone(),
         key: None,
         status: None,
@@ -177,18 +95,18 @@ fn finish(shared: &Shared, exchange: &Exchange, answer: Answer) -> Response {
     answer.into_response(exchange, &shared.account)
 }
 
-/// Key, version, route, permission, parameters: in that order, as the real API refuses.
-fn prepare(
-    shared: &Shared,
-    headers: &HeaderMap,
-    method: &Method,
-    path: &str,
-    query: &str,
-    body: &Bytes,
-    exchange: &Exchange,
-) -> Result<Ready, Failure> {
+/// Key, account, version, route, permission, limits, parameters: in that order, as the real API refuses.
+fn prepare(shared: &Shared, parts: &Parts, path: &str, body: &Bytes, exchange: &Exchange) -> Result<Ready, Failure> {
+    let method = &parts.method;
     let keys = shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
-    let caller = keys.authenticate(headers)?;
+    let caller = keys.authenticate(&parts.headers)?;
+    shared.log(&exchange.request, |r| {
+        r.key = Some(caller.kind());
+        r.key_name = Some(caller.name.to_string());
+    });
+    if let Some(other) = text(&parts.headers, "Stripe-Account").filter(|a| *a != shared.account) {
+        return Err(caller.stranger(&other));
+    }
     let dated = exchange.version.get(..10).is_some_and(|d| chrono::NaiveDate::parse_from_str(d, "%Y-%m-%d").is_ok());
     if !dated {
         return Err(Failure::new(400, format!("Invalid Stripe API version: {}", exchange.version)));
@@ -198,16 +116,25 @@ fn prepare(
         return Err(unrecognized(method, path));
     };
     caller.check(route.permission, &shared.account)?;
-    let params = Params::parse(query, &String::from_utf8_lossy(body));
+    let slot = shared.limiter.admit(route, Instant::now())?;
+    let form = |kind: String| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded");
+    if !body.is_empty() && !text(&parts.headers, header::CONTENT_TYPE.as_str()).is_none_or(form) {
+        return Err(Failure::new(
+            400,
+            "Invalid request (check that your POST content type is application/x-www-form-urlencoded). If you have any questions, we can help at https://support.stripe.com/.",
+        ));
+    }
+    let params = Params::parse(parts.uri.query().unwrap_or_default(), &String::from_utf8_lossy(body));
     params.check(route.params)?;
     if exchange.idempotency_key.as_ref().is_some_and(|k| k.len() > 255) {
         return Err(Failure::new(400, "Idempotency keys may be at most 255 characters long."));
     }
-    let fingerprint = format!("{method} {path} {}", params.canonical());
     // Keys mean something for POST only; on other methods they are echoed and ignored.
-    let key = caller.kind();
-    let name = exchange.idempotency_key.clone().filter(|_| method == Method::POST).map(|k| (caller.key, k));
-    Ok(Ready { route, call: Call { params, id, now: shared.clock.now() }, name, fingerprint, key })
+    let key = exchange.idempotency_key.clone().filter(|_| method == Method::POST);
+    let keyed = key.map(|key| (key, Fingerprint { path: path.to_string(), params: params.canonical() }));
+    let call = Call { params, id, now: shared.clock.now() };
+    shared.limiter.check_locks(route, &call)?;
+    Ok(Ready { route, call, keyed, slot })
 }
 
 fn unrecognized(method: &Method, path: &str) -> Failure {
@@ -227,7 +154,7 @@ fn unrecognized(method: &Method, path: &str) -> Failure {
 /// An idempotency key in use by one request; freed if the request comes to nothing.
 struct Claim {
     shared: Arc<Shared>,
-    name: Name,
+    name: String,
 }
 
 impl Drop for Claim {
@@ -237,7 +164,7 @@ impl Drop for Claim {
 }
 
 fn claim(shared: &Arc<Shared>, ready: &Result<Ready, Failure>) -> Result<Option<Claim>, Box<Answer>> {
-    let Ok(Ready { name: Some(name), fingerprint, call, .. }) = ready else { return Ok(None) };
+    let Ok(Ready { keyed: Some((name, fingerprint)), call, .. }) = ready else { return Ok(None) };
     match shared.idempotency.begin(name, fingerprint, call.now.timestamp()) {
         Ok(None) => Ok(Some(Claim { shared: shared.clone(), name: name.clone() })),
         Ok(Some(stored)) => Err(Box::new(Answer::replayed(stored))),
@@ -246,20 +173,27 @@ fn claim(shared: &Arc<Shared>, ready: &Result<Ready, Failure>) -> Result<Option<
 }
 
 /// Runs the endpoint to its end, even if the client is gone by then: a write is done once, or not at all.
-async fn work(shared: &Arc<Shared>, ready: Ready, claim: Option<Claim>, request: String) -> Answer {
+async fn work(shared: &Arc<Shared>, ready: Ready, claim: Option<Claim>, exchange: &Exchange) -> Answer {
     let shared = shared.clone();
+    let request = exchange.request.clone();
+    let cause = Cause { request: request.clone(), idempotency_key: exchange.idempotency_key.clone() };
     let done = tokio::task::spawn_blocking(move || {
+        let Ready { route, call, slot: _held, .. } = ready;
         shared.settle();
-        let result = match ready.route.run {
-            Run::Read(read) => read(&shared.state.read().unwrap_or_else(PoisonError::into_inner), &ready.call),
+        let result = match route.run {
+            Run::Read(read) => read(&shared.state.read().unwrap_or_else(PoisonError::into_inner), &call),
             Run::Write(write) => {
                 let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
-                let result = write(&mut state, &ready.call);
+                state.cause = Some(cause);
+                let result = write(&mut state, &call);
+                state.cause = None;
                 shared.dispatch(&mut state);
                 result
             }
         };
         let object = result.as_ref().ok().and_then(|value| value["id"].as_str()).map(str::to_string);
+        // What was refused for its parameters is not remembered: the corrected request may use the key.
+        let remembered = !matches!(&result, Err(failure) if failure.is_validation());
         let answer = match result {
             Ok(value) => Answer::ok(serde_json::to_string(&value).expect("invariant: a JSON value can be written")),
             Err(failure) => Answer::failure(failure),
@@ -268,25 +202,33 @@ async fn work(shared: &Arc<Shared>, ready: Ready, claim: Option<Claim>, request:
             r.worked = true;
             r.object = object;
         });
-        if let Some(claim) = claim
-            && answer.status != 400
-        {
-            // What was refused for its parameters is not remembered: the corrected request may use the key.
+        if let Some(claim) = claim.filter(|_| remembered) {
             let body = answer.text(&request, &shared.account);
             shared.idempotency.finish(&claim.name, Stored { status: answer.status, body, request });
         }
         answer
     });
-    done.await.unwrap_or_else(|_| Answer::failure(internal()))
+    done.await.unwrap_or_else(|_| Answer::failure(Failure::internal()))
 }
 
-fn internal() -> Failure {
-    let mut failure = Failure::new(500, "An unknown error occurred");
-    failure.kind = "api_error";
-    failure
+/// What a fault on this side of the work answers in place of the endpoint; `None` lets the request go on.
+async fn strike(
+    shared: &Shared,
+    cutter: &Cutter,
+    fault: Option<&Struck>,
+    point: Point,
+    key: Option<&str>,
+    exchange: &Exchange,
+) -> Option<Answer> {
+    let fault = fault.filter(|f| f.point == point)?;
+    let answer = suffer(shared, cutter, &fault.effect).await?;
+    if let Some(key) = key.filter(|_| fault.remembered && !answer.silent) {
+        let body = answer.text(&exchange.request, &shared.account);
+        shared.idempotency.finish(key, Stored { status: answer.status, body, request: exchange.request.clone() });
+    }
+    Some(answer)
 }
 
-/// What a fault does to a request; `None` lets it go on.
 async fn suffer(shared: &Shared, cutter: &Cutter, effect: &Effect) -> Option<Answer> {
     match effect {
         Effect::Status { .. } => Some(Answer::fault(effect)),
@@ -302,51 +244,23 @@ async fn suffer(shared: &Shared, cutter: &Cutter, effect: &Effect) -> Option<Ans
         }
         Effect::Reset => Some(Answer::silence(cutter)),
         Effect::Garbage { status } => Some(Answer::garbage(*status)),
-        Effect::Truncate => None,
+        Effect::Truncate | Effect::Drip { .. } => None,
     }
 }
 
 impl Exchange {
     fn new(shared: &Shared, headers: &HeaderMap, method: &Method) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_string);
         let count = shared.count.fetch_add(1, Ordering::Relaxed);
+        let idempotency_key = text(headers, "Idempotency-Key").filter(|_| method != Method::GET);
         Self {
             request: format!("req_{}", digits(mix(shared.seed ^ 0x4E9, count), 14)),
-            version: text("Stripe-Version").unwrap_or_else(|| API_VERSION.to_string()),
-            idempotency_key: text("Idempotency-Key").filter(|_| method != Method::GET),
+            version: text(headers, "Stripe-Version").unwrap_or_else(|| API_VERSION.to_string()),
+            original: method == Method::POST && idempotency_key.is_some(),
+            idempotency_key,
         }
     }
 }
 
-impl Answer {
-    fn fault(effect: &Effect) -> Self {
-        let faults::Effect::Status { status, code, message, should_retry, headers } = effect else { return Answer::failure(internal()) };
-        let (usual_code, usual_message) = match status {
-            429 => {
-                (Some("rate_limit"), "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.")
-            }
-            409 => (
-                Some("lock_timeout"),
-                "This object cannot be accessed right now because another API request or Stripe process is currently accessing it.",
-            ),
-            500.. => (None, "Sorry! There was an error while talking to one of our backends. Support has been notified."),
-            _ => (None, "The request could not be carried out."),
-        };
-        let mut failure = Failure::new(*status, message.clone().unwrap_or_else(|| usual_message.to_string()));
-        failure.code = code.clone().or_else(|| usual_code.map(str::to_string));
-        failure.should_retry = *should_retry;
-        if *status >= 500 {
-            failure.kind = "api_error";
-        }
-        let mut answer = Answer::failure(failure);
-        answer.headers.clone_from(headers);
-        answer
-    }
-}
-
-pub fn plain(status: StatusCode, text: &str) -> Response {
-    let mut response = Response::new(Body::from(text.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_string)
 }

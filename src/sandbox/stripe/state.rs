@@ -9,8 +9,10 @@ use serde_json::{Map, Value, json};
 use super::acts::Redactions;
 use super::agenda::{Agenda, Deed};
 use super::catalog;
+use super::delivery::{Ledger, Notice};
 use super::endpoint::Endpoint;
 use super::form::Bounds;
+use super::previous;
 use super::resources::{
     balance_transactions, charges, customers, events, invoice_payments, invoices, payment_intents, payment_methods, sessions,
     subscription_items, subscriptions,
@@ -41,10 +43,13 @@ pub struct State {
     pub reference: ProfileReference,
     /// Search finds a new customer only after so many seconds.
     pub search_lag: i64,
-    /// Ids of events that wait for their first delivery.
-    pub outbox: Vec<String>,
-    /// Events to send again, each to one endpoint.
-    pub resends: Vec<(String, String)>,
+    /// Events that wait for their first delivery, with its time where that is not now.
+    pub outbox: Vec<(String, Option<DateTime<Utc>>)>,
+    /// Who has yet to take which event.
+    pub ledger: Ledger,
+    pub notices: Vec<Notice>,
+    /// The API request that is being served; `None`: what happens now happens by itself.
+    pub cause: Option<Cause>,
     /// The customer a person got here who had none, or got a new one.
     pub linked: HashMap<u64, String>,
     /// Made objects, and population objects as they were changed.
@@ -57,14 +62,21 @@ pub struct State {
     /// The subscription of every item in a subscription that was made or changed.
     items: HashMap<String, String>,
     made: u64,
-    /// Events and the endpoints that took them.
-    taken: HashSet<(String, String)>,
     /// Payment methods that may not be saved to a customer any more.
     spent: HashSet<String>,
     /// What made checkout sessions sell, by session.
     pub line_items: HashMap<String, Vec<Value>>,
     agenda: Agenda,
     pub redactions: Redactions,
+    /// The time of the entry on the agenda that is being done.
+    settling: Option<DateTime<Utc>>,
+}
+
+/// What an event names as its `request`.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    pub request: String,
+    pub idempotency_key: Option<String>,
 }
 
 impl State {
@@ -77,7 +89,9 @@ impl State {
             reference: ProfileReference::default(),
             search_lag: 60,
             outbox: Vec::new(),
-            resends: Vec::new(),
+            ledger: Ledger::default(),
+            notices: Vec::new(),
+            cause: None,
             linked: HashMap::new(),
             objects: HashMap::new(),
             touched: HashSet::new(),
@@ -86,11 +100,11 @@ impl State {
             by_customer: HashMap::new(),
             items: HashMap::new(),
             made: 0,
-            taken: HashSet::new(),
             spent: HashSet::new(),
             line_items: HashMap::new(),
             agenda: Agenda::default(),
             redactions: Redactions::default(),
+            settling: None,
         }
     }
 
@@ -103,7 +117,11 @@ impl State {
     /// The object with that id, as the API shows it without expansion.
     pub fn get(&self, id: &str) -> Option<Value> {
         if let Some(value) = self.objects.get(id) {
-            return Some(value.clone());
+            let mut value = value.clone();
+            if value["object"] == "event" {
+                value["pending_webhooks"] = json!(self.pending_webhooks(id));
+            }
+            return Some(value);
         }
         if let Some(subscription) = self.items.get(id) {
             return subscription_items::within(self, subscription, id);
@@ -235,16 +253,12 @@ impl State {
         self.keep(id, object);
     }
 
-    /// Changes an object and returns the previous values of what changed; `None` where nothing did, or there is no such object.
+    /// Changes an object and returns the previous values of what changed, as events give them; `None` where nothing did, or there is no such object.
     pub fn change(&mut self, id: &str, change: impl FnOnce(&mut Map<String, Value>)) -> Option<Value> {
         let Some(Value::Object(before)) = self.get(id) else { return None };
         let mut after = before.clone();
         change(&mut after);
-        let previous: Map<String, Value> = after
-            .iter()
-            .filter(|(k, v)| before.get(*k) != Some(v))
-            .map(|(k, _)| (k.clone(), before.get(k).cloned().unwrap_or(Value::Null)))
-            .collect();
+        let previous = previous::attributes(&before, &after);
         if previous.is_empty() {
             return None;
         }
@@ -255,11 +269,22 @@ impl State {
     /// Records that something happened to an object, as it is now. Returns the event's id.
     pub fn emit(&mut self, kind: &str, at: DateTime<Utc>, object: &Value, previous: Option<Value>) -> String {
         let id = self.fresh("evt_1", 23);
-        let pending = self.endpoints.iter().filter(|e| e.wants(kind)).count();
-        let event = events::render(&id, kind, at, object.clone(), previous, pending);
+        let event = events::render(&id, kind, at, object.clone(), previous, self.cause.as_ref());
         self.insert(Collection::Events, event);
-        self.outbox.push(id.clone());
+        self.ledger.owe(&id, self.endpoints.iter().filter(|e| e.wants(kind)).map(|e| e.id.clone()).collect());
+        self.outbox.push((id.clone(), self.settling));
         id
+    }
+
+    /// How many endpoints have yet to take an event. One that is disabled is not waited for; one that all attempts failed at is.
+    pub fn pending_webhooks(&self, event: &str) -> usize {
+        let enabled = |id: &str| self.endpoints.iter().any(|e| e.enabled && e.id == id);
+        self.ledger.debts(event).into_iter().flatten().filter(|d| !d.taken && enabled(&d.endpoint)).count()
+    }
+
+    /// Whether every endpoint took it that it was owed to; neither one that may yet, nor one at which it failed, is left.
+    pub fn is_delivered(&self, event: &str) -> bool {
+        self.pending_webhooks(event) == 0 && self.ledger.debts(event).into_iter().flatten().all(|d| d.taken || !d.failed)
     }
 
     /// Marks a payment method as one that may not be saved to a customer any more.
@@ -283,18 +308,24 @@ impl State {
 
     /// Lets happen, in order, all that is due by now; each at its own time.
     pub fn settle(&mut self, now: DateTime<Utc>) {
+        self.cause = None;
         while let Some((at, deed, id)) = self.agenda.next(now) {
+            self.settling = Some(at);
             deed(self, &id, at);
         }
+        self.settling = None;
     }
 
-    /// An endpoint took an event: one delivery fewer is pending, the first time.
-    pub fn delivered(&mut self, event: &str, endpoint: &str) {
-        if self.taken.insert((event.to_string(), endpoint.to_string()))
-            && let Some(found) = self.objects.get_mut(event)
-        {
-            found["pending_webhooks"] = json!((found["pending_webhooks"].as_i64().unwrap_or_default() - 1).max(0));
-        }
+    /// A new secret for an endpoint, the old one in force until then; `None`: no such endpoint.
+    pub fn rotate_secret(&mut self, endpoint: &str, old_until: DateTime<Utc>) -> Option<String> {
+        let secret = self.fresh("whsec_", 32);
+        self.endpoints.iter_mut().find(|e| e.id == endpoint)?.rotate(secret.clone(), old_until);
+        Some(secret)
+    }
+
+    /// When something is due next: on the agenda, or to be delivered.
+    pub fn next_due(&self) -> Option<DateTime<Utc>> {
+        self.agenda.first().into_iter().chain(self.ledger.next_due()).min()
     }
 
     /// What sessions and subscriptions call this person's profile.

@@ -1,14 +1,16 @@
 //! Events: their shape, list (thirty days), retrieval, and sending one again.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::super::delivery::{Parcel, Why};
 use super::super::endpoint::matches_type;
 use super::super::expand;
 use super::super::failure::Failure;
 use super::super::listing::Listing;
+use super::super::previous;
 use super::super::route::{Call, Route, Run};
-use super::super::state::{API_VERSION, EVENT_HORIZON_SECONDS, State};
+use super::super::state::{API_VERSION, Cause, EVENT_HORIZON_SECONDS, State};
 use super::super::timeline::{Collection, EVENT_TYPES, People};
 use super::{customers, invoices, sessions, subscriptions};
 use crate::sandbox::population::Person;
@@ -32,7 +34,8 @@ pub const ROUTES: &[Route] = &[
     },
 ];
 
-pub fn render(id: &str, kind: &str, at: DateTime<Utc>, object: Value, previous: Option<Value>, pending: usize) -> Value {
+/// An event that nobody was told of yet.
+pub fn render(id: &str, kind: &str, at: DateTime<Utc>, object: Value, previous: Option<Value>, cause: Option<&Cause>) -> Value {
     let mut data = json!({ "object": null });
     data["object"] = object;
     if let Some(previous) = previous {
@@ -45,8 +48,8 @@ pub fn render(id: &str, kind: &str, at: DateTime<Utc>, object: Value, previous: 
         "created": at.timestamp(),
         "data": null,
         "livemode": false,
-        "pending_webhooks": pending,
-        "request": { "id": null, "idempotency_key": null },
+        "pending_webhooks": 0,
+        "request": { "id": cause.map(|c| &c.request), "idempotency_key": cause.and_then(|c| c.idempotency_key.as_ref()) },
         "type": kind
     });
     event["data"] = data;
@@ -62,28 +65,32 @@ pub fn of_person(state: &State, person: &Person, place: Place) -> Option<Value> 
     let kind = EVENT_TYPES[usize::from(place.which)];
     let id = state.population.id_at(Kind::Event, place);
     let Some(paid) = person.plan.as_ref() else {
-        return Some(render(&id, kind, state.population.joined(person.number), customers::of_person(person), None, 0));
+        return Some(render(&id, kind, state.population.joined(person.number), customers::of_person(person), None, None));
     };
     let at = paid.interval.after(paid.started, u32::from(place.cycle));
     let subscription = |over| subscriptions::as_of(state, person, paid, place.cycle.min(paid.cycle), over);
-    let mut previous = None;
+    let mut earlier = None;
     let object = match kind {
         "customer.created" => customers::of_person(person),
         "checkout.session.completed" => sessions::of_person(state, person)?,
         "customer.subscription.created" => subscription(false),
         "customer.subscription.updated" => {
             let before = subscriptions::as_of(state, person, paid, place.cycle - 1, false);
-            let mut changes = json!({ "items": before["items"], "latest_invoice": before["latest_invoice"] });
+            let now = subscription(false);
+            let mut changes = match (&before, &now) {
+                (Value::Object(before), Value::Object(now)) => previous::attributes(before, now),
+                _ => Map::new(),
+            };
             if paid.status == "past_due" && place.cycle == paid.cycle {
-                changes["status"] = json!("active");
+                changes.insert("status".to_string(), json!("active"));
             }
-            previous = Some(changes);
-            subscription(false)
+            earlier = Some(Value::Object(changes));
+            now
         }
         "customer.subscription.deleted" => subscription(true),
         _ => invoices::of_person(state, person, place.cycle)?,
     };
-    Some(render(&id, kind, at, object, previous, 0))
+    Some(render(&id, kind, at, object, earlier, None))
 }
 
 fn list(state: &State, call: &Call) -> Result<Value, Failure> {
@@ -119,7 +126,9 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         floor: call.now.timestamp() - EVENT_HORIZON_SECONDS,
         ordinals,
         people,
-        keep: &|v| v["type"].as_str().is_some_and(wants) && success.is_none_or(|s| (v["pending_webhooks"] == 0) == s),
+        keep: &|v| {
+            v["type"].as_str().is_some_and(wants) && success.is_none_or(|s| v["id"].as_str().is_some_and(|id| state.is_delivered(id) == s))
+        },
     }
     .page(state, call)
 }
@@ -136,20 +145,31 @@ fn retrieve(state: &State, call: &Call) -> Result<Value, Failure> {
 
 fn retry(state: &mut State, call: &Call) -> Result<Value, Failure> {
     let event = recent(state, call).ok_or_else(|| Failure::missing("notification", &call.id))?;
-    let Some(id) = call.params.text("webhook_endpoint") else {
-        // Without an endpoint the event goes to listening command lines only, of which there are none here.
-        return expand::one(state, call, event);
+    let listening = call.params.boolean("for_stripecli")? == Some(true);
+    let Some(id) = call.params.text("webhook_endpoint").filter(|_| !listening) else {
+        // It would go to command lines that listen, of which there are none here.
+        return if listening { expand::one(state, call, event) } else { Err(Failure::missing_parameter("webhook_endpoint")) };
     };
-    let kind = event["type"].as_str().unwrap_or_default().to_string();
-    let endpoint =
-        state.endpoints.iter().find(|e| e.id == id).ok_or_else(|| Failure::missing_in("webhook_endpoint", "webhook endpoint", id))?;
+    let refused = |status: u16, text: String| Failure::new(status, text).param("webhook_endpoint");
+    let missing = || refused(404, format!("No such webhook endpoint: '{id}'")).code("resource_missing");
+    let endpoint = state.endpoints.iter().find(|e| e.id == id).ok_or_else(missing)?;
     if !endpoint.enabled {
-        return Err(Failure::new(400, format!("The webhook endpoint '{id}' is disabled.")).param("webhook_endpoint"));
+        return Err(refused(400, format!("The webhook endpoint '{id}' is disabled.")));
     }
-    if !endpoint.subscribes(&kind) {
-        let text = format!("The webhook endpoint '{id}' is not subscribed to events of type '{kind}'.");
-        return Err(Failure::new(400, text).param("webhook_endpoint"));
+    // Sending again reaches only who was to get it the first time; subscribing later does not help.
+    let owed = match state.ledger.debts(&call.id) {
+        Some(debts) => debts.iter().any(|d| d.endpoint == id),
+        None => {
+            endpoint.created <= event["created"].as_i64().unwrap_or_default()
+                && endpoint.subscribes(event["type"].as_str().unwrap_or_default())
+        }
+    };
+    if !owed {
+        let text =
+            format!("The webhook endpoint '{id}' is not subscribed to events of type '{}'.", event["type"].as_str().unwrap_or_default());
+        return Err(refused(404, text));
     }
-    state.resends.push((call.id.clone(), id.to_string()));
+    let (event_id, endpoint) = (call.id.clone(), id.to_string());
+    state.ledger.post(Parcel { event: event_id, endpoint, why: Why::Resent, due: call.now, posted: call.now, ruled: false });
     expand::one(state, call, event)
 }

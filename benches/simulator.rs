@@ -1,0 +1,93 @@
+//! What must not grow with the population: one page of a list from the simulator, of a thousand customers and of a million.
+//! `cargo bench --bench simulator`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use nightdesk::sandbox::population::Population;
+use nightdesk::sandbox::stripe::{Simulator, SimulatorOptions};
+use serde_json::Value;
+
+const POPULATIONS: [u64; 2] = [1_000, 1_000_000];
+const ROUNDS: usize = 60;
+/// As many elements as a page can have. The second page follows a cursor; the third place is entered by a time.
+const LISTS: [&str; 9] = [
+    "/v1/customers?limit=100",
+    "/v1/subscriptions?limit=100&status=all",
+    "/v1/subscriptions?limit=100&price=price_pro_month",
+    "/v1/invoices?limit=100",
+    "/v1/invoice_payments?limit=100",
+    "/v1/payment_intents?limit=100",
+    "/v1/charges?limit=100",
+    "/v1/checkout/sessions?limit=100",
+    "/v1/events?limit=100",
+];
+
+struct Place {
+    simulator: Simulator,
+    http: reqwest::Client,
+}
+
+#[tokio::main]
+async fn main() {
+    let mut places = Vec::new();
+    for customers in POPULATIONS {
+        let population = Arc::new(Population::new(42, customers, Utc::now()));
+        let simulator = Simulator::start(SimulatorOptions::new(population)).await.expect("a loopback port");
+        places.push(Place { simulator, http: reqwest::Client::builder().no_proxy().build().expect("a client") });
+    }
+    println!("{:<66} {:>12} {:>12} {:>8} {:>9}", "page", POPULATIONS[0], POPULATIONS[1], "ratio", "pages/s");
+    for list in LISTS {
+        for start in ["first page", "second page", "from the past"] {
+            let mut medians = Vec::new();
+            for place in &places {
+                let path = match start {
+                    "first page" => list.to_string(),
+                    "second page" => place.after_a_page(list).await,
+                    _ => from_the_past(list),
+                };
+                medians.push(place.median(&path).await);
+            }
+            let [few, many] = medians[..] else { unreachable!("invariant: two populations") };
+            let (ratio, per_second) = (many.as_secs_f64() / few.as_secs_f64(), 1.0 / many.as_secs_f64());
+            println!("{:<66} {few:>12.1?} {many:>12.1?} {ratio:>8.2} {per_second:>9.0}", format!("{list}, {start}"));
+        }
+    }
+    for place in places {
+        place.simulator.stop().await;
+    }
+}
+
+impl Place {
+    async fn get(&self, path: &str) -> Vec<u8> {
+        let url = format!("{}{path}", self.simulator.base_url());
+        let answer = self.http.get(url).bearer_auth(self.simulator.secret_key()).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.bytes().await.expect("a body").to_vec()
+    }
+
+    /// The same list after its hundredth element.
+    async fn after_a_page(&self, list: &str) -> String {
+        let page: Value = serde_json::from_slice(&self.get(list).await).expect("a list");
+        let last = page["data"].as_array().and_then(|data| data.last()).expect("there is more than one page");
+        format!("{list}&starting_after={}", last["id"].as_str().expect("an id"))
+    }
+
+    async fn median(&self, path: &str) -> Duration {
+        let mut times = Vec::with_capacity(ROUNDS);
+        for _ in 0..ROUNDS {
+            let began = Instant::now();
+            self.get(path).await;
+            times.push(began.elapsed());
+        }
+        times.sort_unstable();
+        times[ROUNDS / 2]
+    }
+}
+
+/// The same list up to half a year ago; events are kept for thirty days.
+fn from_the_past(list: &str) -> String {
+    let days = if list.contains("events") { 15 } else { 150 };
+    format!("{list}&created[lt]={}", Utc::now().timestamp() - days * 86_400)
+}
