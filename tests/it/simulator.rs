@@ -6,6 +6,7 @@ mod faults;
 mod headers;
 mod lifecycle_webhooks;
 mod limits;
+mod lifecycle_money;
 mod lists;
 mod malformed;
 mod objects;

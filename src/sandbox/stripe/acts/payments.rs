@@ -234,12 +234,11 @@ fn attempt(state: &mut State, intent: &str, method: Option<&Value>, decline: Opt
     announce(state, &charge, if decline.is_some() { "charge.failed" } else { "charge.succeeded" }, at);
     announce(state, intent, kind, at);
     if outcome == Outcome::Succeeded {
-        let booked = at + Duration::seconds(if later { ASYNC_SECONDS } else { 0 });
+        // A dispute comes after everything that the payment itself makes happen, and before anybody can ask.
+        state.later(at, disputes::open_by_card, &charge);
         if later {
-            state.later(booked, book_later, &charge);
+            state.later(at + Duration::seconds(ASYNC_SECONDS), book_later, &charge);
         }
-        // A dispute comes after everything that the payment itself makes happen.
-        state.later(booked, disputes::open_by_card, &charge);
     }
     Paid { intent: intent.to_string(), charge: Some(charge), outcome }
 }
