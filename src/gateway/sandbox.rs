@@ -4,6 +4,7 @@ use super::http::{self, segment};
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::text::clean;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const LIST: Duration = Duration::from_secs(3);
@@ -29,8 +30,14 @@ pub async fn incidents(base: &str) -> Result<Vec<(String, String)>, Fault> {
 pub async fn start(base: &str, name: &str) -> Result<String, Fault> {
     let request = http::client(Source::Application, base)?.post(format!("{base}/incidents/{}", segment(name))).timeout(START);
     let answer = json(request).await?;
-    let struck = answer["labels"].as_array().map_or(0, Vec::len);
-    Ok(format!("{struck} customers hit"))
+    Ok(format!("{} customers hit", hit(&answer)))
+}
+
+/// People with a label that is not only about what stayed right.
+fn hit(answer: &Value) -> usize {
+    let labels = answer["labels"].as_array().into_iter().flatten();
+    let hurt = labels.filter(|l| !matches!(l["truth"].as_str(), Some("fine" | "superseded")));
+    hurt.filter_map(|l| l["number"].as_u64()).collect::<BTreeSet<_>>().len()
 }
 
 async fn json(request: reqwest::RequestBuilder) -> Result<Value, Fault> {

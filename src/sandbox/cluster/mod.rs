@@ -201,6 +201,14 @@ impl Cluster {
         ClusterOptions { primary: Some(primary), ..self.options.clone() }
     }
 
+    /// As [`Self::replica`], always that far behind.
+    #[must_use]
+    pub fn replica_behind(&self, lag: Duration) -> ClusterOptions {
+        let mut options = self.replica();
+        options.settings.push(("recovery_min_apply_delay".into(), format!("{}ms", lag.as_millis())));
+        options
+    }
+
     /// What restarts this cluster.
     #[must_use]
     pub fn restarter(&self) -> Restarter {

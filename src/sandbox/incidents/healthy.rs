@@ -32,6 +32,18 @@ const AT_ONCE: u64 = 6;
 const DEMANDING: [&str; 4] =
     ["customer.subscription.created", "customer.subscription.updated", "customer.subscription.deleted", "invoice.payment_failed"];
 
+/// At most so many events of the people's own, the newest; in a large town a week has more.
+const MOST: usize = 100_000;
+/// So many events are in memory at once.
+const CHUNK: usize = 2_000;
+
+/// What happened to whom.
+struct Occurrence {
+    at: DateTime<Utc>,
+    number: u64,
+    event: String,
+}
+
 /// One delivery of an event to the application.
 struct Delivery {
     event: Arc<Value>,
@@ -41,46 +53,56 @@ struct Delivery {
 
 /// What an event demands, of whom.
 struct Demand {
-    number: u64,
-    event: Arc<Value>,
+    occurrence: Occurrence,
+    kind: String,
     subscription: String,
-    at: DateTime<Utc>,
+    /// What it demanded when it was made; a declined card demands nothing but a status.
+    then: Option<Expected>,
 }
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
     let (from, to) = (turn.present - Duration::days(DAYS), turn.present - SETTLED);
     // What the people do by themselves: renewals, trials, declined cards, ends of subscriptions.
-    let mut happened: Vec<(u64, String)> = Vec::new();
-    for event in ground.simulator().events_between(from, to) {
+    let mut happened: Vec<Occurrence> = Vec::new();
+    for (at, event) in ground.simulator().events_between(from, to) {
         let number = ground.population().subscription_number(&event);
-        happened.extend(number.filter(|n| !ground.is_taken(*n)).map(|n| (n, event)));
+        happened.extend(number.filter(|n| !ground.is_taken(*n)).map(|number| Occurrence { at, number, event }));
     }
+    happened.drain(..happened.len().saturating_sub(MOST));
     // They are as their last event left them: nothing else may have happened to them in between.
-    happened.iter().for_each(|(number, _)| ground.take(*number));
+    happened.iter().for_each(|o| ground.take(o.number));
     // And what `count` others do besides.
     let parts = cast(ground, INCIDENT, turn)?;
     let minutes = (to - from).num_minutes();
     for (index, part) in parts.into_iter().enumerate() {
-        let share = mix(ground.population().seed(), 0x7AFF1C + index as u64) % minutes.unsigned_abs();
+        let share = mix(ground.population().seed(), 0x7A_FF1C + index as u64) % minutes.unsigned_abs();
         let at = to - Duration::minutes(share.cast_signed());
-        happened.extend(perform(ground, part, turn, index, at).events.into_iter().map(|event| (part.number, event)));
+        let events = perform(ground, part, turn, index, at).events;
+        happened.extend(events.into_iter().map(|event| Occurrence { at, number: part.number, event }));
     }
+    happened.sort_by(|a, b| (a.at, &a.event).cmp(&(b.at, &b.event)));
     let mut demands = Vec::new();
-    let mut deliveries = Vec::new();
-    for (number, id) in happened {
-        let Some(event) = ground.simulator().object(&id).map(Arc::new) else { continue };
-        let created = event["created"].as_i64().and_then(|s| DateTime::from_timestamp(s, 0)).unwrap_or(from);
-        deliveries.extend(arrivals(&id, created).map(|at| Delivery { event: Arc::clone(&event), number, at }));
-        if event["type"].as_str().is_some_and(|kind| DEMANDING.contains(&kind)) {
-            let subject = &event["data"]["object"];
-            let of_invoice = &subject["parent"]["subscription_details"]["subscription"];
-            let subscription = of_invoice.as_str().or(subject["id"].as_str()).unwrap_or_default().to_string();
-            demands.push(Demand { number, event, subscription, at: created });
+    let mut rest = happened.into_iter().peekable();
+    while rest.peek().is_some() {
+        let mut deliveries = Vec::new();
+        for occurrence in rest.by_ref().take(CHUNK) {
+            let Some(event) = ground.simulator().object(&occurrence.event).map(Arc::new) else { continue };
+            let at = arrivals(&occurrence.event, occurrence.at);
+            deliveries.extend(at.map(|at| Delivery { event: Arc::clone(&event), number: occurrence.number, at }));
+            demands.extend(demand(ground, occurrence, &event));
         }
+        deliver(ground, deliveries).await;
     }
-    deliver(ground, deliveries).await;
-    demands.sort_by(|a, b| (a.at, a.event["id"].as_str()).cmp(&(b.at, b.event["id"].as_str())));
-    Ok(demands.into_iter().map(|demand| label(ground, &demand)).collect())
+    Ok(demands.into_iter().map(|demand| label(ground, demand)).collect())
+}
+
+fn demand(ground: &Ground, occurrence: Occurrence, event: &Value) -> Option<Demand> {
+    let kind = event["type"].as_str().filter(|kind| DEMANDING.contains(kind))?.to_string();
+    let object = &event["data"]["object"];
+    let of_invoice = &object["parent"]["subscription_details"]["subscription"];
+    let subscription = of_invoice.as_str().or(object["id"].as_str())?.to_string();
+    let then = (object["object"] == "subscription").then(|| Expected::of(ground, &ground.key(occurrence.number), object));
+    Some(Demand { occurrence, kind, subscription, then })
 }
 
 /// When an event reaches the application: mostly in seconds, now and then minutes late, one in forty twice. The times of two events of one
@@ -110,25 +132,22 @@ async fn deliver(ground: &Ground, mut deliveries: Vec<Delivery>) {
         .await;
 }
 
-fn label(ground: &Ground, demand: &Demand) -> Label {
-    let profile = ground.key(demand.number);
-    let expected = ground.demanded(&profile, &demand.subscription);
-    let kind = demand.event["type"].as_str().unwrap_or_default().to_string();
-    let same = match kind.as_str() {
-        "invoice.payment_failed" => expected.status == "past_due",
-        _ => Expected::of(ground, &profile, &demand.event["data"]["object"]) == expected,
-    };
+fn label(ground: &Ground, demand: Demand) -> Label {
+    let Demand { occurrence, kind, subscription, then } = demand;
+    let profile = ground.key(occurrence.number);
+    let expected = ground.demanded(&profile, &subscription);
+    let same = then.map_or(expected.status == "past_due", |then| then == expected);
     Label {
         incident: INCIDENT,
         broke: "nothing: delivered and applied".into(),
-        at: demand.at,
+        at: occurrence.at,
         cause: Cause::None,
         truth: Some(if same { Truth::Fine } else { Truth::Superseded }),
         subject: Subject {
-            number: Some(demand.number),
+            number: Some(occurrence.number),
             profile: Some(profile),
             customer: Some(expected.customer.clone()),
-            event: demand.event["id"].as_str().map(str::to_string),
+            event: Some(occurrence.event),
             event_type: Some(kind.into()),
             ..Subject::default()
         },

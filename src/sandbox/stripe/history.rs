@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 
 use super::form::Bounds;
 use super::handle::Simulator;
-use super::timeline::{Collection, Direction, People, Selection};
+use super::timeline::{Collection, Direction, Key, People, Selection};
 
 impl Simulator {
-    /// The ids of all events between two moments, both included, oldest first.
-    pub fn events_between(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<String> {
+    /// The times and ids of all events between two moments, both included, oldest first.
+    pub fn events_between(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, String)> {
         let selection = Selection {
             bounds: Bounds { from: from.timestamp(), to: to.timestamp() },
             direction: Direction::OldestFirst,
@@ -16,7 +16,8 @@ impl Simulator {
             ordinals: u8::MAX,
             people: People::Where(&|_, _| true),
         };
-        self.read(|state| state.walk(Collection::Events, selection).map(|(_, id)| id).collect())
+        let timed = |(key, id): (Key, String)| Some((DateTime::from_timestamp(key.at, 0)?, id));
+        self.read(|state| state.walk(Collection::Events, selection).filter_map(timed).collect())
     }
 
     /// Records that every endpoint which wants the event has taken it, by another way than a post from here.
