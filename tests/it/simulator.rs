@@ -3,6 +3,8 @@
 pub mod bench;
 mod deliveries;
 mod faults;
+mod lifecycle_catalog;
+mod lifecycle_checkout;
 mod headers;
 mod lifecycle_webhooks;
 mod limits;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::acts::{self, CheckedOut, NewCheckout, NewDispute, Subscribed};
+use super::acts::{self, CheckedOut, NewCheckout, NewDispute, Payer, Subscribed};
 use super::handle::Simulator;
 
 impl Simulator {
@@ -14,6 +14,15 @@ impl Simulator {
     /// If the price is not in the catalogue.
     pub fn checkout(&self, c: NewCheckout) -> CheckedOut {
         self.act(|state| acts::checkout(state, &c))
+    }
+
+    /// The customer pays in an open checkout session. Errors are what they would see: the sentence that refuses.
+    ///
+    /// # Errors
+    /// There is no such open session, or the card is declined.
+    pub fn complete_checkout(&self, session: &str, payer: Payer) -> Result<(), String> {
+        let now = self.now();
+        self.act(|state| acts::complete_checkout(state, session, payer, now)).map_err(|refusal| refusal.message)
     }
 
     /// A customer without a person behind it: the second one with somebody's address, for example.

@@ -36,7 +36,7 @@ mod state;
 mod timeline;
 mod webhooks;
 
-pub use acts::{CheckedOut, NewCheckout, Subscribed};
+pub use acts::{CheckedOut, NewCheckout, Payer, Subscribed};
 pub use delivery::{DeliveryEffect, DeliveryResult, DeliveryRule, DeliveryRules, DeliverySettings, Notice, Schedule, StandingDelivery};
 pub use endpoint::signature;
 pub use faults::{Effect, Faults, Point, Rule, Standing, When};

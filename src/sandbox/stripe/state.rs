@@ -66,6 +66,10 @@ pub struct State {
     spent: HashSet<String>,
     /// What made checkout sessions sell, by session.
     pub line_items: HashMap<String, Vec<Value>>,
+    /// What is to become of the payments and subscriptions of open checkout sessions, by session: `description`, `metadata`, `trial_end`.
+    pub intentions: HashMap<String, Value>,
+    /// `http://127.0.0.1:PORT`, once it serves.
+    pub base_url: String,
     agenda: Agenda,
     pub redactions: Redactions,
     /// The time of the entry on the agenda that is being done.
@@ -102,6 +106,8 @@ impl State {
             made: 0,
             spent: HashSet::new(),
             line_items: HashMap::new(),
+            intentions: HashMap::new(),
+            base_url: String::new(),
             agenda: Agenda::default(),
             redactions: Redactions::default(),
             settling: None,
@@ -242,7 +248,10 @@ impl State {
 
     /// Makes an object that belongs to a customer without naming it in its JSON (invoice payments) findable by the customer.
     pub fn belongs(&mut self, id: &str, customer: &str) {
-        self.by_customer.entry(customer.to_string()).or_default().push(id.to_string());
+        let theirs = self.by_customer.entry(customer.to_string()).or_default();
+        if !theirs.iter().any(|known| known == id) {
+            theirs.push(id.to_string());
+        }
     }
 
     /// Replaces an object as a whole.

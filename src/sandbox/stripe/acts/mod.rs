@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::state::State;
 
 pub use catalog::{add_price, add_product, delete_product, update_price};
-pub use checkout::{CheckedOut, NewCheckout, checkout};
+pub use checkout::{CheckedOut, NewCheckout, Payer, checkout, complete_checkout, expire_checkout, total_of};
 pub use customers::{create_customer, delete_customer};
 pub use disputes::{NewDispute, close_dispute, escalate_inquiry, is_charged_back, open_dispute, submit_evidence};
 pub use payment_methods::{attach_payment_method, check_attachable, create_payment_method, detach_payment_method};

@@ -15,6 +15,7 @@ pub mod prices;
 pub mod products;
 pub mod redaction_jobs;
 pub mod refunds;
+mod session_writes;
 pub mod sessions;
 pub mod subscription_items;
 pub mod subscriptions;
@@ -35,6 +36,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         subscription_items::ROUTES,
         prices::ROUTES,
         products::ROUTES,
+        session_writes::ROUTES,
         sessions::ROUTES,
         invoices::ROUTES,
         invoice_payments::ROUTES,
