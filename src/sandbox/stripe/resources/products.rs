@@ -177,5 +177,5 @@ fn delete(state: &mut State, call: &Call) -> Result<Value, Failure> {
         return Err(Failure::new(400, "This product cannot be deleted because it has one or more user-created prices."));
     }
     acts::delete_product(state, &call.id, call.now);
-    retrieve(state, call)
+    expand::one(state, call, state.get(&call.id).unwrap_or_default())
 }
