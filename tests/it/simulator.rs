@@ -3,9 +3,9 @@
 pub mod bench;
 mod deliveries;
 mod faults;
+mod headers;
 mod lifecycle_catalog;
 mod lifecycle_checkout;
-mod headers;
 mod lifecycle_money;
 mod lifecycle_webhooks;
 mod limits;
