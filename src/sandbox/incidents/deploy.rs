@@ -48,6 +48,8 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
         })
         .await?;
     hand_over(ground, &after).await;
+    // An honest failure was tried again meanwhile, and failed again.
+    ground.simulator().deliveries_done().await;
     let mut labels = vec![Label { at: deployed, ..root(ground, INCIDENT, turn, Cause::BrokenVersion, "version 2026.11.3 was deployed") }];
     for (happening, late) in before.iter().map(|h| (h, false)).chain(after.iter().map(|h| (h, true))) {
         labels.push(match (late, happening.act) {

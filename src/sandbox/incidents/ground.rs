@@ -328,11 +328,13 @@ impl Ground {
 
     /// As [`Self::hand_over`], where the event has been read already.
     pub(super) async fn hand_over_object(&self, event: &Value, at: DateTime<Utc>) {
-        let taken = self.app.take(event, at).await;
-        let swallowed = taken == Taken::Failed && self.app.manner().get() == Manner::Swallowing;
-        if taken == Taken::Handled || swallowed {
-            self.simulator.took(event["id"].as_str().unwrap_or_default(), event["type"].as_str().unwrap_or_default());
-        }
+        let (status, body) = match (self.app.take(event, at).await, self.app.manner().get()) {
+            (Taken::Handled, _) => (200, r#"{"received":true}"#),
+            (Taken::Failed, Manner::Swallowing) => (200, r#"{"ok":false}"#),
+            (Taken::Failed, Manner::Honest) => (500, r#"{"ok":false}"#),
+            (Taken::Down, _) => return,
+        };
+        self.simulator.tried(event, at, status, body);
     }
 
     fn taken(&self) -> MutexGuard<'_, HashSet<u64>> {

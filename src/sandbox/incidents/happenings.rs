@@ -110,9 +110,10 @@ pub async fn unheard(ground: &Ground, parts: Vec<Part>, incident: Incident, turn
     let mut in_order: Vec<&Happening> = happened.iter().collect();
     in_order.sort_by_key(|h| h.at);
     for event in in_order.iter().flat_map(|h| &h.events) {
-        // Whatever is answered: it has no effect.
-        ground.simulator().deliver(event).await;
+        ground.simulator().send(event);
     }
+    // Whatever is answered: it has no effect. Where it was a failure, Stripe will try again.
+    ground.simulator().deliveries_done().await;
     happened.iter().map(|h| h.label(ground, incident, cause, Truth::Missing, broke)).collect()
 }
 
