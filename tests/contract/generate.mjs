@@ -12,7 +12,7 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const RELEASES = {
   stripe: [
     'Accounts', 'Balance', 'BalanceTransactions', 'Charges', 'Checkout/Sessions', 'Customers', 'Disputes', 'Events',
-    'InvoiceLineItems', 'InvoicePayments', 'Invoices', 'LineItems', 'PaymentIntents', 'PaymentMethods', 'Plans', 'Prices', 'Products', 'Refunds',
+    'InvoiceLineItems', 'InvoiceItems', 'InvoicePayments', 'Invoices', 'LineItems', 'PaymentIntents', 'PaymentMethods', 'Plans', 'Prices', 'Products', 'Refunds',
     'SubscriptionItems', 'Subscriptions', 'WebhookEndpoints',
   ],
   'stripe-preview': ['Privacy/RedactionJobs', 'Privacy/RedactionJobValidationErrors'],
@@ -30,6 +30,7 @@ const KINDS = {
   event: ['Event'],
   invoice: ['Invoice', 'DeletedInvoice'],
   invoice_payment: ['InvoicePayment'],
+  invoiceitem: ['InvoiceItem', 'DeletedInvoiceItem'],
   item: ['LineItem'],
   line_item: ['InvoiceLineItem'],
   payment_intent: ['PaymentIntent'],

@@ -7,6 +7,7 @@ pub mod customers;
 pub mod disputes;
 pub mod events;
 mod fields;
+pub mod invoice_items;
 pub mod invoice_payments;
 pub mod invoices;
 pub mod payment_intents;
@@ -39,6 +40,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         session_writes::ROUTES,
         sessions::ROUTES,
         invoices::ROUTES,
+        invoice_items::ROUTES,
         invoice_payments::ROUTES,
         payment_intents::ROUTES,
         payment_methods::ROUTES,

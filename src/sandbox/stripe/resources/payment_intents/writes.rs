@@ -164,7 +164,9 @@ pub fn cancel(state: &mut State, call: &Call) -> Result<Value, Failure> {
 /// Asks the bank; a card that is declined is an error of the request, too.
 fn attempt(state: &mut State, call: &Call, id: &str, method: &Value) -> Result<(), Failure> {
     let off_session = call.params.text("off_session").is_some_and(|o| o != "false");
-    let Paid { charge, outcome, .. } = acts::confirm(state, id, Some(method), off_session, call.now);
+    let paid = acts::confirm(state, id, Some(method), off_session, call.now);
+    acts::intent_attempted(state, &paid, call.now);
+    let Paid { charge, outcome, .. } = paid;
     let refuse = call.params.boolean("error_on_requires_action")? == Some(true);
     match outcome {
         Outcome::Declined(why) => {
