@@ -9,9 +9,9 @@ use super::super::resources::{invoice_items, payment_methods, sessions};
 use super::super::state::State;
 use super::super::timeline::Collection;
 use super::beginning::{Beginning, NewItem, NewSubscription, announce_beginning, begin};
-use super::collection::{Collected, Tender, intent_attempted};
+use super::collection::Tender;
 use super::customers::create_customer;
-use super::invoices::{add_invoice_item, payment_of};
+use super::invoices::add_invoice_item;
 use super::payment_methods::{attach_payment_method, check_attachable};
 use super::payments::{NewPayment, Outcome, authenticate, pay};
 use super::subscriptions::{Subscribed, announce, catalog_price, make_subscription};
@@ -151,12 +151,6 @@ pub fn complete_checkout(state: &mut State, id: &str, payer: Payer, at: DateTime
     made.insert("invoice".into(), json!(begun.invoice));
     finish(state, id, made, at);
     announce_beginning(state, &begun, at);
-    if let Some(Collected::ActionRequired(_)) = begun.collected
-        && let Some(payment) = payment_of(state, &begun.invoice)
-        && let Some(paid) = authenticate(state, payment["payment"]["payment_intent"].as_str().unwrap_or_default(), true, at)
-    {
-        intent_attempted(state, &paid, at);
-    }
     Ok(())
 }
 
@@ -208,7 +202,7 @@ fn begin_subscription(state: &mut State, session: &str, customer: &str, card: &s
     new.description = intentions["description"].as_str().map(str::to_string);
     new.trial_end = intentions["trial_end"].as_i64();
     new.default_payment_method = Some(card.to_string());
-    new.tender = Tender::Method(card.to_string());
+    new.tender = Tender::Present(card.to_string());
     begin(state, new, at)
 }
 

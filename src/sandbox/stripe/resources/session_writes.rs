@@ -38,7 +38,6 @@ pub const ROUTES: &[Route] = &[
             "payment_intent_data.description",
             "payment_intent_data.metadata{}",
             "payment_method_collection",
-            "payment_method_types[]",
             "subscription_data.description",
             "subscription_data.metadata{}",
             "subscription_data.trial_end",
@@ -87,10 +86,6 @@ fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
         return Err(Failure::new(400, "`customer_creation` can only be used in `payment` and `setup` mode.").param("customer_creation"));
     }
     let collection = fields::one_of(params, "payment_method_collection", &["always", "if_required"])?;
-    if let Some(other) = params.list("payment_method_types").into_iter().find(|kind| *kind != "card") {
-        let sentence = format!("The payment method type provided: {other} is invalid. This account takes cards only.");
-        return Err(Failure::new(400, sentence).param("payment_method_types"));
-    }
     let success = fields::required(params, "success_url")?;
     let expires = expiry(call)?;
     let trial_end = trial_end(call)?;
