@@ -3,12 +3,13 @@
 pub mod bench;
 mod deliveries;
 mod faults;
+mod headers;
+mod lifecycle_billing;
 mod lifecycle_catalog;
 mod lifecycle_checkout;
-mod headers;
+mod lifecycle_money;
 mod lifecycle_webhooks;
 mod limits;
-mod lifecycle_money;
 mod lists;
 mod malformed;
 mod objects;

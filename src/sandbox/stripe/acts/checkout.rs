@@ -165,11 +165,8 @@ pub fn complete_checkout(state: &mut State, id: &str, payer: Payer, at: DateTime
     }
     let customer = customer.unwrap_or_default();
     let lines = state.line_items.get(id).cloned().unwrap_or_default();
-    let item = |line: &Value| NewItem {
-        price: line["price"].clone(),
-        quantity: line["quantity"].as_i64().unwrap_or(1),
-        metadata: json!({}),
-    };
+    let item =
+        |line: &Value| NewItem { price: line["price"].clone(), quantity: line["quantity"].as_i64().unwrap_or(1), metadata: json!({}) };
     let recurring = lines.iter().filter(|line| line["price"]["type"] == "recurring");
     let mut new = NewSubscription::of(&customer, recurring.map(item).collect());
     new.metadata = intentions["metadata"].clone();
