@@ -131,7 +131,8 @@ impl World {
                 (self.redaction_job(&self.customer().await).await, String::new())
             }
             "POST /v1/refunds/{id}/cancel" => {
-                let refund = self.refund().await;
+                let intent = id(&self.paid("pm_card_pendingRefund").await);
+                let refund = self.make_id("/v1/refunds", &format!("payment_intent={intent}")).await;
                 assert!(self.bench.sim.ask_customer_about_refund(&refund, chrono::Utc::now()), "it waits for the customer");
                 (refund, String::new())
             }

@@ -32,7 +32,7 @@ pub use invoices::{
     relist_invoice, send_invoice, void_invoice,
 };
 pub use payment_methods::{attach_payment_method, check_attachable, create_payment_method, detach_payment_method};
-pub use payments::{NewPayment, Outcome, Paid, authenticate, cancel_intent, capture, confirm, insert_intent, intend, pay};
+pub use payments::{Outcome, Paid, authenticate, cancel_intent, capture, confirm, insert_intent};
 pub use redaction::{
     Redactions, cancel_redaction_job, check_not_redacted, create_redaction_job, run_redaction_job, validate_redaction_job,
 };
