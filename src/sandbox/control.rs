@@ -131,7 +131,7 @@ async fn strike(State(shared): State<Shared>, Path(name): Path<String>, body: Op
     }
     match shared.ground.strike(incident, count).await {
         Ok(struck) => (StatusCode::CREATED, Json(json!({ "name": name, "labels": struck }))).into_response(),
-        Err(error @ (IncidentError::NobodyLeft { .. } | IncidentError::UnderWay(_))) => refuse(StatusCode::CONFLICT, &error.to_string()),
+        Err(error @ (IncidentError::NobodyLeft { .. } | IncidentError::Unwell(_))) => refuse(StatusCode::CONFLICT, &error.to_string()),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }

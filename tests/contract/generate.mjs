@@ -12,10 +12,10 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const RELEASES = {
   stripe: [
     'Accounts', 'Balance', 'BalanceTransactions', 'Charges', 'Checkout/Sessions', 'Customers', 'Disputes', 'Events',
-    'InvoiceLineItems', 'InvoicePayments', 'Invoices', 'LineItems', 'PaymentIntents', 'PaymentMethods', 'Plans', 'Prices', 'Products', 'Refunds',
+    'InvoiceLineItems', 'InvoiceItems', 'InvoicePayments', 'Invoices', 'LineItems', 'PaymentIntents', 'PaymentMethods', 'Plans', 'Prices', 'Products', 'Refunds',
     'SubscriptionItems', 'Subscriptions', 'WebhookEndpoints',
   ],
-  'stripe-preview': ['Privacy/RedactionJobs', 'Privacy/RedactionJobValidationErrors'],
+  'stripe-preview': ['Events', 'Privacy/RedactionJobs', 'Privacy/RedactionJobValidationErrors'],
 };
 
 // Value of `object` → the interfaces that describe it.
@@ -30,6 +30,7 @@ const KINDS = {
   event: ['Event'],
   invoice: ['Invoice', 'DeletedInvoice'],
   invoice_payment: ['InvoicePayment'],
+  invoiceitem: ['InvoiceItem', 'DeletedInvoiceItem'],
   item: ['LineItem'],
   line_item: ['InvoiceLineItem'],
   payment_intent: ['PaymentIntent'],
@@ -90,7 +91,7 @@ function read(release, files) {
     module: ts.ModuleKind.ESNext,
     moduleResolution: ts.ModuleResolutionKind.Bundler,
   });
-  const reader = new Reader(program.getTypeChecker());
+  const reader = new Reader(program.getTypeChecker(), release !== 'stripe');
   const sources = paths.map((p) => program.getSourceFile(p) ?? fail(`no ${p}`));
   const wanted = new Set(Object.values(KINDS).flat());
   for (const source of sources) {
@@ -127,8 +128,9 @@ function requests(path) {
 }
 
 class Reader {
-  constructor(checker) {
+  constructor(checker, preview) {
     this.checker = checker;
+    this.preview = preview;
     this.others = null;
   }
 
@@ -158,7 +160,8 @@ class Reader {
     for (const event of this.checker.getTypeAtLocation(node).types) {
       const of = (type, name) => this.checker.getTypeOfSymbol(this.checker.getPropertyOfType(type, name));
       const name = of(event, 'type').value;
-      table.events[name] = of(of(event, 'data'), 'object').getSymbol()?.name ?? 'any';
+      const object = of(of(event, 'data'), 'object').getSymbol()?.name ?? 'any';
+      if (!this.preview || object.startsWith('RedactionJob')) table.events[name] = object;
     }
   }
 

@@ -1,6 +1,6 @@
 //! What is going to happen by itself: a period ends, a refund settles, a job finishes. When that is looked at is the clock's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -14,12 +14,24 @@ pub type Deed = fn(&mut State, &str, DateTime<Utc>);
 pub struct Agenda {
     due: BTreeMap<(DateTime<Utc>, u64), (Deed, String)>,
     entries: u64,
+    /// Moments that were entered once and for all, by object and Unix seconds.
+    known: HashSet<(String, i64)>,
 }
 
 impl Agenda {
     pub fn add(&mut self, at: DateTime<Utc>, deed: Deed, id: &str) {
         self.entries += 1;
         self.due.insert((at, self.entries), (deed, id.to_string()));
+    }
+
+    /// Enters a moment of an object, unless it was entered before; `None` keeps it from ever being entered.
+    pub fn add_moment(&mut self, at: i64, deed: Option<Deed>, id: &str) {
+        let Some(time) = DateTime::from_timestamp(at, 0) else { return };
+        if self.known.insert((id.to_string(), at))
+            && let Some(deed) = deed
+        {
+            self.add(time, deed, id);
+        }
     }
 
     /// When the first entry is due.

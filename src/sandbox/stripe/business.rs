@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::acts::{self, CheckedOut, NewCheckout, NewDispute, Subscribed};
+use super::acts::{self, AfterRetries, CheckedOut, NewCheckout, NewDispute, Payer, Subscribed};
 use super::handle::Simulator;
 
 impl Simulator {
@@ -14,6 +14,15 @@ impl Simulator {
     /// If the price is not in the catalogue.
     pub fn checkout(&self, c: NewCheckout) -> CheckedOut {
         self.act(|state| acts::checkout(state, &c))
+    }
+
+    /// The customer pays in an open checkout session. Errors are what they would see: the sentence that refuses.
+    ///
+    /// # Errors
+    /// There is no such open session, or the card is declined.
+    pub fn complete_checkout(&self, session: &str, payer: Payer) -> Result<(), String> {
+        let now = self.now();
+        self.act(|state| acts::complete_checkout(state, session, payer, now)).map_err(|refusal| refusal.message)
     }
 
     /// A customer without a person behind it: the second one with somebody's address, for example.
@@ -77,6 +86,16 @@ impl Simulator {
         self.act(|state| acts::cancel_subscription(state, subscription, at, None))
     }
 
+    /// What becomes of a subscription when the last retry of an invoice is declined, too (it is canceled at the start).
+    pub fn set_after_retries(&self, after: AfterRetries) {
+        self.act(|state| state.after_retries = after);
+    }
+
+    /// Puts a subscription under a schedule (`sub_sched_…`), or takes it away. False: there is no such subscription.
+    pub fn set_schedule(&self, subscription: &str, schedule: Option<&str>) -> bool {
+        self.set(subscription, "schedule", json!(schedule))
+    }
+
     /// Deletes a customer, which ends their subscriptions. Returns the events in order.
     pub fn delete_customer(&self, customer: &str, at: DateTime<Utc>) -> Vec<String> {
         self.act(|state| acts::delete_customer(state, customer, at))
@@ -96,7 +115,10 @@ impl Simulator {
 
     /// The customer authenticates a payment that waits for it, or fails to. False: no payment waits for that.
     pub fn authenticate(&self, intent: &str, succeeds: bool, at: DateTime<Utc>) -> bool {
-        self.act(|state| acts::authenticate(state, intent, succeeds, at)).is_some()
+        self.act(|state| {
+            let paid = acts::authenticate(state, intent, succeeds, at);
+            paid.inspect(|paid| acts::intent_attempted(state, paid, at)).is_some()
+        })
     }
 
     /// The customer has to say where the money of a pending refund should go. False: it is no pending refund.

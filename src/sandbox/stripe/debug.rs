@@ -9,13 +9,14 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::acts::{self, Payer};
 use super::delivery::{DeliveryRule, DeliverySettings};
 use super::faults::Rule;
 use super::form::Params;
 use super::limits::Limits;
 use super::shared::Shared;
 
-const ROUTES: &str = "there are /_sim/attempts, /_sim/clock, /_sim/deliveries, /_sim/delivery_rules, /_sim/faults, /_sim/keys, /_sim/limits, /_sim/notices, /_sim/requests and /_sim/webhook_endpoints/{id}/rotate";
+const ROUTES: &str = "there are /_sim/attempts, /_sim/checkout/{id}/complete, /_sim/clock, /_sim/deliveries, /_sim/delivery_rules, /_sim/faults, /_sim/keys, /_sim/limits, /_sim/notices, /_sim/requests and /_sim/webhook_endpoints/{id}/rotate";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +24,15 @@ struct NewKey {
     name: Option<String>,
     /// `None`: a secret key.
     permissions: Option<Vec<String>>,
+}
+
+/// What a customer would type in.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Payment {
+    payment_method: Option<String>,
+    email: Option<String>,
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +67,10 @@ pub fn handle(shared: &Shared, method: &Method, path: &str, query: &str, body: &
         }),
         ("GET", ["deliveries"]) => json(&json!(shared.delivery.get())),
         ("POST", ["deliveries"]) => change_deliveries(shared, body),
+        ("GET", ["checkout", _]) => {
+            plain(StatusCode::OK, "Here the customer would pay. Post to this address with /complete at its end instead.")
+        }
+        ("POST", ["checkout", id, "complete"]) => complete(shared, id, body),
         ("POST", ["webhook_endpoints", id, "rotate"]) => rotate(shared, id, body),
         (_, ["faults", ..]) => faults(shared, method, &segments[1..], body),
         (_, ["delivery_rules", ..]) => delivery_rules(shared, method, &segments[1..], body),
@@ -89,6 +103,26 @@ fn change_deliveries(shared: &Shared, body: &[u8]) -> Response {
             json(&json!(settings))
         }
         Err(e) => misfit(&e),
+    }
+}
+
+/// The customer pays in an open checkout session.
+fn complete(shared: &Shared, session: &str, body: &[u8]) -> Response {
+    let payer = match body {
+        [] => Ok(Payment::default()),
+        body => serde_json::from_slice(body),
+    };
+    let payer: Payment = match payer {
+        Ok(payer) => payer,
+        Err(e) => return misfit(&e),
+    };
+    let payer = Payer { payment_method: payer.payment_method.as_deref(), email: payer.email.as_deref(), name: payer.name.as_deref() };
+    let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
+    let done = acts::complete_checkout(&mut state, session, payer, shared.clock.now());
+    shared.dispatch(&mut state);
+    match done {
+        Ok(()) => json(&state.get(session).unwrap_or_default()),
+        Err(refusal) => plain(StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST), &refusal.message),
     }
 }
 

@@ -74,6 +74,11 @@ impl Params {
         self.at(path).and_then(Value::as_str)
     }
 
+    /// What was passed, by its outermost name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The entries of `name[key]=value`, by dotted path.
     pub fn map(&self, path: &str) -> Option<&Map<String, Value>> {
         self.at(path).and_then(Value::as_object)

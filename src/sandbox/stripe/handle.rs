@@ -63,7 +63,8 @@ impl Simulator {
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().map_err(io::Error::other)?;
         let listener = TcpListener::bind(options.bind).await?;
         let seed = options.population.seed();
-        let state = State::new(options.population);
+        let mut state = State::new(options.population);
+        state.base_url = format!("http://{}", listener.local_addr()?);
         let shared = Arc::new(Shared {
             address: listener.local_addr()?,
             account: state.account.clone(),

@@ -24,6 +24,7 @@ mod idempotency;
 mod keys;
 mod limits;
 mod listing;
+mod periods;
 mod previous;
 mod query;
 mod resources;
@@ -36,7 +37,7 @@ mod state;
 mod timeline;
 mod webhooks;
 
-pub use acts::{CheckedOut, NewCheckout, Subscribed};
+pub use acts::{AfterRetries, CheckedOut, NewCheckout, Payer, Subscribed};
 pub use delivery::{DeliveryEffect, DeliveryResult, DeliveryRule, DeliveryRules, DeliverySettings, Notice, Schedule, StandingDelivery};
 pub use endpoint::signature;
 pub use faults::{Effect, Faults, Point, Rule, Standing, When};

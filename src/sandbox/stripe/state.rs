@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::acts::Redactions;
+use super::acts::{self, AfterRetries, Redactions};
 use super::agenda::{Agenda, Deed};
 use super::catalog;
 use super::delivery::{Ledger, Notice};
@@ -43,6 +43,8 @@ pub struct State {
     pub reference: ProfileReference,
     /// Search finds a new customer only after so many seconds.
     pub search_lag: i64,
+    /// What becomes of a subscription that is not paid for in the end.
+    pub after_retries: AfterRetries,
     /// Events that wait for their first delivery, with its time where that is not now.
     pub outbox: Vec<(String, Option<DateTime<Utc>>)>,
     /// Who has yet to take which event.
@@ -66,6 +68,10 @@ pub struct State {
     spent: HashSet<String>,
     /// What made checkout sessions sell, by session.
     pub line_items: HashMap<String, Vec<Value>>,
+    /// What is to become of the payments and subscriptions of open checkout sessions, by session: `description`, `metadata`, `trial_end`.
+    pub intentions: HashMap<String, Value>,
+    /// `http://127.0.0.1:PORT`, once it serves.
+    pub base_url: String,
     agenda: Agenda,
     pub redactions: Redactions,
     /// The time of the entry on the agenda that is being done.
@@ -88,6 +94,7 @@ impl State {
             endpoints: Vec::new(),
             reference: ProfileReference::default(),
             search_lag: 60,
+            after_retries: AfterRetries::default(),
             outbox: Vec::new(),
             ledger: Ledger::default(),
             notices: Vec::new(),
@@ -102,6 +109,8 @@ impl State {
             made: 0,
             spent: HashSet::new(),
             line_items: HashMap::new(),
+            intentions: HashMap::new(),
+            base_url: String::new(),
             agenda: Agenda::default(),
             redactions: Redactions::default(),
             settling: None,
@@ -230,7 +239,9 @@ impl State {
     /// Adds a made object to its collection.
     pub fn insert(&mut self, collection: Collection, object: Value) -> String {
         let id = object["id"].as_str().expect("invariant: every object made here has an id").to_string();
-        let key = Key::of_made(object["created"].as_i64().unwrap_or_default(), self.keys.len() as u64 + 1);
+        // Invoice items call it their date.
+        let created = object["created"].as_i64().or(object["date"].as_i64());
+        let key = Key::of_made(created.unwrap_or_default(), self.keys.len() as u64 + 1);
         if let Some(customer) = object["customer"].as_str() {
             self.by_customer.entry(customer.to_string()).or_default().push(id.clone());
         }
@@ -242,7 +253,10 @@ impl State {
 
     /// Makes an object that belongs to a customer without naming it in its JSON (invoice payments) findable by the customer.
     pub fn belongs(&mut self, id: &str, customer: &str) {
-        self.by_customer.entry(customer.to_string()).or_default().push(id.to_string());
+        let theirs = self.by_customer.entry(customer.to_string()).or_default();
+        if !theirs.iter().any(|known| known == id) {
+            theirs.push(id.to_string());
+        }
     }
 
     /// Replaces an object as a whole.
@@ -299,6 +313,11 @@ impl State {
     /// Has something happen to an object at its time; see [`Self::settle`].
     pub fn later(&mut self, at: DateTime<Utc>, deed: Deed, id: &str) {
         self.agenda.add(at, deed, id);
+    }
+
+    /// Keeps a moment of an object (Unix seconds) from coming: what would happen then has happened.
+    pub fn forestall(&mut self, at: i64, id: &str) {
+        self.agenda.add_moment(at, None, id);
     }
 
     /// Whether anything on the agenda is due.
@@ -377,12 +396,26 @@ impl State {
     }
 
     fn keep(&mut self, id: &str, object: Value) {
+        self.enter_moments(id, &object);
         if object["object"] == "subscription" {
+            // An invoice that nobody touched yet waits for its next attempt, too.
+            if let Some((invoice, object)) = object["latest_invoice"].as_str().and_then(|id| Some((id.to_string(), self.get(id)?))) {
+                self.enter_moments(&invoice, &object);
+            }
             for item in object["items"]["data"].as_array().into_iter().flatten().filter_map(|item| item["id"].as_str()) {
                 self.items.insert(item.to_string(), id.to_string());
             }
         }
         self.objects.insert(id.to_string(), object);
+    }
+
+    /// Puts on the agenda what will happen to an object by itself.
+    fn enter_moments(&mut self, id: &str, object: &Value) {
+        // What lies before the population's time has happened, or is told in no event.
+        let begun = self.population.locate(id).map(|_| self.population.born().timestamp());
+        for (at, deed) in acts::moments(object).into_iter().filter(|(at, _)| begun.is_none_or(|begun| *at > begun)) {
+            self.agenda.add_moment(at, Some(deed), id);
+        }
     }
 
     fn walk_made(&self, collection: Collection, selection: &Selection) -> Vec<(Key, String)> {

@@ -25,6 +25,7 @@ pub enum Collection {
     Disputes,
     BalanceTransactions,
     RedactionJobs,
+    InvoiceItems,
 }
 
 /// The position of an object in its collection; greater is newer.
@@ -113,7 +114,12 @@ impl Collection {
             Collection::Events => Kind::Event,
             Collection::PaymentMethods => Kind::PaymentMethod,
             Collection::BalanceTransactions => Kind::BalanceTransaction,
-            Collection::Products | Collection::Prices | Collection::Refunds | Collection::Disputes | Collection::RedactionJobs => {
+            Collection::Products
+            | Collection::Prices
+            | Collection::Refunds
+            | Collection::Disputes
+            | Collection::RedactionJobs
+            | Collection::InvoiceItems => {
                 return None;
             }
         })

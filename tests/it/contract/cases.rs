@@ -16,6 +16,7 @@ impl World {
             name if name.ends_with("/search") => "query=created%3E0".to_string(),
             "GET /v1/subscription_items" => format!("subscription={}", self.first("/v1/subscriptions").await),
             "GET /v1/payment_methods" => format!("customer={}&type=card", self.payer().await.0),
+            "GET /v1/invoiceitems" => format!("customer={}", self.billed().await),
             name if name.starts_with("GET") => String::new(),
             _ => return self.write(served).await,
         };
@@ -32,6 +33,7 @@ impl World {
             "/v1/subscription_items" => id(&self.bench.get("/v1/subscriptions").await.json()["data"][0]["items"]["data"][0]),
             "/v1/customers" if served.path != "/v1/customers/{id}" => self.payer().await.0,
             "/v1/payment_methods" => self.payer().await.1,
+            "/v1/invoiceitems" => self.invoice_item().await,
             "/v1/refunds" => self.refund().await,
             "/v1/disputes" => self.dispute().await,
             "/v1/privacy/redaction_jobs" => self.failed_job().await,
@@ -77,8 +79,9 @@ impl World {
             "POST /v1/subscriptions/{id}/resume" => {
                 let subscription = self.subscription().await;
                 self.bench.sim.set_status(&subscription, "paused", chrono::Utc::now()).expect("it was active");
-                (subscription, "billing_cycle_anchor=now".into())
+                (subscription, "billing_cycle_anchor[type]=now".into())
             }
+            "POST /v1/subscriptions/{id}/pause" => (self.subscription().await, "type=subscription".into()),
             "POST /v1/subscription_items" => {
                 (String::new(), format!("subscription={}&price={}", self.subscription().await, self.price().await))
             }
@@ -88,9 +91,15 @@ impl World {
             "POST /v1/invoices/{id}" => (self.draft().await, "description=Thanks".into()),
             "DELETE /v1/invoices/{id}" | "POST /v1/invoices/{id}/finalize" => (self.draft().await, String::new()),
             "POST /v1/invoices/{id}/pay" => (self.open_invoice().await, "payment_method=pm_card_visa".into()),
-            "POST /v1/invoices/{id}/void" | "POST /v1/invoices/{id}/mark_uncollectible" | "POST /v1/invoices/{id}/send" => {
-                (self.open_invoice().await, String::new())
+            "POST /v1/invoices/{id}/send" => {
+                let draft = self.draft().await;
+                self.make(&format!("/v1/invoices/{draft}"), "collection_method=send_invoice&days_until_due=14").await;
+                (draft, String::new())
             }
+            "POST /v1/invoiceitems" => (String::new(), format!("customer={}&amount=500&currency=eur", self.customer().await)),
+            "POST /v1/invoiceitems/{id}" => (self.invoice_item().await, "amount=700&description=More".into()),
+            "DELETE /v1/invoiceitems/{id}" => (self.invoice_item().await, String::new()),
+            "POST /v1/invoices/{id}/void" | "POST /v1/invoices/{id}/mark_uncollectible" => (self.open_invoice().await, String::new()),
             "POST /v1/payment_intents" => {
                 (String::new(), format!("amount=1500&currency=eur&payment_method=pm_card_visa&confirm=true&{BY_CARD}"))
             }
@@ -122,7 +131,8 @@ impl World {
                 (self.redaction_job(&self.customer().await).await, String::new())
             }
             "POST /v1/refunds/{id}/cancel" => {
-                let refund = self.refund().await;
+                let intent = id(&self.paid("pm_card_pendingRefund").await);
+                let refund = self.make_id("/v1/refunds", &format!("payment_intent={intent}")).await;
                 assert!(self.bench.sim.ask_customer_about_refund(&refund, chrono::Utc::now()), "it waits for the customer");
                 (refund, String::new())
             }

@@ -145,7 +145,8 @@ impl Check {
             word.is_none_or(|w| *w == Type::Word(value["object"].as_str().unwrap_or_default().to_string()))
                 && fields.iter().any(|f| f.name == "deleted") == deleted
         };
-        match names.iter().find(fitting).or(names.first()) {
+        let described = |name: &&String| self.table.shape(name).is_some();
+        match names.iter().filter(described).find(fitting).or(names.first()) {
             Some(name) if self.table.shape(name).is_some() => self.shape(path, &name.clone(), value),
             Some(name) => self.report(path, format!("is a {name}, which the table does not describe")),
             None => self.report(path, "may be no object"),
@@ -160,7 +161,7 @@ impl Check {
         if name == "Event" {
             self.event_data(path, object);
         }
-        for field in fields.iter().filter(|f| !(name == "Event" && f.name == "data")) {
+        for field in fields.iter().filter(|f| !(name == "Event" && (f.name == "data" || f.name == "type"))) {
             let (path, place) = (format!("{path}.{}", field.name), format!("{name}.{}", field.name));
             match object.get(&field.name) {
                 Some(inner) => {

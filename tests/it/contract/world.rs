@@ -144,6 +144,17 @@ impl World {
         self.make_id("/v1/invoices", &format!("customer={customer}&default_payment_method={method}")).await
     }
 
+    pub async fn invoice_item(&self) -> String {
+        self.make_id("/v1/invoiceitems", &format!("customer={}&amount=500&currency=eur", self.customer().await)).await
+    }
+
+    /// A customer for whom something waits to be billed.
+    pub async fn billed(&self) -> String {
+        let customer = self.customer().await;
+        self.make("/v1/invoiceitems", &format!("customer={customer}&amount=500&currency=eur")).await;
+        customer
+    }
+
     pub async fn open_invoice(&self) -> String {
         let subscription = self.subscription().await;
         self.bench.sim.fail_renewal(&subscription, chrono::Utc::now()).expect("the subscription exists");

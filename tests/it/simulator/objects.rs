@@ -70,6 +70,10 @@ async fn objects_decode_with_the_clients_own_types() {
             Some("subscription") => miniserde::json::from_str::<stripe_shared::Subscription>(&text).is_ok(),
             Some("invoice") => miniserde::json::from_str::<stripe_shared::Invoice>(&text).is_ok(),
             Some("checkout.session") => miniserde::json::from_str::<stripe_shared::CheckoutSession>(&text).is_ok(),
+            Some("charge") => miniserde::json::from_str::<stripe_shared::Charge>(&text).is_ok(),
+            Some("invoice_payment") => miniserde::json::from_str::<stripe_shared::InvoicePayment>(&text).is_ok(),
+            Some("payment_intent") => miniserde::json::from_str::<stripe_shared::PaymentIntent>(&text).is_ok(),
+            Some("payment_method") => miniserde::json::from_str::<stripe_shared::PaymentMethod>(&text).is_ok(),
             _ => false,
         };
         assert!(decodes, "{event}");
@@ -127,7 +131,11 @@ async fn subscriptions_and_customers_change_over_the_api() {
     let gone = bench.send(bench.request(Method::DELETE, &path).body("invoice_now=false&prorate=false")).await;
     assert_eq!((gone.status, &gone.json()["status"]), (200, &json!("canceled")));
     bench.send(bench.request(Method::DELETE, &path)).await.refused(404, "resource_missing", "No such subscription");
-    bench.post(&path, "cancel_at_period_end=false", None).await.refused(400, "", "A canceled subscription can only update");
+    bench.post(&path, "cancel_at_period_end=false", None).await.refused(
+        400,
+        "invalid_canceled_subscription_fields",
+        "A canceled subscription can only update",
+    );
     assert_eq!(
         bench.get("/v1/events?type=customer.subscription.deleted&limit=1").await.json()["data"][0]["data"]["object"]["id"],
         subscription.as_str()

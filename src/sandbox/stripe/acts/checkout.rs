@@ -1,12 +1,18 @@
-//! A finished checkout: customer, subscription, invoice, payment and session in one.
+//! Checkout: a finished one made up at once, or an open session paid for by its customer, or left to expire.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::super::resources::sessions;
+use super::super::cards::{Behaviour, Decline};
+use super::super::failure::Failure;
+use super::super::resources::{payment_methods, sessions};
 use super::super::state::State;
 use super::super::timeline::Collection;
+use super::beginning::{NewItem, NewSubscription, announce_beginning, begin};
+use super::collection::Tender;
 use super::customers::create_customer;
+use super::payment_methods::{attach_payment_method, check_attachable};
+use super::payments::{NewPayment, Outcome, authenticate, pay};
 use super::subscriptions::{Subscribed, announce, catalog_price, make_subscription};
 
 /// A finished checkout to be made up.
@@ -41,6 +47,16 @@ impl CheckedOut {
     }
 }
 
+/// Who pays in an open session, and with what.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Payer<'a> {
+    /// A payment method or a shared test card; `None`: `pm_card_visa`.
+    pub payment_method: Option<&'a str>,
+    /// What is typed in where the session names nobody.
+    pub email: Option<&'a str>,
+    pub name: Option<&'a str>,
+}
+
 pub fn checkout(state: &mut State, c: &NewCheckout) -> CheckedOut {
     let person = state.population.person(c.number);
     let own = state.linked.get(&c.number).cloned().or_else(|| person.customer.clone()).filter(|_| !c.new_customer);
@@ -53,18 +69,148 @@ pub fn checkout(state: &mut State, c: &NewCheckout) -> CheckedOut {
     });
     let metadata: Value = c.metadata.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<Map<_, _>>().into();
     let mut made = make_subscription(state, &customer, &c.price, metadata.clone(), c.at);
+    let (price, amount, _) = catalog_price(state, &c.price);
     let session = sessions::render(sessions::Facts {
         id: &state.fresh("cs_test_a1", 56),
         customer: &state.get(&customer).unwrap_or_default(),
         subscription: &made.subscription,
         invoice: &made.invoice,
-        amount: catalog_price(state, &c.price).1,
+        amount,
         created: c.at.timestamp(),
         client_reference_id: c.client_reference_id.as_deref(),
         metadata,
     });
+    let line = sessions::line_item(state, &made.item.replacen("si_", "li_1", 1), &price, 1);
+    state.line_items.insert(session["id"].as_str().unwrap_or_default().to_string(), vec![line]);
     let session_completed = state.emit("checkout.session.completed", c.at, &session, None);
     let session = state.insert(Collection::Sessions, session);
     announce(state, &mut made, c.at);
     CheckedOut { customer, session, subscribed: made, customer_created, session_completed }
+}
+
+/// What the lines of a session come to, in the currency's smallest unit.
+pub fn total_of(lines: &[Value]) -> i64 {
+    lines.iter().filter_map(|line| line["amount_total"].as_i64()).sum()
+}
+
+/// The customer pays: everything a paid checkout makes, with its events. An authentication that the bank asks for succeeds.
+///
+/// # Errors
+/// There is no such open session (404, 400); the card is declined (402), after which the session is open as before.
+pub fn complete_checkout(state: &mut State, id: &str, payer: Payer, at: DateTime<Utc>) -> Result<(), Failure> {
+    let session = state.live(id, "checkout.session").ok_or_else(|| Failure::missing("checkout.session", id))?;
+    if session["status"] != "open" {
+        let status = session["status"].as_str().unwrap_or_default();
+        return Err(Failure::new(400, format!("This Checkout Session cannot be paid any more: it has a status of {status}.")));
+    }
+    let method = payment_methods::named(state, "payment_method", payer.payment_method.unwrap_or("pm_card_visa"), at)?;
+    let free = session["payment_status"] == "no_payment_required";
+    if let Some(decline) = declines(&method, free) {
+        return Err(decline.failure());
+    }
+    let card = method["id"].as_str().unwrap_or_default();
+    let customer = match session["customer"].as_str() {
+        Some(id) => Some(id.to_string()),
+        None if session["customer_creation"] == "always" => {
+            check_attachable(state, card)?;
+            let email = session["customer_email"].as_str().or(payer.email).unwrap_or("jenny.rosen@example.com");
+            Some(create_customer(state, payer.name.unwrap_or("Jenny Rosen"), Some(email), at).0)
+        }
+        None => None,
+    };
+    if let Some(customer) = customer.as_deref().filter(|customer| method["customer"] != *customer) {
+        attach_payment_method(state, card, customer, at)?;
+    }
+    let method = state.get(card).unwrap_or_default();
+    let intentions = state.intentions.remove(id).unwrap_or_default();
+    let who = customer.as_deref().and_then(|c| state.get(c)).unwrap_or_default();
+    let mut made = Map::new();
+    made.insert("customer".into(), json!(customer));
+    made.insert("payment_status".into(), json!(if free { "no_payment_required" } else { "paid" }));
+    made.insert("status".into(), json!("complete"));
+    made.insert("url".into(), Value::Null);
+    made.insert(
+        "customer_details".into(),
+        json!({
+            "address": null,
+            "business_name": null,
+            "email": who["email"].as_str().or(session["customer_email"].as_str()).or(payer.email),
+            "individual_name": null,
+            "name": who["name"].as_str().or(payer.name),
+            "phone": null,
+            "tax_exempt": "none",
+            "tax_ids": []
+        }),
+    );
+    if session["mode"] == "payment" {
+        let paid = pay(
+            state,
+            NewPayment {
+                amount: session["amount_total"].as_i64().unwrap_or_default(),
+                currency: session["currency"].as_str().unwrap_or_default(),
+                customer: customer.as_deref(),
+                method: Some(&method),
+                description: intentions["description"].as_str(),
+                metadata: intentions["metadata"].clone(),
+                off_session: false,
+            },
+            at,
+        );
+        if paid.outcome == Outcome::RequiresAction {
+            authenticate(state, &paid.intent, true, at);
+        }
+        made.insert("payment_intent".into(), json!(paid.intent));
+        finish(state, id, made, at);
+        return Ok(());
+    }
+    let customer = customer.unwrap_or_default();
+    let lines = state.line_items.get(id).cloned().unwrap_or_default();
+    let item =
+        |line: &Value| NewItem { price: line["price"].clone(), quantity: line["quantity"].as_i64().unwrap_or(1), metadata: json!({}) };
+    let recurring = lines.iter().filter(|line| line["price"]["type"] == "recurring");
+    let mut new = NewSubscription::of(&customer, recurring.map(item).collect());
+    new.metadata = intentions["metadata"].clone();
+    new.description = intentions["description"].as_str().map(str::to_string);
+    new.trial_end = intentions["trial_end"].as_i64();
+    new.default_payment_method = Some(card.to_string());
+    new.tender = Tender::Present(card.to_string());
+    let begun = begin(state, new, at);
+    made.insert("subscription".into(), json!(begun.subscription));
+    made.insert("invoice".into(), json!(begun.invoice));
+    finish(state, id, made, at);
+    announce_beginning(state, &begun, at);
+    Ok(())
+}
+
+/// An open session is given up, by request or by its time.
+pub fn expire_checkout(state: &mut State, id: &str, at: DateTime<Utc>) {
+    if state.live(id, "checkout.session").is_none_or(|session| session["status"] != "open") {
+        return;
+    }
+    state.intentions.remove(id);
+    state.change(id, |session| {
+        session.insert("status".into(), json!("expired"));
+        session.insert("url".into(), Value::Null);
+    });
+    let session = state.get(id).unwrap_or_default();
+    state.emit("checkout.session.expired", at, &session, None);
+}
+
+fn finish(state: &mut State, id: &str, made: Map<String, Value>, at: DateTime<Utc>) {
+    if let Some(customer) = made["customer"].as_str() {
+        state.belongs(id, customer);
+    }
+    state.change(id, |session| session.extend(made));
+    let session = state.get(id).unwrap_or_default();
+    state.emit("checkout.session.completed", at, &session, None);
+}
+
+/// Why the card is declined while its owner looks on, if it is. Where nothing is paid yet it only has to be one that can be kept.
+fn declines(method: &Value, free: bool) -> Option<Decline> {
+    match payment_methods::behaviour(method) {
+        Behaviour::Declines(decline) => Some(decline),
+        Behaviour::DeclinesLater(decline) if !free => Some(decline),
+        Behaviour::Authenticates { then, .. } if !free => then,
+        _ => None,
+    }
 }

@@ -88,7 +88,7 @@ pub fn of_person(state: &State, person: &Person, place: Place) -> Option<Value> 
             now
         }
         "customer.subscription.deleted" => subscription(true),
-        _ => invoices::of_person(state, person, place.cycle)?,
+        _ => invoices::as_of(state, person, place.cycle, at.timestamp())?,
     };
     Some(render(&id, kind, at, object, earlier, None))
 }

@@ -7,6 +7,7 @@ pub mod customers;
 pub mod disputes;
 pub mod events;
 mod fields;
+pub mod invoice_items;
 pub mod invoice_payments;
 pub mod invoices;
 pub mod payment_intents;
@@ -15,6 +16,7 @@ pub mod prices;
 pub mod products;
 pub mod redaction_jobs;
 pub mod refunds;
+mod session_writes;
 pub mod sessions;
 pub mod subscription_items;
 pub mod subscriptions;
@@ -35,8 +37,10 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         subscription_items::ROUTES,
         prices::ROUTES,
         products::ROUTES,
+        session_writes::ROUTES,
         sessions::ROUTES,
         invoices::ROUTES,
+        invoice_items::ROUTES,
         invoice_payments::ROUTES,
         payment_intents::ROUTES,
         payment_methods::ROUTES,

@@ -12,7 +12,7 @@ use super::super::listing::Listing;
 use super::super::route::{Call, Route, Run};
 use super::super::state::State;
 use super::super::timeline::{Collection, People};
-use super::customers;
+use super::{customers, fields};
 use crate::sandbox::population::{JOIN_MINUTES, Person};
 
 pub const ROUTES: &[Route] = &[
@@ -100,6 +100,18 @@ pub const ROUTES: &[Route] = &[
         params: &["allow_redisplay", "ending_before", "expand[]", "limit", "starting_after", "type"],
         run: Run::Read(list_of_customer),
     },
+];
+
+const REDISPLAY: [&str; 3] = ["always", "limited", "unspecified"];
+
+/// What a list can be narrowed to. This account takes cards, and has no others.
+#[rustfmt::skip]
+const TYPES: [&str; 57] = [
+    "acss_debit", "affirm", "afterpay_clearpay", "alipay", "alma", "amazon_pay", "au_becs_debit", "bacs_debit", "bancontact", "billie", "bizum",
+    "blik", "boleto", "card", "cashapp", "crypto", "custom", "customer_balance", "eps", "fpx", "giropay", "grabpay", "ideal", "kakao_pay", "klarna",
+    "konbini", "kr_card", "link", "mb_way", "mobilepay", "multibanco", "naver_pay", "nz_bank_account", "oxxo", "p24", "pay_by_bank", "payco",
+    "paynow", "paypal", "paypay", "payto", "pix", "promptpay", "revolut_pay", "samsung_pay", "satispay", "scalapay", "sepa_debit", "sequra",
+    "sofort", "sunbit", "swish", "twint", "upi", "us_bank_account", "wechat_pay", "zip",
 ];
 
 /// How payments with this payment method end. What stands on no known card pays.
@@ -193,13 +205,13 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
 }
 
 fn list_of_customer(state: &State, call: &Call) -> Result<Value, Failure> {
-    state.live(&call.id, "customer").ok_or_else(|| Failure::missing_in("customer", "customer", &call.id))?;
+    state.live(&call.id, "customer").ok_or_else(|| Failure::missing("customer", &call.id).param("customer"))?;
     page(state, call, &format!("/v1/customers/{}/payment_methods", call.id), Some(call.id.clone()))
 }
 
 fn page(state: &State, call: &Call, url: &str, customer: Option<String>) -> Result<Value, Failure> {
-    let text = |name| call.params.text(name).map(str::to_string);
-    let (kind, redisplay) = (text("type"), text("allow_redisplay"));
+    let kind = fields::one_of(&call.params, "type", &TYPES)?;
+    let redisplay = fields::one_of(&call.params, "allow_redisplay", &REDISPLAY)?;
     Listing {
         url,
         noun: "PaymentMethod",
@@ -212,8 +224,8 @@ fn page(state: &State, call: &Call, url: &str, customer: Option<String>) -> Resu
             // Detached ones stay readable and are listed nowhere; neither are those never attached.
             v["customer"].is_string()
                 && customer.as_deref().is_none_or(|c| v["customer"] == c)
-                && kind.as_deref().is_none_or(|k| v["type"] == k)
-                && redisplay.as_deref().is_none_or(|r| v["allow_redisplay"] == r)
+                && kind.is_none_or(|k| v["type"] == k)
+                && redisplay.is_none_or(|r| v["allow_redisplay"] == r)
         },
     }
     .page(state, call)
@@ -233,6 +245,7 @@ fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
             return Err(Failure::new(400, sentence).param("type"));
         }
     }
+    check(&call.params)?;
     let card = match (call.params.text("card.token"), call.params.text("card.number")) {
         (Some(token), _) => Card::named(token).ok_or_else(|| Failure::missing_in("card[token]", "token", token))?,
         (None, Some(number)) => by_number(&number.replace([' ', '-'], ""), call)?,
@@ -275,12 +288,19 @@ fn update(state: &mut State, call: &Call) -> Result<Value, Failure> {
     if found["customer"].is_null() {
         return Err(Failure::new(400, "You must save this PaymentMethod to a customer before you can update it."));
     }
-    if call.params.integer("card.exp_month")?.is_some_and(|month| !(1..=12).contains(&month)) {
-        return Err(Decline::INVALID_MONTH.failure());
-    }
-    call.params.integer("card.exp_year")?;
+    check(&call.params)?;
     acts::change_with_event(state, &call.id, "payment_method.updated", call.now, |method| apply(method, &call.params));
     expand::one(state, call, state.get(&call.id).unwrap_or_default())
+}
+
+/// What making and changing refuse alike.
+fn check(params: &Params) -> Result<(), Failure> {
+    fields::one_of(params, "allow_redisplay", &REDISPLAY)?;
+    if params.integer("card.exp_month")?.is_some_and(|month| !(1..=12).contains(&month)) {
+        return Err(Decline::INVALID_MONTH.failure());
+    }
+    params.integer("card.exp_year")?;
+    Ok(())
 }
 
 fn apply(method: &mut Map<String, Value>, params: &Params) {

@@ -160,6 +160,7 @@ fn retrieve(state: &State, call: &Call) -> Result<Value, Failure> {
 
 fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
     let params = &call.params;
+    params.boolean("transfer_lookup_key")?;
     fields::one_of(params, "billing_scheme", &["per_unit"])?;
     fields::one_of(params, "recurring.usage_type", &["licensed"])?;
     let trial = fields::within(params, "recurring.trial_period_days", 1, 730)?;
@@ -211,6 +212,7 @@ fn update(state: &mut State, call: &Call) -> Result<Value, Failure> {
     let params = &call.params;
     let found = state.price(&call.id).ok_or_else(|| Failure::missing("price", &call.id))?;
     let active = params.boolean("active")?;
+    params.boolean("transfer_lookup_key")?;
     let product = state.get(found["product"].as_str().unwrap_or_default()).unwrap_or_default();
     if active == Some(false) && product["default_price"] == call.id.as_str() {
         return Err(Failure::new(400, "This price cannot be archived because it is the default price of its product."));

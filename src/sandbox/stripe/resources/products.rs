@@ -97,10 +97,8 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
 }
 
 fn retrieve(state: &State, call: &Call) -> Result<Value, Failure> {
-    match state.get(&call.id) {
-        Some(found) if found["object"] == "product" => expand::one(state, call, found),
-        _ => Err(Failure::missing("product", &call.id)),
-    }
+    let found = state.live(&call.id, "product").ok_or_else(|| Failure::missing("product", &call.id))?;
+    expand::one(state, call, found)
 }
 
 fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
@@ -179,5 +177,5 @@ fn delete(state: &mut State, call: &Call) -> Result<Value, Failure> {
         return Err(Failure::new(400, "This product cannot be deleted because it has one or more user-created prices."));
     }
     acts::delete_product(state, &call.id, call.now);
-    retrieve(state, call)
+    expand::one(state, call, state.get(&call.id).unwrap_or_default())
 }

@@ -9,6 +9,7 @@ use super::super::listing::{self, Listing};
 use super::super::route::{Call, Route, Run};
 use super::super::state::State;
 use super::super::timeline::{Collection, People};
+use super::fields;
 
 pub const ROUTES: &[Route] = &[
     Route {
@@ -95,6 +96,7 @@ const KINDS: [(&str, &str); 10] = [
     ("radar_value_list_items", "radar.value_list_item"),
     ("setup_intents", "setup_intent"),
 ];
+const STATUSES: [&str; 8] = ["canceled", "canceling", "created", "failed", "ready", "redacting", "succeeded", "validating"];
 /// Ids in one job.
 const MOST: usize = 10;
 
@@ -198,7 +200,7 @@ fn behavior(call: &Call) -> Result<Option<&str>, Failure> {
 }
 
 fn list(state: &State, call: &Call) -> Result<Value, Failure> {
-    let status = call.params.text("status");
+    let status = fields::one_of(&call.params, "status", &STATUSES)?;
     Listing {
         url: "/v1/privacy/redaction_jobs",
         noun: "redaction job",

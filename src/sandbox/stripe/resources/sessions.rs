@@ -1,15 +1,15 @@
-//! Checkout sessions: who paid, by `client_reference_id` and metadata. Their shape, list and retrieval.
+//! Checkout sessions: who paid, by `client_reference_id` and metadata. Their shape, lists and retrieval; making them is `session_writes.rs`.
 
 use serde_json::{Value, json};
 
 use super::super::catalog;
 use super::super::expand;
 use super::super::failure::Failure;
-use super::super::listing::Listing;
+use super::super::listing::{self, Listing};
 use super::super::route::{Call, Route, Run};
 use super::super::state::State;
 use super::super::timeline::{Collection, People};
-use super::customers;
+use super::{customers, fields};
 use crate::sandbox::population::Person;
 use crate::sandbox::population::ids::Kind;
 
@@ -21,6 +21,7 @@ pub const ROUTES: &[Route] = &[
         params: &[
             "created<>",
             "customer",
+            "customer_details.email",
             "ending_before",
             "expand[]",
             "limit",
@@ -37,6 +38,13 @@ pub const ROUTES: &[Route] = &[
         permission: "rak_checkout_session_read",
         params: &["expand[]"],
         run: Run::Read(retrieve),
+    },
+    Route {
+        method: "GET",
+        path: "checkout/sessions/{id}/line_items",
+        permission: "rak_checkout_session_read",
+        params: &["ending_before", "expand[]", "limit", "starting_after"],
+        run: Run::Read(list_line_items),
     },
 ];
 
@@ -152,12 +160,17 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         let found = state.live(id, "subscription").ok_or_else(|| Failure::missing_in("subscription", "subscription", id))?;
         customer = customer.or_else(|| found["customer"].as_str().map(str::to_string));
     }
+    let email = call.params.text("customer_details.email").map(str::to_string);
+    fields::one_of(&call.params, "status", &["complete", "expired", "open"])?;
+    if let Some(id) = call.params.text("payment_intent") {
+        state.live(id, "payment_intent").ok_or_else(|| Failure::missing_in("payment_intent", "payment_intent", id))?;
+    }
     let (status, intent) = (call.params.text("status").map(str::to_string), call.params.text("payment_intent").map(str::to_string));
     // Every session of the population is complete, and in subscription mode: none has a payment intent of its own.
-    let people = if intent.is_none() && status.as_deref().is_none_or(|s| s == "complete") {
-        People::Where(&|_, _| true)
-    } else {
-        People::Only(state.touched_and(None))
+    let people = match &email {
+        _ if intent.is_some() || status.as_deref().is_some_and(|s| s != "complete") => People::Only(state.touched_and(None)),
+        Some(email) => People::Only(state.touched_and(state.population.email_number(email))),
+        None => People::Where(&|_, _| true),
     };
     Listing {
         url: "/v1/checkout/sessions",
@@ -169,6 +182,7 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         people,
         keep: &|v| {
             status.as_deref().is_none_or(|s| v["status"] == s)
+                && email.as_deref().is_none_or(|e| v["customer_details"]["email"] == e)
                 && intent.as_deref().is_none_or(|p| v["payment_intent"] == p)
                 && subscription.as_deref().is_none_or(|s| v["subscription"] == s)
         },
@@ -179,6 +193,12 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
 fn retrieve(state: &State, call: &Call) -> Result<Value, Failure> {
     let found = state.live(&call.id, "checkout.session").ok_or_else(|| Failure::missing("checkout.session", &call.id))?;
     expand::one(state, call, found)
+}
+
+fn list_line_items(state: &State, call: &Call) -> Result<Value, Failure> {
+    state.live(&call.id, "checkout.session").ok_or_else(|| Failure::missing("checkout.session", &call.id))?;
+    let url = format!("/v1/checkout/sessions/{}/line_items", call.id);
+    listing::small(state, call, &url, "item", line_items(state, &call.id))
 }
 
 /// What is bought in a session.

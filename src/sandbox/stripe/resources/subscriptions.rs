@@ -1,57 +1,86 @@
-//! Subscriptions: their shape (periods on the items only), list, search, retrieval, update and cancellation.
+//! Subscriptions: their shape (periods on the items only), those of the population, list and retrieval. What changes them has files of its own.
 
+mod create;
+mod ending;
+pub mod items;
+pub mod update;
+
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::super::acts;
 use super::super::catalog;
 use super::super::expand;
 use super::super::failure::Failure;
+use super::super::form::{Bounds, Params};
 use super::super::listing::{self, Listing};
 use super::super::route::{Call, Route, Run};
 use super::super::search;
 use super::super::state::State;
 use super::super::timeline::{Collection, People};
-use super::customers;
+use super::{customers, fields};
 use crate::sandbox::population::ids::Kind;
+pub use ending::paused_because;
+
 use crate::sandbox::population::{Billing, PRICE_LEGACY_GOLD, Paid, Person, price};
+
+const READ: &str = "rak_subscription_read";
+const WRITE: &str = "rak_subscription_write";
 
 pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "subscriptions",
-        permission: "rak_subscription_read",
-        params: &["created<>", "customer", "ending_before", "expand[]", "limit", "price", "starting_after", "status"],
+        permission: READ,
+        params: &[
+            "collection_method",
+            "created<>",
+            "current_period_end<>",
+            "current_period_start<>",
+            "customer",
+            "ending_before",
+            "expand[]",
+            "limit",
+            "price",
+            "starting_after",
+            "status",
+        ],
         run: Run::Read(list),
     },
+    Route { method: "POST", path: "subscriptions", permission: WRITE, params: create::PARAMS, run: Run::Write(create::create) },
     Route {
         method: "GET",
         path: "subscriptions/search",
-        permission: "rak_subscription_read",
+        permission: READ,
         params: &["expand[]", "limit", "page", "query"],
         run: Run::Read(search::subscriptions),
     },
-    Route {
-        method: "GET",
-        path: "subscriptions/{id}",
-        permission: "rak_subscription_read",
-        params: &["expand[]"],
-        run: Run::Read(retrieve),
-    },
-    Route {
-        method: "POST",
-        path: "subscriptions/{id}",
-        permission: "rak_subscription_write",
-        params: &["cancel_at_period_end", "description", "expand[]", "metadata{}"],
-        run: Run::Write(update),
-    },
+    Route { method: "GET", path: "subscriptions/{id}", permission: READ, params: &["expand[]"], run: Run::Read(retrieve) },
+    Route { method: "POST", path: "subscriptions/{id}", permission: WRITE, params: update::PARAMS, run: Run::Write(update::update) },
     Route {
         method: "DELETE",
         path: "subscriptions/{id}",
-        permission: "rak_subscription_write",
+        permission: WRITE,
         params: &["cancellation_details.comment", "cancellation_details.feedback", "expand[]", "invoice_now", "prorate"],
-        run: Run::Write(cancel),
+        run: Run::Write(ending::cancel),
+    },
+    Route {
+        method: "POST",
+        path: "subscriptions/{id}/pause",
+        permission: WRITE,
+        params: &["expand[]", "type"],
+        run: Run::Write(ending::pause),
+    },
+    Route {
+        method: "POST",
+        path: "subscriptions/{id}/resume",
+        permission: WRITE,
+        params: &["billing_cycle_anchor.type", "expand[]"],
+        run: Run::Write(ending::resume),
     },
 ];
+
+/// How far ahead a moment may be set, in seconds.
+const FARTHEST: i64 = 5 * 366 * 86_400;
 
 const STATUSES: [&str; 8] = ["active", "past_due", "unpaid", "canceled", "incomplete", "incomplete_expired", "trialing", "paused"];
 
@@ -218,6 +247,15 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
     if let Some(id) = wanted_price.as_deref().filter(|id| state.price(id).is_none()) {
         return Err(Failure::missing_in("price", "price", id));
     }
+    let method = fields::one_of(&call.params, "collection_method", &["charge_automatically", "send_invoice"])?;
+    let (starts, ends) = (call.params.bounds("current_period_start")?, call.params.bounds("current_period_end")?);
+    let in_period = |v: &Value| {
+        let item = |name: &str, bounds: Bounds| {
+            bounds == Bounds::ALL
+                || v["items"]["data"].as_array().into_iter().flatten().any(|i| i[name].as_i64().is_some_and(|at| bounds.contain(at)))
+        };
+        item("current_period_start", starts) && item("current_period_end", ends)
+    };
     let admits = |word: &str| match status.as_deref() {
         None => word != "canceled" && word != "incomplete_expired",
         Some("all") => true,
@@ -248,7 +286,9 @@ fn list(state: &State, call: &Call) -> Result<Value, Failure> {
         floor: i64::MIN,
         ordinals: u8::MAX,
         people,
-        keep: &|v| v["status"].as_str().is_some_and(admits) && has_price(v),
+        keep: &|v| {
+            v["status"].as_str().is_some_and(admits) && has_price(v) && method.is_none_or(|m| v["collection_method"] == m) && in_period(v)
+        },
     }
     .page(state, call)
 }
@@ -258,28 +298,34 @@ fn retrieve(state: &State, call: &Call) -> Result<Value, Failure> {
     expand::one(state, call, found)
 }
 
-fn update(state: &mut State, call: &Call) -> Result<Value, Failure> {
-    let found = state.live(&call.id, "subscription").ok_or_else(|| Failure::missing("subscription", &call.id))?;
-    let at_period_end = call.params.boolean("cancel_at_period_end")?;
-    if found["status"] == "canceled" && (at_period_end.is_some() || call.params.text("description").is_some()) {
-        return Err(Failure::new(400, "A canceled subscription can only update its cancellation_details and metadata."));
-    }
-    acts::change_with_event(state, &call.id, "customer.subscription.updated", call.now, |subscription| {
-        if let Some(on) = at_period_end {
-            acts::set_cancel_at_period_end(subscription, on, call.now);
-        }
-        if let Some(text) = call.params.text("description") {
-            subscription.insert("description".into(), if text.is_empty() { Value::Null } else { json!(text) });
-        }
-        acts::merge_metadata(subscription, call.params.map("metadata"), call.params.text("metadata"));
-    });
-    retrieve(state, call)
+/// The end of the first period to end.
+pub fn period_end(subscription: &Value) -> Option<i64> {
+    subscription["items"]["data"].as_array()?.iter().filter_map(|item| item["current_period_end"].as_i64()).min()
 }
 
-fn cancel(state: &mut State, call: &Call) -> Result<Value, Failure> {
-    // A second cancellation finds nothing, as at Stripe.
-    let found = state.live(&call.id, "subscription").filter(|v| v["status"] != "canceled");
-    found.ok_or_else(|| Failure::missing("subscription", &call.id))?;
-    acts::cancel_subscription(state, &call.id, call.now, call.params.map("cancellation_details"));
-    retrieve(state, call)
+/// A moment that a parameter names in Unix seconds, in the future; `None` where it is not there, or empty.
+fn timestamp(params: &Params, path: &str, now: DateTime<Utc>) -> Result<Option<i64>, Failure> {
+    let name = params.shown(path);
+    if params.text(path) == Some("") {
+        return Ok(None);
+    }
+    let Some(at) = params.integer(path)? else { return Ok(None) };
+    if at <= now.timestamp() {
+        return Err(Failure::new(400, "Invalid timestamp: must be an integer Unix timestamp in the future.").param(&name));
+    }
+    if at > now.timestamp() + FARTHEST {
+        return Err(Failure::new(400, "Invalid timestamp: can be no more than five years in the future.").param(&name));
+    }
+    Ok(Some(at))
+}
+
+/// The payment method that a parameter names, if it is that customer's.
+fn method_of(state: &State, params: &Params, name: &str, customer: &str) -> Result<Option<String>, Failure> {
+    let Some(id) = params.text(name).filter(|id| !id.is_empty()) else { return Ok(None) };
+    if state.live(id, "payment_method").is_some_and(|method| method["customer"] == customer) {
+        return Ok(Some(id.to_string()));
+    }
+    let text =
+        format!("The customer does not have a payment method with the ID {id}. The payment method must be attached to the customer.");
+    Err(Failure::new(400, text).code("resource_missing").param(name))
 }

@@ -30,6 +30,7 @@ pub fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
         return Err(Failure::new(400, "You can only set `off_session` when `confirm` is true.").param("off_session"));
     }
     p.boolean("error_on_requires_action")?;
+    p.boolean("use_stripe_sdk")?;
     let automatic = automatic(p)?;
     let method = p.text("payment_method").map(|id| usable(state, id, customer.as_deref(), call)).transpose()?;
     if confirms && method.is_none() {
@@ -114,6 +115,7 @@ pub fn confirm(state: &mut State, call: &Call) -> Result<Value, Failure> {
     }
     check_words(p)?;
     p.boolean("error_on_requires_action")?;
+    p.boolean("use_stripe_sdk")?;
     let id = p.text("payment_method").or(intent["payment_method"].as_str()).ok_or_else(|| no_method(&intent))?;
     let method = usable(state, id, intent["customer"].as_str(), call)?;
     state.change(&call.id, |intent| apply(intent, p));
@@ -164,7 +166,9 @@ pub fn cancel(state: &mut State, call: &Call) -> Result<Value, Failure> {
 /// Asks the bank; a card that is declined is an error of the request, too.
 fn attempt(state: &mut State, call: &Call, id: &str, method: &Value) -> Result<(), Failure> {
     let off_session = call.params.text("off_session").is_some_and(|o| o != "false");
-    let Paid { charge, outcome, .. } = acts::confirm(state, id, Some(method), off_session, call.now);
+    let paid = acts::confirm(state, id, Some(method), off_session, call.now);
+    acts::intent_attempted(state, &paid, call.now);
+    let Paid { charge, outcome, .. } = paid;
     let refuse = call.params.boolean("error_on_requires_action")? == Some(true);
     match outcome {
         Outcome::Declined(why) => {
