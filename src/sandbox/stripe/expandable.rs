@@ -131,6 +131,16 @@ const TABLE: &[(&str, Parts)] = &[
             ("payment.payment_record", Id(&[])),
         ],
     ),
+    (
+        "invoiceitem",
+        &[
+            ("customer", Id(&["customer"])),
+            ("discounts", Id(&[])),
+            ("invoice", Id(&["invoice"])),
+            ("pricing.price_details.price", Id(&["price"])),
+            ("test_clock", Id(&[])),
+        ],
+    ),
     ("item", &[("price", Whole("price"))]),
     (
         "line_item",
