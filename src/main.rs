@@ -93,7 +93,7 @@ async fn drill(args: &DrillArgs, look: &Look) -> ExitCode {
         Ok(course) => course,
         Err(error) => return fail(&error),
     };
-    let config = match course.config(Some(cli::drill::DESK)) {
+    let config = match course.config() {
         Ok(config) => config,
         Err(error) => return fail(&error),
     };

@@ -54,7 +54,10 @@ impl Control {
             .route("/incidents/{name}", get(labels).post(strike).delete(lift))
             .route("/app/restart", post(restart))
             .route("/deploys", get(deploys))
-            .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is /status, /manner, /incidents, /app/restart and /deploys") })
+            .route("/requests", get(requests))
+            .fallback(|| async {
+                refuse(StatusCode::NOT_FOUND, "there is /status, /manner, /incidents, /app/restart, /deploys and /requests")
+            })
             .with_state(Shared { ground, postgres });
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
@@ -93,13 +96,17 @@ async fn set_manner(State(shared): State<Shared>, Json(new): Json<NewManner>) ->
 }
 
 async fn incidents(State(shared): State<Shared>) -> Json<Value> {
-    let all: Vec<_> =
-        Incident::ALL.iter().map(|i| json!({ "name": i.name(), "title": i.title(), "subjects": shared.ground.labels(*i).len() })).collect();
+    // In a drill that does not say what it is, the numbers would.
+    let subjects = |i: Incident| (!shared.ground.is_secret()).then(|| shared.ground.labels(i).len());
+    let all: Vec<_> = Incident::ALL.iter().map(|i| json!({ "name": i.name(), "title": i.title(), "subjects": subjects(*i) })).collect();
     Json(json!({ "incidents": all }))
 }
 
 async fn labels(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
     let Ok(incident) = Incident::from_str(&name, false) else { return unknown(&name) };
+    if shared.ground.is_secret() {
+        return refuse(StatusCode::FORBIDDEN, "what is broken here is told in the end");
+    }
     match report(&shared.ground, incident).await {
         Ok(report) => Json(report).into_response(),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -124,7 +131,7 @@ async fn strike(State(shared): State<Shared>, Path(name): Path<String>, body: Op
     }
     match shared.ground.strike(incident, count).await {
         Ok(struck) => (StatusCode::CREATED, Json(json!({ "name": name, "labels": struck }))).into_response(),
-        Err(error @ (IncidentError::NobodyLeft { .. } | IncidentError::UnderWay(_))) => refuse(StatusCode::CONFLICT, &error.to_string()),
+        Err(error @ (IncidentError::NobodyLeft { .. } | IncidentError::Unwell(_))) => refuse(StatusCode::CONFLICT, &error.to_string()),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
@@ -156,6 +163,11 @@ async fn deploys(State(shared): State<Shared>) -> Response {
         }
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("the record of deploys could not be read: {error}")),
     }
+}
+
+/// What people asked for, in order.
+async fn requests(State(shared): State<Shared>) -> Json<Value> {
+    Json(json!({ "requests": shared.ground.requests() }))
 }
 
 fn unknown(name: &str) -> Response {

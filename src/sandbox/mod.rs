@@ -165,6 +165,7 @@ impl Sandbox {
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mut out = self.environment.clone();
         out.push(("NIGHTDESK_SANDBOX_URL", self.control.base_url()));
+        out.push(("SANDBOX_REQUESTS_URL", format!("{}/requests", self.control.base_url())));
         out
     }
 

@@ -16,4 +16,5 @@ mod payments;
 mod receiver;
 mod refusals;
 mod search;
+mod verifier;
 mod webhooks;

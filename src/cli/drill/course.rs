@@ -15,7 +15,7 @@ use crate::protocol::record::RunSummary;
 use crate::sandbox::incidents::{Ground, Incident, IncidentError, Label};
 use crate::sandbox::stripe::Served;
 use crate::sandbox::watch::judge::{Deeds, Outcome, changes, judge};
-use crate::sandbox::watch::{Sessions, Watch, net};
+use crate::sandbox::watch::{Sessions, Watch, Write, net};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
 
 /// How often it looks whether something was repaired.
@@ -29,7 +29,10 @@ pub struct Course {
     incident: Incident,
     secret: bool,
     watch: Watch,
+    count: usize,
+    /// When the clock was started, by the calendar and by the clock.
     started: DateTime<Utc>,
+    began: Instant,
     observer: Arc<Observer>,
     looking: Option<JoinHandle<()>>,
 }
@@ -37,7 +40,6 @@ pub struct Course {
 /// What looks now and then.
 struct Observer {
     ground: Arc<Ground>,
-    labels: Vec<Label>,
     seen: Mutex<Seen>,
 }
 
@@ -58,13 +60,24 @@ impl Course {
         let executable = std::env::current_exe().map_err(SandboxError::Executable)?;
         let sandbox = Sandbox::start(options, executable).await?;
         let ground = Arc::clone(sandbox.ground());
+        if secret {
+            ground.keep_secret();
+        }
         // Before anything holds a lock.
         let (watch, sessions) = sandbox.watch().await?;
-        let born = ground.population().born();
-        let labels = ground.strike_at(incident, count, born).await?;
-        let seen = Seen { clock: Instant::now(), green: vec![None; labels.len()], requests: Vec::new(), known: HashSet::new(), sessions };
-        let observer = Arc::new(Observer { ground, labels, seen: Mutex::new(seen) });
-        Ok(Self { sandbox, incident, secret, watch, started: Utc::now(), observer, looking: None })
+        let seen = Seen { clock: Instant::now(), green: Vec::new(), requests: Vec::new(), known: HashSet::new(), sessions };
+        let observer = Arc::new(Observer { ground, seen: Mutex::new(seen) });
+        let course = Self { sandbox, incident, secret, watch, count, started: Utc::now(), began: Instant::now(), observer, looking: None };
+        if !incident.passes() {
+            let born = course.observer.ground.population().born();
+            course.strike(born).await?;
+        }
+        Ok(course)
+    }
+
+    async fn strike(&self, at: DateTime<Utc>) -> Result<(), SandboxError> {
+        self.observer.ground.strike_at(self.incident, self.count, at).await?;
+        Ok(())
     }
 
     /// What other programs need to reach the sandbox.
@@ -72,38 +85,49 @@ impl Course {
         self.sandbox.environment()
     }
 
-    /// The console's configuration. `name`: what the environment is called; without it, as it is for any command with these variables.
+    /// The console's configuration: as it is for any command with the sandbox's variables, so that both have one journal.
     ///
     /// # Errors
     /// A sentence, where the sandbox's own map is not what the console reads.
-    pub fn config(&self, name: Option<&str>) -> Result<Config, String> {
+    pub fn config(&self) -> Result<Config, String> {
         let variables = self.environment();
         let ours = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
         // Who sits here is the same as anywhere.
         let variable = |name: &str| ours(name).or_else(|| std::env::var(name).ok());
         let map = ours("NIGHTDESK_CONFIG");
-        let mut config = Config::load(map.as_deref().map(std::path::Path::new), None, &variable).map_err(|e| e.to_string())?;
-        if let Some(name) = name {
-            config.name = name.into();
-        }
-        Ok(config)
+        Config::load(map.as_deref().map(std::path::Path::new), None, &variable).map_err(|e| e.to_string())
     }
 
     /// What the operator is told before: what customers asked for, and nothing that they would have to find out.
     pub fn briefing(&self) -> String {
-        "It is the middle of the night, and something is wrong with billing. Nobody says what.\n\
-         The clock starts when you press enter; quit the console (q) when you are done.\n"
-            .into()
+        let mut out = String::from("\nIt is the middle of the night, and you are on call. ");
+        let requests = self.observer.ground.requests();
+        if requests.is_empty() {
+            out.push_str("Something is wrong; nobody says what.\n");
+        } else {
+            out.push_str("This came in:\n");
+        }
+        for r in requests {
+            let lines: Vec<_> = r.text.lines().map(|line| format!("    {line}")).collect();
+            let head = format!("\n#{} {} from {}\n    {}\n\n", r.ticket, r.at.format("%H:%MZ"), r.from, r.subject);
+            out.extend([head, lines.join("\n"), "\n".into()]);
+        }
+        out.push_str("\nThe clock starts when you press enter. Quit the console (q at Home) when you are done.");
+        out
     }
 
     /// Starts the clock: from here on everything counts.
     pub async fn begin(&mut self) -> Result<(), SandboxError> {
         self.watch.begin().await?;
-        self.started = Utc::now();
+        (self.started, self.began) = (Utc::now(), Instant::now());
         {
             let mut seen = self.observer.seen.lock().await;
             seen.known = self.sandbox.simulator().requests().into_iter().map(|r| r.id).collect();
-            seen.clock = Instant::now();
+            seen.sessions.begin();
+            seen.clock = self.began;
+        }
+        if self.incident.passes() {
+            self.strike(self.started).await?;
         }
         let observer = Arc::clone(&self.observer);
         self.looking = Some(tokio::spawn(async move {
@@ -126,7 +150,7 @@ impl Course {
 
     /// Looks a last time and judges; then the sandbox is gone.
     pub async fn end(mut self) -> Report {
-        let took = self.observer.seen.lock().await.clock.elapsed();
+        let took = self.began.elapsed();
         if let Some(looking) = self.looking.take() {
             looking.abort();
         }
@@ -139,8 +163,11 @@ impl Course {
 
     async fn report(&self, took: Duration, runs: &[RunSummary]) -> Report {
         let mut outcomes = Vec::new();
-        for label in &self.observer.labels {
-            outcomes.push(Outcome { label: label.clone(), holds: self.observer.holds(label).await });
+        // What was started from the console meanwhile counts too.
+        for label in self.observer.ground.all_labels() {
+            let holds = self.observer.holds(&label).await;
+            let row_is_right = matches!(self.observer.ground.row_is_right(&label).await, Ok(true));
+            outcomes.push(Outcome { label, holds, row_is_right });
         }
         let (green, deeds) = {
             let mut seen = self.observer.seen.lock().await;
@@ -148,14 +175,14 @@ impl Course {
             (seen.green.clone(), Deeds { rows: Vec::new(), requests: seen.requests.clone(), killed })
         };
         // A record that cannot be read is no clean sheet: the report says so.
-        let writes = self.watch.writes().await;
+        let writes = self.written().await;
         let unread = writes.as_ref().err().map(ToString::to_string);
         let deeds = Deeds { rows: net(&writes.unwrap_or_default()), ..deeds };
         let judged = judge(&self.observer.ground, &outcomes, &deeds);
         let findings = outcomes.into_iter().enumerate().map(|(i, outcome)| {
             let touched = judged.iter().any(|j| j.about.contains(&i));
             let begun = runs.iter().any(|r| r.opened >= self.started && is_about(r, &outcome.label));
-            Finding::new(outcome, touched || begun, green[i])
+            Finding::new(outcome, touched || begun, green.get(i).copied().flatten())
         });
         let population = self.observer.ground.population();
         Report::new(
@@ -170,15 +197,26 @@ impl Course {
         )
     }
 
-    /// The runs in this operator's journal: on the screen's desk and on that of the commands.
-    async fn runs(&self) -> Vec<RunSummary> {
-        let mut all = Vec::new();
-        for name in [None, Some(super::DESK)] {
-            // Without a journal no run was begun from it.
-            let Ok(journal) = self.config(name).and_then(|config| hands::journal(&config)) else { continue };
-            all.extend(journal.runs().await.unwrap_or_default());
+    /// The record of the database, which may be on its way up again.
+    async fn written(&self) -> Result<Vec<Write>, sqlx::Error> {
+        for _ in 1..LAST_LOOKS {
+            match self.watch.writes().await {
+                Err(sqlx::Error::Io(_)) => tokio::time::sleep(EVERY).await,
+                // The class of a server that is starting or stopping.
+                Err(sqlx::Error::Database(e)) if e.code().is_some_and(|code| code.starts_with("57")) => tokio::time::sleep(EVERY).await,
+                answered => return answered,
+            }
         }
-        all
+        self.watch.writes().await
+    }
+
+    /// The runs in this operator's journal.
+    async fn runs(&self) -> Vec<RunSummary> {
+        // Without a journal no run was begun from it.
+        match self.config().and_then(|config| hands::journal(&config)) {
+            Ok(journal) => journal.runs().await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
     }
 }
 
@@ -191,7 +229,9 @@ impl Observer {
             }
         }
         seen.sessions.killed();
-        for (index, label) in self.labels.iter().enumerate() {
+        let labels = self.ground.all_labels();
+        seen.green.resize(labels.len(), None);
+        for (index, label) in labels.iter().enumerate() {
             // Where the database does not answer now, the next look tells.
             if seen.green[index].is_none() && matches!(self.ground.repaired(label).await, Ok(true)) {
                 seen.green[index] = Some(seen.clock.elapsed());

@@ -51,11 +51,8 @@ pub struct DrillArgs {
     pub json: bool,
 }
 
-/// What the drill's environment is called on the screen, and in the journal.
-pub const DESK: &str = "drill";
-
-/// How many subjects a drill hits, where there may be many: enough to learn it, few enough for one night.
-const A_FEW: usize = 5;
+/// How many subjects a drill hits, where there may be many: of drift every kind once, and few enough for one night.
+const A_FEW: usize = 9;
 
 impl DrillArgs {
     fn seed(&self) -> u64 {
@@ -111,12 +108,12 @@ async fn serve(args: &DrillArgs) -> Result<ExitCode, SandboxError> {
         started = args.start() => started?,
         () = &mut asked => return Ok(refuse("the drill was ended before it began")),
     };
+    let mut course = course;
+    course.begin().await?;
     if let Err(error) = tell(&course.environment()) {
         course.abandon().await;
         return Ok(refuse(&format!("the environment could not be printed: {error}")));
     }
-    let mut course = course;
-    course.begin().await?;
     tokio::select! {
         () = asked => {}
         () = input_closed() => {}

@@ -64,7 +64,7 @@ pub enum Ending {
 
 impl Finding {
     pub fn new(outcome: Outcome, touched: bool, green: Option<Duration>) -> Self {
-        let Outcome { label, holds } = outcome;
+        let Outcome { label, holds, .. } = outcome;
         let passes = matches!(label.check, Check::Passes(_));
         let ending = match (label.hurts() && !passes, holds) {
             (true, true) => Ending::Repaired,

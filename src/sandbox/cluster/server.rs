@@ -135,8 +135,8 @@ fn settings(order: &Order, home: &Path, port: u16) -> Vec<(String, String)> {
         ("unix_socket_directories", home.display().to_string()),
         ("unix_socket_permissions", "0700".into()),
         ("max_connections", order.max_connections.to_string()),
+        // What is committed is handed to the system: it survives a crash of the server, which an incident is.
         ("fsync", "off".into()),
-        ("synchronous_commit", "off".into()),
         ("full_page_writes", "off".into()),
         ("shared_buffers", "64MB".into()),
         ("max_wal_size", "1GB".into()),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, AssertSqlSafe};
 
-use super::{Counter, Ground, IncidentError, Session};
+use super::{Counter, Erased, Ground, IncidentError, Label, Refunded, Session, Settled};
 use crate::sandbox::schema::{TIERS, tier_of_price};
 
 /// What must hold for a label to be repaired.
@@ -26,6 +26,12 @@ pub enum Check {
     /// The application takes webhooks again: Stripe's endpoint enabled and pointing at it, reachable, with the endpoint's secret, in time,
     /// able to write, without a flaw.
     Webhook,
+    /// A payment was given back, and the subscription ended.
+    Refund(Box<Refunded>),
+    /// A dispute or an inquiry was settled as asked for.
+    Dispute(Box<Settled>),
+    /// Nothing is left of a person.
+    Erased(Erased),
     /// Nothing has to be repaired: it passes by itself.
     Passes(Passing),
 }
@@ -55,6 +61,19 @@ pub struct Expected {
     pub period_end: DateTime<Utc>,
     pub cancel_at: Option<DateTime<Utc>>,
     pub cancel_at_period_end: bool,
+}
+
+impl Check {
+    /// What the row must hold, where the check asks for a row.
+    #[must_use]
+    pub fn row(&self) -> Option<&Expected> {
+        match self {
+            Self::Row(row) | Self::Run { row, .. } => Some(row),
+            Self::Refund(refunded) => Some(&refunded.row),
+            Self::Dispute(settled) => Some(&settled.row),
+            Self::Counter(_) | Self::Session(_) | Self::Webhook | Self::Erased(_) | Self::Passes(_) => None,
+        }
+    }
 }
 
 impl Expected {
@@ -118,7 +137,21 @@ impl Ground {
             Check::Run { run, row } => self.run_is_finished(run, row).await,
             Check::Passes(Passing::DatabaseRestart) => Ok(self.database_is_back().await),
             Check::Webhook => self.webhooks_are_taken().await,
+            Check::Refund(refunded) => self.is_refunded(refunded).await,
+            Check::Dispute(settled) => self.is_settled(settled).await,
+            Check::Erased(erased) => self.is_erased(erased).await,
             Check::Passes(Passing::StripeDown) => Ok(self.stripe_answers().await),
+        }
+    }
+
+    /// Whether the row that the label names holds what it must, whatever else its check asks for. False where it names none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn row_is_right(&self, label: &Label) -> Result<bool, IncidentError> {
+        match label.check.row() {
+            Some(row) => self.row_holds(row).await,
+            None => Ok(false),
         }
     }
 

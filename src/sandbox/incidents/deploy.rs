@@ -22,15 +22,18 @@ const INCIDENT: Incident = Incident::Deploy;
 const DEPLOYED_MINUTES: i64 = 45;
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
+    ground.must_be_well(INCIDENT).await?;
     let parts = cast(ground, INCIDENT, turn)?;
     let deployed = turn.present - Duration::minutes(DEPLOYED_MINUTES);
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for (index, part) in parts.into_iter().enumerate() {
         let nth = i64::try_from(index / 3).expect("invariant: a few");
-        // Of three one came before; all are in the order of their numbers, the newest first.
-        let (list, minutes) =
-            if index % 3 == 2 { (&mut before, DEPLOYED_MINUTES + 4 + 9 * nth) } else { (&mut after, 3 + nth * 40 / 5 % 40) };
-        let at = turn.present - Duration::minutes(minutes) - Duration::seconds(13 * i64::from(index % 3 == 1));
+        // Of three one came before the deploy, and two after it, some seconds apart.
+        let (list, minutes, seconds) = match index % 3 {
+            2 => (&mut before, DEPLOYED_MINUTES + 4 + 9 * nth, 0),
+            other => (&mut after, 3 + 8 * nth % 40, 13 * i64::from(other == 1)),
+        };
+        let at = turn.present - Duration::minutes(minutes) - Duration::seconds(seconds);
         list.push(perform(ground, part, turn, index, at));
     }
     hand_over(ground, &before).await;
@@ -45,6 +48,8 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
         })
         .await?;
     hand_over(ground, &after).await;
+    // An honest failure was tried again meanwhile, and failed again.
+    ground.simulator().deliveries_done().await;
     let mut labels = vec![Label { at: deployed, ..root(ground, INCIDENT, turn, Cause::BrokenVersion, "version 2026.11.3 was deployed") }];
     for (happening, late) in before.iter().map(|h| (h, false)).chain(after.iter().map(|h| (h, true))) {
         labels.push(match (late, happening.act) {

@@ -58,6 +58,7 @@ struct Drifted {
 }
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
+    ground.must_be_well(INCIDENT).await?;
     // PRO by the month, renewed at least once: every class can happen to them, and their last event is less than a month old.
     let suits = |billing: Billing| {
         matches!(billing, Billing::Paid(c) if c.tier == SandboxTier::Pro && c.interval == Interval::Month && c.cycle > 0)
@@ -73,7 +74,8 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
 }
 
 async fn one(ground: &Ground, number: u64, class: Class, turn: Turn, index: usize) -> Result<Label, IncidentError> {
-    let at = turn.present - Duration::minutes(35 + 47 * i64::try_from(index).expect("invariant: a few"));
+    // Within the last day, in which nothing else has happened to them.
+    let at = turn.present - Duration::minutes(35 + 41 * i64::try_from(index % 32).expect("invariant: a few"));
     let person = ground.population().person(number);
     let (profile, plan) = (ground.key(number), person.plan.clone().expect("invariant: picked among those who pay"));
     let customer = person.customer.clone().expect("invariant: whoever pays is a customer");

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
@@ -12,7 +13,7 @@ use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::check::seconds;
-use super::{Expected, Incident, Label};
+use super::{Check, Expected, Incident, Label, Request};
 use crate::sandbox::app::{App, AppError, Manner, Taken};
 use crate::sandbox::cluster::Restarter;
 use crate::sandbox::population::{Billing, PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR, Population};
@@ -23,8 +24,8 @@ use crate::sandbox::stripe::Simulator;
 pub enum IncidentError {
     #[error("{} found only {found} of {wanted} customers it can still break: start the sandbox with more customers", incident.name())]
     NobodyLeft { incident: Incident, found: usize, wanted: usize },
-    #[error("{} is under way already: end it first", .0.name())]
-    UnderWay(Incident),
+    #[error("{} needs an application that takes webhooks: end the incident that is under way first", .0.name())]
+    Unwell(Incident),
     #[error("{} has nothing that can be ended: what it broke is repaired one by one", .0.name())]
     NothingToLift(Incident),
     #[error("{} needs a whole sandbox around it: start one with `nightdesk sandbox`", .0.name())]
@@ -81,6 +82,9 @@ pub struct Ground {
     http: reqwest::Client,
     house: OnceLock<House>,
     struck: Mutex<Vec<Label>>,
+    pub(super) requests: Mutex<Vec<Request>>,
+    /// Nobody is to learn over HTTP what was broken.
+    secret: AtomicBool,
     /// People whom something has happened to: nothing else happens to them.
     taken: Mutex<HashSet<u64>>,
     happened: Mutex<HashMap<Incident, usize>>,
@@ -109,6 +113,8 @@ impl Ground {
             http,
             house: OnceLock::new(),
             struck: Mutex::default(),
+            requests: Mutex::default(),
+            secret: AtomicBool::new(false),
             taken: Mutex::default(),
             happened: Mutex::default(),
             kept: Mutex::default(),
@@ -187,6 +193,16 @@ impl Ground {
         lift(self).await
     }
 
+    /// From here on the sandbox's server tells nobody what was broken.
+    pub fn keep_secret(&self) {
+        self.secret.store(true, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        self.secret.load(Ordering::Relaxed)
+    }
+
     /// What an incident did so far.
     #[must_use]
     pub fn labels(&self, incident: Incident) -> Vec<Label> {
@@ -215,6 +231,11 @@ impl Ground {
 
     pub(super) fn house(&self, incident: Incident) -> Result<&House, IncidentError> {
         self.house.get().ok_or(IncidentError::NoHouse(incident))
+    }
+
+    /// For incidents in which most events arrive.
+    pub(super) async fn must_be_well(&self, incident: Incident) -> Result<(), IncidentError> {
+        if self.holds(&Check::Webhook).await? { Ok(()) } else { Err(IncidentError::Unwell(incident)) }
     }
 
     pub(super) fn http(&self) -> &reqwest::Client {
@@ -307,11 +328,13 @@ impl Ground {
 
     /// As [`Self::hand_over`], where the event has been read already.
     pub(super) async fn hand_over_object(&self, event: &Value, at: DateTime<Utc>) {
-        let taken = self.app.take(event, at).await;
-        let swallowed = taken == Taken::Failed && self.app.manner().get() == Manner::Swallowing;
-        if taken == Taken::Handled || swallowed {
-            self.simulator.took(event["id"].as_str().unwrap_or_default(), event["type"].as_str().unwrap_or_default());
-        }
+        let (status, body) = match (self.app.take(event, at).await, self.app.manner().get()) {
+            (Taken::Handled, _) => (200, r#"{"received":true}"#),
+            (Taken::Failed, Manner::Swallowing) => (200, r#"{"ok":false}"#),
+            (Taken::Failed, Manner::Honest) => (500, r#"{"ok":false}"#),
+            (Taken::Down, _) => return,
+        };
+        self.simulator.tried(event, at, status, body);
     }
 
     fn taken(&self) -> MutexGuard<'_, HashSet<u64>> {

@@ -69,10 +69,10 @@ pub fn cast(ground: &Ground, incident: Incident, turn: Turn) -> Result<Vec<Part>
     Ok(parts.collect())
 }
 
-/// Active, going on, and not only since tonight.
+/// Active, going on, and in this period for more than a day.
 pub fn steady(billing: Billing, present: DateTime<Utc>) -> bool {
     matches!(billing, Billing::Paid(c)
-        if c.status == "active" && !c.cancel_at_period_end && present - c.started > Duration::days(1) && c.period_end > present)
+        if c.status == "active" && !c.cancel_at_period_end && present - c.period_start > Duration::days(1) && c.period_end > present)
 }
 
 /// Lets it happen in Stripe; nothing is delivered.
@@ -110,9 +110,10 @@ pub async fn unheard(ground: &Ground, parts: Vec<Part>, incident: Incident, turn
     let mut in_order: Vec<&Happening> = happened.iter().collect();
     in_order.sort_by_key(|h| h.at);
     for event in in_order.iter().flat_map(|h| &h.events) {
-        // Whatever is answered: it has no effect.
-        ground.simulator().deliver(event).await;
+        ground.simulator().send(event);
     }
+    // Whatever is answered: it has no effect. Where it was a failure, Stripe will try again.
+    ground.simulator().deliveries_done().await;
     happened.iter().map(|h| h.label(ground, incident, cause, Truth::Missing, broke)).collect()
 }
 

@@ -61,6 +61,7 @@ struct Demand {
 }
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
+    ground.must_be_well(INCIDENT).await?;
     let (from, to) = (turn.present - Duration::days(DAYS), turn.present - SETTLED);
     // What the people do by themselves: renewals, trials, declined cards, ends of subscriptions.
     let mut happened: Vec<Occurrence> = Vec::new();
@@ -68,9 +69,9 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
         let number = ground.population().subscription_number(&event);
         happened.extend(number.filter(|n| !ground.is_taken(*n)).map(|number| Occurrence { at, number, event }));
     }
-    happened.drain(..happened.len().saturating_sub(MOST));
     // They are as their last event left them: nothing else may have happened to them in between.
     happened.iter().for_each(|o| ground.take(o.number));
+    happened.drain(..happened.len().saturating_sub(MOST));
     // And what `count` others do besides.
     let parts = cast(ground, INCIDENT, turn)?;
     let minutes = (to - from).num_minutes();

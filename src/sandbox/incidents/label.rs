@@ -92,6 +92,8 @@ pub enum Cause {
     OlderObjectLast,
     /// What had been applied was lost again: written over, or restored from before.
     EffectLost,
+    /// Nothing failed: somebody wants it so.
+    AskedFor,
     /// Somebody wrote the row by hand.
     WrittenByHand,
     /// A transaction was left open: it holds locks and a connection.

@@ -4,8 +4,10 @@
 mod check;
 mod database_restart;
 mod deploy;
+mod dispute;
 mod drift;
 mod endpoint_down;
+mod erase_request;
 mod ground;
 mod half_done_run;
 mod happenings;
@@ -15,6 +17,9 @@ mod missed_webhooks;
 mod placeholder_customers;
 mod pool_exhausted;
 mod quota_spent;
+mod refund_wanted;
+mod requests;
+mod settled;
 mod slow_application;
 mod stripe_down;
 mod webhook_500;
@@ -30,6 +35,8 @@ pub use ground::{Ground, House, IncidentError};
 pub use label::{Cause, Label, Subject, Truth};
 pub use pool_exhausted::{Fate, Session};
 pub use quota_spent::{Counter, Due};
+pub use requests::Request;
+pub use settled::{Erased, Refunded, Settled, Wanted};
 
 use ground::Turn;
 
@@ -46,6 +53,9 @@ pub enum Incident {
     Drift,
     Deploy,
     Healthy,
+    RefundWanted,
+    Dispute,
+    EraseRequest,
     PoolExhausted,
     QuotaSpent,
     HalfDoneRun,
@@ -82,6 +92,9 @@ impl Incident {
         Self::Drift,
         Self::Deploy,
         Self::Healthy,
+        Self::RefundWanted,
+        Self::Dispute,
+        Self::EraseRequest,
         Self::PoolExhausted,
         Self::QuotaSpent,
         Self::HalfDoneRun,
@@ -113,6 +126,12 @@ impl Incident {
         self.spec().usual
     }
 
+    /// Whether it begins and ends by itself: who is to see it has to be there when it happens.
+    #[must_use]
+    pub fn passes(self) -> bool {
+        matches!(self, Self::StripeDown | Self::DatabaseRestart)
+    }
+
     fn spec(self) -> &'static Spec {
         match self {
             Self::MissedWebhooks => &missed_webhooks::SPEC,
@@ -125,6 +144,9 @@ impl Incident {
             Self::Drift => &drift::SPEC,
             Self::Deploy => &deploy::SPEC,
             Self::Healthy => &healthy::SPEC,
+            Self::RefundWanted => &refund_wanted::SPEC,
+            Self::Dispute => &dispute::SPEC,
+            Self::EraseRequest => &erase_request::SPEC,
             Self::PoolExhausted => &pool_exhausted::SPEC,
             Self::QuotaSpent => &quota_spent::SPEC,
             Self::HalfDoneRun => &half_done_run::SPEC,

@@ -53,6 +53,7 @@ impl Drop for KeptUp {
 }
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
+    ground.must_be_well(INCIDENT).await?;
     let parts = cast(ground, INCIDENT, turn)?;
     let mut labels = vec![Label {
         incident: INCIDENT,

@@ -53,6 +53,23 @@ impl Names {
         if self.key == "uuid" { person.profile.to_string() } else { person.profile_serial().to_string() }
     }
 
+    /// The columns of a subscription that a repair may change, as the catalogue has them.
+    #[must_use]
+    pub fn repaired(&self) -> [&'static str; 9] {
+        [
+            self.customer,
+            self.subscription,
+            self.tier,
+            self.status,
+            self.interval,
+            self.period_start,
+            self.period_end,
+            self.cancel_at,
+            self.cancel_at_period_end,
+        ]
+        .map(|name| name.trim_matches('"'))
+    }
+
     /// The key of the person with that number, without making up the person.
     #[must_use]
     pub fn key_of_number(&self, population: &Population, number: u64) -> String {

@@ -138,6 +138,7 @@ const TABLE: &[(&str, Parts)] = &[
             ("discounts", Id(&[])),
             ("invoice", Id(&["invoice"])),
             ("pricing.price_details.price", Id(&["price"])),
+            ("proration_details.discount_amounts.discount", Id(&[])),
             ("test_clock", Id(&[])),
         ],
     ),

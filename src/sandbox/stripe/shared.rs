@@ -18,6 +18,7 @@ use super::keys::{KeyKind, Keys};
 use super::limits::Limiter;
 use super::state::State;
 
+const ATTEMPTS_KEPT: usize = 10_000;
 const REQUESTS_KEPT: usize = 10_000;
 
 pub struct Shared {
@@ -84,6 +85,15 @@ impl Shared {
             }
         }
         self.wake.notify_one();
+    }
+
+    /// Puts an attempt on record.
+    pub fn keep(&self, attempt: DeliveryResult) {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        if attempts.len() == ATTEMPTS_KEPT {
+            attempts.pop_front();
+        }
+        attempts.push_back(attempt);
     }
 
     pub fn enter(&self, served: Served) {

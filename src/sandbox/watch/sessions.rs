@@ -1,7 +1,7 @@
 //! Which database sessions were ended by somebody, as the server's log tells it; who did it, the server does not say.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ pub struct Sessions {
     log: PathBuf,
     killed: BTreeMap<u32, Killed>,
     /// Sessions that ended before anybody counted.
-    before: Vec<u32>,
+    before: HashSet<u32>,
 }
 
 /// The server's words when a session ends because somebody asked for it.
@@ -30,11 +30,16 @@ const STOPPING: [&str; 2] = ["LOG:  received fast shutdown request", "LOG:  rece
 const STARTED: &str = "LOG:  database system is ready to accept connections";
 
 impl Sessions {
-    /// `log` must have lines that begin as `%m [%p] %q%u@%d %a ` makes them. What it holds already does not count.
+    /// `log` must have lines that begin as `%m [%p] %q%u@%d %a ` makes them.
     #[must_use]
     pub fn new(log: PathBuf) -> Self {
-        let before = read(&log).into_iter().map(|k| k.pid).collect();
-        Self { log, killed: BTreeMap::new(), before }
+        Self { log, killed: BTreeMap::new(), before: HashSet::new() }
+    }
+
+    /// From here on sessions count that end.
+    pub fn begin(&mut self) {
+        self.before.extend(read(&self.log).into_iter().map(|k| k.pid));
+        self.killed.clear();
     }
 
     /// Everything so far. To be asked now and then: a server that is started again begins its log anew.
@@ -46,7 +51,7 @@ impl Sessions {
     }
 }
 
-fn read(log: &PathBuf) -> Vec<Killed> {
+fn read(log: &Path) -> Vec<Killed> {
     // The log of a server on its way up is not there yet.
     parse(&String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()))
 }

@@ -144,6 +144,52 @@ async fn a_drill_in_which_all_goes_well_ends_well_by_a_signal_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_drill_at_random_says_what_it_was_only_in_the_end() {
+    let drill = start(&["--random", "--seed", "4"]).await;
+    let all = drill.read("/incidents").await;
+    assert!(all["incidents"].as_array().unwrap().iter().all(|i| i["subjects"].is_null()), "{all}");
+    for incident in all["incidents"].as_array().unwrap() {
+        let name = incident["name"].as_str().unwrap();
+        assert!(drill.read(&format!("/incidents/{name}")).await.get("labels").is_none());
+    }
+    let chosen = all["incidents"][4]["name"].clone();
+    assert!(drill.desk.variables.iter().all(|(_, value)| !value.contains(chosen.as_str().unwrap())));
+    let (_, report) = tokio::task::spawn_blocking(|| drill.end()).await.unwrap();
+    assert_eq!((&report["drill"], &report["random"]), (&chosen, &json!(true)));
+    assert!(!report["labels"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_database_passes_and_is_no_fault_of_anybodys() {
+    let drill = start(&["database-restart", "--seed", "4", "--count", "1"]).await;
+    let (code, report) = tokio::task::spawn_blocking(|| drill.end()).await.unwrap();
+    assert_eq!((code, endings(&report)), (Some(0), vec!["fine"]), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaking_sessions_may_be_ended_and_healthy_ones_may_not() {
+    let drill = start(&["pool-exhausted", "--seed", "4", "--count", "2"]).await;
+    let labels = drill.labels("pool-exhausted").await;
+    let pids = |fate: &str| -> Vec<i64> {
+        let session = |l: &Value| l["check"]["session"].clone();
+        labels.iter().map(session).filter(|s| s["fate"] == fate).map(|s| s["pid"].as_i64().unwrap()).collect()
+    };
+    let (leaks, healthy) = (pids("end"), pids("live"));
+    assert!(leaks.len() == 2 && !healthy.is_empty());
+    let mut admin = PgConnection::connect(drill.desk.variable("ADMIN_DATABASE_URL")).await.unwrap();
+    for pid in leaks.iter().chain(&healthy[..1]) {
+        admin.execute(AssertSqlSafe(format!("SELECT pg_terminate_backend({pid}, 5000)"))).await.unwrap();
+    }
+    let (code, report) = tokio::task::spawn_blocking(|| drill.end()).await.unwrap();
+    assert_eq!(code, Some(1));
+    let ended = endings(&report);
+    assert_eq!((ended.iter().filter(|e| **e == "harmed").count(), ended.contains(&"missed")), (1, false), "{report}");
+    let wrong: Vec<_> = report["writes"].as_array().unwrap().iter().filter(|w| w["ruling"] == "wrong").collect();
+    assert!(wrong.len() == 1 && wrong[0]["what"].as_str().unwrap().contains(&healthy[0].to_string()), "{report}");
+    assert_eq!(report["counts"]["repaired"], report["counts"]["broken"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn drills_are_listed_and_what_is_none_is_refused_with_the_list() {
     let desk = Desk::with(Vec::new());
     let list = desk.say(&["drill", "--list", "--json"]).await.well();

@@ -5,12 +5,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use nightdesk::sandbox::incidents::{Cause, Check, Due, Fate, Ground, House, Incident, Label, Session, Truth};
 use nightdesk::sandbox::{Sandbox, SandboxOptions};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::incidents::some_shapes;
+use super::served::Served;
 use crate::bench::{self, Bench, Options, http, until};
 use crate::command::Desk;
+use crate::terminal::Terminal;
 
 async fn green(ground: &Ground, labels: &[Label]) -> Vec<bool> {
     let mut out = Vec::new();
@@ -216,6 +218,35 @@ async fn a_repair_beside_the_open_run_is_not_enough() {
     let Check::Run { run, .. } = &label.check else { panic!("about a run: {label:?}") };
     let resumed = desk.say(&["runs", "resume", run, "--yes", "--reason", "ticket 4411"]).await;
     assert!(bench.ground.repaired(&label).await.unwrap(), "{resumed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_served_sandbox_cuts_its_run_short_in_the_journal_of_whoever_serves_it() {
+    let mut desk = Desk::with(Vec::new());
+    let state = desk.state.path().to_string_lossy().into_owned();
+    let own = [("NIGHTDESK_STATE_DIR", state.as_str()), ("NIGHTDESK_OPERATOR", "test")];
+    let served = Served::start_with(&["--customers", "300", "--incident", "half-done-run"], &own);
+    desk.variables.clone_from(&served.environment);
+    let url = format!("{}/incidents/half-done-run", served.get("NIGHTDESK_SANDBOX_URL"));
+    let label = async || http().get(&url).send().await.unwrap().json::<Value>().await.unwrap()["labels"][0].clone();
+    assert_eq!(label().await["repaired"], false);
+    let runs = desk.say(&["runs", "--json"]).await.json();
+    assert_eq!((runs.as_array().unwrap().len(), &runs[0]["state"]), (1, &json!("unknown")), "{runs}");
+    let resumed = desk.say(&["runs", "resume", runs[0]["run"].as_str().unwrap(), "--yes", "--reason", "ticket 4411"]).await;
+    assert_eq!(label().await["repaired"], true, "{resumed:?}");
+}
+
+#[test]
+fn a_console_with_a_sandbox_of_its_own_finds_the_run_cut_short() {
+    let state = tempfile::tempdir().unwrap();
+    let variables = [
+        ("NIGHTDESK_STATE_DIR".to_string(), state.path().to_string_lossy().into_owned()),
+        ("TMPDIR".to_string(), bench::home().to_string_lossy().into_owned()),
+    ];
+    let mut console = Terminal::start(120, 36, &["sandbox", "--customers", "300", "--incident", "half-done-run"], &variables);
+    let screen = console.wait_for("Your run ");
+    assert!(screen.contains("stopped"), "{screen}");
+    console.hang_up();
 }
 
 #[tokio::test(flavor = "multi_thread")]

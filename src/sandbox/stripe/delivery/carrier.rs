@@ -13,7 +13,6 @@ use super::super::state::{API_VERSION, State};
 use super::attempt::attempt;
 use super::{DeliveryEffect, DeliveryResult, Notice, Parcel, Why};
 
-const ATTEMPTS_KEPT: usize = 10_000;
 /// How long it sleeps at most: the machine may have been asleep itself, which no timer notices.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -147,11 +146,7 @@ fn record(shared: &Shared, parcel: &Parcel, mut result: DeliveryResult, flown: b
         notices.extend(judge(endpoint, delivered, result.at, settings.auto_disable_days.map(chrono::TimeDelta::days)));
     }
     // Within the lock, so that nobody finds the delivery over and its attempt missing.
-    let mut attempts = shared.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-    if attempts.len() == ATTEMPTS_KEPT {
-        attempts.pop_front();
-    }
-    attempts.push_back(result.clone());
+    shared.keep(result.clone());
     result
 }
 

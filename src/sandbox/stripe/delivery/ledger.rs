@@ -109,13 +109,6 @@ impl Ledger {
         self.queues.values().all(|q| q.flying == 0 && q.due.first_key_value().is_none_or(|((due, _), _)| *due > now))
     }
 
-    /// An endpoint took an event, in whatever way it got it.
-    pub fn taken(&mut self, event: &str, endpoint: &str) {
-        if let Some(debt) = self.debts.get_mut(event).and_then(|debts| debts.iter_mut().find(|d| d.endpoint == endpoint)) {
-            debt.taken = true;
-        }
-    }
-
     /// How an attempt ended. Returns when the next one follows, which is then in the queue.
     pub fn attempted(
         &mut self,
