@@ -192,6 +192,10 @@ fn lines(state: &mut State, call: &Call, recurring: bool) -> Result<Vec<Value>, 
             Failure::new(400, format!("Quantity is required. Add `quantity` to `line_items[{at}]`")).param(&params.shown(&path("quantity")))
         })?;
         let shown = params.shown(&path("price"));
+        if params.text(&path("price")).is_some() && params.map(&path("price_data")).is_some() {
+            let both = format!("{shown}, {}", params.shown(&path("price_data")));
+            return Err(Failure::new(400, format!("You may only specify one of these parameters: {both}.")).param(&shown));
+        }
         let price = match params.text(&path("price")) {
             Some(id) => prices::named(state, &shown, id)?,
             None => in_place(state, call, &path("price_data"), &shown)?,
