@@ -17,6 +17,7 @@ pub const ROUTES: &[Route] = &[
         path: "checkout/sessions",
         permission: "rak_checkout_session_write",
         params: &[
+            "allowed_payment_method_types[]",
             "cancel_url",
             "client_reference_id",
             "customer",
@@ -86,6 +87,10 @@ fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
         return Err(Failure::new(400, "`customer_creation` can only be used in `payment` and `setup` mode.").param("customer_creation"));
     }
     let collection = fields::one_of(params, "payment_method_collection", &["always", "if_required"])?;
+    if let Some(other) = params.list("allowed_payment_method_types").into_iter().find(|kind| *kind != "card") {
+        let sentence = format!("The payment method type provided: {other} is invalid. This account takes cards only.");
+        return Err(Failure::new(400, sentence).param("allowed_payment_method_types"));
+    }
     let success = fields::required(params, "success_url")?;
     let expires = expiry(call)?;
     let trial_end = trial_end(call)?;
@@ -193,8 +198,9 @@ fn lines(state: &mut State, call: &Call, recurring: bool) -> Result<Vec<Value>, 
         })?;
         let shown = params.shown(&path("price"));
         if params.text(&path("price")).is_some() && params.map(&path("price_data")).is_some() {
-            let both = format!("{shown}, {}", params.shown(&path("price_data")));
-            return Err(Failure::new(400, format!("You may only specify one of these parameters: {both}.")).param(&shown));
+            return Err(
+                Failure::new(400, "You may only specify one of these parameters: price, price_data.").param(&format!("line_items[{at}]"))
+            );
         }
         let price = match params.text(&path("price")) {
             Some(id) => prices::named(state, &shown, id)?,
