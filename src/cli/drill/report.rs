@@ -86,7 +86,6 @@ impl Finding {
 }
 
 impl Report {
-    #[expect(clippy::too_many_arguments, reason = "each is one line of the report")]
     pub fn new(
         incident: Incident,
         random: bool,
