@@ -4,6 +4,7 @@ pub mod bench;
 mod deliveries;
 mod faults;
 mod headers;
+mod lifecycle_billing;
 mod lifecycle_catalog;
 mod lifecycle_checkout;
 mod lifecycle_money;

@@ -21,8 +21,11 @@ pub struct Searchable {
     /// The value that all objects of a person have there, where it is known at less cost than the objects. Most people are ruled out by it.
     pub known: fn(&State, &Subject, u64, Billing) -> Option<Value>,
     /// All there are, for what the population has nothing of.
-    pub small: Option<fn(&State) -> Vec<(Key, String)>>,
+    pub small: Option<All>,
 }
+
+/// Positions and ids of a collection.
+type All = fn(&State) -> Vec<(Key, String)>;
 
 pub const CUSTOMERS: Searchable = Searchable {
     grammar: Grammar {

@@ -127,6 +127,23 @@ async fn a_down_endpoint_refuses_connections_or_hides_behind_a_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn once_the_endpoint_is_up_stripes_retries_bring_what_was_kept_away() {
+    let bench = bench(Manner::Honest, Shape::default()).await;
+    let (_, labels) = struck(&bench, Incident::EndpointDown).await;
+    let owed = |l: &Label| bench.simulator.object(l.subject.event.as_deref().unwrap()).unwrap()["pending_webhooks"].clone();
+    assert!(labels.iter().all(|l| owed(l) == 1), "{labels:?}");
+    bench.simulator.advance(Duration::from_mins(6));
+    bench.simulator.deliveries_done().await;
+    assert!(labels.iter().all(|l| owed(l) == 1), "tried again while it is down");
+    bench.ground.lift(Incident::EndpointDown).await.unwrap();
+    bench.simulator.advance(Duration::from_mins(61));
+    bench.simulator.deliveries_done().await;
+    for label in &labels {
+        assert!(owed(label) == 0 && green(&bench, label).await, "{label:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_may_not_write_fails_in_either_manner() {
     let renamed = Shape { naming: Naming::Renamed, ..Shape::default() };
     for (manner, shape, status) in [(Manner::Swallowing, Shape::default(), 200), (Manner::Honest, renamed, 500)] {

@@ -7,7 +7,7 @@ use super::super::failure::Failure;
 use super::super::resources::invoices::stages;
 use super::super::state::State;
 use super::change_with_event;
-use super::invoices::{emit, payment_of};
+use super::invoices::{cancel_payment, emit, payment_of};
 use super::payments::{self, Outcome, Paid};
 use super::subscriptions::{self, Ending};
 
@@ -60,7 +60,7 @@ pub fn collect(state: &mut State, id: &str, tender: &Tender, off_session: bool, 
     let method = match tender {
         Tender::OutOfBand => {
             state.change(id, |invoice| stages::paid(invoice, at.timestamp()));
-            close_payment(state, id, at);
+            cancel_payment(state, id, None, at);
             return Collected::Paid;
         }
         Tender::OnFile => on_file(state, &invoice),

@@ -109,15 +109,17 @@ pub fn finalize_invoice(state: &mut State, id: &str, at: DateTime<Utc>) {
 /// Open to `void`, with its payment canceled.
 pub fn void_invoice(state: &mut State, id: &str, at: DateTime<Utc>) {
     give_up(state, id, "void", "invoice.voided", at);
-    let Some(payment) = payment_of(state, id) else { return };
-    if payment["status"] == "open" {
-        let intent = payment["payment"]["payment_intent"].as_str().unwrap_or_default();
-        payments::cancel_intent(state, intent, Some("void_invoice"), at);
-        state.change(payment["id"].as_str().unwrap_or_default(), |payment| {
-            payment.insert("status".into(), json!("canceled"));
-            payment["status_transitions"]["canceled_at"] = json!(at.timestamp());
-        });
-    }
+    cancel_payment(state, id, Some("void_invoice"), at);
+}
+
+/// Nobody can pay an invoice by its intent any more.
+pub fn cancel_payment(state: &mut State, invoice: &str, reason: Option<&str>, at: DateTime<Utc>) {
+    let Some(payment) = payment_of(state, invoice).filter(|payment| payment["status"] == "open") else { return };
+    payments::cancel_intent(state, payment["payment"]["payment_intent"].as_str().unwrap_or_default(), reason, at);
+    state.change(payment["id"].as_str().unwrap_or_default(), |payment| {
+        payment.insert("status".into(), json!("canceled"));
+        payment["status_transitions"]["canceled_at"] = json!(at.timestamp());
+    });
 }
 
 /// Open to `uncollectible`; it can still be paid.

@@ -95,7 +95,10 @@ fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
     let expires = expiry(call)?;
     let trial_end = trial_end(call)?;
     let lines = lines(state, call, recurring)?;
-    let (total, currency) = (acts::total_of(&lines), lines[0]["currency"].clone());
+    let currency = lines[0]["currency"].clone();
+    // On trial only what is sold once is paid for at once.
+    let due = lines.iter().filter(|line| trial_end.is_none() || line["price"]["type"] == "one_time");
+    let total: i64 = due.filter_map(|line| line["amount_total"].as_i64()).sum();
     let id = state.fresh("cs_test_a1", 56);
     let who = customer.as_deref().and_then(|c| state.get(c)).unwrap_or_default();
     let mut session = sessions::render(sessions::Facts {
@@ -103,7 +106,7 @@ fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
         customer: &who,
         subscription: "",
         invoice: "",
-        amount: if trial_end.is_some() { 0 } else { total },
+        amount: total,
         created: call.now.timestamp(),
         client_reference_id: params.text("client_reference_id"),
         metadata: json!({}),
@@ -115,7 +118,7 @@ fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
         ("expires_at", json!(expires)),
         ("invoice", Value::Null),
         ("mode", json!(params.text("mode"))),
-        ("payment_status", json!(if trial_end.is_some() || total == 0 { "no_payment_required" } else { "unpaid" })),
+        ("payment_status", json!(if total == 0 { "no_payment_required" } else { "unpaid" })),
         ("status", json!("open")),
         ("subscription", Value::Null),
         ("success_url", json!(success)),
@@ -220,13 +223,11 @@ fn lines(state: &mut State, call: &Call, recurring: bool) -> Result<Vec<Value>, 
         return Err(Failure::new(400, "You must provide at least one recurring price in `subscription` mode when using prices.")
             .param("line_items"));
     }
-    if recurring && found.iter().any(|(price, _)| !repeats(price)) {
-        return Err(
-            Failure::new(400, "This sandbox sells nothing once in `subscription` mode: pass recurring prices only.").param("line_items")
-        );
-    }
     let period = |price: &Value| (price["recurring"]["interval"].clone(), price["recurring"]["interval_count"].clone());
-    if found.iter().any(|(price, _)| period(price) != period(&found[0].0)) {
+    let mut periods = found.iter().map(|(price, _)| price).filter(|price| repeats(price)).map(period);
+    if let Some(first) = periods.next()
+        && periods.any(|other| other != first)
+    {
         return Err(Failure::new(400, "Checkout does not support multiple prices with different billing intervals.").param("line_items"));
     }
     if found.iter().any(|(price, _)| price["currency"] != found[0].0["currency"]) {
