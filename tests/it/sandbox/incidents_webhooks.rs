@@ -306,7 +306,7 @@ async fn a_replica_that_lags_behind_a_healthy_week_is_no_finding() {
     let ports = [sandbox.cluster().port(), replica.port()].map(|port| format!(":{port}/"));
     let there = here.but("DATABASE_URL", &here.variable("DATABASE_URL").replace(&ports[0], &ports[1]));
     let processed = async |desk: &Desk| {
-        let mut connection = PgConnection::connect(&desk.variable("DATABASE_URL")).await.unwrap();
+        let mut connection = PgConnection::connect(desk.variable("DATABASE_URL")).await.unwrap();
         sqlx::query_scalar::<_, i64>("SELECT count(*) FROM stripe_events WHERE processed").fetch_one(&mut connection).await.unwrap()
     };
     let (now, late) = (processed(&here).await, processed(&there).await);
