@@ -161,8 +161,8 @@ async fn a_handler_that_may_not_write_fails_in_either_manner() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_application_writes_late_and_needs_no_repair() {
     let bench = bench(Manner::Swallowing, Shape::default()).await;
-    bench.simulator.set_delivery_timeout(Duration::from_secs(2));
-    let labels = bench.ground.strike(Incident::SlowApplication, 2).await.unwrap();
+    bench.simulator.set_delivery_timeout(Duration::from_secs(4));
+    let labels = bench.ground.strike(Incident::SlowApplication, 1).await.unwrap();
     for label in &labels {
         assert!(!green(&bench, label).await, "{label:?}");
     }
@@ -177,7 +177,7 @@ async fn a_slow_application_writes_late_and_needs_no_repair() {
     assert!(labels[1..].iter().all(|l| l.truth == Some(Truth::Late)));
     until("some waited long enough and some did not", async || {
         let attempts = bench.simulator.attempts();
-        attempts.iter().any(|a| a.status.is_none()) && attempts.iter().any(|a| a.delivered() && a.ms >= 1_500)
+        attempts.iter().any(|a| a.status.is_none()) && attempts.iter().any(|a| a.delivered() && a.ms >= 3_000)
     })
     .await;
     assert!(!green(&bench, &labels[0]).await, "it is as slow as before");
