@@ -2,6 +2,8 @@
 
 use reqwest::Method;
 
+use serde_json::Value;
+
 use super::conform::conform;
 use super::table::{Type, table};
 use super::world::{Served, World};
