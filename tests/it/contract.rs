@@ -2,6 +2,7 @@
 
 mod cases;
 pub mod conform;
+mod errors;
 mod lists;
 mod objects;
 mod parameters;

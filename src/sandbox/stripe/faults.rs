@@ -11,6 +11,7 @@ use crate::sandbox::population::ids::mix;
 pub struct Faults(Mutex<Rules>);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rule {
     /// `None`: every method.
     #[serde(default)]

@@ -1,7 +1,6 @@
 //! Pages of every list: forwards, backwards, at the edges, and what is no cursor and no limit.
 
 use reqwest::Method;
-use serde_json::Value;
 
 use super::conform::conform;
 use super::table::{Type, table};

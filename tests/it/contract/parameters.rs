@@ -90,10 +90,16 @@ async fn unknown_parameters_are_refused_everywhere() {
     let world = World::new().await;
     for served in Served::all() {
         let case = world.case(&served).await;
-        for wrong in ["wishes=1", "wishes[a][0]=1", "Expand[]=data"] {
-            let form = if case.form.is_empty() { wrong.to_string() } else { format!("{}&{wrong}", case.form) };
+        let inside = served.params.iter().filter_map(|pattern| {
+            let (outer, _) = pattern.rsplit_once('.')?;
+            Some(format!("{}[wishes]=1", sent(outer)))
+        });
+        let wrong = ["wishes=1", "wishes[a][0]=1", "Expand[]=data"].map(str::to_string);
+        for wrong in wrong.into_iter().chain(inside) {
+            let form = if case.form.is_empty() { wrong.clone() } else { format!("{}&{wrong}", case.form) };
             let reply = world.call(&served.method, &case.path, &form, None).await;
-            let name = wrong.split(['=', '[']).next().expect("a name");
+            let whole = wrong.ends_with("[wishes]=1");
+            let name = if whole { wrong.trim_end_matches("=1") } else { wrong.split(['=', '[']).next().expect("a name") };
             assert_eq!(reply.status, 400, "{} {form}: {}", served.name(), reply.text);
             reply.refused(400, "parameter_unknown", &format!("Received unknown parameter: {name}"));
             assert_error(&reply, &served.name());
@@ -101,6 +107,13 @@ async fn unknown_parameters_are_refused_everywhere() {
         let done = world.call(&served.method, &case.path, &case.form, None).await;
         assert_eq!(done.status, 200, "the refused requests did nothing to {}: {}", served.name(), done.text);
     }
+}
+
+/// A pattern as it is sent, first elements for lists: `items[].price` is `items[0][price]`.
+fn sent(pattern: &str) -> String {
+    let mut parts = pattern.split('.').map(|part| part.split_once("[]").map_or((part, ""), |(name, _)| (name, "[0]")));
+    let (first, at) = parts.next().expect("a name");
+    parts.fold(format!("{first}{at}"), |all, (name, at)| format!("{all}[{name}]{at}"))
 }
 
 /// The types of what a pattern ends in.
@@ -130,10 +143,7 @@ async fn values_of_the_wrong_type_are_refused() {
                 !matches!(t, Type::Integer | Type::Number | Type::Boolean | Type::Decimal | Type::Word(_) | Type::Enum(_) | Type::Null)
             };
             let Some(types) = ends(fields, pattern).filter(|types| !types.iter().any(free)) else { continue };
-            let key = pattern.replace("[]", "[0]").split('.').enumerate().fold(String::new(), |all, (at, part)| match at {
-                0 => part.to_string(),
-                _ => format!("{all}[{part}]"),
-            });
+            let key = sent(pattern);
             let kept = case.form.split('&').filter(|pair| pair.split('=').next() != Some(&key));
             let form = kept.chain([format!("{key}=wrong%21").as_str()]).collect::<Vec<_>>().join("&");
             let reply = world.call(&served.method, &case.path, form.trim_start_matches('&'), None).await;

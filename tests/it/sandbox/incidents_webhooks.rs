@@ -127,6 +127,23 @@ async fn a_down_endpoint_refuses_connections_or_hides_behind_a_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn once_the_endpoint_is_up_stripes_retries_bring_what_was_kept_away() {
+    let bench = bench(Manner::Honest, Shape::default()).await;
+    let (_, labels) = struck(&bench, Incident::EndpointDown).await;
+    let owed = |l: &Label| bench.simulator.object(l.subject.event.as_deref().unwrap()).unwrap()["pending_webhooks"].clone();
+    assert!(labels.iter().all(|l| owed(l) == 1), "{labels:?}");
+    bench.simulator.advance(Duration::from_mins(6));
+    bench.simulator.deliveries_done().await;
+    assert!(labels.iter().all(|l| owed(l) == 1), "tried again while it is down");
+    bench.ground.lift(Incident::EndpointDown).await.unwrap();
+    bench.simulator.advance(Duration::from_mins(61));
+    bench.simulator.deliveries_done().await;
+    for label in &labels {
+        assert!(owed(label) == 0 && green(&bench, label).await, "{label:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_may_not_write_fails_in_either_manner() {
     let renamed = Shape { naming: Naming::Renamed, ..Shape::default() };
     for (manner, shape, status) in [(Manner::Swallowing, Shape::default(), 200), (Manner::Honest, renamed, 500)] {
@@ -289,7 +306,7 @@ async fn a_replica_that_lags_behind_a_healthy_week_is_no_finding() {
     let ports = [sandbox.cluster().port(), replica.port()].map(|port| format!(":{port}/"));
     let there = here.but("DATABASE_URL", &here.variable("DATABASE_URL").replace(&ports[0], &ports[1]));
     let processed = async |desk: &Desk| {
-        let mut connection = PgConnection::connect(&desk.variable("DATABASE_URL")).await.unwrap();
+        let mut connection = PgConnection::connect(desk.variable("DATABASE_URL")).await.unwrap();
         sqlx::query_scalar::<_, i64>("SELECT count(*) FROM stripe_events WHERE processed").fetch_one(&mut connection).await.unwrap()
     };
     let (now, late) = (processed(&here).await, processed(&there).await);

@@ -1,6 +1,6 @@
 //! The delivery engine: retries on a clock that is moved, what is pending when, rules, and an endpoint that is given up.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use nightdesk::sandbox::stripe::{DeliveryEffect, DeliveryResult, DeliveryRule, DeliverySettings, Schedule, When};
@@ -246,6 +246,60 @@ async fn out_of_order_and_the_same_again() {
 }
 
 #[tokio::test]
+async fn time_passes_by_itself_too() {
+    let (bench, receiver) = delivering(Schedule::Test).await;
+    bench.sim.delivery_rules().add(DeliveryRule::always(DeliveryEffect::Delay { ms: 400 }));
+    let id = happen(&bench, 0);
+    let began = Instant::now();
+    while receiver.ids().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(20), "nobody asks for anything, and it is sent");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(began.elapsed() >= Duration::from_millis(390) && receiver.ids() == [id]);
+}
+
+#[tokio::test]
+async fn what_happens_while_the_clock_is_moved_is_sent_as_of_its_own_time() {
+    let (bench, receiver) = (Bench::new(50).await, Receiver::default());
+    let form = format!("url={}&enabled_events[]=*", receiver.start().await);
+    bench.post("/v1/webhook_endpoints", &form, None).await;
+    bench.sim.set_deliveries(true);
+    let form = "amount=4900&currency=eur&payment_method=pm_card_pendingRefund&confirm=true";
+    let intent = bench.post("/v1/payment_intents", form, None).await.json();
+    let refund = bench.post("/v1/refunds", &format!("payment_intent={}", intent["id"].as_str().expect("an id")), None).await.json();
+    assert_eq!(refund["status"], "pending", "{refund}");
+    bench.sim.deliveries_done().await;
+    let (before, start) = (receiver.ids().len(), bench.sim.now());
+    bench.sim.advance(3 * DAY);
+    bench.sim.deliveries_done().await;
+    let later: Vec<Value> = receiver.got()[before..].iter().map(super::receiver::Got::json).collect();
+    let settled = later.iter().find(|e| e["data"]["object"]["status"] == "succeeded").expect("the refund went through");
+    let created = settled["created"].as_i64().expect("seconds");
+    assert!((created - start.timestamp()) < 3_600, "minutes later, not days");
+    let attempts = bench.sim.attempts();
+    let sent = attempts.iter().find(|a| Some(a.event.as_str()) == settled["id"].as_str()).expect("on record");
+    assert!((sent.at.timestamp() - created).abs() < 60, "{} for {created}", sent.at);
+    assert!(settled["request"]["id"].is_null(), "by itself");
+}
+
+#[tokio::test]
+async fn settings_over_http_change_what_they_name() {
+    let bench = Bench::new(20).await;
+    let path = format!("{}/_sim/deliveries", bench.sim.base_url());
+    let before = bench.send(bench.http.get(&path)).await.json();
+    assert_eq!(before, json!({ "on": false, "schedule": "test", "timeout_ms": 30_000, "auto_disable_days": 7 }));
+    let after = sim(&bench, "deliveries", json!({ "on": true, "schedule": "live" })).await.json();
+    assert_eq!(after, json!({ "on": true, "schedule": "live", "timeout_ms": 30_000, "auto_disable_days": 7 }));
+    assert!(bench.sim.deliveries() && bench.sim.delivery_settings().schedule == Schedule::Live);
+    assert_eq!(sim(&bench, "deliveries", json!({ "colour": 1 })).await.status, 400);
+    assert_eq!(sim(&bench, "deliveries", json!({ "on": "perhaps" })).await.status, 400);
+    let clock = bench.send(bench.http.get(format!("{}/_sim/clock", bench.sim.base_url()))).await.json();
+    assert!(clock["now"].as_str().and_then(|t| t.parse::<DateTime<Utc>>().ok()).is_some());
+    let unknown = bench.send(bench.http.get(format!("{}/_sim/nonsense", bench.sim.base_url()))).await;
+    assert!(unknown.status == 404 && unknown.text.contains("/_sim/attempts"));
+}
+
+#[tokio::test]
 async fn every_endpoint_is_owed_its_own() {
     let (bench, receiver) = delivering(Schedule::Live).await;
     let other = Receiver::default();
@@ -288,9 +342,9 @@ async fn nothing_is_lost_in_a_crowd_and_a_hanging_endpoint_keeps_nobody_waiting(
     let url = format!("http://{}/", hole.local_addr().expect("bound"));
     bench.post("/v1/webhook_endpoints", &format!("url={url}&enabled_events[]=*"), None).await;
     let made: Vec<String> = (0..120).map(|n| happen(&bench, n)).collect();
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while receiver.ids().len() < made.len() {
-        assert!(std::time::Instant::now() < deadline, "all arrive: {}", receiver.ids().len());
+        assert!(Instant::now() < deadline, "all arrive: {}", receiver.ids().len());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let mut seen = receiver.ids();

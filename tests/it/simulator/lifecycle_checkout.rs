@@ -89,6 +89,37 @@ async fn a_session_for_a_subscription_begins_one() {
 }
 
 #[tokio::test]
+async fn a_session_sells_several_things_after_a_trial_or_an_authentication() {
+    let bench = Bench::new(50).await;
+    let price = once(&bench).await;
+    let lines = format!(
+        "mode=subscription&success_url=https%3A%2F%2Fapp.example.com&line_items[0][price]=price_pro_month&line_items[0][quantity]=3\
+         &line_items[1][price]={price}&line_items[1][quantity]=1"
+    );
+    let trial = format!("{lines}&subscription_data[trial_period_days]=7&subscription_data[description]=Seats");
+    let session = bench.post("/v1/checkout/sessions", &trial, None).await.json();
+    assert_eq!(session["amount_total"], 1500, "what is sold once is paid at once");
+    let (paid, _) = bench.told(bench.post(&format!("/_sim/checkout/{}/complete", id(&session)), "", None)).await;
+    let path = format!("/v1/subscriptions/{}?expand[]=latest_invoice", paid["subscription"].as_str().expect("begun"));
+    let begun = bench.get(&path).await.json();
+    assert_eq!((&begun["status"], &begun["items"]["data"][0]["quantity"]), (&json!("trialing"), &json!(3)));
+    assert_eq!((&begun["description"], &begun["latest_invoice"]["amount_paid"]), (&json!("Seats"), &json!(1500)));
+    assert_eq!(begun["trial_end"].as_i64().zip(begun["created"].as_i64()).map(|(end, from)| end - from <= 7 * 86_400), Some(true));
+    let session = id(&bench.post("/v1/checkout/sessions", &lines, None).await.json());
+    let form = "{\"payment_method\":\"pm_card_authenticationRequired\",\"email\":\"grace@example.com\"}";
+    let (paid, events) = bench.told(bench.post(&format!("/_sim/checkout/{session}/complete"), form, None)).await;
+    assert_eq!(paid["customer_details"]["email"], "grace@example.com");
+    let kinds = types(&events);
+    for kind in ["payment_intent.requires_action", "invoice.paid", "customer.subscription.created", "checkout.session.completed"] {
+        assert_eq!(kinds.iter().filter(|k| **k == kind).count(), 1, "{kind} in {kinds:?}");
+    }
+    let begun = bench.get(&format!("/v1/subscriptions/{}", paid["subscription"].as_str().expect("begun"))).await.json();
+    assert_eq!(begun["status"], "active");
+    let refused = bench.post(&format!("/_sim/checkout/{session}/complete"), "{\"card\":1}", None).await;
+    assert_eq!(refused.status, 400);
+}
+
+#[tokio::test]
 async fn a_session_expires_by_request_or_after_a_day() {
     let bench = Bench::new(20).await;
     let price = once(&bench).await;

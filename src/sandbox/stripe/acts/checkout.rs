@@ -5,12 +5,13 @@ use serde_json::{Map, Value, json};
 
 use super::super::cards::{Behaviour, Decline};
 use super::super::failure::Failure;
-use super::super::resources::{payment_methods, sessions};
+use super::super::resources::{invoice_items, payment_methods, sessions};
 use super::super::state::State;
 use super::super::timeline::Collection;
-use super::beginning::{NewItem, NewSubscription, announce_beginning, begin};
+use super::beginning::{Beginning, NewItem, NewSubscription, announce_beginning, begin};
 use super::collection::Tender;
 use super::customers::create_customer;
+use super::invoices::add_invoice_item;
 use super::payment_methods::{attach_payment_method, check_attachable};
 use super::payments::{NewPayment, Outcome, authenticate, pay};
 use super::subscriptions::{Subscribed, announce, catalog_price, make_subscription};
@@ -88,11 +89,6 @@ pub fn checkout(state: &mut State, c: &NewCheckout) -> CheckedOut {
     CheckedOut { customer, session, subscribed: made, customer_created, session_completed }
 }
 
-/// What the lines of a session come to, in the currency's smallest unit.
-pub fn total_of(lines: &[Value]) -> i64 {
-    lines.iter().filter_map(|line| line["amount_total"].as_i64()).sum()
-}
-
 /// The customer pays: everything a paid checkout makes, with its events. An authentication that the bank asks for succeeds.
 ///
 /// # Errors
@@ -110,6 +106,7 @@ pub fn complete_checkout(state: &mut State, id: &str, payer: Payer, at: DateTime
     }
     let card = method["id"].as_str().unwrap_or_default();
     let customer = match session["customer"].as_str() {
+        Some(id) if state.live(id, "customer").is_none() => return Err(Failure::missing_in("customer", "customer", id)),
         Some(id) => Some(id.to_string()),
         None if session["customer_creation"] == "always" => {
             check_attachable(state, card)?;
@@ -143,43 +140,70 @@ pub fn complete_checkout(state: &mut State, id: &str, payer: Payer, at: DateTime
         }),
     );
     if session["mode"] == "payment" {
-        let paid = pay(
-            state,
-            NewPayment {
-                amount: session["amount_total"].as_i64().unwrap_or_default(),
-                currency: session["currency"].as_str().unwrap_or_default(),
-                customer: customer.as_deref(),
-                method: Some(&method),
-                description: intentions["description"].as_str(),
-                metadata: intentions["metadata"].clone(),
-                off_session: false,
-            },
-            at,
-        );
-        if paid.outcome == Outcome::RequiresAction {
-            authenticate(state, &paid.intent, true, at);
+        if !free {
+            made.insert("payment_intent".into(), json!(pay_once(state, &session, customer.as_deref(), &method, &intentions, at)));
         }
-        made.insert("payment_intent".into(), json!(paid.intent));
         finish(state, id, made, at);
         return Ok(());
     }
-    let customer = customer.unwrap_or_default();
-    let lines = state.line_items.get(id).cloned().unwrap_or_default();
-    let item =
-        |line: &Value| NewItem { price: line["price"].clone(), quantity: line["quantity"].as_i64().unwrap_or(1), metadata: json!({}) };
-    let recurring = lines.iter().filter(|line| line["price"]["type"] == "recurring");
-    let mut new = NewSubscription::of(&customer, recurring.map(item).collect());
-    new.metadata = intentions["metadata"].clone();
-    new.description = intentions["description"].as_str().map(str::to_string);
-    new.trial_end = intentions["trial_end"].as_i64();
-    new.default_payment_method = Some(card.to_string());
-    new.tender = Tender::Present(card.to_string());
-    let begun = begin(state, new, at);
+    let begun = begin_subscription(state, id, &customer.unwrap_or_default(), card, &intentions, at);
     made.insert("subscription".into(), json!(begun.subscription));
     made.insert("invoice".into(), json!(begun.invoice));
     finish(state, id, made, at);
     announce_beginning(state, &begun, at);
     Ok(())
+}
+
+/// Returns the intent's id.
+fn pay_once(state: &mut State, session: &Value, customer: Option<&str>, method: &Value, intentions: &Value, at: DateTime<Utc>) -> String {
+    let new = NewPayment {
+        amount: session["amount_total"].as_i64().unwrap_or_default(),
+        currency: session["currency"].as_str().unwrap_or_default(),
+        customer,
+        method: Some(method),
+        description: intentions["description"].as_str(),
+        metadata: intentions["metadata"].clone(),
+        off_session: false,
+    };
+    let paid = pay(state, new, at);
+    if paid.outcome == Outcome::RequiresAction {
+        authenticate(state, &paid.intent, true, at);
+    }
+    paid.intent
+}
+
+/// What is sold once beside the subscription stands on its first invoice.
+fn begin_subscription(state: &mut State, session: &str, customer: &str, card: &str, intentions: &Value, at: DateTime<Utc>) -> Beginning {
+    let mut items = Vec::new();
+    for line in state.line_items.get(session).cloned().unwrap_or_default() {
+        let (price, quantity) = (line["price"].clone(), line["quantity"].as_i64().unwrap_or(1));
+        if price["type"] == "recurring" {
+            items.push(NewItem { price, quantity, metadata: json!({}) });
+            continue;
+        }
+        let facts = invoice_items::Facts {
+            id: &state.fresh("ii_1", 23),
+            customer,
+            amount: line["amount_total"].as_i64().unwrap_or_default(),
+            currency: line["currency"].as_str().unwrap_or_default(),
+            description: line["description"].as_str(),
+            date: at.timestamp(),
+            period: (at.timestamp(), at.timestamp()),
+            price: Some(&price),
+            quantity,
+            subscription: None,
+            proration: false,
+            metadata: json!({}),
+        };
+        add_invoice_item(state, invoice_items::render(facts), None, at);
+    }
+    let mut new = NewSubscription::of(customer, items);
+    new.metadata = intentions["metadata"].clone();
+    new.description = intentions["description"].as_str().map(str::to_string);
+    new.trial_end = intentions["trial_end"].as_i64();
+    new.default_payment_method = Some(card.to_string());
+    new.tender = Tender::Present(card.to_string());
+    begin(state, new, at)
 }
 
 /// An open session is given up, by request or by its time.

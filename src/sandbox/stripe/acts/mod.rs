@@ -23,7 +23,7 @@ use super::state::State;
 pub use beginning::{NewItem, NewSubscription, announce_beginning, begin};
 pub use catalog::{add_price, add_product, delete_product, update_price};
 pub use changes::{Change, ItemChange, Proration, change_subscription};
-pub use checkout::{CheckedOut, NewCheckout, Payer, checkout, complete_checkout, expire_checkout, total_of};
+pub use checkout::{CheckedOut, NewCheckout, Payer, checkout, complete_checkout, expire_checkout};
 pub use collection::{AfterRetries, Collected, Tender, intent_attempted, no_method, of_customer, on_file, settle_invoice};
 pub use customers::{create_customer, delete_customer};
 pub use disputes::{NewDispute, close_dispute, escalate_inquiry, is_charged_back, open_dispute, submit_evidence};

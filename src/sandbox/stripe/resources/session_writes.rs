@@ -17,6 +17,7 @@ pub const ROUTES: &[Route] = &[
         path: "checkout/sessions",
         permission: "rak_checkout_session_write",
         params: &[
+            "allowed_payment_method_types[]",
             "cancel_url",
             "client_reference_id",
             "customer",
@@ -38,7 +39,6 @@ pub const ROUTES: &[Route] = &[
             "payment_intent_data.description",
             "payment_intent_data.metadata{}",
             "payment_method_collection",
-            "payment_method_types[]",
             "subscription_data.description",
             "subscription_data.metadata{}",
             "subscription_data.trial_end",
@@ -87,15 +87,18 @@ fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
         return Err(Failure::new(400, "`customer_creation` can only be used in `payment` and `setup` mode.").param("customer_creation"));
     }
     let collection = fields::one_of(params, "payment_method_collection", &["always", "if_required"])?;
-    if let Some(other) = params.list("payment_method_types").into_iter().find(|kind| *kind != "card") {
+    if let Some(other) = params.list("allowed_payment_method_types").into_iter().find(|kind| *kind != "card") {
         let sentence = format!("The payment method type provided: {other} is invalid. This account takes cards only.");
-        return Err(Failure::new(400, sentence).param("payment_method_types"));
+        return Err(Failure::new(400, sentence).param("allowed_payment_method_types"));
     }
     let success = fields::required(params, "success_url")?;
     let expires = expiry(call)?;
     let trial_end = trial_end(call)?;
     let lines = lines(state, call, recurring)?;
-    let (total, currency) = (acts::total_of(&lines), lines[0]["currency"].clone());
+    let currency = lines[0]["currency"].clone();
+    // On trial only what is sold once is paid for at once.
+    let due = lines.iter().filter(|line| trial_end.is_none() || line["price"]["type"] == "one_time");
+    let total: i64 = due.filter_map(|line| line["amount_total"].as_i64()).sum();
     let id = state.fresh("cs_test_a1", 56);
     let who = customer.as_deref().and_then(|c| state.get(c)).unwrap_or_default();
     let mut session = sessions::render(sessions::Facts {
@@ -103,7 +106,7 @@ fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
         customer: &who,
         subscription: "",
         invoice: "",
-        amount: if trial_end.is_some() { 0 } else { total },
+        amount: total,
         created: call.now.timestamp(),
         client_reference_id: params.text("client_reference_id"),
         metadata: json!({}),
@@ -115,7 +118,7 @@ fn create(state: &mut State, call: &Call) -> Result<Value, Failure> {
         ("expires_at", json!(expires)),
         ("invoice", Value::Null),
         ("mode", json!(params.text("mode"))),
-        ("payment_status", json!(if trial_end.is_some() || total == 0 { "no_payment_required" } else { "unpaid" })),
+        ("payment_status", json!(if total == 0 { "no_payment_required" } else { "unpaid" })),
         ("status", json!("open")),
         ("subscription", Value::Null),
         ("success_url", json!(success)),
@@ -194,6 +197,11 @@ fn lines(state: &mut State, call: &Call, recurring: bool) -> Result<Vec<Value>, 
             Failure::new(400, format!("Quantity is required. Add `quantity` to `line_items[{at}]`")).param(&params.shown(&path("quantity")))
         })?;
         let shown = params.shown(&path("price"));
+        if params.text(&path("price")).is_some() && params.map(&path("price_data")).is_some() {
+            return Err(
+                Failure::new(400, "You may only specify one of these parameters: price, price_data.").param(&format!("line_items[{at}]"))
+            );
+        }
         let price = match params.text(&path("price")) {
             Some(id) => prices::named(state, &shown, id)?,
             None => in_place(state, call, &path("price_data"), &shown)?,
@@ -215,13 +223,11 @@ fn lines(state: &mut State, call: &Call, recurring: bool) -> Result<Vec<Value>, 
         return Err(Failure::new(400, "You must provide at least one recurring price in `subscription` mode when using prices.")
             .param("line_items"));
     }
-    if recurring && found.iter().any(|(price, _)| !repeats(price)) {
-        return Err(
-            Failure::new(400, "This sandbox sells nothing once in `subscription` mode: pass recurring prices only.").param("line_items")
-        );
-    }
     let period = |price: &Value| (price["recurring"]["interval"].clone(), price["recurring"]["interval_count"].clone());
-    if found.iter().any(|(price, _)| period(price) != period(&found[0].0)) {
+    let mut periods = found.iter().map(|(price, _)| price).filter(|price| repeats(price)).map(period);
+    if let Some(first) = periods.next()
+        && periods.any(|other| other != first)
+    {
         return Err(Failure::new(400, "Checkout does not support multiple prices with different billing intervals.").param("line_items"));
     }
     if found.iter().any(|(price, _)| price["currency"] != found[0].0["currency"]) {

@@ -99,7 +99,7 @@ async fn a_dispute_is_lost() {
         tale.post("refunds", &format!("charge={}", text(&dispute["charge"]))).await.refused(400, "charge_disputed", "charged back");
     }
     tale.pass(8 * DAY);
-    assert_eq!(balance(&tale).await.0, before + 219_100 - 219_100 + 4 * (4_900 - 7_000));
+    assert_eq!(balance(&tale).await.0, before + 4 * (4_900 - 7_000));
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn a_payment_from_before_is_disputed_and_found() {
     assert_eq!(tale.bench.sim.open_dispute(&charge, "fraudulent", false, Utc::now()), None, "once");
     assert_eq!(tale.types().await, ["charge.dispute.created", "charge.dispute.funds_withdrawn"]);
     for list in [format!("charge={charge}"), format!("payment_intent={}", text(&intent["id"])), "created[gte]=1".into()] {
-        assert_eq!(tale.bench.walk(&format!("/v1/disputes?limit=1&{list}")).await, [id.clone()], "{list}");
+        assert_eq!(tale.bench.walk(&format!("/v1/disputes?limit=1&{list}")).await, std::slice::from_ref(&id), "{list}");
     }
     assert!(tale.bench.get("/v1/disputes?created[lt]=1").await.ids().is_empty());
     let page = tale.bench.get("/v1/disputes?expand[]=data.charge.customer&expand[]=data.payment_intent").await;
