@@ -412,9 +412,13 @@ impl State {
 
     /// Puts on the agenda what will happen to an object by itself.
     fn enter_moments(&mut self, id: &str, object: &Value) {
+        let moments = acts::moments(object);
+        if moments.is_empty() {
+            return;
+        }
         // What lies before the population's time has happened, or is told in no event.
         let begun = self.population.locate(id).map(|_| self.population.born().timestamp());
-        for (at, deed) in acts::moments(object).into_iter().filter(|(at, _)| begun.is_none_or(|begun| *at > begun)) {
+        for (at, deed) in moments.into_iter().filter(|(at, _)| begun.is_none_or(|begun| *at > begun)) {
             self.agenda.add_moment(at, Some(deed), id);
         }
     }

@@ -86,6 +86,10 @@ pub fn draft_invoice(state: &mut State, n: NewInvoice, at: DateTime<Utc>, finish
 pub fn finalize_invoice(state: &mut State, id: &str, at: DateTime<Utc>) {
     let Some(invoice) = state.live(id, "invoice").filter(|v| v["status"] == "draft") else { return };
     let customer = invoice["customer"].as_str().unwrap_or_default();
+    // Nobody is left to bill where the customer was deleted.
+    if state.live(customer, "customer").is_none() {
+        return;
+    }
     let number = next_number(state, customer);
     let balance = state.get(customer).and_then(|c| c["balance"].as_i64()).unwrap_or_default();
     let mut ending = balance;

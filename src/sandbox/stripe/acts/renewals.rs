@@ -224,8 +224,8 @@ fn advance(state: &mut State, id: &str, at: DateTime<Utc>) {
     let sent = invoice["collection_method"] == "send_invoice";
     if invoice["status"] == "draft" && is_now(&invoice["automatically_finalizes_at"]) {
         finalize_invoice(state, id, at);
-        let paid = state.get(id).is_some_and(|v| v["status"] == "paid");
-        if sent && !paid {
+        let Some(invoice) = state.get(id).filter(|v| v["status"] != "draft") else { return };
+        if sent && invoice["status"] != "paid" {
             send_invoice(state, id, at);
         } else {
             settle_invoice(state, id, &Tender::OnFile, true, at);

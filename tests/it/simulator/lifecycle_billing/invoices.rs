@@ -150,3 +150,19 @@ async fn a_draft_moves_on_by_itself_is_sent_or_deleted() {
     story.bench.get(&format!("/v1/invoices/{gone}")).await.refused(404, "resource_missing", "No such invoice");
     story.post(&format!("invoices/{moving}/send"), "").await.refused(400, "", "collection method is 'send_invoice'");
 }
+
+#[tokio::test]
+async fn nobody_is_billed_who_was_deleted() {
+    let mut story = Story::new().await;
+    let customer = story.customer("pm_card_visa").await;
+    let id = text(&story.make("invoices", &format!("customer={customer}&auto_advance=true")).await["id"]);
+    story.make("invoiceitems", &format!("customer={customer}&invoice={id}&amount=100&currency=eur")).await;
+    story.make("subscriptions", &format!("customer={customer}&items[0][price]=price_pro_month")).await;
+    story.told().await;
+    let gone = story.delete(&format!("customers/{customer}"), "").await.json();
+    story.told().await.are(&["customer.deleted", "customer.subscription.deleted"]);
+    story.pass(40 * DAY);
+    story.told().await.are(&[]);
+    story.post(&format!("invoices/{id}/pay"), "").await.refused(400, "resource_missing", "No such customer");
+    assert_eq!(story.get(&format!("customers/{customer}")).await, gone, "nothing is left of them");
+}

@@ -107,6 +107,7 @@ pub fn update(state: &mut State, call: &Call) -> Result<Value, Failure> {
 
 pub fn finalize(state: &mut State, call: &Call) -> Result<Value, Failure> {
     let found = found(state, call)?;
+    check_customer(state, &found)?;
     let advance = call.params.boolean("auto_advance")?;
     if found["status"] != "draft" {
         return Err(Failure::new(400, "This invoice is already finalized, you can't re-finalize a non-draft invoice."));
@@ -131,6 +132,7 @@ pub fn finalize(state: &mut State, call: &Call) -> Result<Value, Failure> {
 
 pub fn pay(state: &mut State, call: &Call) -> Result<Value, Failure> {
     let found = found(state, call)?;
+    check_customer(state, &found)?;
     let outside = call.params.boolean("paid_out_of_band")? == Some(true);
     let off_session = call.params.boolean("off_session")? == Some(true);
     match found["status"].as_str() {
@@ -194,6 +196,7 @@ pub fn send(state: &mut State, call: &Call) -> Result<Value, Failure> {
             "This invoice cannot be sent right now. Please contact us via https://support.stripe.com/contact with details, so we can help.";
         return Err(Failure::new(400, text));
     }
+    check_customer(state, &found)?;
     acts::finalize_invoice(state, &call.id, call.now);
     if state.get(&call.id).is_some_and(|v| v["status"] == "paid") {
         acts::settle_invoice(state, &call.id, &Tender::OnFile, true, call.now);
@@ -218,6 +221,12 @@ pub fn delete(state: &mut State, call: &Call) -> Result<Value, Failure> {
 
 fn found(state: &State, call: &Call) -> Result<Value, Failure> {
     state.live(&call.id, "invoice").ok_or_else(|| Failure::missing("invoice", &call.id))
+}
+
+/// Nothing can be asked of a customer who was deleted.
+fn check_customer(state: &State, invoice: &Value) -> Result<(), Failure> {
+    let id = invoice["customer"].as_str().unwrap_or_default();
+    state.live(id, "customer").map(|_| ()).ok_or_else(|| Failure::missing_in("customer", "customer", id))
 }
 
 fn answer(state: &State, call: &Call, id: &str) -> Result<Value, Failure> {
