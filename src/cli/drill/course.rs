@@ -188,8 +188,7 @@ impl Course {
         Report::new(
             self.incident,
             self.secret,
-            population.seed(),
-            population.len(),
+            (population.seed(), population.len(), self.count),
             (self.started, took),
             findings.collect(),
             judged,

@@ -69,7 +69,9 @@ impl DrillArgs {
     async fn start(&self) -> Result<Course, SandboxError> {
         let seed = self.seed();
         let incident = self.incident(seed);
-        let options = SandboxOptions { seed, customers: self.customers, background: false, ..SandboxOptions::default() };
+        // On the screen a journal of its own; with commands, theirs.
+        let environment = (!self.serve).then_some("drill");
+        let options = SandboxOptions { seed, customers: self.customers, background: false, environment, ..SandboxOptions::default() };
         Course::start(options, incident, self.count.unwrap_or_else(|| incident.usual().min(A_FEW)), self.random).await
     }
 }

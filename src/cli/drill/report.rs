@@ -16,6 +16,8 @@ pub struct Report {
     pub random: bool,
     pub seed: u64,
     pub customers: u64,
+    /// How many subjects were asked for.
+    pub count: usize,
     pub started: DateTime<Utc>,
     pub seconds: f64,
     pub counts: Counts,
@@ -84,12 +86,10 @@ impl Finding {
 }
 
 impl Report {
-    #[expect(clippy::too_many_arguments, reason = "each is one line of the report")]
     pub fn new(
         incident: Incident,
         random: bool,
-        seed: u64,
-        customers: u64,
+        (seed, customers, count): (u64, u64, usize),
         (started, took): (DateTime<Utc>, Duration),
         labels: Vec<Finding>,
         writes: Vec<Judged>,
@@ -106,7 +106,7 @@ impl Report {
         };
         let ok = counts.missed == 0 && counts.wrong_writes == 0 && ended(Ending::Harmed) == 0 && unread.is_none();
         let (drill, title) = (incident.name(), incident.title());
-        Self { drill, title, random, seed, customers, started, seconds: took.as_secs_f64(), counts, ok, labels, writes, unread }
+        Self { drill, title, random, seed, customers, count, started, seconds: took.as_secs_f64(), counts, ok, labels, writes, unread }
     }
 }
 
@@ -148,7 +148,7 @@ impl fmt::Display for Report {
         if let Some(why) = &self.unread {
             writeln!(f, "\nWhat was written could not be read in the end: {why}")?;
         }
-        let again = format!("nightdesk drill {} --seed {} --customers {}", self.drill, self.seed, self.customers);
+        let again = format!("nightdesk drill {} --seed {} --customers {} --count {}", self.drill, self.seed, self.customers, self.count);
         write!(f, "\nThe same night again: {again}")
     }
 }

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::ground::{Suits, Turn};
+use super::ground::Turn;
 use super::happenings::steady;
+use super::people::Suits;
 use super::{Cause, Check, Expected, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
 use crate::sandbox::population::ids::{Kind, Place, digits, mix};
 use crate::sandbox::population::{Billing, Interval, SandboxTier};

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,34 +12,12 @@ use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::check::seconds;
-use super::{Check, Expected, Incident, Label, Request};
-use crate::sandbox::app::{App, AppError, Manner, Taken};
+use super::{Check, Expected, Incident, IncidentError, Label, Request};
+use crate::sandbox::app::{App, Manner, Taken};
 use crate::sandbox::cluster::Restarter;
-use crate::sandbox::population::{Billing, PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR, Population};
+use crate::sandbox::population::{PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR, Population};
 use crate::sandbox::schema::Shape;
 use crate::sandbox::stripe::Simulator;
-
-#[derive(Debug, thiserror::Error)]
-pub enum IncidentError {
-    #[error("{} found only {found} of {wanted} customers it can still break: start the sandbox with more customers", incident.name())]
-    NobodyLeft { incident: Incident, found: usize, wanted: usize },
-    #[error("{} needs an application that takes webhooks: end the incident that is under way first", .0.name())]
-    Unwell(Incident),
-    #[error("{} has nothing that can be ended: what it broke is repaired one by one", .0.name())]
-    NothingToLift(Incident),
-    #[error("{} needs a whole sandbox around it: start one with `nightdesk sandbox`", .0.name())]
-    NoHouse(Incident),
-    #[error("the incident could not start the console: {0}")]
-    Console(io::Error),
-    #[error("the console that was to be killed came to no unfinished run: try again when the machine is less busy")]
-    NoRun,
-    #[error("the supervisor of the sandbox's PostgreSQL could not be told to restart it: {0}")]
-    Supervisor(io::Error),
-    #[error("the incident could not reach the sandbox's database: {0}")]
-    Database(#[from] sqlx::Error),
-    #[error(transparent)]
-    App(#[from] AppError),
-}
 
 /// One happening of an incident.
 #[derive(Debug, Clone, Copy)]
@@ -70,9 +47,6 @@ pub struct House {
     pub restarter: Restarter,
 }
 
-/// Whether people with this kind of billing can be struck.
-pub(super) type Suits<'a> = &'a dyn Fn(Billing) -> bool;
-
 pub struct Ground {
     pool: PgPool,
     shape: Shape,
@@ -86,7 +60,7 @@ pub struct Ground {
     /// Nobody is to learn over HTTP what was broken.
     secret: AtomicBool,
     /// People whom something has happened to: nothing else happens to them.
-    taken: Mutex<HashSet<u64>>,
+    pub(super) taken: Mutex<HashSet<u64>>,
     happened: Mutex<HashMap<Incident, usize>>,
     /// Tasks, connections and the like that an incident keeps up until it is lifted.
     kept: Mutex<HashMap<Incident, Vec<Box<dyn Any + Send>>>>,
@@ -242,45 +216,6 @@ impl Ground {
         &self.http
     }
 
-    /// The newest people whom nothing has happened to and whom it suits: what went wrong tonight went wrong for them. They are taken now.
-    pub(super) fn pick(&self, incident: Incident, wanted: usize, suits: Suits) -> Result<Vec<u64>, IncidentError> {
-        Ok(self.pick_each(incident, &[(wanted, suits)])?.swap_remove(0))
-    }
-
-    /// As [`Self::pick`], for several kinds of people at once: all of them, or nobody.
-    pub(super) fn pick_each(&self, incident: Incident, kinds: &[(usize, Suits)]) -> Result<Vec<Vec<u64>>, IncidentError> {
-        let mut taken = self.taken();
-        let mut picked: Vec<Vec<u64>> = vec![Vec::new(); kinds.len()];
-        let mut lacking: usize = kinds.iter().map(|(wanted, _)| wanted).sum();
-        let wanted = lacking;
-        for number in (0..self.population.len()).rev().filter(|n| !taken.contains(n)) {
-            if lacking == 0 {
-                break;
-            }
-            let billing = self.population.billing(number);
-            // Of the kinds that still lack somebody, the one that lacks most: so that kinds with the same people share them.
-            let open = kinds.iter().zip(&mut picked).filter(|((wanted, suits), got)| got.len() < *wanted && suits(billing));
-            if let Some((_, got)) = open.max_by_key(|((wanted, _), got)| wanted - got.len()) {
-                got.push(number);
-                lacking -= 1;
-            }
-        }
-        if lacking > 0 {
-            return Err(IncidentError::NobodyLeft { incident, found: wanted - lacking, wanted });
-        }
-        taken.extend(picked.iter().flatten());
-        Ok(picked)
-    }
-
-    pub(super) fn is_taken(&self, number: u64) -> bool {
-        self.taken().contains(&number)
-    }
-
-    /// Takes one person: nothing else is to happen to them.
-    pub(super) fn take(&self, number: u64) {
-        self.taken().insert(number);
-    }
-
     /// Keeps a task or a connection up until the incident is lifted or the sandbox ends: then it is dropped.
     pub(super) fn keep(&self, incident: Incident, thing: impl Any + Send) {
         self.kept().entry(incident).or_default().push(Box::new(thing));
@@ -335,10 +270,6 @@ impl Ground {
             (Taken::Down, _) => return,
         };
         self.simulator.tried(event, at, status, body);
-    }
-
-    fn taken(&self) -> MutexGuard<'_, HashSet<u64>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn all(&self) -> MutexGuard<'_, Vec<Label>> {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::ground::Turn;
+use super::people::Suits;
 use super::{Cause, Check, Expected, Ground, Incident, IncidentError, Label, Subject, Truth};
 use crate::sandbox::population::{Billing, Interval, PRICE_ENT_MONTH, SandboxTier};
 use crate::sandbox::stripe::NewCheckout;
@@ -54,7 +55,7 @@ pub fn cast(ground: &Ground, incident: Incident, turn: Turn) -> Result<Vec<Part>
         matches!(billing, Billing::Paid(c) if c.tier == SandboxTier::Pro && c.interval == Interval::Month) && settled(billing)
     };
     let each = |act: Act| acts().filter(|a| *a == act).count();
-    let kinds: [(usize, super::ground::Suits); 4] = [
+    let kinds: [(usize, Suits); 4] = [
         (each(Act::Checkout), &free),
         (each(Act::Upgrade), &upgradable),
         (each(Act::LeaveLater), &settled),

@@ -142,16 +142,6 @@ const TABLE: &[(&str, Parts)] = &[
             ("test_clock", Id(&[])),
         ],
     ),
-    (
-        "invoiceitem",
-        &[
-            ("customer", Id(&["customer"])),
-            ("discounts", Id(&[])),
-            ("invoice", Id(&["invoice"])),
-            ("proration_details.discount_amounts.discount", Id(&[])),
-            ("test_clock", Id(&[])),
-        ],
-    ),
     ("item", &[("price", Whole("price"))]),
     (
         "line_item",

@@ -11,6 +11,10 @@ pub struct Params(Map<String, Value>);
 /// How many brackets a name may have: no endpoint's nest nearly as deep, and what does is one plain, unknown name.
 const DEEPEST: usize = 16;
 
+/// Characters in a name and in a value of metadata.
+const LONGEST_KEY: usize = 40;
+const LONGEST_VALUE: usize = 500;
+
 /// A range of Unix seconds, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -215,10 +219,7 @@ fn check(patterns: &[&str], place: &str, shown: &str, value: &Value) -> Result<(
             let place = if counted { format!("{place}[]") } else { format!("{place}.{key}") };
             check(patterns, &place, &format!("{shown}[{key}]"), inner)
         }),
-        Value::Object(entries) if map => match entries.iter().find(|(_, inner)| !inner.is_string()) {
-            Some((key, _)) => Err(Failure::new(400, "Invalid string").param(&format!("{shown}[{key}]"))),
-            None => Ok(()),
-        },
+        Value::Object(entries) if map => entries.iter().try_for_each(|(key, inner)| entry(shown, key, inner)),
         Value::Object(_) if range => Ok(()),
         Value::Object(_) => Err(Failure::new(400, "Invalid string").param(shown)),
         // A lone text where a list may stand is a list of one; an empty one takes a map or an object away.
@@ -229,6 +230,24 @@ fn check(patterns: &[&str], place: &str, shown: &str, value: &Value) -> Result<(
         },
         _ => Ok(()),
     }
+}
+
+/// An entry of metadata: a text with a limit, under a name with another.
+fn entry(shown: &str, key: &str, value: &Value) -> Result<(), Failure> {
+    let Some(text) = value.as_str() else { return Err(Failure::new(400, "Invalid string").param(&format!("{shown}[{key}]"))) };
+    let (name, length) = (key.chars().count(), text.chars().count());
+    let sentence = if name > LONGEST_KEY {
+        format!(
+            "Metadata keys can have up to {LONGEST_KEY} characters, but you passed in a key that is {name} characters. Invalid key: {key}"
+        )
+    } else if length > LONGEST_VALUE {
+        format!(
+            "Metadata values can have up to {LONGEST_VALUE} characters, but you passed in a value that is {length} characters. Invalid value: {text}"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(400, sentence).param(shown))
 }
 
 /// `a.b` → `a[b]`, as errors name it.
@@ -365,6 +384,18 @@ mod tests {
         ] {
             let failure = Params::parse(bad, "").check(&patterns).expect_err(bad);
             assert_eq!((failure.status, failure.param.as_deref()), (400, Some(param)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn metadata_has_its_limits() {
+        for (length, fits) in [(500, true), (501, false)] {
+            let p = Params::parse(&format!("metadata[a]={}", "é".repeat(length)), "");
+            assert_eq!(p.check(&["metadata{}"]).is_ok(), fits, "a value of {length}");
+        }
+        for (length, fits) in [(40, true), (41, false)] {
+            let p = Params::parse(&format!("metadata[{}]=x", "k".repeat(length)), "");
+            assert_eq!(p.check(&["metadata{}"]).is_ok(), fits, "a key of {length}");
         }
     }
 

@@ -99,9 +99,10 @@ impl Searchable {
         };
         let selection = Selection { bounds: bounds(query), direction: Direction::NewestFirst, beyond, ordinals: u8::MAX, people };
         let indexed = call.now.timestamp() - state.search_lag;
-        let everything: Box<dyn Iterator<Item = (Key, String)>> = match self.small {
-            Some(all) => Box::new(all(state).into_iter().filter(|(key, _)| selection.admits(*key)).collect::<Vec<_>>().into_iter()),
-            None => Box::new(state.walk(self.collection, selection)),
+        let everything: Box<dyn Iterator<Item = (Key, String)>> = if self.few {
+            Box::new(state.places(self.collection).into_iter().filter(move |(key, _)| selection.admits(*key)))
+        } else {
+            Box::new(state.walk(self.collection, selection))
         };
         everything
             .filter(|(key, _)| key.made == 0 || key.at <= indexed)

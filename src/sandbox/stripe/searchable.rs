@@ -6,7 +6,7 @@ use super::catalog;
 use super::query::{Field, Grammar, Subject, Type};
 use super::resources::{customers, payment_methods};
 use super::state::State;
-use super::timeline::{Collection, Key};
+use super::timeline::Collection;
 use crate::sandbox::population::ids::Kind;
 use crate::sandbox::population::{Billing, price};
 
@@ -20,12 +20,9 @@ pub struct Searchable {
     pub only: fn(&State, &Subject, &str) -> Option<Vec<u64>>,
     /// The value that all objects of a person have there, where it is known at less cost than the objects. Most people are ruled out by it.
     pub known: fn(&State, &Subject, u64, Billing) -> Option<Value>,
-    /// All there are, for what the population has nothing of.
-    pub small: Option<All>,
+    /// Whether they are few and none is a person's.
+    pub few: bool,
 }
-
-/// Positions and ids of a collection.
-type All = fn(&State) -> Vec<(Key, String)>;
 
 pub const CUSTOMERS: Searchable = Searchable {
     grammar: Grammar {
@@ -51,7 +48,7 @@ pub const CUSTOMERS: Searchable = Searchable {
         Some("created") => Some(joined(state, number)),
         _ => Some(Value::Null),
     },
-    small: None,
+    few: false,
 };
 
 pub const SUBSCRIPTIONS: Searchable = Searchable {
@@ -73,7 +70,7 @@ pub const SUBSCRIPTIONS: Searchable = Searchable {
         (None, _) if *subject != Subject::Metadata("profileId".to_string()) => Some(Value::Null),
         _ => None,
     },
-    small: None,
+    few: false,
 };
 
 pub const INVOICES: Searchable = Searchable {
@@ -108,7 +105,7 @@ pub const INVOICES: Searchable = Searchable {
         (Some("last_finalization_error_code" | "last_finalization_error_type" | "receipt_number"), _) => Some(Value::Null),
         _ => of_payments(state, subject, number),
     },
-    small: None,
+    few: false,
 };
 
 pub const CHARGES: Searchable = Searchable {
@@ -145,7 +142,7 @@ pub const CHARGES: Searchable = Searchable {
         (Some("status"), Billing::Paid(c)) if c.status != "past_due" => Some(json!("succeeded")),
         _ => of_payments(state, subject, number),
     },
-    small: None,
+    few: false,
 };
 
 pub const PAYMENT_INTENTS: Searchable = Searchable {
@@ -167,7 +164,7 @@ pub const PAYMENT_INTENTS: Searchable = Searchable {
         (Some("status"), Billing::Paid(c)) if c.status != "past_due" => Some(json!("succeeded")),
         _ => of_payments(state, subject, number),
     },
-    small: None,
+    few: false,
 };
 
 pub const PRICES: Searchable = Searchable {
@@ -185,7 +182,7 @@ pub const PRICES: Searchable = Searchable {
     object: "price",
     only: |_, _, _| None,
     known: |_, _, _, _| None,
-    small: Some(|state| state.places(Collection::Prices)),
+    few: true,
 };
 
 pub const PRODUCTS: Searchable = Searchable {
@@ -203,7 +200,7 @@ pub const PRODUCTS: Searchable = Searchable {
     object: "product",
     only: |_, _, _| None,
     known: |_, _, _, _| None,
-    small: Some(|state| state.places(Collection::Products)),
+    few: true,
 };
 
 /// The field's name; `None` for metadata.

@@ -73,6 +73,7 @@ pub struct State {
     /// `http://127.0.0.1:PORT`, once it serves.
     pub base_url: String,
     agenda: Agenda,
+    /// What redaction jobs were given and found, and what they took out.
     pub redactions: Redactions,
     /// The time of the entry on the agenda that is being done.
     settling: Option<DateTime<Utc>>,
