@@ -120,6 +120,6 @@ async fn bad_limits_and_cursors_are_refused_on_every_list() {
 }
 
 /// Invoice items call it their date.
-fn made_at(object: &Value) -> i64 {
+fn made_at(object: &serde_json::Value) -> i64 {
     object["created"].as_i64().or(object["date"].as_i64()).expect("a time")
 }
