@@ -47,7 +47,7 @@ async fn what_the_business_does_not_allow() {
     let path = format!("/v1/subscriptions/{subscription}");
     assert_eq!(world.call(&Method::DELETE, &path, "", None).await.status, 200);
     refused(&world.call(&Method::DELETE, &path, "", None).await, 404, "invalid_request_error", "resource_missing");
-    refused(&post(&path, "cancel_at_period_end=true").await, 400, "invalid_request_error", "");
+    refused(&post(&path, "cancel_at_period_end=true").await, 400, "invalid_request_error", "invalid_canceled_subscription_fields");
 }
 
 #[tokio::test]
