@@ -30,7 +30,12 @@ pub async fn incidents(base: &str) -> Result<Vec<(String, String)>, Fault> {
 pub async fn start(base: &str, name: &str) -> Result<String, Fault> {
     let request = http::client(Source::Application, base)?.post(format!("{base}/incidents/{}", segment(name))).timeout(START);
     let answer = json(request).await?;
-    Ok(format!("{} customers hit", hit(&answer)))
+    Ok(match hit(&answer) {
+        // Of an outage nobody can say whom it will hit.
+        0 => "under way".into(),
+        1 => "one customer hit".into(),
+        many => format!("{many} customers hit"),
+    })
 }
 
 /// People with a label that is not only about what stayed right.

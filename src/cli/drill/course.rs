@@ -100,7 +100,7 @@ impl Course {
 
     /// What the operator is told before: what customers asked for, and nothing that they would have to find out.
     pub fn briefing(&self) -> String {
-        let mut out = String::from("\nIt is the middle of the night, and you are on call. ");
+        let mut out = String::from("\nIt is the middle of the night, and you are on call.\n");
         let requests = self.observer.ground.requests();
         if requests.is_empty() {
             out.push_str("Something is wrong; nobody says what.\n");
@@ -112,7 +112,7 @@ impl Course {
             let head = format!("\n#{} {} from {}\n    {}\n\n", r.ticket, r.at.format("%H:%MZ"), r.from, r.subject);
             out.extend([head, lines.join("\n"), "\n".into()]);
         }
-        out.push_str("\nThe clock starts when you press enter. Quit the console (q at Home) when you are done.");
+        out.push_str("\nThe clock starts when you press enter. Quit the console when you are done\n(q at Home).");
         out
     }
 

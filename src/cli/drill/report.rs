@@ -137,7 +137,7 @@ impl fmt::Display for Report {
             }
             writeln!(f, "\n{name}:")?;
             for write in these.iter().take(LINES) {
-                let why = wrong(write).map(|why| format!(" ({why})")).unwrap_or_default();
+                let why = wrong(write).map(|why| format!("\n        {why}")).unwrap_or_default();
                 writeln!(f, "  {} {}{why}", write.by, write.what)?;
             }
             more(f, these.len())?;
@@ -149,7 +149,7 @@ impl fmt::Display for Report {
             writeln!(f, "\nWhat was written could not be read in the end: {why}")?;
         }
         let again = format!("nightdesk drill {} --seed {} --customers {} --count {}", self.drill, self.seed, self.customers, self.count);
-        write!(f, "\nThe same night again: {again}")
+        write!(f, "\nThe same night again:\n  {again}")
     }
 }
 

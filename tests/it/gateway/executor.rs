@@ -269,7 +269,12 @@ async fn incidents_are_listed_and_started_over_http() {
     let list = || async { axum::Json(serde_json::json!({ "incidents": [{ "name": "missed-webhooks", "title": "never arrived" }] })) };
     let strike = |axum::extract::Path(name): axum::extract::Path<String>| async move {
         let (status, body) = match name.as_str() {
-            "missed-webhooks" => (201, serde_json::json!({ "labels": [{}, {}] })),
+            "missed-webhooks" => {
+                let hurt = |number| serde_json::json!({ "number": number, "truth": "missing" });
+                let fine = serde_json::json!({ "number": 9, "truth": "fine" });
+                (201, serde_json::json!({ "labels": [hurt(7), hurt(8), hurt(8), fine] }))
+            }
+            "stripe-down" => (201, serde_json::json!({ "labels": [{}] })),
             _ => (409, serde_json::json!({ "ok": false, "error": "nobody is left" })),
         };
         (axum::http::StatusCode::from_u16(status).unwrap(), axum::Json(body))
@@ -285,6 +290,8 @@ async fn incidents_are_listed_and_started_over_http() {
     let started = |e| if let Event::IncidentStarted { result, .. } = e { Some(result) } else { None };
     desk.handle.submit(Effect::StartIncident { name: "missed-webhooks".into() });
     assert_eq!(desk.wait("started", started).await.expect("it starts"), "2 customers hit");
+    desk.handle.submit(Effect::StartIncident { name: "stripe-down".into() });
+    assert_eq!(desk.wait("started", started).await.expect("it starts"), "under way");
     desk.handle.submit(Effect::StartIncident { name: "other".into() });
     assert_eq!(desk.wait("refused", started).await.expect_err("it does not").say, "nobody is left");
 }
