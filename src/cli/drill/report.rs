@@ -175,7 +175,15 @@ fn line(finding: &Finding) -> String {
         (Ending::Harmed, ..) => ("FAIL", "was right before".into()),
     };
     let subject = &finding.label.subject;
-    let whom = subject.profile.as_deref().or(subject.customer.as_deref()).or(subject.endpoint.as_deref()).unwrap_or("the system");
+    let whom = match &finding.label.check {
+        Check::Session(session) => format!("backend {} of {}", session.pid, session.application),
+        _ => [&subject.profile, &subject.customer, &subject.endpoint]
+            .into_iter()
+            .flatten()
+            .next()
+            .cloned()
+            .unwrap_or_else(|| "the system".into()),
+    };
     format!("{word}  {whom}  {ending}\n        {}", finding.label.broke)
 }
 
