@@ -35,6 +35,7 @@ mod server;
 mod shared;
 mod state;
 mod timeline;
+mod unmodelled;
 mod webhooks;
 
 pub use acts::{AfterRetries, CheckedOut, NewCheckout, Payer, Subscribed};

@@ -22,6 +22,7 @@ use super::resources;
 use super::route::{Call, Route, Run};
 use super::shared::{Served, Shared};
 use super::state::{API_VERSION, Cause};
+use super::unmodelled;
 use crate::sandbox::population::ids::{digits, mix};
 
 const LARGEST_BODY: usize = 1 << 20;
@@ -125,7 +126,7 @@ fn prepare(shared: &Shared, parts: &Parts, path: &str, body: &Bytes, exchange: &
         ));
     }
     let params = Params::parse(parts.uri.query().unwrap_or_default(), &String::from_utf8_lossy(body));
-    params.check(route.params)?;
+    params.check(route.params).map_err(|failure| unmodelled::explain(route, failure))?;
     if exchange.idempotency_key.as_ref().is_some_and(|k| k.len() > 255) {
         return Err(Failure::new(400, "Idempotency keys may be at most 255 characters long."));
     }
