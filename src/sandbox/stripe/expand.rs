@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::form::Bounds;
 use super::listing;
 use super::resources::sessions;
-use super::route::Call;
+use super::route::{Call, Route};
 use super::state::State;
 use super::timeline::Collection;
 
@@ -23,6 +23,12 @@ pub fn one(state: &State, call: &Call, mut object: Value) -> Result<Value, Failu
         step(state, &mut object, &parts);
     }
     Ok(object)
+}
+
+/// Refuses, before anything is done, what the object that a write returns could not be expanded by.
+pub fn check(route: &Route, call: &Call) -> Result<(), Failure> {
+    let kind = listed(route.path.split("/{id}").next().unwrap_or_default());
+    call.params.list("expand").into_iter().try_for_each(|path| if allows(kind, &split(path)?) { Ok(()) } else { Err(refused(path)) })
 }
 
 /// A list, its elements expanded by the paths that begin with `data.`.

@@ -13,6 +13,7 @@ use axum::response::Response;
 use super::answer::{Answer, Exchange, Pace};
 use super::connection::Cutter;
 use super::debug;
+use super::expand;
 use super::failure::Failure;
 use super::faults::{Effect, Point, Struck};
 use super::form::Params;
@@ -186,7 +187,7 @@ async fn work(shared: &Arc<Shared>, ready: Ready, claim: Option<Claim>, exchange
             Run::Write(write) => {
                 let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
                 state.cause = Some(cause);
-                let result = write(&mut state, &call);
+                let result = expand::check(route, &call).and_then(|()| write(&mut state, &call));
                 state.cause = None;
                 shared.dispatch(&mut state);
                 result

@@ -56,3 +56,18 @@ async fn a_refused_request_leaves_its_key_free() {
         assert_eq!((done.status, done.header("idempotent-replayed")), (200, ""), "{}: {}", served.name(), done.text);
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_expanded_is_refused_before_anything_is_done() {
+    let world = World::new().await;
+    let newest = || async { world.bench.get("/v1/events?limit=1").await.json()["data"][0]["id"].clone() };
+    for served in Served::all().into_iter().filter(|s| s.method == Method::POST && s.takes("expand")) {
+        let case = world.case(&served).await;
+        let before = newest().await;
+        let form = format!("{}&expand[0]=nowhere", case.form);
+        let reply = world.call(&Method::POST, &case.path, &form, None).await;
+        assert_eq!(reply.status, 400, "{}: {}", served.name(), reply.text);
+        assert_eq!(conform("error", &reply.json()), []);
+        assert_eq!(newest().await, before, "{} was refused, and done", served.name());
+    }
+}
