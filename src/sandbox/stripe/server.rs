@@ -50,17 +50,16 @@ pub async fn handle(Extract(shared): Extract<Arc<Shared>>, ConnectInfo(cutter): 
     };
     let fault = shared.faults.strike(parts.method.as_str(), &path);
     let ready = prepare(&shared, &parts, &path, &body, &exchange);
-    let claim = match claim(&shared, &ready) {
-        Ok(claim) => claim,
-        Err(answer) => return finish(&shared, &exchange, *answer),
-    };
-    let key = claim.as_ref().map(|c| c.name.clone());
+    let claim = claim(&shared, &ready);
+    let key = claim.as_ref().ok().and_then(|claim| Some(claim.as_ref()?.name.clone()));
     if let Some(answer) = strike(&shared, &cutter, fault.as_ref(), Point::Before, key.as_deref(), &exchange).await {
         return finish(&shared, &exchange, answer);
     }
-    let mut answer = match ready {
-        Ok(ready) => work(&shared, ready, claim, &exchange).await,
-        Err(failure) => Answer::failure(failure),
+    let mut answer = match (ready, claim) {
+        (Ok(ready), Ok(claim)) => work(&shared, ready, claim, &exchange).await,
+        (Err(failure), _) => Answer::failure(failure),
+        // The key's first answer, which is lost on its way as easily as the first time.
+        (_, Err(answer)) => *answer,
     };
     if let Some(instead) = strike(&shared, &cutter, fault.as_ref(), Point::After, key.as_deref(), &exchange).await {
         return finish(&shared, &exchange, instead);
