@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Request, State as Extract};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
 use super::answer::{Answer, Exchange, Pace};
 use super::connection::Cutter;
@@ -41,7 +41,8 @@ pub async fn handle(Extract(shared): Extract<Arc<Shared>>, ConnectInfo(cutter): 
     let body = axum::body::to_bytes(body, LARGEST_BODY).await;
     let path = parts.uri.path().to_string();
     if path.starts_with("/_sim/") {
-        return debug::handle(&shared, &parts.method, &path, parts.uri.query().unwrap_or_default(), &body.unwrap_or_default());
+        let run = move || debug::handle(&shared, &parts.method, &path, parts.uri.query().unwrap_or_default(), &body.unwrap_or_default());
+        return tokio::task::spawn_blocking(run).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response());
     }
     let exchange = Exchange::new(&shared, &parts.headers, &parts.method);
     enter(&shared, &exchange, &parts.method, &path);
