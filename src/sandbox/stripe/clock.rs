@@ -23,11 +23,11 @@ impl Clock {
         Utc::now() + self.0.lock().unwrap_or_else(PoisonError::into_inner).ahead
     }
 
-    /// Time goes forward only, a century at most: other steps are ignored.
-    pub fn advance(&self, by: Duration) {
+    /// Time goes forward only, a century at most. False: it was to go elsewhere, and stands as it was.
+    pub fn advance(&self, by: Duration) -> bool {
         let mut moved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ahead = moved.ahead.checked_add(&by).filter(|ahead| by > Duration::zero() && *ahead < Duration::days(36_500));
-        let Some(ahead) = ahead else { return };
+        let Some(ahead) = ahead else { return false };
         let now = Utc::now();
         let step = (now + moved.ahead, now + ahead);
         moved.ahead = ahead;
@@ -35,6 +35,7 @@ impl Clock {
             moved.moves.remove(0);
         }
         moved.moves.push(step);
+        true
     }
 
     /// What the clock showed when it had reached that time: the same time, or the end of the move that passed it.
@@ -58,9 +59,8 @@ mod tests {
     fn moved_forward_only() {
         let clock = Clock::default();
         let start = clock.now();
-        clock.advance(Duration::hours(3));
-        clock.advance(-Duration::hours(9));
-        clock.advance(Duration::MAX);
+        assert!(clock.advance(Duration::hours(3)));
+        assert!(!clock.advance(-Duration::hours(9)) && !clock.advance(Duration::MAX) && !clock.advance(Duration::zero()));
         let ahead = clock.now() - start;
         assert!(ahead >= Duration::hours(3) && ahead < Duration::hours(4));
         let (passed, later) = (start + Duration::hours(1), start + Duration::hours(5));

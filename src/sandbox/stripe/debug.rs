@@ -47,6 +47,7 @@ struct Rotation {
     old_expires_seconds: u32,
 }
 
+/// It waits for locks and lets happen what falls due: not for a thread that others wait for.
 pub fn handle(shared: &Shared, method: &Method, path: &str, query: &str, body: &[u8]) -> Response {
     let segments: Vec<&str> = path.trim_start_matches("/_sim/").split('/').collect();
     match (method.as_str(), &segments[..]) {
@@ -54,12 +55,7 @@ pub fn handle(shared: &Shared, method: &Method, path: &str, query: &str, body: &
         ("GET", ["requests"]) => json(&json!(*shared.requests.lock().unwrap_or_else(PoisonError::into_inner))),
         ("GET", ["notices"]) => json(&json!(shared.state.read().unwrap_or_else(PoisonError::into_inner).notices)),
         ("GET", ["clock"]) => json(&json!({ "now": shared.clock.now() })),
-        ("POST", ["clock"]) => with::<Move>(body, |step| {
-            shared.clock.advance(TimeDelta::seconds(i64::from(step.advance_seconds)));
-            shared.settle();
-            shared.wake.notify_one();
-            json!({ "now": shared.clock.now() })
-        }),
+        ("POST", ["clock"]) => advance(shared, body),
         ("GET", ["limits"]) => json(&json!(shared.limiter.get())),
         ("POST", ["limits"]) => with::<Limits>(body, |limits| {
             shared.limiter.set(limits);
@@ -88,6 +84,22 @@ fn attempts(shared: &Shared, query: &str) -> Response {
     let attempts = shared.attempts.lock().unwrap_or_else(PoisonError::into_inner);
     let found: Vec<_> = attempts.iter().filter(|a| wanted("event", &a.event) && wanted("endpoint", &a.endpoint)).collect();
     json(&json!(found))
+}
+
+fn advance(shared: &Shared, body: &[u8]) -> Response {
+    let step = match serde_json::from_slice::<Move>(body) {
+        Ok(step) => TimeDelta::seconds(i64::from(step.advance_seconds)),
+        Err(e) => return misfit(&e),
+    };
+    if !shared.clock.advance(step) {
+        return plain(
+            StatusCode::BAD_REQUEST,
+            "the clock goes forward only, and at most a century ahead of the machine's: take another step",
+        );
+    }
+    shared.settle();
+    shared.wake.notify_one();
+    json(&json!({ "now": shared.clock.now() }))
 }
 
 /// Changes the settings named, and only those.

@@ -158,7 +158,7 @@ impl Simulator {
     }
 
     /// Moves the simulator's time forward; what falls due on the way happens now, each thing at its own time.
-    /// Deliveries that fall due are sent in the background; [`Self::deliveries_done`] waits for them.
+    /// A step past a century is not taken. Deliveries that fall due are sent in the background; [`Self::deliveries_done`] waits for them.
     pub fn advance(&self, by: Duration) {
         self.shared.clock.advance(chrono::Duration::from_std(by).unwrap_or(chrono::Duration::MAX));
         self.shared.settle();

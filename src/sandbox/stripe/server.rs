@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Request, State as Extract};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
 use super::answer::{Answer, Exchange, Pace};
 use super::connection::Cutter;
@@ -43,7 +43,8 @@ pub async fn handle(Extract(shared): Extract<Arc<Shared>>, ConnectInfo(cutter): 
     let body = axum::body::to_bytes(body, LARGEST_BODY).await;
     let path = parts.uri.path().to_string();
     if path.starts_with("/_sim/") {
-        return debug::handle(&shared, &parts.method, &path, parts.uri.query().unwrap_or_default(), &body.unwrap_or_default());
+        let run = move || debug::handle(&shared, &parts.method, &path, parts.uri.query().unwrap_or_default(), &body.unwrap_or_default());
+        return tokio::task::spawn_blocking(run).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response());
     }
     let exchange = Exchange::new(&shared, &parts.headers, &parts.method);
     enter(&shared, &exchange, &parts.method, &path);
@@ -52,17 +53,16 @@ pub async fn handle(Extract(shared): Extract<Arc<Shared>>, ConnectInfo(cutter): 
     };
     let fault = shared.faults.strike(parts.method.as_str(), &path);
     let ready = prepare(&shared, &parts, &path, &body, &exchange);
-    let claim = match claim(&shared, &ready) {
-        Ok(claim) => claim,
-        Err(answer) => return finish(&shared, &exchange, *answer),
-    };
-    let key = claim.as_ref().map(|c| c.name.clone());
+    let claim = claim(&shared, &ready);
+    let key = claim.as_ref().ok().and_then(|claim| Some(claim.as_ref()?.name.clone()));
     if let Some(answer) = strike(&shared, &cutter, fault.as_ref(), Point::Before, key.as_deref(), &exchange).await {
         return finish(&shared, &exchange, answer);
     }
-    let mut answer = match ready {
-        Ok(ready) => work(&shared, ready, claim, &exchange).await,
-        Err(failure) => Answer::failure(failure),
+    let mut answer = match (ready, claim) {
+        (Ok(ready), Ok(claim)) => work(&shared, ready, claim, &exchange).await,
+        (Err(failure), _) => Answer::failure(failure),
+        // The key's first answer, which is lost on its way as easily as the first time.
+        (_, Err(answer)) => *answer,
     };
     if let Some(instead) = strike(&shared, &cutter, fault.as_ref(), Point::After, key.as_deref(), &exchange).await {
         return finish(&shared, &exchange, instead);

@@ -1,6 +1,7 @@
 //! A simulator to ask, and the objects a request needs to exist before it can be made, each made over the API. Which request needs what is
 //! not here.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use nightdesk::sandbox::stripe::endpoints;
@@ -18,6 +19,16 @@ pub struct World {
 /// A payment that needs no page to return to.
 pub const BY_CARD: &str = "automatic_payment_methods[enabled]=true&automatic_payment_methods[allow_redirects]=never";
 
+/// Sending an event again: no client library has it, so that the contract does not either.
+const RETRY: &str = "POST /v1/events/{id}/retry";
+
+/// What the contract has and the simulator does not, and why.
+const UNSERVED: [(&str, &str); 3] = [
+    ("GET /v1/customers/{id}/payment_methods/{sub}", "the payment method itself is served, under its own path"),
+    ("POST /v1/charges", "payments are made through payment intents"),
+    ("POST /v1/charges/{id}/capture", "payments are captured through payment intents"),
+];
+
 /// An endpoint the simulator serves.
 #[derive(Debug, Clone)]
 pub struct Served {
@@ -29,14 +40,12 @@ pub struct Served {
 }
 
 impl Served {
-    /// Everything the simulator serves.
+    /// Everything the contract has but what is listed as unserved: an endpoint that went missing is missed here.
     pub fn all() -> Vec<Self> {
-        let one = |(method, path, params): (&str, &str, _)| Self {
-            method: method.parse().expect("a method"),
-            path: format!("/v1/{path}"),
-            params,
-        };
-        endpoints().map(one).collect()
+        let mut served: HashMap<String, Self> = served().map(|s| (s.name(), s)).collect();
+        let unserved = |name: &str| UNSERVED.iter().any(|(n, _)| *n == name);
+        let promised = table().endpoints.keys().map(String::as_str).filter(|name| !unserved(name)).chain([RETRY]);
+        promised.map(|name| served.remove(name).unwrap_or_else(|| panic!("{name} is not served"))).collect()
     }
 
     /// As the table calls it.
@@ -59,8 +68,7 @@ impl Served {
     /// What the contract says it answers.
     pub fn returns(&self) -> &'static [Type] {
         static EVENT: LazyLock<Vec<Type>> = LazyLock::new(|| vec![Type::Shape("Event".into())]);
-        // Sending an event again is in no client library; its answer is the event.
-        if self.path == "/v1/events/{id}/retry" {
+        if self.name() == RETRY {
             return &EVENT;
         }
         &table().endpoints.get(&self.name()).unwrap_or_else(|| panic!("{} is not in the table", self.name())).returns
@@ -73,6 +81,20 @@ impl Served {
     /// The path of its collection: `/v1/customers` of `/v1/customers/{id}`.
     pub fn collection(&self) -> &str {
         self.path.split("/{id}").next().expect("a first part")
+    }
+}
+
+fn served() -> impl Iterator<Item = Served> {
+    endpoints().map(|(method, path, params)| Served { method: method.parse().expect("a method"), path: format!("/v1/{path}"), params })
+}
+
+#[test]
+fn what_is_served_is_the_contract_but_for_what_is_listed() {
+    let all: Vec<String> = Served::all().iter().map(Served::name).collect();
+    let beyond: Vec<String> = served().map(|s| s.name()).filter(|name| !all.contains(name)).collect();
+    assert!(beyond.is_empty(), "served, and not in the contract: {beyond:?}");
+    for (name, why) in UNSERVED {
+        assert!(table().endpoints.contains_key(name), "{name} is not in the contract: nobody need explain that {why}");
     }
 }
 

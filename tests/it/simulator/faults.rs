@@ -111,3 +111,34 @@ async fn a_client_that_gave_up_can_ask_again_with_the_same_key() {
         bench.sim.requests().into_iter().filter(|r| r.worked).map(|r| (r.idempotency_key.unwrap_or_default(), r.status)).collect();
     assert_eq!(works, [("before".to_string(), Some(200)), ("after".to_string(), None)], "each once; the second answer was lost");
 }
+
+#[tokio::test]
+async fn an_answer_lost_twice_is_replayed_the_third_time() {
+    let bench = Bench::new(50).await;
+    let intent = bench.post("/v1/payment_intents", "amount=5000&currency=eur&payment_method=pm_card_visa&confirm=true", None).await.json();
+    let charge = intent["latest_charge"].as_str().expect("paid").to_string();
+    let refund = |key: &'static str| {
+        let request = bench.request(Method::POST, "/v1/refunds").header("Idempotency-Key", key);
+        request.header("Content-Type", "application/x-www-form-urlencoded").body(format!("charge={charge}&amount=700")).send()
+    };
+    bench.sim.faults().add(Rule::always("/v1/refunds", Effect::Reset).method("POST").when(When::First(2)).after_the_work());
+    let made = async || bench.get(&format!("/v1/refunds?charge={charge}")).await.ids();
+    for time in ["first", "second"] {
+        assert!(refund("one").await.is_err(), "the {time} answer is lost");
+        assert_eq!(made().await.len(), 1, "after the {time}");
+    }
+    let third = refund("one").await.expect("an answer");
+    assert_eq!((third.status().as_u16(), third.headers()["idempotent-replayed"].to_str().ok()), (200, Some("true")));
+    let replayed: Value = serde_json::from_str(&third.text().await.expect("a body")).expect("JSON");
+    assert_eq!(made().await, [replayed["id"].as_str().expect("an id")], "one refund exists");
+    bench.sim.faults().clear();
+    // What is down is down for those who ask again, too.
+    bench.sim.faults().add(Rule::always("/v1/", Effect::status(503)));
+    assert_eq!(refund("one").await.expect("an answer").status().as_u16(), 503);
+    bench.sim.faults().clear();
+    bench.sim.faults().add(Rule::always("/v1/refunds", Effect::Truncate).method("POST"));
+    let half = refund("one").await.expect("headers arrive");
+    assert!(half.status().is_success() && half.text().await.is_err(), "half of a body");
+    bench.sim.faults().clear();
+    assert_eq!(refund("one").await.expect("an answer").headers()["idempotent-replayed"], "true", "the key kept its answer");
+}

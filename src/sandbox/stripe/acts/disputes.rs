@@ -93,11 +93,14 @@ pub fn submit_evidence(state: &mut State, id: &str, evidence: impl FnOnce(&mut M
         dispute["evidence_details"]["submission_count"] = json!(count + 1);
         dispute.insert("status".into(), json!(if inquiry { "warning_under_review" } else { "under_review" }));
     });
-    let text = state.get(id).unwrap_or_default()["evidence"]["uncategorized_text"].as_str().unwrap_or_default().trim().to_string();
-    match text.as_str() {
-        WINNING | LOSING | ESCALATING => state.later(at + Duration::minutes(DECIDES_MINUTES), decide, id),
-        _ => state.later(at + Duration::days(REVIEW_DAYS), decide, id),
-    }
+    let dispute = state.get(id).unwrap_or_default();
+    let wait = match dispute["evidence"]["uncategorized_text"].as_str().unwrap_or_default().trim() {
+        WINNING | LOSING | ESCALATING => Duration::minutes(DECIDES_MINUTES),
+        _ => Duration::days(REVIEW_DAYS),
+    };
+    // An inquiry that becomes a chargeback meanwhile is answered and decided anew, in that one's own time.
+    let inquiry = dispute["status"] == "warning_under_review";
+    state.later(at + wait, if inquiry { decide_inquiry } else { decide_chargeback }, id);
 }
 
 /// Gives the money up. The dispute must still wait for an answer.
@@ -153,19 +156,30 @@ fn of_charge(state: &State, charge: &str) -> Vec<Value> {
     state.of_customer(Collection::Disputes, charge, Bounds::ALL).into_iter().filter_map(|(_, id)| state.get(&id)).collect()
 }
 
-/// The bank's decision about what it was sent.
-fn decide(state: &mut State, id: &str, at: DateTime<Utc>) {
-    let Some(dispute) = state.live(id, "dispute") else { return };
-    let text = dispute["evidence"]["uncategorized_text"].as_str().unwrap_or_default().trim();
-    match (dispute["status"].as_str(), text) {
-        (Some("under_review"), WINNING) => end(state, id, "won", at),
-        (Some("under_review"), _) => end(state, id, "lost", at),
-        (Some("warning_under_review"), ESCALATING) => {
+/// The bank's decision about what it was sent about a chargeback.
+fn decide_chargeback(state: &mut State, id: &str, at: DateTime<Utc>) {
+    match sent(state, id, "under_review").as_deref() {
+        Some(WINNING) => end(state, id, "won", at),
+        Some(_) => end(state, id, "lost", at),
+        None => {}
+    }
+}
+
+/// What the bank makes of the answer to its question; nothing, where it is no inquiry any more.
+fn decide_inquiry(state: &mut State, id: &str, at: DateTime<Utc>) {
+    match sent(state, id, "warning_under_review").as_deref() {
+        Some(ESCALATING) => {
             escalate_inquiry(state, id, at);
         }
-        (Some("warning_under_review"), WINNING | LOSING) => end(state, id, "warning_closed", at),
+        Some(WINNING | LOSING) => end(state, id, "warning_closed", at),
         _ => {}
     }
+}
+
+/// What was said in the evidence of a dispute of that status.
+fn sent(state: &State, id: &str, status: &str) -> Option<String> {
+    let dispute = state.live(id, "dispute").filter(|d| d["status"] == status)?;
+    Some(dispute["evidence"]["uncategorized_text"].as_str().unwrap_or_default().trim().to_string())
 }
 
 /// The time to answer is over. A chargeback is lost by that; an inquiry is only late.

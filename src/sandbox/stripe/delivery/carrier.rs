@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -24,7 +24,9 @@ type Loss = Option<DeliveryEffect>;
 pub async fn carry(shared: Arc<Shared>) {
     let mut running = JoinSet::new();
     loop {
-        shared.settle();
+        let due = shared.clone();
+        // Much may be due after a step of the clock: others are served meanwhile. A deed that panicked is over, the rest goes on.
+        let _ = tokio::task::spawn_blocking(move || due.settle()).await;
         while let Some((parcel, loss)) = take(&shared) {
             let shared = shared.clone();
             running.spawn(async move { carry_one(&shared, parcel, loss).await });
@@ -140,10 +142,11 @@ fn record(shared: &Shared, parcel: &Parcel, mut result: DeliveryResult, flown: b
     if flown {
         state.ledger.landed(&parcel.endpoint);
     }
+    let threshold = settings.auto_disable_days.map(|days| TimeDelta::days(i64::from(days)));
     result.next_retry_at = state.ledger.attempted(parcel, delivered, result.at, shared.clock.now(), settings.schedule);
     let State { endpoints, notices, .. } = &mut *state;
     if let Some(endpoint) = endpoints.iter_mut().find(|e| e.id == parcel.endpoint) {
-        notices.extend(judge(endpoint, delivered, result.at, settings.auto_disable_days.map(chrono::TimeDelta::days)));
+        notices.extend(judge(endpoint, delivered, result.at, threshold));
     }
     // Within the lock, so that nobody finds the delivery over and its attempt missing.
     shared.keep(result.clone());
@@ -151,7 +154,7 @@ fn record(shared: &Shared, parcel: &Parcel, mut result: DeliveryResult, flown: b
 }
 
 /// An endpoint that fails for days is warned about half-way and then disabled, as Stripe does; after how many days is not published.
-fn judge(endpoint: &mut Endpoint, delivered: bool, at: DateTime<Utc>, threshold: Option<chrono::TimeDelta>) -> Option<Notice> {
+fn judge(endpoint: &mut Endpoint, delivered: bool, at: DateTime<Utc>, threshold: Option<TimeDelta>) -> Option<Notice> {
     if delivered {
         endpoint.failing_since = None;
         endpoint.warned = false;

@@ -17,7 +17,7 @@ pub use rules::{DeliveryEffect, DeliveryRule, DeliveryRules, StandingDelivery};
 /// The time Stripe gives an endpoint to answer, in milliseconds.
 const PATIENCE_MS: u64 = 30_000;
 /// How long an endpoint may fail before it is disabled. The real threshold is not published; it is some days.
-const FAILING_DAYS: i64 = 7;
+const FAILING_DAYS: u16 = 7;
 
 /// The intervals are not published; these are of the published kind: exponential, over within three days.
 const LIVE_MINUTES: [i64; 8] = [5, 30, 60, 120, 240, 480, 960, 1_920];
@@ -65,7 +65,7 @@ pub struct DeliverySettings {
     /// How long an endpoint may take to answer.
     pub timeout_ms: u64,
     /// After how many days of failure an endpoint is disabled; `None`: never.
-    pub auto_disable_days: Option<i64>,
+    pub auto_disable_days: Option<u16>,
 }
 
 /// The settings in force.

@@ -217,6 +217,24 @@ async fn evidence_has_limits() {
 }
 
 #[tokio::test]
+async fn a_chargeback_is_decided_in_its_own_time() {
+    let tale = Tale::new().await;
+    // What the inquiry was answered with would have been decided after an hour, or after 75 days.
+    for (answer, before_its_end) in [("uncategorized_text]=losing_evidence", HOUR), ("product_description]=Seats", 75 * DAY)] {
+        let id = text(&disputed(&tale, "pm_card_createDisputeInquiry").await["id"]);
+        let path = format!("disputes/{id}");
+        assert_eq!(tale.make(&path, &format!("evidence[{answer}")).await["status"], "warning_under_review");
+        tale.pass(before_its_end - HOUR / 2);
+        assert!(tale.bench.sim.escalate_inquiry(&id, tale.bench.sim.now()));
+        assert_eq!(tale.make(&path, "evidence[uncategorized_text]=winning_evidence").await["status"], "under_review");
+        tale.pass(HOUR * 3 / 4);
+        assert_eq!(tale.get(&path).await["status"], "under_review", "the answer to the question decides nothing: {answer}");
+        tale.pass(HOUR / 2);
+        assert_eq!(tale.get(&path).await["status"], "won", "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_payment_from_before_is_disputed_and_found() {
     let mut tale = Tale::new().await;
     let person = tale.bench.paying("active");
