@@ -136,7 +136,7 @@ async fn sandbox(options: SandboxOptions, events: mpsc::Sender<Event>, mut effec
     };
     let mut early = Vec::new();
     // Named, so that whoever is started for this sandbox keeps the same journal.
-    let starting = Sandbox::start(SandboxOptions { environment: Some("sandbox"), ..options }, executable);
+    let starting = Sandbox::start(SandboxOptions { environment: Some(cli::sandbox::own_environment("sandbox")), ..options }, executable);
     tokio::pin!(starting);
     let started = loop {
         tokio::select! {

@@ -99,6 +99,12 @@ async fn serve(options: SandboxOptions, executable: PathBuf) -> Result<(), Serve
     told
 }
 
+/// A name for the environment of a sandbox that nobody comes back to: its journal is not mixed with another's.
+#[must_use]
+pub fn own_environment(kind: &str) -> String {
+    format!("{kind}-{}", chrono::Utc::now().format("%Y%m%d-%H%M%S"))
+}
+
 pub(super) fn tell(environment: &[(&'static str, String)]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for (name, value) in environment {

@@ -49,7 +49,7 @@ pub struct SandboxOptions {
     /// Whether a few of the others happen anyway, as in an ordinary start.
     pub background: bool,
     /// What the console calls this environment, where it is one of this process; elsewhere it goes by the variables alone.
-    pub environment: Option<&'static str>,
+    pub environment: Option<String>,
 }
 
 impl Default for SandboxOptions {
@@ -240,7 +240,7 @@ fn variables(cluster: &Cluster, roles: &Roles, simulator: &Simulator, app: &App,
 /// The console's configuration where the environment has a name or the schema needs a map; beside the cluster, so that it goes when the
 /// cluster goes. With a name it says whose journal it is, too: the caller's variables, which would, are not asked by a console within.
 fn console_config(cluster: &Cluster, options: &SandboxOptions) -> Result<Option<PathBuf>, SandboxError> {
-    let name = options.environment.map(|name| format!("[env.{name}]\noperator = \"operator\"\n\n"));
+    let name = options.environment.as_ref().map(|name| format!("[env.{name}]\noperator = \"operator\"\n\n"));
     let Some(text) = name.into_iter().chain(options.shape.console_map()).reduce(|name, map| name + &map) else { return Ok(None) };
     let path = cluster.directory().join("nightdesk.toml");
     let mut file = OpenOptions::new()

@@ -10,7 +10,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 
 use super::refuse;
-use super::sandbox::{asked_to_end, tell};
+use super::sandbox::{asked_to_end, own_environment, tell};
 use crate::sandbox::incidents::Incident;
 use crate::sandbox::{SandboxError, SandboxOptions};
 pub use course::Course;
@@ -69,8 +69,8 @@ impl DrillArgs {
     async fn start(&self) -> Result<Course, SandboxError> {
         let seed = self.seed();
         let incident = self.incident(seed);
-        // On the screen a journal of its own; with commands, theirs.
-        let environment = (!self.serve).then_some("drill");
+        // On the screen a journal of its own, or one drill's unfinished runs would stand in the next; with commands, theirs.
+        let environment = (!self.serve).then(|| own_environment("drill"));
         let options = SandboxOptions { seed, customers: self.customers, background: false, environment, ..SandboxOptions::default() };
         Course::start(options, incident, self.count.unwrap_or_else(|| incident.usual().min(A_FEW)), self.random).await
     }
