@@ -129,7 +129,8 @@ async fn strike(State(shared): State<Shared>, Path(name): Path<String>, body: Op
     if count > MOST {
         return refuse(StatusCode::BAD_REQUEST, &format!("count may be at most {MOST}"));
     }
-    match shared.ground.strike(incident, count).await {
+    let ground = Arc::clone(&shared.ground);
+    match to_its_end(async move { ground.strike(incident, count).await }).await {
         Ok(struck) => (StatusCode::CREATED, Json(json!({ "name": name, "labels": struck }))).into_response(),
         Err(error @ (IncidentError::NobodyLeft { .. } | IncidentError::Unwell(_))) => refuse(StatusCode::CONFLICT, &error.to_string()),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -139,7 +140,8 @@ async fn strike(State(shared): State<Shared>, Path(name): Path<String>, body: Op
 /// What a change of configuration or a restart would end; rows are not repaired.
 async fn lift(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
     let Ok(incident) = Incident::from_str(&name, false) else { return unknown(&name) };
-    match shared.ground.lift(incident).await {
+    let ground = Arc::clone(&shared.ground);
+    match to_its_end(async move { ground.lift(incident).await }).await {
         Ok(()) => Json(json!({ "name": name, "lifted": true })).into_response(),
         Err(error @ IncidentError::NothingToLift(_)) => refuse(StatusCode::CONFLICT, &error.to_string()),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -168,6 +170,11 @@ async fn deploys(State(shared): State<Shared>) -> Response {
 /// What people asked for, in order.
 async fn requests(State(shared): State<Shared>) -> Json<Value> {
     Json(json!({ "requests": shared.ground.requests() }))
+}
+
+/// Whoever asked may go away before it is done, and with them their request; half an incident would have no label.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Result<T, IncidentError>> + Send + 'static) -> Result<T, IncidentError> {
+    tokio::spawn(work).await.unwrap_or_else(|gone| std::panic::resume_unwind(gone.into_panic()))
 }
 
 fn unknown(name: &str) -> Response {
