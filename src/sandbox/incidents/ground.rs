@@ -82,7 +82,8 @@ impl Ground {
             pool,
             shape,
             population,
-            simulator,
+            // What of an incident's own events is delivered is part of the incident; what others cause meanwhile goes out as ever.
+            simulator: simulator.without_sending(),
             app,
             http,
             house: OnceLock::new(),
@@ -145,12 +146,7 @@ impl Ground {
         // Stripe counts in whole seconds.
         let present = DateTime::from_timestamp(present.timestamp(), 0).unwrap_or(present);
         let before = self.happened().get(&incident).copied().unwrap_or_default();
-        // What is delivered in an incident is part of the incident.
-        let by_itself = self.simulator.deliveries();
-        self.simulator.set_deliveries(false);
-        let done = (incident.spec().strike)(self, Turn { present, count, before }).await;
-        self.simulator.set_deliveries(by_itself);
-        let labels = done?;
+        let labels = (incident.spec().strike)(self, Turn { present, count, before }).await?;
         *self.happened().entry(incident).or_default() += 1;
         self.all().extend(labels.iter().cloned());
         Ok(labels)
