@@ -1,5 +1,6 @@
 //! Incident `dispute`: banks took payments back, or ask about them; a note of the office's says how each is to be settled.
 
+use super::check::Standing;
 use super::ground::Turn;
 use super::requests::euros;
 use super::settled::{Settled, Wanted};
@@ -77,7 +78,7 @@ fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
         format!("{} ({customer}) has a {what} over {}, reason {}: {dispute}.\n\n{}", person.name, euros(amount), case.reason, case.note);
     ground.ask(Incident::Dispute, turn.present, "Billing office <billing@example.com>".into(), &format!("A {what}: {}", case.reason), text);
     let profile = ground.key(number);
-    let row = ground.demanded(&profile, &plan.subscription);
+    let row = ground.demanded(&profile, &plan.subscription, Standing::active(plan.tier.word()));
     let row = if case.wanted == Wanted::Answered { row } else { row.ended() };
     Label {
         incident: Incident::Dispute,

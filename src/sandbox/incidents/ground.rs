@@ -11,7 +11,7 @@ use serde_json::Value;
 use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::check::seconds;
+use super::check::{Standing, seconds};
 use super::{Check, Expected, Incident, IncidentError, Label, Request};
 use crate::sandbox::app::{App, Manner, Taken};
 use crate::sandbox::cluster::Restarter;
@@ -222,10 +222,10 @@ impl Ground {
         self.shape.names().key_of(&self.population.person(number))
     }
 
-    /// What a subscription demands of the profile's row, as Stripe holds it now.
-    pub(super) fn demanded(&self, profile: &str, subscription: &str) -> Expected {
+    /// What a subscription that stands so demands of the profile's row, with ids, times and flags as Stripe holds them now.
+    pub(super) fn demanded(&self, profile: &str, subscription: &str, standing: Standing) -> Expected {
         let object = self.simulator.object(subscription).expect("invariant: an incident names what there is");
-        Expected::of(self, profile, &object)
+        Expected::of(self, profile, &object, standing)
     }
 
     /// Writes a row as it is not, or not yet, demanded; as somebody with the superuser's rights would.

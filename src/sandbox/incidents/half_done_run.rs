@@ -8,6 +8,7 @@ use serde_json::Value;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::process::{Child, Command};
 
+use super::check::Standing;
 use super::ground::{House, Turn};
 use super::pool_exhausted::lock_row;
 use super::{Cause, Check, Expected, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
@@ -54,7 +55,7 @@ async fn one(ground: &Ground, house: &House, number: u64, turn: Turn, index: usi
     let cut = cut_short(ground, house, &made.customer, &mut lock).await;
     lock.close().await?;
     let run = cut?;
-    let row = ground.demanded(&profile, &made.subscribed.subscription);
+    let row = ground.demanded(&profile, &made.subscribed.subscription, Standing::bought(purchase.price));
     Ok(Label {
         incident: Incident::HalfDoneRun,
         broke: "a console was killed while its repair waited for the row; nothing was written, and the run is open".into(),
