@@ -2,6 +2,7 @@
 
 use super::check::Standing;
 use super::ground::Turn;
+use super::people::outlasts;
 use super::requests::euros;
 use super::settled::{Settled, Wanted};
 use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject};
@@ -57,7 +58,8 @@ const CASES: [Case; 4] = [
 ];
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
-    let suits = |billing| matches!(billing, Billing::Paid(c) if c.status == "active" && !c.cancel_at_period_end);
+    let suits =
+        |billing| matches!(billing, Billing::Paid(c) if c.status == "active" && !c.cancel_at_period_end && outlasts(c, turn.present));
     let people = ground.pick(Incident::Dispute, turn.count, &suits)?;
     Ok(people.into_iter().enumerate().map(|(index, number)| one(ground, number, turn, index)).collect())
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::check::Standing;
 use super::ground::Turn;
-use super::people::Suits;
+use super::people::{Suits, outlasts};
 use super::{Cause, Check, Expected, Ground, Incident, IncidentError, Label, Subject, Truth};
 use crate::sandbox::population::{Billing, Interval, PRICE_ENT_MONTH, SandboxTier};
 use crate::sandbox::schema::TIERS;
@@ -74,10 +74,10 @@ pub fn cast(ground: &Ground, incident: Incident, turn: Turn) -> Result<Vec<Part>
     Ok(parts.collect())
 }
 
-/// Active, going on, and in this period for more than a day.
+/// Active, going on, and in this period for more than a day, and for another at least.
 pub fn steady(billing: Billing, present: DateTime<Utc>) -> bool {
     matches!(billing, Billing::Paid(c)
-        if c.status == "active" && !c.cancel_at_period_end && present - c.period_start > Duration::days(1) && c.period_end > present)
+        if c.status == "active" && !c.cancel_at_period_end && present - c.period_start > Duration::days(1) && outlasts(c, present))
 }
 
 /// Lets it happen in Stripe; nothing is delivered.

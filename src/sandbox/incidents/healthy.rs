@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::check::Standing;
 use super::ground::Turn;
 use super::happenings::{cast, perform};
+use super::people::outlasts;
 use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
 use crate::sandbox::population::Billing;
 use crate::sandbox::population::ids::mix;
@@ -99,10 +100,17 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
     }
     // What happened to the same person in a later second has the last word.
     let mut last: HashMap<u64, DateTime<Utc>> = HashMap::new();
-    for Demand { occurrence: o, .. } in &demands {
-        last.entry(o.number).and_modify(|at| *at = o.at.max(*at)).or_insert(o.at);
+    let fresh = ground.simulator().events_between(to + Duration::seconds(1), turn.present);
+    let fresh = fresh.into_iter().filter_map(|(at, event)| Some((ground.population().subscription_number(&event)?, at)));
+    for (number, at) in demands.iter().map(|d| (d.occurrence.number, d.occurrence.at)).chain(fresh) {
+        last.entry(number).and_modify(|latest| *latest = at.max(*latest)).or_insert(at);
     }
-    let labels = demands.into_iter().map(|demand| {
+    // Who renews within a day is not looked after: the row changes.
+    let calm = |d: &Demand| match ground.population().billing(d.occurrence.number) {
+        Billing::Paid(c) => c.status == "canceled" || outlasts(c, turn.present),
+        Billing::Free | Billing::Placeholder => true,
+    };
+    let labels = demands.into_iter().filter(calm).map(|demand| {
         let number = demand.occurrence.number;
         let is_last = last.get(&number) == Some(&demand.occurrence.at);
         let standing = left_with.get(&number).copied().unwrap_or_else(|| by_themselves(ground, number));
