@@ -43,6 +43,15 @@ struct NewIncident {
     count: Option<usize>,
 }
 
+/// What an operator may set; absent: as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewSettings {
+    webhook_secret: Option<String>,
+    /// False: the handler works on nothing before it writes.
+    slow_handler: Option<bool>,
+}
+
 impl Control {
     pub async fn start(ground: Arc<Ground>, postgres: String) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -53,10 +62,15 @@ impl Control {
             .route("/incidents", get(incidents))
             .route("/incidents/{name}", get(labels).post(strike).delete(lift))
             .route("/app/restart", post(restart))
+            .route("/app/settings", post(settings))
             .route("/deploys", get(deploys))
+            .route("/deploys/rollback", post(roll_back))
             .route("/requests", get(requests))
             .fallback(|| async {
-                refuse(StatusCode::NOT_FOUND, "there is /status, /manner, /incidents, /app/restart, /deploys and /requests")
+                refuse(
+                    StatusCode::NOT_FOUND,
+                    "there is /status, /manner, /incidents, /app/restart, /app/settings, /deploys, /deploys/rollback and /requests",
+                )
             })
             .with_state(Shared { ground, postgres });
         let server = tokio::spawn(async move {
@@ -129,7 +143,8 @@ async fn strike(State(shared): State<Shared>, Path(name): Path<String>, body: Op
     if count > MOST {
         return refuse(StatusCode::BAD_REQUEST, &format!("count may be at most {MOST}"));
     }
-    match shared.ground.strike(incident, count).await {
+    let ground = Arc::clone(&shared.ground);
+    match to_its_end(async move { ground.strike(incident, count).await }).await {
         Ok(struck) => (StatusCode::CREATED, Json(json!({ "name": name, "labels": struck }))).into_response(),
         Err(error @ (IncidentError::NobodyLeft { .. } | IncidentError::Unwell(_))) => refuse(StatusCode::CONFLICT, &error.to_string()),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -139,7 +154,8 @@ async fn strike(State(shared): State<Shared>, Path(name): Path<String>, body: Op
 /// What a change of configuration or a restart would end; rows are not repaired.
 async fn lift(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
     let Ok(incident) = Incident::from_str(&name, false) else { return unknown(&name) };
-    match shared.ground.lift(incident).await {
+    let ground = Arc::clone(&shared.ground);
+    match to_its_end(async move { ground.lift(incident).await }).await {
         Ok(()) => Json(json!({ "name": name, "lifted": true })).into_response(),
         Err(error @ IncidentError::NothingToLift(_)) => refuse(StatusCode::CONFLICT, &error.to_string()),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -150,6 +166,32 @@ async fn lift(State(shared): State<Shared>, Path(name): Path<String>) -> Respons
 async fn restart(State(shared): State<Shared>) -> Response {
     match shared.ground.app().restart().await {
         Ok(()) => Json(json!({ "ok": true })).into_response(),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// What an operator's change of configuration does: it takes effect at once, with a restart.
+async fn settings(State(shared): State<Shared>, Json(new): Json<NewSettings>) -> Response {
+    if new.slow_handler == Some(true) {
+        return refuse(StatusCode::BAD_REQUEST, "slow_handler may be false only: nobody makes the handler slow on purpose");
+    }
+    shared.ground.app().configure(|settings| {
+        if let Some(secret) = new.webhook_secret {
+            settings.webhook_secret = secret;
+        }
+        if new.slow_handler == Some(false) {
+            settings.handler_takes = None;
+        }
+    });
+    restart(State(shared)).await
+}
+
+/// What an operator's rollback does: the version before, again.
+async fn roll_back(State(shared): State<Shared>) -> Response {
+    let app = shared.ground.app();
+    match app.roll_back().await {
+        Ok(true) => Json(json!({ "ok": true, "version": app.settings().deploy.version })).into_response(),
+        Ok(false) => refuse(StatusCode::CONFLICT, "nothing was deployed that could be rolled back"),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
@@ -168,6 +210,11 @@ async fn deploys(State(shared): State<Shared>) -> Response {
 /// What people asked for, in order.
 async fn requests(State(shared): State<Shared>) -> Json<Value> {
     Json(json!({ "requests": shared.ground.requests() }))
+}
+
+/// Whoever asked may go away before it is done, and with them their request; half an incident would have no label.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Result<T, IncidentError>> + Send + 'static) -> Result<T, IncidentError> {
+    tokio::spawn(work).await.unwrap_or_else(|gone| std::panic::resume_unwind(gone.into_panic()))
 }
 
 fn unknown(name: &str) -> Response {

@@ -1,5 +1,6 @@
 //! Deploys of the sample application: which version since when, by whom, what changed, and what a version gets wrong.
 
+use std::borrow::Cow;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
@@ -16,7 +17,7 @@ pub struct Deploy {
     /// `None`: it ran before the sandbox was started.
     pub at: Option<DateTime<Utc>>,
     pub author: &'static str,
-    pub changed: &'static str,
+    pub changed: Cow<'static, str>,
     #[serde(skip)]
     pub flaw: Option<Flaw>,
 }
@@ -30,7 +31,14 @@ pub enum Flaw {
 
 /// The version that runs at the start.
 pub(super) fn first() -> Deploy {
-    Deploy { version: "2026.11.2", at: None, author: "release-bot", changed: "Dependency updates", flaw: None }
+    Deploy { version: "2026.11.2", at: None, author: "release-bot", changed: "Dependency updates".into(), flaw: None }
+}
+
+impl Deploy {
+    /// This version again, instead of that one.
+    pub(super) fn again(&self, instead: &Self, at: DateTime<Utc>) -> Self {
+        Self { at: Some(at), author: "on-call", changed: format!("Roll back {}", instead.version).into(), ..self.clone() }
+    }
 }
 
 pub(super) fn record(path: &Path, deploy: &Deploy) -> Result<(), AppError> {

@@ -14,7 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -110,6 +110,8 @@ struct Inner {
     address: SocketAddr,
     manner: MannerSwitch,
     settings: Mutex<Settings>,
+    /// What the newest deploy replaced.
+    replaced: Mutex<Option<Deploy>>,
     life: AsyncMutex<Life>,
 }
 
@@ -124,7 +126,7 @@ impl App {
         let settings = Settings { webhook_secret: options.webhook_secret.clone(), deploy: deploys::first(), handler_takes: None };
         let manner = MannerSwitch(Arc::new(AtomicBool::new(options.manner == Manner::Honest)));
         let life = AsyncMutex::new(Life::Down(seat));
-        let app = Self(Arc::new(Inner { options, address, manner, settings: Mutex::new(settings), life }));
+        let app = Self(Arc::new(Inner { options, address, manner, settings: Mutex::new(settings), replaced: Mutex::default(), life }));
         deploys::record(&app.0.options.deploys, &app.settings().deploy)?;
         app.restart().await?;
         Ok(app)
@@ -187,8 +189,21 @@ impl App {
     /// When it cannot be recorded or started.
     pub async fn deploy(&self, deploy: Deploy) -> Result<(), AppError> {
         deploys::record(&self.0.options.deploys, &deploy)?;
-        self.configure(|s| s.deploy = deploy);
+        let replaced = std::mem::replace(&mut self.0.settings.lock().unwrap_or_else(PoisonError::into_inner).deploy, deploy);
+        *self.replaced() = Some(replaced);
         self.restart().await
+    }
+
+    /// Deploys the version before the newest again; false where there is none. Only the newest deploy can be rolled back.
+    ///
+    /// # Errors
+    /// As [`Self::deploy`].
+    pub async fn roll_back(&self) -> Result<bool, AppError> {
+        let Some(before) = self.replaced().take() else { return Ok(false) };
+        let again = before.again(&self.settings().deploy, Utc::now());
+        let done = self.deploy(again).await;
+        *self.replaced() = None;
+        done.map(|()| true)
     }
 
     /// Ends the process, if it runs, and starts one with the present settings on the same port: other connections, nothing remembered.
@@ -232,6 +247,10 @@ impl App {
     pub async fn stop(&self) {
         let mut life = self.0.life.lock().await;
         let _ = life.end(self.0.address).await;
+    }
+
+    fn replaced(&self) -> MutexGuard<'_, Option<Deploy>> {
+        self.0.replaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn process(&self) -> Option<Arc<Shared>> {

@@ -63,6 +63,26 @@ pub struct Expected {
     pub cancel_at_period_end: bool,
 }
 
+/// What an act leaves somebody with, in the act's own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub tier: &'static str,
+    pub status: &'static str,
+}
+
+impl Standing {
+    pub const ENDED: Self = Self { tier: TIERS[0], status: "canceled" };
+
+    pub fn active(tier: &'static str) -> Self {
+        Self { tier, status: "active" }
+    }
+
+    /// Bought and paid.
+    pub fn bought(price: &str) -> Self {
+        Self::active(tier_of_price(price).expect("invariant: sold by the sandbox").0)
+    }
+}
+
 impl Check {
     /// What the row must hold, where the check asks for a row.
     #[must_use]
@@ -77,23 +97,22 @@ impl Check {
 }
 
 impl Expected {
-    /// What a subscription, as Stripe holds it now, has been sold and granted to this profile.
+    /// What the row of this profile must hold for a subscription, as Stripe holds it now: ids, times and flags are copied, what it grants
+    /// and how it stands says whoever did it.
     ///
     /// # Panics
     /// Where the object is not one that the sandbox made.
-    pub(super) fn of(ground: &Ground, profile: &str, subscription: &Value) -> Self {
+    pub(super) fn of(ground: &Ground, profile: &str, subscription: &Value, standing: Standing) -> Self {
         let text = |value: &Value| value.as_str().expect("invariant: made by the sandbox").to_string();
         let time = |value: &Value| DateTime::from_timestamp(value.as_i64()?, 0);
         let item = &subscription["items"]["data"][0];
-        let status = text(&subscription["status"]);
-        let (tier, interval) = tier_of_price(&text(&item["price"]["id"])).expect("invariant: sold by the sandbox");
-        let served = matches!(status.as_str(), "active" | "trialing" | "past_due");
+        let (_, interval) = tier_of_price(&text(&item["price"]["id"])).expect("invariant: sold by the sandbox");
         Self {
             profile: profile.to_string(),
             customer: text(&subscription["customer"]),
             subscription: text(&subscription["id"]),
-            tier: if served { tier } else { TIERS[0] },
-            status,
+            tier: standing.tier,
+            status: standing.status.into(),
             interval: ground.shape().interval_word(interval),
             period_start: time(&item["current_period_start"]).expect("invariant: every item has a period"),
             period_end: time(&item["current_period_end"]).expect("invariant: every item has a period"),

@@ -43,7 +43,7 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
             version: "2026.11.3",
             at: Some(deployed),
             author: "m.okafor",
-            changed: "Rewrite the webhook handlers: subscriptions are read as one object, invoices as before",
+            changed: "Rewrite the webhook handlers: subscriptions are read as one object, invoices as before".into(),
             flaw: Some(Flaw::PeriodFromSubscription),
         })
         .await?;
@@ -76,6 +76,6 @@ async fn hand_over(ground: &Ground, happened: &[Happening]) {
 
 /// The version before, again.
 async fn lift(ground: &Ground) -> Result<(), IncidentError> {
-    let rolled_back = Deploy { version: "2026.11.2", at: Some(Utc::now()), author: "on-call", changed: "Roll back 2026.11.3", flaw: None };
-    Ok(ground.app().deploy(rolled_back).await?)
+    ground.app().roll_back().await?;
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! Incident `dispute`: banks took payments back, or ask about them; a note of the office's says how each is to be settled.
 
+use super::check::Standing;
 use super::ground::Turn;
+use super::people::outlasts;
 use super::requests::euros;
 use super::settled::{Settled, Wanted};
 use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject};
@@ -56,7 +58,8 @@ const CASES: [Case; 4] = [
 ];
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
-    let suits = |billing| matches!(billing, Billing::Paid(c) if c.status == "active" && !c.cancel_at_period_end);
+    let suits =
+        |billing| matches!(billing, Billing::Paid(c) if c.status == "active" && !c.cancel_at_period_end && outlasts(c, turn.present));
     let people = ground.pick(Incident::Dispute, turn.count, &suits)?;
     Ok(people.into_iter().enumerate().map(|(index, number)| one(ground, number, turn, index)).collect())
 }
@@ -77,7 +80,7 @@ fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
         format!("{} ({customer}) has a {what} over {}, reason {}: {dispute}.\n\n{}", person.name, euros(amount), case.reason, case.note);
     ground.ask(Incident::Dispute, turn.present, "Billing office <billing@example.com>".into(), &format!("A {what}: {}", case.reason), text);
     let profile = ground.key(number);
-    let row = ground.demanded(&profile, &plan.subscription);
+    let row = ground.demanded(&profile, &plan.subscription, Standing::active(plan.tier.word()));
     let row = if case.wanted == Wanted::Answered { row } else { row.ended() };
     Label {
         incident: Incident::Dispute,

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::check::Standing;
 use super::ground::Turn;
 use super::happenings::steady;
 use super::people::Suits;
@@ -80,7 +81,8 @@ async fn one(ground: &Ground, number: u64, class: Class, turn: Turn, index: usiz
     let person = ground.population().person(number);
     let (profile, plan) = (ground.key(number), person.plan.clone().expect("invariant: picked among those who pay"));
     let customer = person.customer.clone().expect("invariant: whoever pays is a customer");
-    let before = ground.demanded(&profile, &plan.subscription);
+    let pays = Standing::active(TIERS[1]);
+    let before = ground.demanded(&profile, &plan.subscription, pays);
     let renewal = ground.population().id_at(Kind::Event, Place { number, cycle: plan.cycle, which: 4 });
     let by_hand = |broke, change: &dyn Fn(&mut Expected)| {
         let mut row = before.clone();
@@ -134,13 +136,14 @@ async fn one(ground: &Ground, number: u64, class: Class, turn: Turn, index: usiz
         }
     };
     ground.write_row(&drifted.row, at).await?;
+    let standing = if matches!(class, Class::CanceledButPaid | Class::DeletedCustomer) { Standing::ENDED } else { pays };
     Ok(Label {
         incident: INCIDENT,
         broke: drifted.broke.into(),
         at,
         cause: drifted.cause,
         truth: Some(drifted.truth),
-        check: Check::Row(ground.demanded(&profile, &plan.subscription)),
+        check: Check::Row(ground.demanded(&profile, &plan.subscription, standing)),
         subject: Subject {
             number: Some(number),
             profile: Some(profile),

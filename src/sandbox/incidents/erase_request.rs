@@ -6,6 +6,7 @@ use sqlx::AssertSqlSafe;
 
 use super::check::seconds;
 use super::ground::Turn;
+use super::people::outlasts;
 use super::requests::sender;
 use super::settled::Erased;
 use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject};
@@ -21,7 +22,7 @@ pub const SPEC: Spec = Spec {
 };
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
-    let paying = |billing| matches!(billing, Billing::Paid(c) if c.status == "active");
+    let paying = |billing| matches!(billing, Billing::Paid(c) if c.status == "active" && outlasts(c, turn.present));
     let linked = |billing| billing == Billing::Free;
     // The first of them pays, so that there is a subscription to end; every other one.
     let people = ground.pick_each(Incident::EraseRequest, &[(turn.count.div_ceil(2), &paying), (turn.count / 2, &linked)])?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::check::seconds;
+use super::check::{Standing, seconds};
 use super::{Check, Expected, Incident, IncidentError, Label, Request};
 use crate::sandbox::app::{App, Manner, Taken};
 use crate::sandbox::cluster::Restarter;
@@ -82,7 +82,8 @@ impl Ground {
             pool,
             shape,
             population,
-            simulator,
+            // What of an incident's own events is delivered is part of the incident; what others cause meanwhile goes out as ever.
+            simulator: simulator.without_sending(),
             app,
             http,
             house: OnceLock::new(),
@@ -145,12 +146,7 @@ impl Ground {
         // Stripe counts in whole seconds.
         let present = DateTime::from_timestamp(present.timestamp(), 0).unwrap_or(present);
         let before = self.happened().get(&incident).copied().unwrap_or_default();
-        // What is delivered in an incident is part of the incident.
-        let by_itself = self.simulator.deliveries();
-        self.simulator.set_deliveries(false);
-        let done = (incident.spec().strike)(self, Turn { present, count, before }).await;
-        self.simulator.set_deliveries(by_itself);
-        let labels = done?;
+        let labels = (incident.spec().strike)(self, Turn { present, count, before }).await?;
         *self.happened().entry(incident).or_default() += 1;
         self.all().extend(labels.iter().cloned());
         Ok(labels)
@@ -226,10 +222,10 @@ impl Ground {
         self.shape.names().key_of(&self.population.person(number))
     }
 
-    /// What a subscription demands of the profile's row, as Stripe holds it now.
-    pub(super) fn demanded(&self, profile: &str, subscription: &str) -> Expected {
+    /// What a subscription that stands so demands of the profile's row, with ids, times and flags as Stripe holds them now.
+    pub(super) fn demanded(&self, profile: &str, subscription: &str, standing: Standing) -> Expected {
         let object = self.simulator.object(subscription).expect("invariant: an incident names what there is");
-        Expected::of(self, profile, &object)
+        Expected::of(self, profile, &object, standing)
     }
 
     /// Writes a row as it is not, or not yet, demanded; as somebody with the superuser's rights would.

@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::check::Standing;
 use super::ground::Turn;
-use super::people::Suits;
+use super::people::{Suits, outlasts};
 use super::{Cause, Check, Expected, Ground, Incident, IncidentError, Label, Subject, Truth};
 use crate::sandbox::population::{Billing, Interval, PRICE_ENT_MONTH, SandboxTier};
+use crate::sandbox::schema::TIERS;
 use crate::sandbox::stripe::NewCheckout;
 
 /// What happens to one customer.
@@ -37,6 +39,8 @@ pub struct Happening {
     pub subscription: String,
     pub at: DateTime<Utc>,
     pub act: Act,
+    /// What it leaves them with.
+    pub standing: Standing,
     /// The event that demands a change of the row.
     pub event: String,
     /// All events, in order.
@@ -70,19 +74,20 @@ pub fn cast(ground: &Ground, incident: Incident, turn: Turn) -> Result<Vec<Part>
     Ok(parts.collect())
 }
 
-/// Active, going on, and in this period for more than a day.
+/// Active, going on, and in this period for more than a day, and for another at least.
 pub fn steady(billing: Billing, present: DateTime<Utc>) -> bool {
     matches!(billing, Billing::Paid(c)
-        if c.status == "active" && !c.cancel_at_period_end && present - c.period_start > Duration::days(1) && c.period_end > present)
+        if c.status == "active" && !c.cancel_at_period_end && present - c.period_start > Duration::days(1) && outlasts(c, present))
 }
 
 /// Lets it happen in Stripe; nothing is delivered.
 pub fn perform(ground: &Ground, part: Part, turn: Turn, index: usize, at: DateTime<Utc>) -> Happening {
     let (simulator, profile) = (ground.simulator(), ground.key(part.number));
     if part.act == Act::Checkout {
+        let price = turn.purchase(index).price;
         let made = simulator.checkout(NewCheckout {
             number: part.number,
-            price: turn.purchase(index).price.to_string(),
+            price: price.to_string(),
             client_reference_id: Some(profile.clone()),
             metadata: Vec::new(),
             at,
@@ -90,18 +95,20 @@ pub fn perform(ground: &Ground, part: Part, turn: Turn, index: usize, at: DateTi
         });
         let (events, event) = (made.events(), made.subscribed.subscription_created.clone());
         let (customer, subscription) = (made.customer, made.subscribed.subscription);
-        return Happening { number: part.number, profile, customer, subscription, at, act: part.act, event, events };
+        let standing = Standing::bought(price);
+        return Happening { number: part.number, profile, customer, subscription, at, act: part.act, standing, event, events };
     }
     let person = ground.population().person(part.number);
-    let subscription = person.plan.expect("invariant: cast among those who pay").subscription;
-    let event = match part.act {
-        Act::Upgrade => simulator.change_price(&subscription, PRICE_ENT_MONTH, at),
-        Act::LeaveLater => simulator.cancel_at_period_end(&subscription, true, at),
-        Act::LeaveNow | Act::Checkout => simulator.cancel_subscription(&subscription, at),
+    let plan = person.plan.expect("invariant: cast among those who pay");
+    let (subscription, tier) = (plan.subscription, plan.tier.word());
+    let (event, standing) = match part.act {
+        Act::Upgrade => (simulator.change_price(&subscription, PRICE_ENT_MONTH, at), Standing::active(TIERS[2])),
+        Act::LeaveLater => (simulator.cancel_at_period_end(&subscription, true, at), Standing::active(tier)),
+        Act::LeaveNow | Act::Checkout => (simulator.cancel_subscription(&subscription, at), Standing::ENDED),
     };
     let event = event.expect("invariant: cast among those to whom it can happen");
     let customer = person.customer.expect("invariant: whoever pays is a customer");
-    Happening { number: part.number, profile, customer, subscription, at, act: part.act, events: vec![event.clone()], event }
+    Happening { number: part.number, profile, customer, subscription, at, act: part.act, standing, events: vec![event.clone()], event }
 }
 
 /// Lets it happen and delivers, oldest first; the labels say that nothing of it arrived.
@@ -135,7 +142,7 @@ pub fn root(ground: &Ground, incident: Incident, turn: Turn, cause: Cause, broke
 impl Happening {
     /// What the row must hold, as Stripe stands now.
     pub fn expected(&self, ground: &Ground) -> Expected {
-        ground.demanded(&self.profile, &self.subscription)
+        ground.demanded(&self.profile, &self.subscription, self.standing)
     }
 
     pub fn label(&self, ground: &Ground, incident: Incident, cause: Cause, truth: Truth, broke: &'static str) -> Label {

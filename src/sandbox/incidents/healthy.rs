@@ -1,14 +1,18 @@
 //! Incident `healthy`: days of ordinary traffic, delivered with lag, out of order and now and then twice. Nothing is wrong afterwards.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 
+use super::check::Standing;
 use super::ground::Turn;
 use super::happenings::{cast, perform};
-use super::{Cause, Check, Expected, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
+use super::people::outlasts;
+use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
+use crate::sandbox::population::Billing;
 use crate::sandbox::population::ids::mix;
 
 pub const SPEC: Spec = Spec {
@@ -56,8 +60,6 @@ struct Demand {
     occurrence: Occurrence,
     kind: String,
     subscription: String,
-    /// What it demanded when it was made; a declined card demands nothing but a status.
-    then: Option<Expected>,
 }
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
@@ -74,12 +76,14 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
     happened.drain(..happened.len().saturating_sub(MOST));
     // And what `count` others do besides.
     let parts = cast(ground, INCIDENT, turn)?;
+    let mut left_with = HashMap::new();
     let minutes = (to - from).num_minutes();
     for (index, part) in parts.into_iter().enumerate() {
         let share = mix(ground.population().seed(), 0x7A_FF1C + index as u64) % minutes.unsigned_abs();
         let at = to - Duration::minutes(share.cast_signed());
-        let events = perform(ground, part, turn, index, at).events;
-        happened.extend(events.into_iter().map(|event| Occurrence { at, number: part.number, event }));
+        let happening = perform(ground, part, turn, index, at);
+        left_with.insert(part.number, happening.standing);
+        happened.extend(happening.events.into_iter().map(|event| Occurrence { at, number: part.number, event }));
     }
     happened.sort_by(|a, b| (a.at, &a.event).cmp(&(b.at, &b.event)));
     let mut demands = Vec::new();
@@ -90,20 +94,37 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
             let Some(event) = ground.simulator().object(&occurrence.event).map(Arc::new) else { continue };
             let at = arrivals(&occurrence.event, occurrence.at);
             deliveries.extend(at.map(|at| Delivery { event: Arc::clone(&event), number: occurrence.number, at }));
-            demands.extend(demand(ground, occurrence, &event));
+            demands.extend(demand(occurrence, &event));
         }
         deliver(ground, deliveries).await;
     }
-    Ok(demands.into_iter().map(|demand| label(ground, demand)).collect())
+    // What happened to the same person in a later second has the last word.
+    let mut last: HashMap<u64, DateTime<Utc>> = HashMap::new();
+    let fresh = ground.simulator().events_between(to + Duration::seconds(1), turn.present);
+    let fresh = fresh.into_iter().filter_map(|(at, event)| Some((ground.population().subscription_number(&event)?, at)));
+    for (number, at) in demands.iter().map(|d| (d.occurrence.number, d.occurrence.at)).chain(fresh) {
+        last.entry(number).and_modify(|latest| *latest = at.max(*latest)).or_insert(at);
+    }
+    // Who renews within a day is not looked after: the row changes.
+    let calm = |d: &Demand| match ground.population().billing(d.occurrence.number) {
+        Billing::Paid(c) => c.status == "canceled" || outlasts(c, turn.present),
+        Billing::Free | Billing::Placeholder => true,
+    };
+    let labels = demands.into_iter().filter(calm).map(|demand| {
+        let number = demand.occurrence.number;
+        let is_last = last.get(&number) == Some(&demand.occurrence.at);
+        let standing = left_with.get(&number).copied().unwrap_or_else(|| by_themselves(ground, number));
+        label(ground, demand, standing, is_last)
+    });
+    Ok(labels.collect())
 }
 
-fn demand(ground: &Ground, occurrence: Occurrence, event: &Value) -> Option<Demand> {
+fn demand(occurrence: Occurrence, event: &Value) -> Option<Demand> {
     let kind = event["type"].as_str().filter(|kind| DEMANDING.contains(kind))?.to_string();
     let object = &event["data"]["object"];
     let of_invoice = &object["parent"]["subscription_details"]["subscription"];
     let subscription = of_invoice.as_str().or(object["id"].as_str())?.to_string();
-    let then = (object["object"] == "subscription").then(|| Expected::of(ground, &ground.key(occurrence.number), object));
-    Some(Demand { occurrence, kind, subscription, then })
+    Some(Demand { occurrence, kind, subscription })
 }
 
 /// When an event reaches the application: mostly in seconds, now and then minutes late, one in forty twice. The times of two events of one
@@ -133,17 +154,24 @@ async fn deliver(ground: &Ground, mut deliveries: Vec<Delivery>) {
         .await;
 }
 
-fn label(ground: &Ground, demand: Demand) -> Label {
-    let Demand { occurrence, kind, subscription, then } = demand;
+/// What the population's own people are left with.
+fn by_themselves(ground: &Ground, number: u64) -> Standing {
+    match ground.population().billing(number) {
+        Billing::Paid(c) if c.status != "canceled" => Standing { tier: c.tier.word(), status: c.status },
+        _ => Standing::ENDED,
+    }
+}
+
+fn label(ground: &Ground, demand: Demand, standing: Standing, is_last: bool) -> Label {
+    let Demand { occurrence, kind, subscription } = demand;
     let profile = ground.key(occurrence.number);
-    let expected = ground.demanded(&profile, &subscription);
-    let same = then.map_or(expected.status == "past_due", |then| then == expected);
+    let expected = ground.demanded(&profile, &subscription, standing);
     Label {
         incident: INCIDENT,
         broke: "nothing: delivered and applied".into(),
         at: occurrence.at,
         cause: Cause::None,
-        truth: Some(if same { Truth::Fine } else { Truth::Superseded }),
+        truth: Some(if is_last { Truth::Fine } else { Truth::Superseded }),
         subject: Subject {
             number: Some(occurrence.number),
             profile: Some(profile),

@@ -1,5 +1,6 @@
 //! Incident `missed-webhooks`: linked customers checked out and paid, Stripe made its events, none of them ever arrived.
 
+use super::check::Standing;
 use super::ground::Turn;
 use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
 use crate::sandbox::population::Billing;
@@ -22,7 +23,8 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
 
 fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
     let (profile, purchase) = (ground.key(number), turn.purchase(index));
-    let made = ground.simulator().checkout(NewCheckout {
+    // Never sent, and never going to be: as Stripe leaves what happens while the endpoint is disabled.
+    let made = ground.simulator().checkout_unheard(NewCheckout {
         number,
         price: purchase.price.to_string(),
         client_reference_id: Some(profile.clone()),
@@ -36,7 +38,7 @@ fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
         at: purchase.at,
         cause: Cause::NotSent,
         truth: Some(Truth::Missing),
-        check: Check::Row(ground.demanded(&profile, &made.subscribed.subscription)),
+        check: Check::Row(ground.demanded(&profile, &made.subscribed.subscription, Standing::bought(purchase.price))),
         subject: Subject {
             number: Some(number),
             profile: Some(profile),

@@ -3,11 +3,18 @@
 use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 
+use chrono::{DateTime, Duration, Utc};
+
 use super::{Ground, Incident, IncidentError};
-use crate::sandbox::population::Billing;
+use crate::sandbox::population::{Billing, Cycle};
 
 /// Whether people with this kind of billing can be struck.
 pub(super) type Suits<'a> = &'a dyn Fn(Billing) -> bool;
+
+/// Whether its period lasts for another day: a renewal would change a row while somebody looks after it.
+pub(super) fn outlasts(cycle: Cycle, present: DateTime<Utc>) -> bool {
+    cycle.period_end - present > Duration::days(1)
+}
 
 impl Ground {
     /// The newest people whom nothing has happened to and whom it suits: what went wrong tonight went wrong for them. They are taken now.

@@ -1,5 +1,6 @@
 //! Incident `placeholder-customers`: the row still holds the placeholder written at checkout, so the delivered webhooks found no row.
 
+use super::check::Standing;
 use super::ground::Turn;
 use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
 use crate::sandbox::population::Billing;
@@ -50,7 +51,7 @@ async fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
         at: purchase.at,
         cause: Cause::NoRowForCustomer,
         truth: Some(Truth::Missing),
-        check: Check::Row(ground.demanded(&profile, &made.subscribed.subscription)),
+        check: Check::Row(ground.demanded(&profile, &made.subscribed.subscription, Standing::bought(purchase.price))),
         subject: Subject {
             number: Some(number),
             profile: Some(profile),

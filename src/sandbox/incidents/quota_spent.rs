@@ -7,6 +7,7 @@ use sqlx::AssertSqlSafe;
 
 use super::check::seconds;
 use super::ground::Turn;
+use super::people::outlasts;
 use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
 use crate::sandbox::population::{Billing, Cycle, Interval, SandboxTier};
 use crate::sandbox::schema::{LIMITS, STOCK};
@@ -42,7 +43,7 @@ pub enum Due {
 const SPENT: [&str; 2] = ["searches", "exports"];
 
 async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError> {
-    let people = ground.pick(Incident::QuotaSpent, turn.count, &|billing| renewed(billing).is_some())?;
+    let people = ground.pick(Incident::QuotaSpent, turn.count, &|billing| renewed(billing).is_some_and(|c| outlasts(c, turn.present)))?;
     let mut labels = Vec::new();
     for (index, number) in people.into_iter().enumerate() {
         let cycle = renewed(ground.population().billing(number)).expect("invariant: picked for it");

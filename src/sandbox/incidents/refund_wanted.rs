@@ -2,6 +2,7 @@
 
 use chrono::Duration;
 
+use super::check::Standing;
 use super::ground::Turn;
 use super::requests::{euros, sender};
 use super::settled::Refunded;
@@ -60,7 +61,7 @@ fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
             payment_intent: plan.payment_intent.clone(),
             charge,
             amount,
-            row: ground.demanded(&profile, &plan.subscription).ended(),
+            row: ground.demanded(&profile, &plan.subscription, Standing::active(plan.tier.word())).ended(),
         })),
         subject: Subject { number: Some(number), profile: Some(profile), customer: person.customer.clone(), ..Subject::default() },
     }

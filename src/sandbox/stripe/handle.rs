@@ -41,6 +41,8 @@ pub struct SimulatorOptions {
 pub struct Simulator {
     pub(super) shared: Arc<Shared>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// Whether what this handle causes is sent only on request.
+    sends_nothing: bool,
 }
 
 impl SimulatorOptions {
@@ -93,11 +95,17 @@ impl Simulator {
             let _ = axum::serve(CuttableListener(listener), service).with_graceful_shutdown(stop.cancelled_owned()).await;
         });
         let carrying = tokio::spawn(delivery::carry(shared.clone()));
-        let simulator = Self { shared, tasks: Arc::new(Mutex::new(vec![serving, carrying])) };
+        let simulator = Self { shared, tasks: Arc::new(Mutex::new(vec![serving, carrying])), sends_nothing: false };
         if let Some(url) = options.webhook_url {
             simulator.set_webhook_url(url);
         }
         Ok(simulator)
+    }
+
+    /// A handle on the same simulator: what happens by it is owed as ever, and sent only on request.
+    #[must_use]
+    pub fn without_sending(self) -> Self {
+        Self { sends_nothing: true, ..self }
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -199,7 +207,11 @@ impl Simulator {
 
     pub(super) fn act<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
+        let others = state.outbox.len();
         let result = with(&mut state);
+        if self.sends_nothing {
+            state.outbox.truncate(others);
+        }
         self.shared.dispatch(&mut state);
         result
     }

@@ -21,8 +21,13 @@ async fn missed_webhooks_are_repaired_by_their_delivery_or_by_the_right_update()
             assert_eq!(bench.entitlements(&label.profile).await["data"]["tier"], "FREE");
             assert!(!bench.ground.repaired(label).await.unwrap());
             made_in_stripe(&bench, label);
+            assert_eq!(bench.simulator.object(&label.event).unwrap()["pending_webhooks"], 0, "nobody is waited for");
             assert_eq!(customer_of(&bench, label).await, label.expected.customer, "the row is linked");
         }
+        let url = format!("{}/v1/events?delivery_success=false", bench.simulator.base_url());
+        let failed: Value = http().get(url).bearer_auth(bench.simulator.secret_key()).send().await.unwrap().json().await.unwrap();
+        assert_eq!(failed["data"], json!([]), "no delivery has failed: there was none");
+        assert!(bench.simulator.attempts().is_empty());
         assert_eq!(bench.simulator.deliver(&labels[0].event).await.status, Some(200));
         assert!(bench.ground.repaired(&labels[0]).await.unwrap(), "{shape:?}: its webhook, delivered at last");
         assert!(!bench.ground.repaired(&labels[1]).await.unwrap());
@@ -68,6 +73,42 @@ async fn what_happens_outside_an_incident_is_delivered() {
     assert_eq!(row(&bench, &person).await.0, "FREE");
     assert!(!bench.ground.repaired(&label).await.unwrap(), "the missed one stays missed");
     assert!(bench.simulator.attempts().iter().all(|a| a.event != label.event));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_do_while_an_incident_strikes_is_delivered() {
+    let bench = Bench::start(Options::default()).await;
+    bench.simulator.set_deliveries(true);
+    let person = someone(&bench, |b| matches!(b, Billing::Paid(c) if c.status == "active"));
+    // The first poll of the strike ends where it first waits, in the middle of it.
+    let (struck, event) = tokio::join!(bench.ground.strike(Incident::StripeDown, 1), async {
+        bench.simulator.cancel_subscription(&person.plan.clone().unwrap().subscription, chrono::Utc::now()).unwrap()
+    });
+    assert!(struck.is_ok());
+    until("the webhook changed the row", async || row(&bench, &person).await.1 == "canceled").await;
+    assert!(bench.simulator.attempts().iter().any(|a| a.event == event && a.delivered()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_strikes_to_its_end_though_nobody_waits_for_it() {
+    let served = tokio::task::spawn_blocking(|| Served::start(&["--customers", "600"])).await.unwrap();
+    let url = format!("{}/incidents/healthy", served.get("NIGHTDESK_SANDBOX_URL"));
+    let impatient = http().post(&url).json(&json!({ "count": 5 })).timeout(std::time::Duration::from_millis(50)).send().await;
+    assert!(impatient.is_err_and(|e| e.is_timeout()));
+    until_settled(async || {
+        let all: Value = http().get(&url).send().await.unwrap().json().await.unwrap();
+        !all["labels"].as_array().unwrap().is_empty()
+    })
+    .await;
+}
+
+/// As [`until`], with patience for what is slow on a busy machine.
+pub(super) async fn until_settled(mut holds: impl AsyncFnMut() -> bool) {
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(90);
+    while !holds().await {
+        assert!(std::time::Instant::now() < patience, "not within ninety seconds");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
