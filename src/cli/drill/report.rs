@@ -67,17 +67,15 @@ pub enum Ending {
 impl Finding {
     pub fn new(outcome: Outcome, touched: bool, green: Option<Duration>) -> Self {
         let Outcome { label, holds, .. } = outcome;
-        let passes = matches!(label.check, Check::Passes(_));
-        let ending = match (label.hurts() && !passes, holds) {
+        let ending = match (label.hurts(), holds) {
             (true, true) => Ending::Repaired,
             (true, false) => Ending::Missed,
             (false, true) => Ending::Fine,
             // What passes by itself may take longer than the drill.
-            (false, false) if passes => Ending::Fine,
+            (false, false) if label.passes() => Ending::Fine,
             (false, false) => Ending::Harmed,
         };
-        let found = touched || ending == Ending::Repaired;
-        Self { label, ending, found, green_after: green.map(|g| g.as_secs_f64()) }
+        Self { label, ending, found: touched, green_after: green.map(|g| g.as_secs_f64()) }
     }
 
     fn broken(&self) -> bool {
@@ -166,7 +164,9 @@ fn wrong(write: &Judged) -> Option<&'static str> {
 
 fn line(finding: &Finding) -> String {
     let (word, ending) = match (finding.ending, finding.found, finding.green_after) {
-        (Ending::Repaired, _, Some(after)) => ("OK  ", format!("repaired after {}", span(after))),
+        (Ending::Repaired, true, Some(after)) => ("OK  ", format!("repaired after {}", span(after))),
+        // Of itself, or together with something else.
+        (Ending::Repaired, false, Some(after)) => ("OK  ", format!("right after {}", span(after))),
         (Ending::Repaired, _, None) => ("OK  ", "repaired at the very end".into()),
         (Ending::Missed, _, Some(after)) => ("MISS", format!("right after {}, and then no longer", span(after))),
         (Ending::Missed, true, None) => ("MISS", "found, not repaired".into()),
@@ -200,7 +200,58 @@ fn span(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::Utc;
+
     use super::*;
+    use crate::sandbox::incidents::{Cause, Expected, Subject, Truth};
+
+    /// What becomes of the label of a row.
+    fn finding(truth: Truth, holds: bool, touched: bool) -> Finding {
+        let at = Utc::now();
+        let label = Label {
+            incident: Incident::SlowApplication,
+            broke: "the effect of an event comes late, by itself".into(),
+            at,
+            cause: Cause::TimeOut,
+            truth: Some(truth),
+            subject: Subject::default(),
+            check: Check::Row(Expected {
+                profile: "7".into(),
+                customer: "cus_7".into(),
+                subscription: "sub_7".into(),
+                tier: "PRO",
+                status: "active".into(),
+                interval: "month",
+                period_start: at,
+                period_end: at,
+                cancel_at: None,
+                cancel_at_period_end: false,
+            }),
+        };
+        Finding::new(Outcome { label, holds, row_is_right: holds }, touched, holds.then_some(Duration::from_secs(4)))
+    }
+
+    fn report(labels: Vec<Finding>, writes: Vec<Judged>) -> Report {
+        Report::new(Incident::SlowApplication, false, (7, 300, 1), (Utc::now(), Duration::from_secs(9)), labels, writes, None)
+    }
+
+    #[test]
+    fn what_comes_late_by_itself_is_nothing_to_repair_whether_it_is_there_yet_or_not() {
+        for holds in [true, false] {
+            let report = report(vec![finding(Truth::Late, holds, false)], Vec::new());
+            let c = &report.counts;
+            assert_eq!((c.broken, c.found, c.repaired, c.missed, report.ok), (0, 0, 0, 0, true), "{report}");
+            assert!(report.to_string().contains("There was nothing to repair."), "{report}");
+        }
+    }
+
+    #[test]
+    fn found_is_only_what_somebody_was_about() {
+        let findings = [(true, true), (true, false), (false, true), (false, false)];
+        let report = report(findings.map(|(holds, touched)| finding(Truth::Missing, holds, touched)).into(), Vec::new());
+        assert!(report.to_string().contains("4 broken, 2 found, 2 repaired, 2 missed"), "{report}");
+        assert!(!finding(Truth::Missing, true, false).found);
+    }
 
     #[test]
     fn times_are_said_as_people_say_them() {
