@@ -214,10 +214,21 @@ impl Bench<'_> {
             (None, _) => format!("added a row to {relation}{whose}"),
             (_, None) => format!("deleted a row from {relation}{whose}"),
             _ => {
-                let changed: Vec<_> = row.changed().iter().map(|(column, was, is)| format!("{column} {was} → {is}")).collect();
+                let told = |(column, was, is): &(String, Value, Value)| {
+                    if self.may_be_told(relation, column) { format!("{column} {was} → {is}") } else { column.clone() }
+                };
+                let changed: Vec<_> = row.changed().iter().map(told).collect();
                 format!("changed {relation}{whose}: {}", if changed.is_empty() { "and back again".into() } else { changed.join(", ") })
             }
         }
+    }
+
+    /// Whether a report may hold the values of a column: reports are kept and handed on, and other columns hold what is people's own.
+    fn may_be_told(&self, relation: &str, column: &str) -> bool {
+        let n = self.names;
+        let counted = [n.feature, n.used, n.counter_start, n.counter_end];
+        (relation == n.subscriptions && n.repaired().contains(&column))
+            || (relation == n.counters && counted.iter().any(|name| name.trim_matches('"') == column))
     }
 
     fn whose(&self, relation: &str, image: &Map<String, Value>) -> Option<String> {
