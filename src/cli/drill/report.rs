@@ -115,7 +115,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let c = &self.counts;
         writeln!(f, "The drill is over after {}.", span(self.seconds))?;
-        writeln!(f, "It was {}: {}.\n", self.drill, self.title)?;
+        writeln!(f, "{}\n", folded(&format!("It was {}: {}.", self.drill, self.title), 0, 0))?;
         let shown: Vec<_> = self.labels.iter().filter(|l| l.ending != Ending::Fine).collect();
         for finding in shown.iter().take(LINES) {
             writeln!(f, "  {}", line(finding))?;
@@ -135,8 +135,8 @@ impl fmt::Display for Report {
             }
             writeln!(f, "\n{name}:")?;
             for write in these.iter().take(LINES) {
-                let why = wrong(write).map(|why| format!("\n        {why}")).unwrap_or_default();
-                writeln!(f, "  {} {}{why}", write.by, write.what)?;
+                let why = wrong(write).map(|why| format!("\n{}", folded(why, 8, 8))).unwrap_or_default();
+                writeln!(f, "{}{why}", folded(&format!("{} {}", write.by, write.what), 2, 4))?;
             }
             more(f, these.len())?;
         }
@@ -144,10 +144,10 @@ impl fmt::Display for Report {
             writeln!(f, "\nNothing wrong was written.")?;
         }
         if let Some(why) = &self.unread {
-            writeln!(f, "\nWhat was written could not be read in the end: {why}")?;
+            writeln!(f, "\n{}", folded(&format!("What was written could not be read in the end: {why}"), 0, 0))?;
         }
         let again = format!("nightdesk drill {} --seed {} --customers {} --count {}", self.drill, self.seed, self.customers, self.count);
-        write!(f, "\nThe same night again:\n  {again}")
+        writeln!(f, "\nThe same night again:\n  {again}")
     }
 }
 
@@ -184,7 +184,31 @@ fn line(finding: &Finding) -> String {
             .cloned()
             .unwrap_or_else(|| "the system".into()),
     };
-    format!("{word}  {whom}  {ending}\n        {}", finding.label.broke)
+    format!("{word}  {whom}  {ending}\n{}", folded(&finding.label.broke, 8, 8))
+}
+
+/// Where lines of prose end, in columns.
+const WIDTH: usize = 80;
+
+/// Prose in lines, broken between words: so far in the first line and so far in the others. A longer word stands alone, whole, since it
+/// may be copied.
+fn folded(text: &str, first: usize, others: usize) -> String {
+    let mut out = " ".repeat(first);
+    let mut used = first;
+    for (nth, word) in text.split_whitespace().enumerate() {
+        let width = word.chars().count();
+        if nth > 0 && used + 1 + width > WIDTH {
+            out.push('\n');
+            out.push_str(&" ".repeat(others));
+            used = others;
+        } else if nth > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += width;
+    }
+    out
 }
 
 /// `4 min 10 s`.
@@ -251,6 +275,20 @@ mod tests {
         let report = report(findings.map(|(holds, touched)| finding(Truth::Missing, holds, touched)).into(), Vec::new());
         assert!(report.to_string().contains("4 broken, 2 found, 2 repaired, 2 missed"), "{report}");
         assert!(!finding(Truth::Missing, true, false).found);
+    }
+
+    #[test]
+    fn prose_ends_at_eighty_columns_and_a_report_with_a_line() {
+        let key = "8229dff4-b076-4102-aa2b-a90d0f63fb39";
+        let what =
+            format!("changed subscriptions of {key}: status \"active\" → \"past_due\", current_period_end \"2026-11-22\" → \"2026-12-22\"");
+        let why = "columns were changed that no repair changes";
+        let write = Judged { by: "nightdesk (psql)".into(), what, ruling: Ruling::Wrong { why }, about: Vec::new() };
+        let text = report(vec![finding(Truth::Missing, false, false)], vec![write]).to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        let said = format!("  nightdesk (psql) changed subscriptions of\n    {key}: status \"active\" →");
+        assert!(text.contains(&said) && text.contains(&format!("\n        {why}\n")), "{text}");
+        assert!(text.ends_with("--count 1\n"), "{text}");
     }
 
     #[test]
