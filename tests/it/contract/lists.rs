@@ -2,8 +2,6 @@
 
 use reqwest::Method;
 
-use serde_json::Value;
-
 use super::conform::conform;
 use super::table::{Type, table};
 use super::world::{Served, World};
