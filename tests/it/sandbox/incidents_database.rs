@@ -224,7 +224,8 @@ async fn a_repair_beside_the_open_run_is_not_enough() {
     }
     assert!(!names.is_empty() && !bench.ground.repaired(&label).await.unwrap_or(false), "no run is listed");
     for name in state() {
-        std::fs::remove_dir_all(desk.state.path().join(name)).unwrap();
+        let made = desk.state.path().join(name);
+        if made.is_dir() { std::fs::remove_dir_all(made) } else { std::fs::remove_file(made) }.unwrap();
     }
     for name in &names {
         std::fs::rename(aside.path().join(name), desk.state.path().join(name)).unwrap();
