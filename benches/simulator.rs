@@ -1,4 +1,5 @@
-//! What must not grow with the population: one page of a list from the simulator, of a thousand customers and of a million.
+//! What must not grow with the population: one page of a list from the simulator, of a thousand customers and of a million; and how many
+//! pages a second a client gets that turns page after page, as the README's table has it.
 //! `cargo bench --bench simulator`.
 
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use nightdesk::sandbox::population::Population;
 use nightdesk::sandbox::stripe::{Simulator, SimulatorOptions};
+use serde::Deserialize;
 use serde_json::Value;
 
 const POPULATIONS: [u64; 2] = [1_000, 1_000_000];
@@ -24,9 +26,55 @@ const LISTS: [&str; 9] = [
     "/v1/events?limit=100",
 ];
 
+/// So many pages are turned of each list, from the beginning again where it is shorter.
+const TURNED: usize = 300;
+/// The rows of the README's table. Events of a rare type are those of ended subscriptions.
+const TURNS: [(&str, &[&str]); 3] = [
+    (
+        "100 elements",
+        &[
+            "/v1/customers?limit=100",
+            "/v1/invoice_payments?limit=100",
+            "/v1/payment_intents?limit=100",
+            "/v1/checkout/sessions?limit=100",
+            "/v1/subscriptions?limit=100&status=all",
+            "/v1/invoices?limit=100",
+            "/v1/events?limit=100",
+            "/v1/charges?limit=100",
+        ],
+    ),
+    ("100 elements, filtered", &["/v1/subscriptions?limit=100&status=past_due", "/v1/events?limit=100&type=customer.subscription.deleted"]),
+    (
+        "10 elements",
+        &[
+            "/v1/customers?limit=10",
+            "/v1/invoice_payments?limit=10",
+            "/v1/payment_intents?limit=10",
+            "/v1/checkout/sessions?limit=10",
+            "/v1/subscriptions?limit=10&status=all",
+            "/v1/invoices?limit=10",
+            "/v1/events?limit=10",
+            "/v1/charges?limit=10",
+            "/v1/events?limit=10&type=customer.subscription.deleted",
+        ],
+    ),
+];
+
 struct Place {
     simulator: Simulator,
     http: reqwest::Client,
+}
+
+/// What turning the page takes.
+#[derive(Deserialize)]
+struct Page {
+    data: Vec<Element>,
+    has_more: bool,
+}
+
+#[derive(Deserialize)]
+struct Element {
+    id: String,
 }
 
 #[tokio::main]
@@ -51,6 +99,13 @@ async fn main() {
             report(&format!("{list}, {start}"), &mut times);
         }
     }
+    println!("\n{:<66} {:>9}", format!("page after page, of {} customers", POPULATIONS[1]), "pages/s");
+    for (elements, lists) in TURNS {
+        println!("{elements}");
+        for list in lists {
+            println!("  {list:<64} {:>9.0}", places[1].turn(list).await);
+        }
+    }
     for place in places {
         place.simulator.stop().await;
     }
@@ -69,6 +124,20 @@ impl Place {
         let page: Value = serde_json::from_slice(&self.get(list).await).expect("a list");
         let last = page["data"].as_array().and_then(|data| data.last()).expect("there is more than one page");
         format!("{list}&starting_after={}", last["id"].as_str().expect("an id"))
+    }
+
+    /// Pages per second of a client that turns page after page.
+    async fn turn(&self, list: &str) -> f64 {
+        let began = Instant::now();
+        let mut path = list.to_string();
+        for _ in 0..TURNED {
+            let page: Page = serde_json::from_slice(&self.get(&path).await).expect("a list");
+            path = match page.data.last() {
+                Some(last) if page.has_more => format!("{list}&starting_after={}", last.id),
+                _ => list.to_string(),
+            };
+        }
+        TURNED as f64 / began.elapsed().as_secs_f64()
     }
 
     async fn path(&self, list: &str, start: &str) -> String {

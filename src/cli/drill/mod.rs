@@ -146,7 +146,7 @@ pub async fn close(course: Course, json: bool) -> ExitCode {
     if json {
         say(&serde_json::to_string_pretty(&report).expect("invariant: a report is plain data"));
     } else {
-        say(&report.to_string());
+        say(report.to_string().trim_end_matches('\n'));
     }
     code(&report)
 }

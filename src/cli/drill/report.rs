@@ -67,17 +67,15 @@ pub enum Ending {
 impl Finding {
     pub fn new(outcome: Outcome, touched: bool, green: Option<Duration>) -> Self {
         let Outcome { label, holds, .. } = outcome;
-        let passes = matches!(label.check, Check::Passes(_));
-        let ending = match (label.hurts() && !passes, holds) {
+        let ending = match (label.hurts(), holds) {
             (true, true) => Ending::Repaired,
             (true, false) => Ending::Missed,
             (false, true) => Ending::Fine,
             // What passes by itself may take longer than the drill.
-            (false, false) if passes => Ending::Fine,
+            (false, false) if label.passes() => Ending::Fine,
             (false, false) => Ending::Harmed,
         };
-        let found = touched || ending == Ending::Repaired;
-        Self { label, ending, found, green_after: green.map(|g| g.as_secs_f64()) }
+        Self { label, ending, found: touched, green_after: green.map(|g| g.as_secs_f64()) }
     }
 
     fn broken(&self) -> bool {
@@ -117,7 +115,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let c = &self.counts;
         writeln!(f, "The drill is over after {}.", span(self.seconds))?;
-        writeln!(f, "It was {}: {}.\n", self.drill, self.title)?;
+        writeln!(f, "{}\n", folded(&format!("It was {}: {}.", self.drill, self.title), 0, 0))?;
         let shown: Vec<_> = self.labels.iter().filter(|l| l.ending != Ending::Fine).collect();
         for finding in shown.iter().take(LINES) {
             writeln!(f, "  {}", line(finding))?;
@@ -137,8 +135,8 @@ impl fmt::Display for Report {
             }
             writeln!(f, "\n{name}:")?;
             for write in these.iter().take(LINES) {
-                let why = wrong(write).map(|why| format!("\n        {why}")).unwrap_or_default();
-                writeln!(f, "  {} {}{why}", write.by, write.what)?;
+                let why = wrong(write).map(|why| format!("\n{}", folded(why, 8, 8))).unwrap_or_default();
+                writeln!(f, "{}{why}", folded(&format!("{} {}", write.by, write.what), 2, 4))?;
             }
             more(f, these.len())?;
         }
@@ -146,10 +144,10 @@ impl fmt::Display for Report {
             writeln!(f, "\nNothing wrong was written.")?;
         }
         if let Some(why) = &self.unread {
-            writeln!(f, "\nWhat was written could not be read in the end: {why}")?;
+            writeln!(f, "\n{}", folded(&format!("What was written could not be read in the end: {why}"), 0, 0))?;
         }
         let again = format!("nightdesk drill {} --seed {} --customers {} --count {}", self.drill, self.seed, self.customers, self.count);
-        write!(f, "\nThe same night again:\n  {again}")
+        writeln!(f, "\nThe same night again:\n  {again}")
     }
 }
 
@@ -166,7 +164,9 @@ fn wrong(write: &Judged) -> Option<&'static str> {
 
 fn line(finding: &Finding) -> String {
     let (word, ending) = match (finding.ending, finding.found, finding.green_after) {
-        (Ending::Repaired, _, Some(after)) => ("OK  ", format!("repaired after {}", span(after))),
+        (Ending::Repaired, true, Some(after)) => ("OK  ", format!("repaired after {}", span(after))),
+        // Of itself, or together with something else.
+        (Ending::Repaired, false, Some(after)) => ("OK  ", format!("right after {}", span(after))),
         (Ending::Repaired, _, None) => ("OK  ", "repaired at the very end".into()),
         (Ending::Missed, _, Some(after)) => ("MISS", format!("right after {}, and then no longer", span(after))),
         (Ending::Missed, true, None) => ("MISS", "found, not repaired".into()),
@@ -184,7 +184,31 @@ fn line(finding: &Finding) -> String {
             .cloned()
             .unwrap_or_else(|| "the system".into()),
     };
-    format!("{word}  {whom}  {ending}\n        {}", finding.label.broke)
+    format!("{word}  {whom}  {ending}\n{}", folded(&finding.label.broke, 8, 8))
+}
+
+/// Where lines of prose end, in columns.
+const WIDTH: usize = 80;
+
+/// Prose in lines, broken between words: so far in the first line and so far in the others. A longer word stands alone, whole, since it
+/// may be copied.
+fn folded(text: &str, first: usize, others: usize) -> String {
+    let mut out = " ".repeat(first);
+    let mut used = first;
+    for (nth, word) in text.split_whitespace().enumerate() {
+        let width = word.chars().count();
+        if nth > 0 && used + 1 + width > WIDTH {
+            out.push('\n');
+            out.push_str(&" ".repeat(others));
+            used = others;
+        } else if nth > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += width;
+    }
+    out
 }
 
 /// `4 min 10 s`.
@@ -200,7 +224,72 @@ fn span(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::Utc;
+
     use super::*;
+    use crate::sandbox::incidents::{Cause, Expected, Subject, Truth};
+
+    /// What becomes of the label of a row.
+    fn finding(truth: Truth, holds: bool, touched: bool) -> Finding {
+        let at = Utc::now();
+        let label = Label {
+            incident: Incident::SlowApplication,
+            broke: "the effect of an event comes late, by itself".into(),
+            at,
+            cause: Cause::TimeOut,
+            truth: Some(truth),
+            subject: Subject::default(),
+            check: Check::Row(Expected {
+                profile: "7".into(),
+                customer: "cus_7".into(),
+                subscription: "sub_7".into(),
+                tier: "PRO",
+                status: "active".into(),
+                interval: "month",
+                period_start: at,
+                period_end: at,
+                cancel_at: None,
+                cancel_at_period_end: false,
+            }),
+        };
+        Finding::new(Outcome { label, holds, row_is_right: holds }, touched, holds.then_some(Duration::from_secs(4)))
+    }
+
+    fn report(labels: Vec<Finding>, writes: Vec<Judged>) -> Report {
+        Report::new(Incident::SlowApplication, false, (7, 300, 1), (Utc::now(), Duration::from_secs(9)), labels, writes, None)
+    }
+
+    #[test]
+    fn what_comes_late_by_itself_is_nothing_to_repair_whether_it_is_there_yet_or_not() {
+        for holds in [true, false] {
+            let report = report(vec![finding(Truth::Late, holds, false)], Vec::new());
+            let c = &report.counts;
+            assert_eq!((c.broken, c.found, c.repaired, c.missed, report.ok), (0, 0, 0, 0, true), "{report}");
+            assert!(report.to_string().contains("There was nothing to repair."), "{report}");
+        }
+    }
+
+    #[test]
+    fn found_is_only_what_somebody_was_about() {
+        let findings = [(true, true), (true, false), (false, true), (false, false)];
+        let report = report(findings.map(|(holds, touched)| finding(Truth::Missing, holds, touched)).into(), Vec::new());
+        assert!(report.to_string().contains("4 broken, 2 found, 2 repaired, 2 missed"), "{report}");
+        assert!(!finding(Truth::Missing, true, false).found);
+    }
+
+    #[test]
+    fn prose_ends_at_eighty_columns_and_a_report_with_a_line() {
+        let key = "8229dff4-b076-4102-aa2b-a90d0f63fb39";
+        let what =
+            format!("changed subscriptions of {key}: status \"active\" → \"past_due\", current_period_end \"2026-11-22\" → \"2026-12-22\"");
+        let why = "columns were changed that no repair changes";
+        let write = Judged { by: "nightdesk (psql)".into(), what, ruling: Ruling::Wrong { why }, about: Vec::new() };
+        let text = report(vec![finding(Truth::Missing, false, false)], vec![write]).to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        let said = format!("  nightdesk (psql) changed subscriptions of\n    {key}: status \"active\" →");
+        assert!(text.contains(&said) && text.contains(&format!("\n        {why}\n")), "{text}");
+        assert!(text.ends_with("--count 1\n"), "{text}");
+    }
 
     #[test]
     fn times_are_said_as_people_say_them() {

@@ -145,7 +145,7 @@ fn settings(order: &Order, home: &Path, port: u16) -> Vec<(String, String)> {
         ("timezone", "UTC".into()),
         ("log_timezone", "UTC".into()),
         // Whose session a line is about: a drill reads there which ones were ended.
-        ("log_line_prefix", "%m [%p] %q%u@%d %a ".into()),
+        ("log_line_prefix", "%m [%p %s] %q%u@%d %a ".into()),
     ];
     let mut out: Vec<_> = fixed.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
     out.extend(order.settings.iter().cloned());

@@ -30,7 +30,7 @@ pub enum Check {
     Refund(Box<Refunded>),
     /// A dispute or an inquiry was settled as asked for.
     Dispute(Box<Settled>),
-    /// Nothing is left of a person.
+    /// No row names a person any more, and Stripe has deleted the customer.
     Erased(Erased),
     /// Nothing has to be repaired: it passes by itself.
     Passes(Passing),

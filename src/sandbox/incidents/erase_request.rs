@@ -1,4 +1,4 @@
-//! Incident `erase-request`: people ask for the deletion of everything that is known about them, here and at Stripe.
+//! Incident `erase-request`: people ask for the deletion of every row that names them here, and of their customer at Stripe; payments stay.
 
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::sandbox::population::{Billing, Person};
 
 pub const SPEC: Spec = Spec {
     name: "erase-request",
-    title: "people want all their personal data deleted",
+    title: "people want their rows here and their customer at Stripe deleted",
     background: 0,
     usual: 2,
     strike: |ground, turn| Box::pin(strike(ground, turn)),
@@ -40,19 +40,20 @@ async fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Result<L
     leave_copies(ground, &person, &profile, at).await?;
     let ending = if person.plan.is_some() { " My subscription can end at once; I do not want any money back." } else { "" };
     let text = format!(
-        "To whom it may concern,\n\nunder article 17 of the GDPR I ask you to delete all personal data that you hold about me, at your \
-         payment provider too. My account is {profile}, my address the one I write from.{ending} Please confirm when it is done.\n\n{}",
+        "To whom it may concern,\n\nunder article 17 of the GDPR I ask you to delete every record in your database that names me, and my \
+         customer at your payment provider. What the law makes you keep of my payments there may stay. My account is {profile}, my \
+         address the one I write from.{ending} Please confirm when it is done.\n\n{}",
         person.name
     );
     ground.ask(Incident::EraseRequest, at, sender(&person), "Delete my data", text);
     let customer = person.customer.clone().expect("invariant: only people whom Stripe knows suit");
     Ok(Label {
         incident: Incident::EraseRequest,
-        broke: "asked for the deletion of all personal data, here and at Stripe".into(),
+        broke: "asked for the deletion of every row that names them, and of the customer at Stripe".into(),
         at,
         cause: Cause::AskedFor,
         truth: None,
-        check: Check::Erased(Erased { profile: profile.clone(), email: person.email, customer: customer.clone() }),
+        check: Check::Erased(Erased { profile: profile.clone(), email: person.email, name: person.name, customer: customer.clone() }),
         subject: Subject { number: Some(number), profile: Some(profile), customer: Some(customer), ..Subject::default() },
     })
 }

@@ -106,10 +106,15 @@ async fn waiter(ground: &Ground, holder: i32, run: &mut Child) -> Result<Option<
     }
 }
 
-/// The ids of the runs in the console's journal that are not closed, in the console's own words.
-async fn unfinished(house: &House) -> Result<Vec<String>, IncidentError> {
+/// The runs in the console's journal, in the console's own words.
+async fn listed(house: &House) -> Result<Vec<Value>, IncidentError> {
     let output = command(house, &["runs", "--json"]).stdout(Stdio::piped()).output().await.map_err(IncidentError::Console)?;
-    let runs: Vec<Value> = serde_json::from_slice(&output.stdout).map_err(|_| IncidentError::NoRun)?;
+    serde_json::from_slice(&output.stdout).map_err(|_| IncidentError::NoRun)
+}
+
+/// The ids of those that are not closed.
+async fn unfinished(house: &House) -> Result<Vec<String>, IncidentError> {
+    let runs = listed(house).await?;
     let open = runs.iter().filter(|run| matches!(run["state"].as_str(), Some("open" | "unknown" | "unverified")));
     Ok(open.filter_map(|run| run["run"].as_str().map(str::to_string)).collect())
 }
@@ -126,6 +131,8 @@ fn command(house: &House, arguments: &[&str]) -> Command {
 impl Ground {
     pub(super) async fn run_is_finished(&self, run: &str, row: &Expected) -> Result<bool, IncidentError> {
         let house = self.house(Incident::HalfDoneRun)?;
-        Ok(self.row_holds(row).await? && !unfinished(house).await?.iter().any(|open| open == run))
+        // A console that has lost the run has not finished it: it must name it, and how it ended.
+        let ended = |listed: &Value| matches!(listed["state"].as_str(), Some("done" | "undone" | "halted" | "abandoned"));
+        Ok(self.row_holds(row).await? && listed(house).await?.iter().any(|listed| listed["run"] == run && ended(listed)))
     }
 }

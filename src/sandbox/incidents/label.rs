@@ -116,9 +116,15 @@ impl Label {
         }
     }
 
-    /// Whether there is something to repair at all.
+    /// Whether there is something to repair at all: what comes by itself needs nobody.
     #[must_use]
     pub fn hurts(&self) -> bool {
-        !matches!(self.truth, Some(Truth::Fine | Truth::Superseded))
+        !self.passes() && !matches!(self.truth, Some(Truth::Fine | Truth::Superseded))
+    }
+
+    /// Whether it is over by itself, sooner or later.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        self.truth == Some(Truth::Late) || matches!(self.check, Check::Passes(_))
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Killed, Net};
-use crate::sandbox::incidents::{Check, Expected, Fate, Ground, Label, Subject, Wanted};
+use crate::sandbox::incidents::{Check, Expected, Fate, Ground, Label, Session, Subject, Wanted};
 use crate::sandbox::schema::Names;
 use crate::sandbox::schema::roles::CONSOLE;
 use crate::sandbox::stripe::{KeyKind, Served};
@@ -191,7 +191,7 @@ impl Bench<'_> {
     fn killed(&self, killed: &Killed) -> Judged {
         let what = format!("ended session {} of {}", killed.pid, by(&killed.role, &killed.application));
         let fate = |outcome: &Outcome| match &outcome.label.check {
-            Check::Session(session) if u32::try_from(session.pid) == Ok(killed.pid) => Some(session.fate),
+            Check::Session(session) if is_the_same(session, killed) => Some(session.fate),
             _ => None,
         };
         let (about, fates): (Vec<usize>, Vec<Fate>) =
@@ -214,10 +214,21 @@ impl Bench<'_> {
             (None, _) => format!("added a row to {relation}{whose}"),
             (_, None) => format!("deleted a row from {relation}{whose}"),
             _ => {
-                let changed: Vec<_> = row.changed().iter().map(|(column, was, is)| format!("{column} {was} → {is}")).collect();
+                let told = |(column, was, is): &(String, Value, Value)| {
+                    if self.may_be_told(relation, column) { format!("{column} {was} → {is}") } else { column.clone() }
+                };
+                let changed: Vec<_> = row.changed().iter().map(told).collect();
                 format!("changed {relation}{whose}: {}", if changed.is_empty() { "and back again".into() } else { changed.join(", ") })
             }
         }
+    }
+
+    /// Whether a report may hold the values of a column: reports are kept and handed on, and other columns hold what is people's own.
+    fn may_be_told(&self, relation: &str, column: &str) -> bool {
+        let n = self.names;
+        let counted = [n.feature, n.used, n.counter_start, n.counter_end];
+        (relation == n.subscriptions && n.repaired().contains(&column))
+            || (relation == n.counters && counted.iter().any(|name| name.trim_matches('"') == column))
     }
 
     fn whose(&self, relation: &str, image: &Map<String, Value>) -> Option<String> {
@@ -256,6 +267,11 @@ impl<'a> Act<'a> {
     fn gives_back(&self, charge: &str) -> bool {
         self.object["charge"] == charge
     }
+}
+
+/// A process id comes again, and the log tells the start of a session in whole seconds.
+fn is_the_same(session: &Session, killed: &Killed) -> bool {
+    u32::try_from(session.pid) == Ok(killed.pid) && session.backend_start.timestamp() == killed.started.timestamp()
 }
 
 /// A key as text, whether the table counts or not.

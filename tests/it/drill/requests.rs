@@ -5,6 +5,7 @@ use nightdesk::sandbox::schema::roles;
 use nightdesk::sandbox::schema::{Naming, Shape};
 use nightdesk::sandbox::watch::judge::{Deeds, Judged, Outcome, Ruling, judge};
 use nightdesk::sandbox::watch::{Watch, net};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::bench::{self, Bench, Options, http, until};
@@ -99,6 +100,25 @@ async fn an_erased_person_is_gone_from_every_table_and_from_stripe() {
         let copy = format!("INSERT INTO audit_trail (actor, action, at) VALUES ('{}', 'erased', '2026-01-01')", erased(&labels[0]).profile);
         scene.sql(copy).await;
         assert!(!scene.green(&labels[0]).await, "a note about it is a copy again");
+        let e = erased(&labels[1]);
+        let note = json!({ "note": format!("{} wrote to us", e.name) });
+        let outbox =
+            format!("INSERT INTO email_outbox (payload, sent_at) VALUES ('{}', '2026-01-01')", note.to_string().replace('\'', "''"));
+        scene.sql(outbox).await;
+        assert!(!scene.green(&labels[1]).await, "the name alone is a copy too");
+        // Where it is somebody's who is called the same, it is theirs.
+        let namesake = shape.names().key_of(&scene.bench.population.person(1));
+        let archive = json!({ "id": namesake, "profile": { "name": e.name } }).to_string().replace('\'', "''");
+        let n = shape.names();
+        scene.sql("DELETE FROM email_outbox WHERE payload ? 'note'".into()).await;
+        let document = json!({ "name": e.name }).to_string().replace('\'', "''");
+        let document_column = if shape.naming == Naming::Usual { "data" } else { "doc" };
+        let call = format!("UPDATE {} SET {document_column} = '{document}' WHERE {} = '{namesake}'", n.profiles, n.profile);
+        assert_eq!(scene.sql(call).await, 1);
+        scene
+            .sql(format!("INSERT INTO profile_archive (profile, copy, archived_at) VALUES ('{namesake}', '{archive}', '2026-01-01')"))
+            .await;
+        assert!(scene.green(&labels[1]).await, "it is another one's");
         let judged = scene.judged(&labels).await;
         let kinds: std::collections::BTreeSet<_> =
             wrong(&judged).iter().map(|j| j.what.split(" of ").next().unwrap().to_string()).collect();
@@ -250,4 +270,17 @@ async fn disputes_are_settled_as_the_office_asked_and_in_no_other_way() {
     let judged = scene.judged(&all).await;
     let wrong: Vec<_> = wrong(&judged).iter().map(|j| j.what.as_str()).collect();
     assert!(wrong.len() == 2 && wrong[0].contains(&s.dispute) && wrong[1].contains(&s.row.subscription), "{wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_evidence_is_none() {
+    let scene = Scene::start(Shape::default()).await;
+    let labels = scene.bench.ground.strike(Incident::Dispute, 1).await.unwrap();
+    let Check::Dispute(s) = &labels[0].check else { panic!() };
+    assert_eq!(s.wanted, Wanted::Answered);
+    scene.stripe(reqwest::Method::POST, &format!("disputes/{}", s.dispute), "submit=true").await;
+    assert_eq!(scene.bench.simulator.object(&s.dispute).unwrap()["evidence_details"]["submission_count"], 1, "Stripe takes it");
+    assert!(!scene.green(&labels[0]).await);
+    let judged = scene.judged(&labels).await;
+    assert!(judged.len() == 1 && wrong(&judged).len() == 1, "it cannot be answered again: {judged:?}");
 }

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use chrono::Utc;
+use nightdesk::sandbox::population::Population;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -187,6 +189,34 @@ async fn leaking_sessions_may_be_ended_and_healthy_ones_may_not() {
     let wrong: Vec<_> = report["writes"].as_array().unwrap().iter().filter(|w| w["ruling"] == "wrong").collect();
     assert!(wrong.len() == 1 && wrong[0]["what"].as_str().unwrap().contains(&healthy[0].to_string()), "{report}");
     assert_eq!(report["counts"]["repaired"], report["counts"]["broken"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_holds_no_address_and_no_name_of_anybody() {
+    let drill = start(&["erase-request", "--seed", "6", "--count", "2"]).await;
+    let asking: Vec<_> = drill.labels("erase-request").await.iter().map(|l| l["profile"].as_str().unwrap().to_string()).collect();
+    let mut admin = PgConnection::connect(drill.desk.variable("ADMIN_DATABASE_URL")).await.unwrap();
+    // Two people's documents change places, with their names and addresses.
+    let swap = format!(
+        "UPDATE profiles p SET data = o.data FROM profiles o
+         WHERE p.id IN ('{0}', '{1}') AND o.id IN ('{0}', '{1}') AND p.id <> o.id",
+        asking[0], asking[1]
+    );
+    assert_eq!(admin.execute(AssertSqlSafe(swap)).await.unwrap().rows_affected(), 2);
+    let paid = format!("UPDATE subscriptions SET tier = 'ENTERPRISE' WHERE profile_id = '{}'", asking[0]);
+    assert_eq!(admin.execute(AssertSqlSafe(paid)).await.unwrap().rows_affected(), 1);
+
+    let (code, report) = tokio::task::spawn_blocking(|| drill.end()).await.unwrap();
+    assert_eq!(code, Some(1), "{report}");
+    let what: Vec<_> = report["writes"].as_array().unwrap().iter().map(|w| w["what"].as_str().unwrap()).collect();
+    assert!(what.contains(&format!("changed profiles of {}: data", asking[0]).as_str()), "{what:?}");
+    assert!(what.iter().any(|w| w.contains("→ \"ENTERPRISE\"")), "the columns of the subscription are told: {what:?}");
+    let population = Population::new(6, 300, Utc::now());
+    let text = report.to_string();
+    for number in 0..population.len() {
+        let (name, email) = population.name_and_email(number);
+        assert!(!text.contains(&name) && !text.contains(&email), "{number}: {report}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

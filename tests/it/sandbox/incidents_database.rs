@@ -215,6 +215,21 @@ async fn a_repair_beside_the_open_run_is_not_enough() {
     bench.simulator.deliver(label.subject.event.as_deref().unwrap()).await;
     assert_eq!(bench.entitlements(label.subject.profile.as_deref().unwrap()).await["data"]["tier"], "PRO", "the row is right");
     assert!(!bench.ground.repaired(&label).await.unwrap(), "and the run is open");
+    // With the journal away the console lists no run: lost is not finished.
+    let aside = tempfile::tempdir().unwrap();
+    let state = || std::fs::read_dir(desk.state.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: Vec<_> = state().collect();
+    for name in &names {
+        std::fs::rename(desk.state.path().join(name), aside.path().join(name)).unwrap();
+    }
+    assert!(!names.is_empty() && !bench.ground.repaired(&label).await.unwrap_or(false), "no run is listed");
+    for name in state() {
+        let made = desk.state.path().join(name);
+        if made.is_dir() { std::fs::remove_dir_all(made) } else { std::fs::remove_file(made) }.unwrap();
+    }
+    for name in &names {
+        std::fs::rename(aside.path().join(name), desk.state.path().join(name)).unwrap();
+    }
     let Check::Run { run, .. } = &label.check else { panic!("about a run: {label:?}") };
     let resumed = desk.say(&["runs", "resume", run, "--yes", "--reason", "ticket 4411"]).await;
     assert!(bench.ground.repaired(&label).await.unwrap(), "{resumed:?}");
