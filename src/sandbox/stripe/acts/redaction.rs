@@ -37,7 +37,7 @@ const REDACTS_SECONDS: i64 = 60;
 const KEPT_DAYS: i64 = 90;
 /// Stripe's placeholder.
 const REDACTED: &str = "[redacted]";
-/// Which of an object's own fields are about a person.
+/// Which fields are about a person, however deep they stand.
 const PERSONAL: [&str; 17] = [
     "address",
     "billing_details",
@@ -48,15 +48,19 @@ const PERSONAL: [&str; 17] = [
     "customer_name",
     "customer_phone",
     "customer_shipping",
-    "description",
     "email",
+    "email_sent_to",
     "evidence",
+    "instructions_email",
     "metadata",
-    "name",
     "phone",
     "receipt_email",
     "shipping",
 ];
+/// Which fields of a person's objects are about the person, too; elsewhere they say what a thing is.
+const OWN: [&str; 2] = ["description", "name"];
+/// What is sold is nobody's.
+const GOODS: [&str; 3] = ["plan", "price", "product"];
 
 impl Redactions {
     /// What the last validation of a job found.
@@ -143,15 +147,15 @@ fn finish(state: &mut State, id: &str, at: DateTime<Utc>) {
     let names: BTreeSet<String> = objects.iter().filter_map(|o| o["id"].as_str()).map(str::to_string).collect();
     for mut object in objects {
         let name = object["id"].as_str().unwrap_or_default().to_string();
-        redact(&mut object);
+        redact(&mut object, true);
         state.replace(&name, object);
         state.redactions.done.insert(name);
     }
     for mut event in events_about(state, &names) {
         let name = event["id"].as_str().unwrap_or_default().to_string();
-        redact(&mut event["data"]["object"]);
+        redact(&mut event["data"]["object"], true);
         if event["data"].get("previous_attributes").is_some() {
-            redact(&mut event["data"]["previous_attributes"]);
+            redact(&mut event["data"]["previous_attributes"], true);
         }
         state.replace(&name, event);
     }
@@ -239,6 +243,7 @@ fn reached(state: &State, job: &str) -> Vec<Value> {
                     Collection::PaymentMethods,
                     Collection::Refunds,
                     Collection::Disputes,
+                    Collection::InvoiceItems,
                 ] {
                     open.extend(of(collection, &id));
                 }
@@ -246,10 +251,18 @@ fn reached(state: &State, job: &str) -> Vec<Value> {
             "payment_intent" => {
                 open.extend(of(Collection::Charges, &id));
                 open.extend(object["latest_charge"].as_str().map(str::to_string));
+                open.extend(used_once(state, &object));
             }
             "charge" => {
                 open.extend(of(Collection::Refunds, &id).chain(of(Collection::Disputes, &id)));
                 open.extend(object["payment_intent"].as_str().map(str::to_string));
+                open.extend(object["balance_transaction"].as_str().map(str::to_string));
+                open.extend(used_once(state, &object));
+            }
+            // Their description repeats that of the charge.
+            "refund" => {
+                let both = [&object["balance_transaction"], &object["failure_balance_transaction"]];
+                open.extend(both.into_iter().filter_map(Value::as_str).map(str::to_string));
             }
             "invoice" => {
                 let theirs = of(Collection::InvoicePayments, object["customer"].as_str().unwrap_or_default());
@@ -265,6 +278,12 @@ fn reached(state: &State, job: &str) -> Vec<Value> {
     objects
 }
 
+/// The payment method that paid and was never saved to a customer.
+fn used_once(state: &State, payment: &Value) -> Option<String> {
+    let method = payment["payment_method"].as_str()?;
+    state.get(method).filter(|m| m["customer"].is_null()).map(|_| method.to_string())
+}
+
 fn events_about(state: &State, names: &BTreeSet<String>) -> Vec<Value> {
     let selection = Selection {
         bounds: Bounds::ALL,
@@ -277,11 +296,27 @@ fn events_about(state: &State, names: &BTreeSet<String>) -> Vec<Value> {
     all.filter(|e| e["data"]["object"]["id"].as_str().is_some_and(|id| names.contains(id))).collect()
 }
 
-fn redact(object: &mut Value) {
-    for name in PERSONAL {
-        if let Some(value) = object.get_mut(name) {
-            blank(value);
+/// Takes out what is about a person, in a value and all within it. `own`: it is one of the person's objects, or of its earlier values.
+fn redact(value: &mut Value, own: bool) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                let kind = value["object"].as_str();
+                if PERSONAL.contains(&name.as_str()) || (own && OWN.contains(&name.as_str())) {
+                    blank(value);
+                } else if kind.is_none_or(|kind| !GOODS.contains(&kind)) {
+                    let own = kind.is_some();
+                    redact(value, own);
+                }
+            }
         }
+        Value::Array(all) => {
+            for value in all {
+                let own = value["object"].is_string();
+                redact(value, own);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -1,9 +1,12 @@
 //! Redaction jobs: validated, refused over what is in the way, run, canceled; and what is left of the redacted.
 
+use std::collections::BTreeSet;
+
 use nightdesk::sandbox::population::Person;
 use serde_json::{Value, json};
 
 use super::{DAY, SECOND, Tale, sorted, text};
+use crate::contract::world::Served;
 
 const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -127,6 +130,115 @@ async fn a_job_fixes_what_it_can() {
     let shown = tale.get(&format!("customers/{customer}")).await;
     assert_eq!((&shown["email"], &shown["name"], &shown["phone"]), (&json!("[redacted]"), &json!("[redacted]"), &Value::Null));
     assert!(!tale.bench.get("/v1/events?limit=100").await.text.contains("ada.unique"), "nor in any event");
+}
+
+const NAME: &str = "Ada Unmistakable";
+const EMAIL: &str = "ada.unmistakable@example.com";
+
+/// Where a customer's name or e-mail address is shown: every list that can be narrowed to the customer or shows the newest, every search, and
+/// each object that is named on the way.
+async fn shown(tale: &Tale, customer: &str) -> BTreeSet<String> {
+    let (mut places, mut asked) = (BTreeSet::new(), BTreeSet::new());
+    let mut open = vec![format!("/v1/customers/{customer}"), format!("/v1/customers/{customer}/payment_methods")];
+    for served in Served::all().into_iter().filter(|s| s.method == reqwest::Method::GET && !s.by_id()) {
+        if ["/v1/prices", "/v1/products"].iter().any(|goods| served.path.starts_with(goods)) {
+            continue;
+        }
+        if served.path.ends_with("/search") {
+            open.push(format!("{}?query=created%3E0&limit=100", served.path));
+        } else if served.takes("customer") {
+            open.push(format!("{}?limit=100&customer={customer}", served.path));
+        } else if served.takes("limit") && served.path != "/v1/subscription_items" {
+            open.push(format!("{}?limit=100", served.path));
+        }
+    }
+    while let Some(path) = open.pop() {
+        if !asked.insert(path.clone()) {
+            continue;
+        }
+        let reply = tale.bench.get(&path).await;
+        assert!(reply.status == 200 || (reply.status == 404 && !path.contains('?')), "{path}: {}", reply.text);
+        if reply.text.contains(NAME) || reply.text.contains(EMAIL) {
+            places.insert(path.clone());
+        }
+        // Searches, and most lists that know no customers, show others' objects as well.
+        if !path.contains('?') || path.contains("customer=") || path.starts_with("/v1/refunds") {
+            named(&reply.json(), &mut open);
+        }
+    }
+    places
+}
+
+/// The paths of everything a value names by its id.
+fn named(value: &Value, into: &mut Vec<String>) {
+    let kinds = [
+        ("ch_", "charges"),
+        ("cs_", "checkout/sessions"),
+        ("du_", "disputes"),
+        ("ii_", "invoiceitems"),
+        ("in_", "invoices"),
+        ("inpay_", "invoice_payments"),
+        ("pi_", "payment_intents"),
+        ("pm_1", "payment_methods"),
+        ("re_", "refunds"),
+        ("sub_", "subscriptions"),
+        ("txn_", "balance_transactions"),
+    ];
+    match value {
+        Value::String(id) if id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
+            let kind = kinds.iter().find(|(prefix, _)| id.starts_with(prefix));
+            into.extend(kind.map(|(_, path)| format!("/v1/{path}/{id}")));
+        }
+        Value::Object(map) => map.values().for_each(|v| named(v, into)),
+        Value::Array(all) => all.iter().for_each(|v| named(v, into)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_is_shown_names_who_was_redacted() {
+    let tale = Tale::new().await;
+    let who = |prefix: &str| format!("{prefix}[name]=Ada+Unmistakable&{prefix}[email]=ada.unmistakable%40example.com");
+    let method = async |token: &str| {
+        text(&tale.make("payment_methods", &format!("type=card&card[token]={token}&{}", who("billing_details"))).await["id"])
+    };
+    let customer = text(&tale.make("customers", "name=Ada+Unmistakable&email=ada.unmistakable%40example.com").await["id"]);
+    let saved = method("tok_visa").await;
+    tale.make(&format!("payment_methods/{saved}/attach"), &format!("customer={customer}")).await;
+    let base = format!("amount=5000&currency=eur&customer={customer}&confirm=true&description=For+Ada+Unmistakable");
+    let base = format!("{base}&automatic_payment_methods[enabled]=true&automatic_payment_methods[allow_redirects]=never");
+    tale.make("payment_intents", &format!("{base}&payment_method={saved}")).await;
+    let pending = method("tok_pendingRefund").await;
+    let paid = text(&tale.make("payment_intents", &format!("{base}&payment_method={pending}")).await["latest_charge"]);
+    tale.make("invoiceitems", &format!("customer={customer}&amount=700&currency=eur&description=Lesson+for+Ada+Unmistakable")).await;
+    let invoice = text(
+        &tale.make("invoices", &format!("customer={customer}&default_payment_method={saved}&pending_invoice_items_behavior=include")).await
+            ["id"],
+    );
+    tale.make(&format!("invoices/{invoice}/pay"), "").await;
+    tale.pass(95 * DAY);
+    // What happens now is told in events that are still listed.
+    let declined = method("tok_chargeDeclined").await;
+    tale.post("payment_intents", &format!("{base}&payment_method={declined}")).await.refused(402, "card_declined", "declined");
+    tale.make("invoiceitems", &format!("customer={customer}&amount=900&currency=eur&description=Ada+Unmistakable+again")).await;
+    let form = format!("charge={paid}&amount=500&instructions_email=ada.unmistakable%40example.com");
+    let refund = text(&tale.make("refunds", &form).await["id"]);
+    assert!(tale.bench.sim.ask_customer_about_refund(&refund, tale.bench.sim.now()), "it pends");
+    let waiting = tale.get(&format!("refunds/{refund}")).await;
+    assert_eq!(waiting["next_action"]["display_details"]["email_sent"]["email_sent_to"], EMAIL);
+    tale.bench.sim.delete_customer(&customer, tale.bench.sim.now());
+    let before = shown(&tale, &customer).await;
+    for part in ["refunds/re_", "charges/ch_", "payment_intents/pi_", "invoices/in_", "payment_methods/pm_", "/v1/events", "transactions/"]
+    {
+        assert!(before.iter().any(|path| path.contains(part)), "{part}: {before:?}");
+    }
+    let id = text(&tale.make("privacy/redaction_jobs", &format!("objects[customers][]={customer}&validation_behavior=fix")).await["id"]);
+    tale.pass(MINUTE);
+    assert_eq!(status(&tale, &id).await, "ready", "{}", tale.get(&format!("privacy/redaction_jobs/{id}/validation_errors")).await);
+    tale.make(&format!("privacy/redaction_jobs/{id}/run"), "").await;
+    tale.pass(2 * MINUTE);
+    assert_eq!(status(&tale, &id).await, "succeeded");
+    assert_eq!(shown(&tale, &customer).await, BTreeSet::new());
 }
 
 #[tokio::test]
