@@ -9,7 +9,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, AssertSqlSafe};
 
 use super::{Counter, Erased, Ground, IncidentError, Label, Refunded, Session, Settled};
-use crate::sandbox::schema::{TIERS, tier_of_price};
+use crate::sandbox::schema::{Shape, TIERS, tier_of_price};
 
 /// What must hold for a label to be repaired.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -123,6 +123,22 @@ impl Expected {
 }
 
 impl Expected {
+    /// The nine columns and where their values stand among [`Self::arguments`].
+    pub(super) fn columns(shape: Shape) -> [(&'static str, String); 9] {
+        let n = shape.names();
+        [
+            (n.customer, "$2".into()),
+            (n.subscription, "$3".into()),
+            (n.tier, "$4".into()),
+            (n.status, "$5".into()),
+            (n.interval, "$6".into()),
+            (n.period_start, shape.time("$7")),
+            (n.period_end, shape.time("$8")),
+            (n.cancel_at, shape.time("$9")),
+            (n.cancel_at_period_end, "$10".into()),
+        ]
+    }
+
     /// The profile and the nine values, as parameters of statements.
     pub(super) fn arguments(&self) -> Result<PgArguments, sqlx::Error> {
         let mut out = PgArguments::default();
@@ -175,20 +191,8 @@ impl Ground {
     }
 
     pub(super) async fn row_holds(&self, e: &Expected) -> Result<bool, IncidentError> {
-        let (n, shape) = (self.shape().names(), self.shape());
-        let same = [
-            (n.customer, "$2".to_string()),
-            (n.subscription, "$3".to_string()),
-            (n.tier, "$4".to_string()),
-            (n.status, "$5".to_string()),
-            (n.interval, "$6".to_string()),
-            (n.period_start, shape.time("$7")),
-            (n.period_end, shape.time("$8")),
-            (n.cancel_at, shape.time("$9")),
-            (n.cancel_at_period_end, "$10".to_string()),
-        ]
-        .map(|(column, value)| format!("{column} IS NOT DISTINCT FROM {value}"))
-        .join(" AND ");
+        let n = self.shape().names();
+        let same = Expected::columns(self.shape()).map(|(column, value)| format!("{column} IS NOT DISTINCT FROM {value}")).join(" AND ");
         let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {} = $1::text::{} AND {same})", n.subscriptions, n.owner, n.key);
         let (holds,): (bool,) = sqlx::query_as_with(AssertSqlSafe(sql), e.arguments()?).fetch_one(self.pool()).await?;
         Ok(holds)

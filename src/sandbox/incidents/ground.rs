@@ -17,7 +17,7 @@ use crate::sandbox::app::{App, Manner, Taken};
 use crate::sandbox::cluster::Restarter;
 use crate::sandbox::population::{PRICE_ENT_YEAR, PRICE_PRO_MONTH, PRICE_PRO_YEAR, Population};
 use crate::sandbox::schema::Shape;
-use crate::sandbox::stripe::Simulator;
+use crate::sandbox::stripe::{CheckedOut, NewCheckout, Simulator};
 
 /// One happening of an incident.
 #[derive(Debug, Clone, Copy)]
@@ -222,6 +222,19 @@ impl Ground {
         self.shape.names().key_of(&self.population.person(number))
     }
 
+    /// A person buys with Stripe's suggestion of naming the profile, and no event of it is ever sent: as Stripe leaves what happens while
+    /// the endpoint is disabled.
+    pub(super) fn buys_unheard(&self, number: u64, profile: &str, purchase: Purchase) -> CheckedOut {
+        self.simulator().checkout_unheard(NewCheckout {
+            number,
+            price: purchase.price.to_string(),
+            client_reference_id: Some(profile.to_string()),
+            metadata: Vec::new(),
+            at: purchase.at,
+            new_customer: false,
+        })
+    }
+
     /// What a subscription that stands so demands of the profile's row, with ids, times and flags as Stripe holds them now.
     pub(super) fn demanded(&self, profile: &str, subscription: &str, standing: Standing) -> Expected {
         let object = self.simulator.object(subscription).expect("invariant: an incident names what there is");
@@ -231,19 +244,8 @@ impl Ground {
     /// Writes a row as it is not, or not yet, demanded; as somebody with the superuser's rights would.
     pub(super) async fn write_row(&self, row: &Expected, at: DateTime<Utc>) -> Result<(), IncidentError> {
         let (n, shape) = (self.shape.names(), self.shape);
-        let columns = [
-            (n.customer, "$2".to_string()),
-            (n.subscription, "$3".to_string()),
-            (n.tier, "$4".to_string()),
-            (n.status, "$5".to_string()),
-            (n.interval, "$6".to_string()),
-            (n.period_start, shape.time("$7")),
-            (n.period_end, shape.time("$8")),
-            (n.cancel_at, shape.time("$9")),
-            (n.cancel_at_period_end, "$10".to_string()),
-            (n.updated, shape.time("$11")),
-        ];
-        let set = columns.map(|(column, value)| format!("{column} = {value}")).join(", ");
+        let set = Expected::columns(shape).into_iter().chain([(n.updated, shape.time("$11"))]);
+        let set = set.map(|(column, value)| format!("{column} = {value}")).collect::<Vec<_>>().join(", ");
         let sql = format!("UPDATE {} SET {set} WHERE {} = $1::text::{}", n.subscriptions, n.owner, n.key);
         let mut arguments = row.arguments()?;
         arguments.add(seconds(at)).map_err(sqlx::Error::Encode)?;

@@ -14,7 +14,6 @@ use super::pool_exhausted::lock_row;
 use super::{Cause, Check, Expected, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
 use crate::sandbox::population::Billing;
 use crate::sandbox::schema::roles::CONSOLE;
-use crate::sandbox::stripe::NewCheckout;
 
 pub const SPEC: Spec = Spec {
     name: "half-done-run",
@@ -40,15 +39,7 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
 
 async fn one(ground: &Ground, house: &House, number: u64, turn: Turn, index: usize) -> Result<Label, IncidentError> {
     let (profile, purchase) = (ground.key(number), turn.purchase(index));
-    // Never sent, and never going to be: as Stripe leaves what happens while the endpoint is disabled.
-    let made = ground.simulator().checkout_unheard(NewCheckout {
-        number,
-        price: purchase.price.to_string(),
-        client_reference_id: Some(profile.clone()),
-        metadata: Vec::new(),
-        at: purchase.at,
-        new_customer: false,
-    });
+    let made = ground.buys_unheard(number, &profile, purchase);
     let mut lock = ground.pool().connect_options().connect().await?;
     sqlx::raw_sql("BEGIN").execute(&mut lock).await?;
     lock_row(ground, &profile, &mut lock).await?;
@@ -63,15 +54,7 @@ async fn one(ground: &Ground, house: &House, number: u64, turn: Turn, index: usi
         cause: Cause::RunCutShort,
         truth: Some(Truth::Missing),
         check: Check::Run { run, row },
-        subject: Subject {
-            number: Some(number),
-            profile: Some(profile),
-            customer: Some(made.customer),
-            event: Some(made.subscribed.subscription_created),
-            event_type: Some("customer.subscription.created".into()),
-            named_by: Some("client_reference_id"),
-            ..Subject::default()
-        },
+        subject: Subject::of_checkout(number, profile, made, "client_reference_id"),
     })
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Check, Expected, Incident};
+use crate::sandbox::stripe::CheckedOut;
 
 /// What one incident did to one subject, and when that counts as repaired.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -104,6 +105,21 @@ pub enum Cause {
     RunCutShort,
     /// The database server was restarted.
     DatabaseRestart,
+}
+
+impl Subject {
+    /// Whoever paid in that checkout, and the event that demands their row.
+    pub(super) fn of_checkout(number: u64, profile: String, made: CheckedOut, named_by: &'static str) -> Self {
+        Self {
+            number: Some(number),
+            profile: Some(profile),
+            customer: Some(made.customer),
+            event: Some(made.subscribed.subscription_created),
+            event_type: Some("customer.subscription.created".into()),
+            named_by: Some(named_by),
+            ..Self::default()
+        }
+    }
 }
 
 impl Label {

@@ -4,7 +4,6 @@ use super::check::Standing;
 use super::ground::Turn;
 use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
 use crate::sandbox::population::Billing;
-use crate::sandbox::stripe::NewCheckout;
 
 pub const SPEC: Spec = Spec {
     name: "missed-webhooks",
@@ -23,15 +22,7 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
 
 fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
     let (profile, purchase) = (ground.key(number), turn.purchase(index));
-    // Never sent, and never going to be: as Stripe leaves what happens while the endpoint is disabled.
-    let made = ground.simulator().checkout_unheard(NewCheckout {
-        number,
-        price: purchase.price.to_string(),
-        client_reference_id: Some(profile.clone()),
-        metadata: Vec::new(),
-        at: purchase.at,
-        new_customer: false,
-    });
+    let made = ground.buys_unheard(number, &profile, purchase);
     Label {
         incident: Incident::MissedWebhooks,
         broke: "paid by a linked customer; no event about it was ever delivered".into(),
@@ -39,14 +30,6 @@ fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
         cause: Cause::NotSent,
         truth: Some(Truth::Missing),
         check: Check::Row(ground.demanded(&profile, &made.subscribed.subscription, Standing::bought(purchase.price))),
-        subject: Subject {
-            number: Some(number),
-            profile: Some(profile),
-            customer: Some(made.customer),
-            event: Some(made.subscribed.subscription_created),
-            event_type: Some("customer.subscription.created".into()),
-            named_by: Some("client_reference_id"),
-            ..Subject::default()
-        },
+        subject: Subject::of_checkout(number, profile, made, "client_reference_id"),
     }
 }

@@ -52,14 +52,6 @@ async fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
         cause: Cause::NoRowForCustomer,
         truth: Some(Truth::Missing),
         check: Check::Row(ground.demanded(&profile, &made.subscribed.subscription, Standing::bought(purchase.price))),
-        subject: Subject {
-            number: Some(number),
-            profile: Some(profile),
-            customer: Some(made.customer),
-            event: Some(made.subscribed.subscription_created),
-            event_type: Some("customer.subscription.created".into()),
-            named_by: Some(named_by),
-            ..Subject::default()
-        },
+        subject: Subject::of_checkout(number, profile, made, named_by),
     }
 }

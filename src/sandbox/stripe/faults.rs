@@ -1,14 +1,12 @@
 //! Faults by rule: which requests go wrong, when, and how. What "going wrong" does to a connection is the server's.
 
-use std::sync::{Mutex, PoisonError};
-
 use serde::{Deserialize, Serialize};
 
+use super::standing::{Choice, Register};
 use crate::sandbox::population::ids::mix;
 
 /// The rules in force; the first that applies to a request is the one that strikes.
-#[derive(Debug, Default)]
-pub struct Faults(Mutex<Rules>);
+pub type Faults = Register<Rule>;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,63 +99,21 @@ pub struct Struck {
     pub effect: Effect,
 }
 
-/// A rule in force, with its number and what it has seen.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Standing {
-    pub id: u64,
-    pub matched: u64,
-    pub struck: u64,
-    #[serde(flatten)]
-    pub rule: Rule,
-}
-
-#[derive(Debug, Default)]
-struct Rules {
-    next: u64,
-    standing: Vec<Standing>,
-}
-
 impl Faults {
-    /// Puts a rule in force and returns its number.
-    pub fn add(&self, rule: Rule) -> u64 {
-        let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rules.next += 1;
-        let id = rules.next;
-        rules.standing.push(Standing { id, matched: 0, struck: 0, rule });
-        id
-    }
-
-    /// Takes a rule out of force; requests it already holds stay as they are. False: there is none of that number.
-    pub fn remove(&self, id: u64) -> bool {
-        let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = rules.standing.len();
-        rules.standing.retain(|r| r.id != id);
-        rules.standing.len() < before
-    }
-
-    pub fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).standing.clear();
-    }
-
-    pub fn rules(&self) -> Vec<Standing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).standing.clone()
-    }
-
     /// What is to happen to this request.
     pub fn strike(&self, method: &str, path: &str) -> Option<Struck> {
-        let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for standing in &mut rules.standing {
-            let rule = &standing.rule;
-            if rule.method.as_deref().is_some_and(|m| !m.eq_ignore_ascii_case(method)) || !covers(&rule.path, path) {
-                continue;
-            }
-            standing.matched += 1;
-            if rule.when.strikes(rule.seed ^ standing.id, standing.matched) {
-                standing.struck += 1;
-                return Some(Struck { point: rule.point, remembered: rule.remembered, effect: rule.effect.clone() });
-            }
-        }
-        None
+        let here = |rule: &Rule| rule.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(method)) && covers(&rule.path, path);
+        self.first(here).map(|s| Struck { point: s.rule.point, remembered: s.rule.remembered, effect: s.rule.effect })
+    }
+}
+
+impl Choice for Rule {
+    fn when(&self) -> When {
+        self.when
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
     }
 }
 

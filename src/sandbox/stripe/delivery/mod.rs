@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use carrier::{carry, deliver};
 pub use ledger::{Ledger, Parcel, Why};
-pub use rules::{DeliveryEffect, DeliveryRule, DeliveryRules, StandingDelivery};
+pub use rules::{DeliveryEffect, DeliveryRule, DeliveryRules};
 
 /// The time Stripe gives an endpoint to answer, in milliseconds.
 const PATIENCE_MS: u64 = 30_000;

@@ -1,17 +1,15 @@
 //! Rules for deliveries: which ones are lost, late, out of order or sent twice. Faults of API requests are elsewhere.
 
-use std::sync::{Mutex, PoisonError};
-
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::super::endpoint::matches_type;
 use super::super::faults::When;
+use super::super::standing::{Choice, Register};
 use crate::sandbox::population::ids::mix;
 
 /// The rules in force; the first that applies to an attempt is the one that strikes.
-#[derive(Debug, Default)]
-pub struct DeliveryRules(Mutex<Rules>);
+pub type DeliveryRules = Register<DeliveryRule>;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,69 +44,29 @@ pub enum DeliveryEffect {
     Duplicate { times: u8 },
 }
 
-/// A rule in force, with its number and what it has seen.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StandingDelivery {
-    pub id: u64,
-    pub matched: u64,
-    pub struck: u64,
-    #[serde(flatten)]
-    pub rule: DeliveryRule,
-}
-
-#[derive(Debug, Default)]
-struct Rules {
-    next: u64,
-    standing: Vec<StandingDelivery>,
-}
-
 impl DeliveryRules {
-    /// Puts a rule in force and returns its number.
-    pub fn add(&self, rule: DeliveryRule) -> u64 {
-        let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rules.next += 1;
-        let id = rules.next;
-        rules.standing.push(StandingDelivery { id, matched: 0, struck: 0, rule });
-        id
-    }
-
-    /// Takes a rule out of force. False: there is none of that number.
-    pub fn remove(&self, id: u64) -> bool {
-        let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = rules.standing.len();
-        rules.standing.retain(|r| r.id != id);
-        rules.standing.len() < before
-    }
-
-    pub fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).standing.clear();
-    }
-
-    pub fn rules(&self) -> Vec<StandingDelivery> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).standing.clone()
-    }
-
     /// What is to happen to this attempt; a shuffle comes out as the delay it drew.
     pub(super) fn strike(&self, kind: &str, endpoint: &str) -> Option<DeliveryEffect> {
-        let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for standing in &mut rules.standing {
-            let rule = &standing.rule;
-            if rule.endpoint.as_deref().is_some_and(|e| e != endpoint) || rule.event.as_deref().is_some_and(|e| !matches_type(e, kind)) {
-                continue;
+        let this = |rule: &DeliveryRule| {
+            rule.endpoint.as_deref().is_none_or(|e| e == endpoint) && rule.event.as_deref().is_none_or(|e| matches_type(e, kind))
+        };
+        self.first(this).map(|standing| match standing.rule.effect {
+            DeliveryEffect::Shuffle { within_ms } => {
+                let drawn = mix(standing.rule.seed ^ 0x5EED, standing.matched) % (u64::from(within_ms) + 1);
+                DeliveryEffect::Delay { ms: u32::try_from(drawn).expect("invariant: at most a u32") }
             }
-            standing.matched += 1;
-            if rule.when.strikes(rule.seed ^ standing.id, standing.matched) {
-                standing.struck += 1;
-                return Some(match rule.effect {
-                    DeliveryEffect::Shuffle { within_ms } => {
-                        let drawn = mix(rule.seed ^ 0x5EED, standing.matched) % (u64::from(within_ms) + 1);
-                        DeliveryEffect::Delay { ms: u32::try_from(drawn).expect("invariant: at most a u32") }
-                    }
-                    other => other,
-                });
-            }
-        }
-        None
+            other => other,
+        })
+    }
+}
+
+impl Choice for DeliveryRule {
+    fn when(&self) -> When {
+        self.when
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
     }
 }
 
