@@ -21,6 +21,18 @@ fn a_drill_is_briefed_walked_through_and_reported_on_one_terminal() {
     terminal.wait_for("Placeholder id in the row");
     terminal.wait_until("looked at", |s| !s.contains("looking closer"));
     terminal.settled(Duration::from_millis(250));
+    // In a drill the palette starts nothing that the report would have to count.
+    terminal.send(":");
+    terminal.wait_for("Manual tier update");
+    for letter in "drift".chars() {
+        terminal.send(&letter.to_string());
+        std::thread::sleep(Duration::from_millis(40));
+    }
+    let palette = terminal.wait_for("drift");
+    terminal.settled(Duration::from_millis(250));
+    assert!(!palette.contains("incident") && !terminal.screen().contains("incident"), "{palette}");
+    terminal.send("\x1b");
+    terminal.settled(Duration::from_millis(250));
     // There is only one: straight to the customer.
     terminal.send("\r");
     terminal.wait_for("FREE in the app");
