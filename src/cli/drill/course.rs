@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::report::{Finding, Report};
+use super::report::{Finding, Report, folded};
 use crate::cli::hands;
 use crate::config::Config;
 use crate::protocol::record::RunSummary;
@@ -111,7 +111,7 @@ impl Course {
             out.push_str("This came in:\n");
         }
         for r in requests {
-            let lines: Vec<_> = r.text.lines().map(|line| format!("    {line}")).collect();
+            let lines: Vec<_> = r.text.lines().map(|line| folded(line, 4, 4)).collect();
             let head = format!("\n#{} {} from {}\n    {}\n\n", r.ticket, r.at.format("%H:%MZ"), r.from, r.subject);
             out.extend([head, lines.join("\n"), "\n".into()]);
         }

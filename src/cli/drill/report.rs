@@ -192,7 +192,7 @@ const WIDTH: usize = 80;
 
 /// Prose in lines, broken between words: so far in the first line and so far in the others. A longer word stands alone, whole, since it
 /// may be copied.
-fn folded(text: &str, first: usize, others: usize) -> String {
+pub fn folded(text: &str, first: usize, others: usize) -> String {
     let mut out = " ".repeat(first);
     let mut used = first;
     for (nth, word) in text.split_whitespace().enumerate() {
