@@ -7,10 +7,11 @@ use crate::config::{Config, Writer};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::policy::Mode;
 use crate::domain::shape::{KeyType, Shape};
+use crate::domain::webhooks::endpoint::Endpoint;
 use crate::gateway::application::ApplicationReport;
 use crate::gateway::postgres::{DatabaseReport, Privilege};
 use crate::gateway::sources::Sources;
-use crate::gateway::stripe::{Endpoint, PermissionCheck};
+use crate::gateway::stripe::PermissionCheck;
 use serde::Serialize;
 use std::sync::Arc;
 

@@ -17,6 +17,7 @@ pub mod shape;
 pub mod stripe;
 pub mod text;
 pub mod tiers;
+pub mod webhooks;
 
 /// A point in time, always UTC. Rules never read the clock: they are handed one of these.
 pub type At = chrono::DateTime<chrono::Utc>;

@@ -150,6 +150,13 @@ pub struct StripeEvent {
     pub subscription_id: Option<StripeId>,
     /// The subscription in `data.object`, where the event carries one and it can be read.
     pub subscription: Option<Box<Subscription>>,
+    /// The profile that the object's metadata names.
+    pub profile: Option<SubjectKey>,
+    /// The version that the object is rendered at.
+    pub api_version: Option<String>,
+    /// Deliveries that have not been answered with success: evidence only.
+    pub pending_webhooks: u64,
+    pub livemode: bool,
 }
 
 /// Which account a key opens, and in which mode.

@@ -8,6 +8,8 @@ use crate::domain::needle::Needle;
 use crate::domain::row::{Record, Subject, SubscriptionRow};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
+use crate::domain::webhooks::endpoint::Endpoint;
+use crate::domain::webhooks::feed::RawEvent;
 use serde::{Deserialize, Serialize};
 
 /// Which profiles to read. Every variant is answered by index or by a bounded scan.
@@ -57,12 +59,34 @@ pub enum Query {
     InvoicesOf(StripeId),
     /// Events since then that can change a row, newest first, and whether the list is complete.
     EventsSince(At),
+    /// One page of a range of events, newest first.
+    EventPage(EventRange),
+    /// One event with its whole object, as Stripe renders it; empty where it is older than Stripe keeps events.
+    Event(StripeId),
+    /// A subscription by id, ended ones included; empty where Stripe has none.
+    Subscription(StripeId),
+    /// The webhook endpoints as they are registered.
+    Endpoints,
     // -- the application
     /// What it enforces; `None` where it does not know the subject.
     Entitlement(SubjectKey),
     // -- our own journal
     /// Runs of this operator and environment that are not finished, and the newest finished ones.
     Runs,
+}
+
+/// Which events: by time and type, and where the page begins.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventRange {
+    pub since: At,
+    /// Not after this; `None`: up to now.
+    pub until: Option<At>,
+    /// Only types that can change a row.
+    pub handled_only: bool,
+    /// Only events with a delivery that failed or is still owed.
+    pub undelivered_only: bool,
+    /// The last event of the page before; `None`: the first page.
+    pub after: Option<StripeId>,
 }
 
 /// A needle in a form that can key a map.
@@ -106,6 +130,16 @@ pub enum Reply {
         events: Vec<StripeEvent>,
         complete: bool,
     },
+    EventPage {
+        events: Vec<StripeEvent>,
+        /// Elements that could not be read as events.
+        raw: Vec<RawEvent>,
+        /// Where the next page begins; `None`: this was the last.
+        next: Option<StripeId>,
+    },
+    /// The event as JSON text, cleaned; empty where Stripe no longer has it.
+    Event(Option<String>),
+    Endpoints(Vec<Endpoint>),
     Entitlement(Option<Entitlement>),
     Runs(Vec<super::record::RunSummary>),
 }
@@ -124,7 +158,11 @@ impl Query {
             | Query::SubscriptionsOf(_)
             | Query::SessionsOf(_)
             | Query::InvoicesOf(_)
-            | Query::EventsSince(_) => Source::Stripe,
+            | Query::EventsSince(_)
+            | Query::EventPage(_)
+            | Query::Event(_)
+            | Query::Subscription(_)
+            | Query::Endpoints => Source::Stripe,
             Query::Entitlement(_) => Source::Application,
             Query::Runs => Source::Store,
         }

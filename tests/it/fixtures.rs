@@ -189,6 +189,10 @@ pub fn event(evt: &str, kind: &str, s: &Subscription, created: At) -> StripeEven
         customer: Some(s.customer.clone()),
         subscription_id: Some(s.id.clone()),
         subscription: Some(Box::new(s.clone())),
+        profile: None,
+        api_version: None,
+        pending_webhooks: 0,
+        livemode: false,
     }
 }
 
@@ -303,6 +307,13 @@ impl World {
             Query::EventsSince(since) => {
                 Reply::Events { events: self.events.iter().filter(|e| e.created >= *since).cloned().collect(), complete: true }
             }
+            Query::EventPage(range) => {
+                let within = |e: &&StripeEvent| e.created >= range.since && range.until.is_none_or(|u| e.created <= u);
+                Reply::EventPage { events: self.events.iter().filter(within).cloned().collect(), raw: Vec::new(), next: None }
+            }
+            Query::Event(of) => Reply::Event(self.events.iter().find(|e| e.id == *of).map(|e| format!("{{ \"id\": \"{}\" }}", e.id))),
+            Query::Subscription(of) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *of).cloned().collect()),
+            Query::Endpoints => Reply::Endpoints(Vec::new()),
             Query::Entitlement(of) => Reply::Entitlement(self.entitlements.get(of).cloned()),
             Query::Runs => Reply::Runs(self.runs.clone()),
             Query::FindInDatabase { .. } | Query::FindInStripe { .. } => {

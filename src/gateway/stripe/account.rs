@@ -3,9 +3,10 @@
 use super::client::Lane;
 use super::decode;
 use crate::domain::fault::{Fault, FaultKind, Source};
-use crate::domain::ids::StripeId;
+use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::stripe::Account;
 use crate::domain::text::clean;
+use crate::domain::webhooks::endpoint::Endpoint;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use stripe_billing::invoice::ListInvoice;
@@ -27,25 +28,6 @@ pub struct PermissionCheck {
     pub reads: &'static str,
     /// [`FaultKind::Permission`] names what is missing.
     pub result: Result<(), Fault>,
-}
-
-/// A webhook endpoint as it is registered in Stripe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    pub id: String,
-    pub url: String,
-    pub enabled: bool,
-    /// `None`: the account's default.
-    pub api_version: Option<String>,
-    pub events: Vec<String>,
-}
-
-impl Endpoint {
-    /// Whether it is the one for this URL, whatever its trailing slash.
-    #[must_use]
-    pub fn is_for(&self, url: &str) -> bool {
-        self.url.trim_end_matches('/') == url.trim_end_matches('/')
-    }
 }
 
 /// The account's name, and its mode from the balance: the account itself does not tell.
@@ -124,10 +106,11 @@ pub async fn endpoints(lane: Lane<'_>) -> Result<Vec<Endpoint>, Fault> {
 fn endpoint(value: &Value) -> Option<Endpoint> {
     let events = value["enabled_events"].as_array().into_iter().flatten();
     Some(Endpoint {
-        id: clean(value["id"].as_str()?),
+        id: StripeId::of(StripeKind::WebhookEndpoint, value["id"].as_str()?)?,
         url: clean(value["url"].as_str()?),
         enabled: value["status"] == "enabled",
         api_version: value["api_version"].as_str().map(clean),
         events: events.filter_map(|e| e.as_str().map(clean)).collect(),
+        livemode: value["livemode"] == true,
     })
 }

@@ -5,7 +5,7 @@ use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::money::Money;
 use crate::domain::stripe::{
-    CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Payment, Period, Price, Status, StripeEvent, Subscription,
+    CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Payment, Period, Price, Status, StripeEvent, Subscription, named_profile,
 };
 use crate::domain::text::clean;
 use serde_json::Value;
@@ -249,6 +249,10 @@ pub fn event(value: &Value) -> Option<StripeEvent> {
         },
         object: about,
         subscription: (kind == Some("subscription")).then(|| subscription(object)).flatten().map(Box::new),
+        profile: named_profile(&metadata(&object["metadata"])),
+        api_version: text(&value["api_version"]),
+        pending_webhooks: value["pending_webhooks"].as_u64().unwrap_or(0),
+        livemode: value["livemode"] == true,
     })
 }
 

@@ -10,7 +10,7 @@ mod find;
 mod payments;
 mod subscriptions;
 
-pub use account::{Endpoint, PermissionCheck};
+pub use account::PermissionCheck;
 pub use client::Priority;
 
 use crate::config::Config;
@@ -18,6 +18,7 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::StripeId;
 use crate::domain::stripe::{Account, Metadata};
 use crate::domain::tiers::TierRules;
+use crate::domain::webhooks::endpoint::Endpoint;
 use crate::protocol::query::{Query, Reply};
 use client::{Client, Lane};
 use std::collections::HashMap;
@@ -74,6 +75,10 @@ impl Stripe {
             Query::SessionsOf(id) => payments::sessions(lane, id).await.map(Reply::Sessions),
             Query::InvoicesOf(id) => payments::invoices(lane, id).await.map(Reply::Invoices),
             Query::EventsSince(at) => events::since(lane, *at).await,
+            Query::EventPage(range) => events::page(lane, range).await,
+            Query::Event(id) => events::whole(lane, id).await.map(Reply::Event),
+            Query::Subscription(id) => subscriptions::by_id(self, lane, id).await.map(|s| Reply::Subscriptions(s.into_iter().collect())),
+            Query::Endpoints => account::endpoints(lane).await.map(Reply::Endpoints),
             other => unreachable!("invariant: {:?} is routed to another source", other.source()),
         }
     }

@@ -1,13 +1,13 @@
-//! A customer's subscriptions, all of them, with what is needed to tell which tier each price buys.
+//! Subscriptions, one by id or all of a customer's, with what is needed to tell which tier each price buys.
 
 use super::Stripe;
 use super::client::Lane;
 use super::decode;
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::StripeId;
 use crate::domain::stripe::{Metadata, Subscription};
 use std::time::Duration;
-use stripe_billing::subscription::{ListSubscription, ListSubscriptionStatus};
+use stripe_billing::subscription::{ListSubscription, ListSubscriptionStatus, RetrieveSubscription};
 use stripe_product::product::RetrieveProduct;
 use tokio::time::Instant;
 
@@ -39,6 +39,18 @@ pub async fn of_customer(stripe: &Stripe, lane: Lane<'_>, customer: &StripeId) -
     }
     all.sort_by_key(|s| std::cmp::Reverse(s.created));
     Ok(all)
+}
+
+/// One subscription by its id, ended or not; `None` where Stripe has none.
+pub async fn by_id(stripe: &Stripe, lane: Lane<'_>, id: &StripeId) -> Result<Option<Subscription>, Fault> {
+    let Some(value) = lane.maybe(&RetrieveSubscription::new(id.as_str())).await? else { return Ok(None) };
+    let odd =
+        || Fault::new(Source::Stripe, FaultKind::Schema, format!("subscription {id} cannot be read: it has another shape than expected"));
+    let mut subscription = decode::subscription(&value).ok_or_else(odd)?;
+    if subscription.status.is_live() {
+        products(stripe, lane, &mut subscription).await?;
+    }
+    Ok(Some(subscription))
 }
 
 /// Fills in the products' metadata: Stripe expands a list no further than the price.

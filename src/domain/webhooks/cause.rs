@@ -1,0 +1,87 @@
+//! The named causes of missing effects: one word each, for lists, filters and scripts. Which evidence leads to which is the rule book's.
+
+use serde::{Deserialize, Serialize};
+
+/// Why the effects of events are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The application verifies with another secret than the endpoint's.
+    BadSignature,
+    /// The endpoint's URL leads to a path that the application does not serve.
+    WrongPath,
+    /// It answers with a redirect, which Stripe does not follow.
+    Redirect,
+    Tls,
+    Dns,
+    /// It answers after Stripe has stopped waiting.
+    Timeout,
+    /// Nothing listens.
+    Down,
+    /// The application's database refused or did not answer the handler.
+    Database,
+    /// The profile named in metadata does not exist, or is no key at all.
+    ProfileNotFound,
+    /// The row holds a placeholder, or another customer: the handler finds nobody.
+    NoRowForCustomer,
+    PriceNotMapped,
+    TypeNotHandled,
+    NotSubscribed,
+    EndpointDisabled,
+    /// An older object was applied after a newer one.
+    OlderApplied,
+    Duplicate,
+    /// A live event at a test endpoint, or the reverse.
+    ModeMismatch,
+    /// The application cannot read objects of this API version.
+    ApiVersion,
+    /// Its clock is off by more than the signature allows.
+    ClockSkew,
+    /// Not sure: the raw text is shown instead.
+    Unknown,
+}
+
+impl Cause {
+    /// A word or two for lists.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Cause::BadSignature => "bad signature",
+            Cause::WrongPath => "wrong path",
+            Cause::Redirect => "redirect",
+            Cause::Tls => "TLS",
+            Cause::Dns => "DNS",
+            Cause::Timeout => "time-out",
+            Cause::Down => "endpoint down",
+            Cause::Database => "database error",
+            Cause::ProfileNotFound => "profile not found",
+            Cause::NoRowForCustomer => "no row for customer",
+            Cause::PriceNotMapped => "price not mapped",
+            Cause::TypeNotHandled => "type not handled",
+            Cause::NotSubscribed => "not subscribed",
+            Cause::EndpointDisabled => "endpoint disabled",
+            Cause::OlderApplied => "older object applied last",
+            Cause::Duplicate => "duplicate",
+            Cause::ModeMismatch => "live/test mismatch",
+            Cause::ApiVersion => "API version",
+            Cause::ClockSkew => "clock skew",
+            Cause::Unknown => "unknown",
+        }
+    }
+}
+
+/// What brings the effect about, where something does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remedy {
+    /// Stripe sends the event once more.
+    Resend,
+    /// We deliver the stored event, signed anew, to our own endpoint.
+    Deliver,
+    /// Stripe's truth is copied to the row.
+    Apply,
+    /// The row is linked to the customer, then Stripe's truth is copied.
+    Link,
+    /// Nothing that we send can help; why.
+    Skip(String),
+}
