@@ -72,7 +72,7 @@ pub enum Query {
     /// What it enforces; `None` where it does not know the subject.
     Entitlement(SubjectKey),
     // -- the application's logs
-    /// Lines that hold one of the needles, newest first, out of all configured logs.
+    /// Lines out of all configured logs together, in the order that the search asks for.
     Logs(LogSearch),
     // -- our own journal
     /// Runs of this operator and environment that are not finished, and the newest finished ones.
