@@ -8,9 +8,11 @@ use crate::domain::needle::Needle;
 use crate::domain::row::{Record, Subject, SubscriptionRow};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
+use crate::domain::webhooks::deploy::Deploy;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::RawEvent;
 use crate::domain::webhooks::log::{LogLine, LogSearch};
+use crate::domain::webhooks::probe::Probed;
 use serde::{Deserialize, Serialize};
 
 /// Which profiles to read. Every variant is answered by index or by a bounded scan.
@@ -71,6 +73,10 @@ pub enum Query {
     // -- the application
     /// What it enforces; `None` where it does not know the subject.
     Entitlement(SubjectKey),
+    /// Asks the webhook endpoint with forged events, and signed ones where policy allows. Changes nothing; asked for once on LIVE.
+    Probe,
+    /// What was deployed, newest first, by the configured command.
+    Deploys,
     // -- the application's logs
     /// Lines out of all configured logs together, in the order that the search asks for.
     Logs(LogSearch),
@@ -145,6 +151,8 @@ pub enum Reply {
     Event(Option<String>),
     Endpoints(Vec<Endpoint>),
     Entitlement(Option<Entitlement>),
+    Probed(Probed),
+    Deploys(Vec<Deploy>),
     Logs {
         lines: Vec<LogLine>,
         /// Whether these are all there are: no log failed, none begins later than asked, the limit was not reached.
@@ -174,7 +182,7 @@ impl Query {
             | Query::Event(_)
             | Query::Subscription(_)
             | Query::Endpoints => Source::Stripe,
-            Query::Entitlement(_) => Source::Application,
+            Query::Entitlement(_) | Query::Probe | Query::Deploys => Source::Application,
             Query::Logs(_) => Source::Log,
             Query::Runs => Source::Store,
         }
