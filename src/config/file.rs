@@ -5,7 +5,7 @@ use super::schema::SchemaMap;
 use super::secret::SecretRef;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +65,7 @@ pub struct Access {
 pub struct Policy {
     pub writer: Option<String>,
     pub resync_path: Option<String>,
+    pub pause_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

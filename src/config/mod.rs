@@ -13,7 +13,7 @@ use file::{Env, File};
 use schema::SchemaMap;
 use secret::{Credential, SecretRef};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One environment, ready to connect to. Credentials are types that cannot be printed.
@@ -44,6 +44,8 @@ pub struct Config {
     /// Tier → feature → value, where the database has no limits table.
     pub limits: BTreeMap<String, BTreeMap<String, i64>>,
     pub writer: Writer,
+    /// While this file is there, bulk work stands still.
+    pub pause_file: Option<PathBuf>,
     /// Stripe reads per second in the background.
     pub stripe_background_per_s: u32,
     pub contacts: Vec<file::ContactEntry>,
@@ -210,6 +212,7 @@ impl Config {
             tiers,
             limits: file.limits,
             writer,
+            pause_file: policy.pause_file,
             stripe_background_per_s: file.stripe.and_then(|s| s.background_per_s).unwrap_or(5).max(1),
             contacts: file.contacts,
             name,

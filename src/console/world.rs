@@ -1,6 +1,7 @@
 //! What the console knows about where it is and how things stand: environment, account, writes, sources. One place, lent to panes as a context.
 
 use super::context::Context;
+use super::drift::Drift;
 use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
@@ -26,6 +27,8 @@ pub struct World {
     pub revealed_of: Option<SubjectKey>,
     /// What the sandbox can break: name and description.
     pub incidents: Vec<(String, String)>,
+    /// The comparison of Stripe with the database, in the background.
+    pub drift: Drift,
 }
 
 /// How far the connection has come.
@@ -59,6 +62,7 @@ impl World {
             revealed_until: None,
             revealed_of: None,
             incidents: Vec::new(),
+            drift: Drift::default(),
         }
     }
 
@@ -83,6 +87,7 @@ impl World {
             revealed: self.revealed_until.is_some(),
             columns: self.columns,
             rows: self.rows,
+            drift: self.drift.scan(),
         }
     }
 

@@ -76,6 +76,11 @@ impl Sources {
     /// # Errors
     /// The source's fault; a time-out after three seconds, at Stripe after five.
     pub async fn ask(&self, query: Query, priority: Priority) -> Result<Reply, Fault> {
+        if query == Query::Pressure
+            && let Some(path) = self.config.pause_file.as_deref().filter(|p| p.exists())
+        {
+            return Ok(Reply::Pressure(vec![format!("{} is there: remove it to go on", path.display())]));
+        }
         match query.source() {
             Source::Database => self.database()?.ask(query).await,
             Source::Stripe => {
