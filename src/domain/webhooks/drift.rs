@@ -4,7 +4,7 @@ mod classify;
 mod found;
 
 pub use classify::{Glance, Side, classify, glance};
-pub use found::{Found, Group, finding};
+pub use found::{Found, Group, KEPT, finding};
 
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::money::Money;
