@@ -3,6 +3,7 @@
 use super::drift::Order;
 use crate::domain::facts::Handle;
 use crate::domain::ids::StripeId;
+use crate::protocol::desk::DeskWrite;
 use crate::protocol::query::{Hit, Query};
 use crate::protocol::run::Inputs;
 use crate::protocol::ticket::Slot;
@@ -38,6 +39,8 @@ pub enum Ask {
     Drift(Order),
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
+    /// Say this about a cause or about drift, for all consoles.
+    Desk(DeskWrite),
     /// A line for the status row, gone after a while.
     Say(String),
     /// The copy menu.

@@ -52,6 +52,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             fulfil(state, asks, id)
         }
         Ask::Resume(run) => resume(state, run),
+        Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {
             state.say(text);
             Vec::new()

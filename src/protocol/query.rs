@@ -1,16 +1,20 @@
 //! Reads: every question the console and the procedures can ask, and what answers it. None of them changes anything.
 
 use crate::domain::At;
+use crate::domain::desk::DeskState;
 use crate::domain::entitlement::Entitlement;
 use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::needle::Needle;
+use crate::domain::payments::Payments;
 use crate::domain::row::{Record, Subject, SubscriptionRow};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::RawEvent;
+use crate::domain::webhooks::log::{LogLine, LogSearch};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Which profiles to read. Every variant is answered by index or by a bounded scan.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,12 +84,26 @@ pub enum Query {
     SubscriptionPage(SubscriptionRange),
     /// The webhook endpoints as they are registered.
     Endpoints,
+    /// How many payments succeeded and failed in this time, from the newest pages of charges.
+    Payments {
+        from: At,
+        until: At,
+    },
     // -- the application
     /// What it enforces; `None` where it does not know the subject.
     Entitlement(SubjectKey),
+    // -- the application's logs
+    /// Lines out of all configured logs together, in the order that the search asks for.
+    Logs(LogSearch),
     // -- our own journal
     /// Runs of this operator and environment that are not finished, and the newest finished ones.
     Runs,
+    /// Runs of other operators of the environment, newest first, as far as the shared store has them; without their payloads.
+    TeamRuns,
+    /// What the journal says about one run, oldest first.
+    Recorded(Uuid),
+    /// What operators have said about causes and drift.
+    Desk,
 }
 
 /// Which events: by time and type, and where the page begins.
@@ -178,8 +196,18 @@ pub enum Reply {
     /// The event as JSON text, cleaned; empty where Stripe no longer has it.
     Event(Option<String>),
     Endpoints(Vec<Endpoint>),
+    Payments(Payments),
     Entitlement(Option<Entitlement>),
+    Logs {
+        lines: Vec<LogLine>,
+        /// Whether these are all there are: no log failed, none begins later than asked, the limit was not reached.
+        complete: bool,
+        /// Why not, in one sentence.
+        note: Option<String>,
+    },
     Runs(Vec<super::record::RunSummary>),
+    Recorded(Vec<super::record::Recorded>),
+    Desk(DeskState),
 }
 
 impl Query {
@@ -207,9 +235,11 @@ impl Query {
             | Query::Event(_)
             | Query::Subscription(_)
             | Query::SubscriptionPage(_)
-            | Query::Endpoints => Source::Stripe,
+            | Query::Endpoints
+            | Query::Payments { .. } => Source::Stripe,
             Query::Entitlement(_) => Source::Application,
-            Query::Runs => Source::Store,
+            Query::Logs(_) => Source::Log,
+            Query::Runs | Query::TeamRuns | Query::Recorded(_) | Query::Desk => Source::Store,
         }
     }
 }
