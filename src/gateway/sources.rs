@@ -6,6 +6,7 @@ use super::stripe::{Priority, Stripe};
 use super::writes::Performer;
 use crate::config::{Config, Writer};
 use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::runbook::book;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::environment::{self, Contact, Environment};
 use crate::protocol::gate::Permit;
@@ -113,11 +114,7 @@ impl Sources {
             },
             set_up: configured.into_iter().filter(|(_, is)| *is).map(|(s, _)| s).collect::<BTreeSet<_>>(),
             sandbox: config.sandbox_url.is_some(),
-            contacts: config
-                .contacts
-                .iter()
-                .map(|c| Contact { issue: c.issue.clone(), contact: c.contact.clone(), responds: c.responds.clone() })
-                .collect(),
+            contacts: contacts(config),
         }
     }
 
@@ -145,6 +142,16 @@ impl Performer for Sources {
             }
         }
     }
+}
+
+/// The configured contacts, all of them; the runbook's where none are.
+fn contacts(config: &Config) -> Vec<Contact> {
+    let contact =
+        |issue: &str, contact: &str, responds: &str| Contact { issue: issue.into(), contact: contact.into(), responds: responds.into() };
+    if config.contacts.is_empty() {
+        return book().contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect();
+    }
+    config.contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect()
 }
 
 fn not_set_up(source: Source, say: &str) -> Fault {

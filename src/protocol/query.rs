@@ -12,6 +12,7 @@ use crate::domain::shape::Shape;
 use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::RawEvent;
+use crate::domain::webhooks::log::{LogLine, LogSearch};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -78,6 +79,9 @@ pub enum Query {
     // -- the application
     /// What it enforces; `None` where it does not know the subject.
     Entitlement(SubjectKey),
+    // -- the application's logs
+    /// Lines that hold one of the needles, newest first, out of all configured logs.
+    Logs(LogSearch),
     // -- our own journal
     /// Runs of this operator and environment that are not finished, and the newest finished ones.
     Runs,
@@ -156,6 +160,13 @@ pub enum Reply {
     Endpoints(Vec<Endpoint>),
     Payments(Payments),
     Entitlement(Option<Entitlement>),
+    Logs {
+        lines: Vec<LogLine>,
+        /// Whether these are all there are: no log failed, none begins later than asked, the limit was not reached.
+        complete: bool,
+        /// Why not, in one sentence.
+        note: Option<String>,
+    },
     Runs(Vec<super::record::RunSummary>),
     Recorded(Vec<super::record::Recorded>),
     Desk(DeskState),
@@ -183,6 +194,7 @@ impl Query {
             | Query::Payments { .. } => Source::Stripe,
             Query::Entitlement(_) => Source::Application,
             Query::Runs | Query::TeamRuns | Query::Recorded(_) | Query::Desk => Source::Store,
+            Query::Logs(_) => Source::Log,
         }
     }
 }

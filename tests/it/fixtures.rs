@@ -15,6 +15,7 @@ use nightdesk::domain::stripe::{
     CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Payment, Period, Price, Status, StripeEvent, Subscription,
 };
 use nightdesk::domain::tiers::TierRules;
+use nightdesk::domain::webhooks::log::LogLine;
 use nightdesk::protocol::answers::{Answers, assemble, next_reads};
 use nightdesk::protocol::query::{Hit, Locator, Query, Reply};
 use nightdesk::protocol::record::{Recorded, RunSummary};
@@ -209,6 +210,7 @@ pub struct World {
     pub invoices: Vec<Invoice>,
     pub entitlements: BTreeMap<SubjectKey, Entitlement>,
     pub events: Vec<StripeEvent>,
+    pub logs: Vec<LogLine>,
     pub runs: Vec<RunSummary>,
     pub team: Vec<RunSummary>,
     pub recorded: Vec<Recorded>,
@@ -241,6 +243,7 @@ impl World {
             invoices: Vec::new(),
             entitlements: BTreeMap::new(),
             events: Vec::new(),
+            logs: Vec::new(),
             runs: Vec::new(),
             team: Vec::new(),
             recorded: Vec::new(),
@@ -326,6 +329,7 @@ impl World {
             Query::Subscription(of) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *of).cloned().collect()),
             Query::Endpoints => Reply::Endpoints(Vec::new()),
             Query::Entitlement(of) => Reply::Entitlement(self.entitlements.get(of).cloned()),
+            Query::Logs(_) => Reply::Logs { lines: self.logs.clone(), complete: true, note: None },
             Query::Runs => Reply::Runs(self.runs.clone()),
             Query::TeamRuns => Reply::Runs(self.team.clone()),
             Query::Recorded(run) => Reply::Recorded(self.recorded.iter().filter(|r| r.entry.run() == Some(*run)).cloned().collect()),
