@@ -37,6 +37,10 @@ pub enum Ask {
     },
     /// Start or steer the drift scan.
     Drift(Order),
+    /// This procedure, asked for by its name alone: where it needs somebody, the screen where they are found comes first.
+    StartFromBook(String),
+    /// The message to this contact, filled in with what is on screen.
+    Escalate(usize),
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
     /// Say this about a cause or about drift, for all consoles.
