@@ -1,6 +1,7 @@
 //! The runbook as code: one file per procedure, each a pure plan over facts, and the one engine that runs them all.
 
 pub mod engine;
+pub mod survey;
 mod tier_update;
 mod undo;
 mod words;

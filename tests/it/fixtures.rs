@@ -192,6 +192,7 @@ pub fn event(evt: &str, kind: &str, s: &Subscription, created: At) -> StripeEven
         customer: Some(s.customer.clone()),
         subscription_id: Some(s.id.clone()),
         subscription: Some(Box::new(s.clone())),
+        previous: None,
         profile: None,
         api_version: None,
         pending_webhooks: 0,

@@ -2,9 +2,12 @@
 
 pub mod cause;
 pub mod deploy;
+pub mod demand;
 pub mod drift;
 pub mod endpoint;
 pub mod feed;
+pub mod judge;
+pub mod lag;
 pub mod log;
 pub mod probe;
 pub mod verdict;
