@@ -1,5 +1,6 @@
 //! One event in, effects out. This file routes and nothing else.
 
+use super::screen::Screen;
 use super::state::State;
 use super::world::{Account, Start};
 use super::{burst, fulfil, keys};
@@ -134,6 +135,9 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     }
     let cx = state.world.context();
     let mut asks = state.home.ticked(&cx);
+    let top = state.screens.top();
+    asks.extend(state.webhooks.ticked(top == Screen::Webhooks, &cx));
+    asks.extend(state.event.ticked(top == Screen::Event, &cx));
     asks.extend(state.customers.ticked(&cx));
     asks.extend(state.customer.ticked(&cx));
     asks.extend(state.subscription.ticked(&cx));
@@ -156,7 +160,7 @@ fn painted(state: &mut State) {
         (Some(dialog), _) if unseen && dialog.modal != super::modal::Modal::Quit => {}
         (None, _) if unseen => {}
         (Some(dialog), _) => dialog.guard.painted(tick),
-        (None, super::screen::Screen::Run(id)) => {
+        (None, Screen::Run(id)) => {
             if let Some(run) = state.tasks.get_mut(id) {
                 run.painted(tick);
             }
@@ -195,6 +199,8 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
         Slot::Home(_) => state.home.replied(ticket.slot, query, result, &cx),
+        Slot::Endpoints => state.webhooks.replied(ticket.slot, query, result, &cx),
+        Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
         Slot::Runs => {
             if let Ok(reply) = result {
                 state.tasks.told(reply);

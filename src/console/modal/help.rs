@@ -44,7 +44,8 @@ pub fn escalation(state: &State, contact: usize) -> Option<Modal> {
     let subject = match state.screens.top() {
         Screen::Customer | Screen::Subscription => format!(" Customer: {}.", state.customer.title()),
         Screen::Run(id) => state.tasks.get(id).map(|r| format!(" Run {} of {}.", r.run.id, r.run.procedure)).unwrap_or_default(),
-        Screen::Home | Screen::Customers => String::new(),
+        Screen::Event => state.event.line().map(|l| format!(" Event {}, {}.", l.id, l.verdict.word())).unwrap_or_default(),
+        Screen::Home | Screen::Webhooks | Screen::Customers => String::new(),
     };
     let text = format!(
         "{}: {} on {} ({account}), {}.{subject} On call: {}.",

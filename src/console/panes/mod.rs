@@ -2,6 +2,8 @@
 
 pub mod customer;
 pub mod customers;
+pub mod event;
 pub mod home;
 pub mod run;
 pub mod subscription;
+pub mod webhooks;

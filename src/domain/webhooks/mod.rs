@@ -1,8 +1,8 @@
 //! Webhooks as the rules see them: what an event demands, whether that is there, why not, and what helps. No I/O, no clock.
 
 pub mod cause;
-pub mod deploy;
 pub mod demand;
+pub mod deploy;
 pub mod drift;
 pub mod endpoint;
 pub mod feed;
