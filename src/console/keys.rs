@@ -262,7 +262,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::Home(_) | Slot::Runs => screen == Screen::Home,
         Slot::Endpoints => screen == Screen::Webhooks,
         Slot::Event(_) => screen == Screen::Event,
-        Slot::Run(..) | Slot::Desk | Slot::Beside(_) | Slot::Book(_) => false,
+        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Book(_) => false,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -278,7 +278,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
             Slot::Home(_) | Slot::Runs => state.home.replied(slot, &query, &result, &cx),
             Slot::Endpoints => state.webhooks.replied(slot, &query, &result, &cx),
             Slot::Event(_) => state.event.replied(slot, &query, &result, &cx),
-            Slot::Run(..) | Slot::Desk | Slot::Beside(_) | Slot::Book(_) => Vec::new(),
+            Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Book(_) => Vec::new(),
         };
         for ask in follow {
             match ask {

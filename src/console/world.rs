@@ -1,6 +1,7 @@
 //! What the console knows about where it is and how things stand: environment, account, writes, sources. One place, lent to panes as a context.
 
 use super::context::Context;
+use super::drift::Drift;
 use crate::domain::At;
 use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, FaultKind, Source};
@@ -30,6 +31,8 @@ pub struct World {
     pub incidents: Vec<(String, String)>,
     /// Which of Stripe's events are in the database: Home and the webhooks pane look at the same.
     pub survey: Survey,
+    /// The comparison of Stripe with the database, in the background.
+    pub drift: Drift,
     /// What operators have said about causes and drift; `None` until it was read.
     pub desk: Option<DeskState>,
     /// When it was last asked for.
@@ -71,6 +74,7 @@ impl World {
             revealed_of: None,
             incidents: Vec::new(),
             survey: Survey::default(),
+            drift: Drift::default(),
             desk: None,
             desk_asked: None,
         }
@@ -99,6 +103,7 @@ impl World {
             desk: self.desk.as_ref(),
             columns: self.columns,
             rows: self.rows,
+            drift: self.drift.scan(),
         }
     }
 

@@ -17,6 +17,8 @@ pub enum Slot {
     Endpoints,
     /// A read about the event on screen.
     Event(u16),
+    /// A read of the drift scan.
+    Drift(u16),
     /// A read that this run needs.
     Run(Uuid, u16),
     /// What unfinished runs there are.
