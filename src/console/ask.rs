@@ -35,6 +35,8 @@ pub enum Ask {
     },
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
+    /// Look at events and rows anew, now.
+    Survey,
     /// A line for the status row, gone after a while.
     Say(String),
     /// The copy menu.

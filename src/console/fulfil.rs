@@ -48,6 +48,10 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             effects
         }
         Ask::Resume(run) => resume(state, run),
+        Ask::Survey => {
+            state.world.survey.hurry(state.world.tick);
+            state.world.survey_ticked(&mut state.tickets)
+        }
         Ask::Say(text) => {
             state.say(text);
             Vec::new()

@@ -47,6 +47,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
         Event::EnvironmentChanged(env) => {
             state.world.connected(*env);
             let mut effects = vec![state.tickets.read(Slot::Runs, Query::Runs)];
+            effects.extend(state.world.survey_ticked(&mut state.tickets));
             let asks = state.home.entered(&state.world.context());
             effects.extend(fulfil::fulfil(state, asks, id));
             effects
@@ -125,12 +126,13 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     {
         writes_changed(state, Writes::Off);
     }
+    let mut effects = state.world.survey_ticked(&mut state.tickets);
     let cx = state.world.context();
     let mut asks = state.home.ticked(&cx);
     asks.extend(state.customers.ticked(&cx));
     asks.extend(state.customer.ticked(&cx));
     asks.extend(state.subscription.ticked(&cx));
-    let mut effects = fulfil::fulfil(state, asks, id);
+    effects.extend(fulfil::fulfil(state, asks, id));
     let runs: Vec<Uuid> = state.tasks.runs.iter().map(|r| r.run.id).collect();
     for run in runs {
         effects.extend(fulfil::run(state, run, id, |r, _, now| r.ticked(now)));
@@ -177,16 +179,24 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     if !state.tickets.arrived(ticket) {
         return Vec::new();
     }
+    let mut effects = Vec::new();
+    if matches!(ticket.slot, Slot::Survey(_)) {
+        effects = state.world.survey_replied(query, result, &mut state.tickets);
+    }
     let cx = state.world.context();
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
-        Slot::Home(_) => state.home.replied(ticket.slot, query, result, &cx),
+        Slot::Survey(_) => {
+            state.home.looked(&cx);
+            Vec::new()
+        }
         Slot::Runs => {
             if let Ok(reply) = result {
                 state.tasks.told(reply);
             }
-            state.home.replied(ticket.slot, query, result, &cx)
+            state.home.replied(query, result, &cx);
+            Vec::new()
         }
         Slot::Run(..) => Vec::new(),
     };
@@ -196,5 +206,6 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             state.subscription.show(case, id);
         }
     }
-    fulfil::fulfil(state, asks, id)
+    effects.extend(fulfil::fulfil(state, asks, id));
+    effects
 }

@@ -10,6 +10,7 @@ use crate::domain::shape::Shape;
 use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::RawEvent;
+use crate::domain::webhooks::log::{LogLine, LogSearch};
 use serde::{Deserialize, Serialize};
 
 /// Which profiles to read. Every variant is answered by index or by a bounded scan.
@@ -70,6 +71,9 @@ pub enum Query {
     // -- the application
     /// What it enforces; `None` where it does not know the subject.
     Entitlement(SubjectKey),
+    // -- the application's logs
+    /// Lines out of all configured logs together, in the order that the search asks for.
+    Logs(LogSearch),
     // -- our own journal
     /// Runs of this operator and environment that are not finished, and the newest finished ones.
     Runs,
@@ -141,6 +145,13 @@ pub enum Reply {
     Event(Option<String>),
     Endpoints(Vec<Endpoint>),
     Entitlement(Option<Entitlement>),
+    Logs {
+        lines: Vec<LogLine>,
+        /// Whether these are all there are: no log failed, none begins later than asked, the limit was not reached.
+        complete: bool,
+        /// Why not, in one sentence.
+        note: Option<String>,
+    },
     Runs(Vec<super::record::RunSummary>),
 }
 
@@ -164,6 +175,7 @@ impl Query {
             | Query::Subscription(_)
             | Query::Endpoints => Source::Stripe,
             Query::Entitlement(_) => Source::Application,
+            Query::Logs(_) => Source::Log,
             Query::Runs => Source::Store,
         }
     }

@@ -13,6 +13,7 @@ use nightdesk::domain::stripe::{
     CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Payment, Period, Price, Status, StripeEvent, Subscription,
 };
 use nightdesk::domain::tiers::TierRules;
+use nightdesk::domain::webhooks::log::LogLine;
 use nightdesk::protocol::answers::{Answers, assemble, next_reads};
 use nightdesk::protocol::query::{Hit, Locator, Query, Reply};
 use nightdesk::protocol::record::RunSummary;
@@ -208,6 +209,7 @@ pub struct World {
     pub invoices: Vec<Invoice>,
     pub entitlements: BTreeMap<SubjectKey, Entitlement>,
     pub events: Vec<StripeEvent>,
+    pub logs: Vec<LogLine>,
     pub runs: Vec<RunSummary>,
     pub hits: Vec<Hit>,
     pub down: Vec<Source>,
@@ -235,6 +237,7 @@ impl World {
             invoices: Vec::new(),
             entitlements: BTreeMap::new(),
             events: Vec::new(),
+            logs: Vec::new(),
             runs: Vec::new(),
             hits: Vec::new(),
             down: Vec::new(),
@@ -316,6 +319,7 @@ impl World {
             Query::Subscription(of) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *of).cloned().collect()),
             Query::Endpoints => Reply::Endpoints(Vec::new()),
             Query::Entitlement(of) => Reply::Entitlement(self.entitlements.get(of).cloned()),
+            Query::Logs(_) => Reply::Logs { lines: self.logs.clone(), complete: true, note: None },
             Query::Runs => Reply::Runs(self.runs.clone()),
             Query::FindInDatabase { .. } | Query::FindInStripe { .. } => {
                 Reply::Hits { hits: self.hits.iter().filter(|h| h.source == source).cloned().collect(), truncated: false }

@@ -2,6 +2,7 @@
 
 pub mod cause;
 pub mod demand;
+pub mod deploy;
 pub mod drift;
 pub mod endpoint;
 pub mod feed;

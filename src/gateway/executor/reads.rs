@@ -44,10 +44,10 @@ impl Reads {
     }
 }
 
-/// Only Home's scan is asked for by nobody in particular.
+/// Only the survey is asked for by nobody in particular.
 fn priority(slot: Slot) -> Priority {
     match slot {
-        Slot::Home(_) => Priority::Background,
+        Slot::Survey(_) => Priority::Background,
         Slot::SearchDatabase | Slot::SearchStripe | Slot::Case(_) | Slot::Run(..) | Slot::Runs => Priority::Interactive,
     }
 }
