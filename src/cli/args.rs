@@ -72,6 +72,9 @@ pub enum Subcommands {
         #[arg(long)]
         json: bool,
     },
+    /// Which of Stripe's events have no effect in the database, by cause: the verdict comes from the rows, never from deliveries.
+    #[command(after_help = EXIT)]
+    Webhooks(super::webhooks::WebhooksArgs),
     /// Run a procedure without a screen, through the same gate and journal.
     #[command(subcommand)]
     Run(Procedures),

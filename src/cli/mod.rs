@@ -15,6 +15,7 @@ mod runs;
 pub mod sandbox;
 mod shown;
 mod status;
+mod webhooks;
 
 use crate::config::{Config, ConfigError};
 use args::{Audit, Cli, Place, Procedures, Subcommands};
@@ -53,6 +54,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
             let hands = Hands::open(&config);
             let ended = match command {
                 Subcommands::Find { id, json } => find::run(&hands, &id, json).await,
+                Subcommands::Webhooks(args) => webhooks::run(&hands, &args).await,
                 Subcommands::Status { json } => status::run(&hands, json).await,
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,

@@ -52,6 +52,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             state.world.survey.hurry(state.world.tick);
             state.world.survey_ticked(&mut state.tickets)
         }
+        Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {
             state.say(text);
             Vec::new()

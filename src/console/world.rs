@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::tickets::Tickets;
 use crate::domain::At;
+use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::{Mode, Writes};
@@ -35,7 +36,14 @@ pub struct World {
     pub survey: Survey,
     /// The slot of the survey's last read: each has one of its own.
     survey_slot: u16,
+    /// What operators have said about causes and drift; `None` until it was read.
+    pub desk: Option<DeskState>,
+    /// When it was last asked for.
+    pub(super) desk_asked: Option<u64>,
 }
+
+/// How often the desk is read, in milliseconds.
+const DESK_EVERY: u64 = 5_000;
 
 /// How far the connection has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +78,8 @@ impl World {
             incidents: Vec::new(),
             survey: Survey::default(),
             survey_slot: 0,
+            desk: None,
+            desk_asked: None,
         }
     }
 
@@ -93,6 +103,7 @@ impl World {
             sources: &self.sources,
             survey: &self.survey,
             revealed: self.revealed_until.is_some(),
+            desk: self.desk.as_ref(),
             columns: self.columns,
             rows: self.rows,
         }
@@ -133,6 +144,15 @@ impl World {
         }
         self.env = Some(env);
         self.start = Start::Ready;
+    }
+
+    /// Whether the desk is to be asked for now: other consoles write to it as well.
+    pub fn wants_desk(&mut self) -> bool {
+        let due = self.env.is_some() && self.desk_asked.is_none_or(|t| self.tick.saturating_sub(t) >= DESK_EVERY);
+        if due {
+            self.desk_asked = Some(self.tick);
+        }
+        due
     }
 
     /// A source answered, or did not.

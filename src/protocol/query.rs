@@ -1,17 +1,21 @@
 //! Reads: every question the console and the procedures can ask, and what answers it. None of them changes anything.
 
 use crate::domain::At;
+use crate::domain::desk::DeskState;
 use crate::domain::entitlement::Entitlement;
 use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::needle::Needle;
+use crate::domain::payments::Payments;
 use crate::domain::row::{Record, Subject, SubscriptionRow};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::RawEvent;
+use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::log::{LogLine, LogSearch};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Which profiles to read. Every variant is answered by index or by a bounded scan.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,6 +41,8 @@ pub enum Query {
     Records(Locator),
     /// Rows by their Stripe customer id, for many customers at once: what Home compares with.
     RowsOf(Vec<StripeId>),
+    /// What the application itself noted of these events; `None` where it keeps no record.
+    Received(Vec<StripeId>),
     // -- Stripe
     Account,
     /// Hits for a search at Stripe, best first.
@@ -68,6 +74,11 @@ pub enum Query {
     Subscription(StripeId),
     /// The webhook endpoints as they are registered.
     Endpoints,
+    /// How many payments succeeded and failed in this time, from the newest pages of charges.
+    Payments {
+        from: At,
+        until: At,
+    },
     // -- the application
     /// What it enforces; `None` where it does not know the subject.
     Entitlement(SubjectKey),
@@ -77,6 +88,12 @@ pub enum Query {
     // -- our own journal
     /// Runs of this operator and environment that are not finished, and the newest finished ones.
     Runs,
+    /// Runs of other operators of the environment, newest first, as far as the shared store has them; without their payloads.
+    TeamRuns,
+    /// What the journal says about one run, oldest first.
+    Recorded(Uuid),
+    /// What operators have said about causes and drift.
+    Desk,
 }
 
 /// Which events: by time and type, and where the page begins.
@@ -125,6 +142,7 @@ pub enum Reply {
     Records(Vec<Record>),
     /// Rows with the customer id they hold and the profile they belong to.
     Rows(Vec<(SubscriptionRow, Subject)>),
+    Received(Option<Vec<Received>>),
     Account(Account),
     Customers(Vec<Customer>),
     Subscriptions(Vec<Subscription>),
@@ -144,6 +162,7 @@ pub enum Reply {
     /// The event as JSON text, cleaned; empty where Stripe no longer has it.
     Event(Option<String>),
     Endpoints(Vec<Endpoint>),
+    Payments(Payments),
     Entitlement(Option<Entitlement>),
     Logs {
         lines: Vec<LogLine>,
@@ -153,6 +172,8 @@ pub enum Reply {
         note: Option<String>,
     },
     Runs(Vec<super::record::RunSummary>),
+    Recorded(Vec<super::record::Recorded>),
+    Desk(DeskState),
 }
 
 impl Query {
@@ -160,7 +181,7 @@ impl Query {
     #[must_use]
     pub fn source(&self) -> Source {
         match self {
-            Query::Shape | Query::FindInDatabase { .. } | Query::Records(_) | Query::RowsOf(_) => Source::Database,
+            Query::Shape | Query::FindInDatabase { .. } | Query::Records(_) | Query::RowsOf(_) | Query::Received(_) => Source::Database,
             Query::Account
             | Query::FindInStripe { .. }
             | Query::Customer(_)
@@ -173,10 +194,11 @@ impl Query {
             | Query::EventPage(_)
             | Query::Event(_)
             | Query::Subscription(_)
-            | Query::Endpoints => Source::Stripe,
+            | Query::Endpoints
+            | Query::Payments { .. } => Source::Stripe,
             Query::Entitlement(_) => Source::Application,
             Query::Logs(_) => Source::Log,
-            Query::Runs => Source::Store,
+            Query::Runs | Query::TeamRuns | Query::Recorded(_) | Query::Desk => Source::Store,
         }
     }
 }

@@ -47,7 +47,9 @@ impl Reads {
 /// Only the survey is asked for by nobody in particular.
 fn priority(slot: Slot) -> Priority {
     match slot {
-        Slot::Survey(_) => Priority::Background,
-        Slot::SearchDatabase | Slot::SearchStripe | Slot::Case(_) | Slot::Run(..) | Slot::Runs => Priority::Interactive,
+        Slot::Survey(_) | Slot::Beside(_) => Priority::Background,
+        Slot::SearchDatabase | Slot::SearchStripe | Slot::Case(_) | Slot::Run(..) | Slot::Runs | Slot::Desk | Slot::Book(_) => {
+            Priority::Interactive
+        }
     }
 }

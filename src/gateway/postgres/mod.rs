@@ -8,6 +8,7 @@ mod find;
 mod found;
 mod lane;
 mod names;
+mod received;
 mod records;
 mod shape;
 mod subscription_row;
@@ -139,6 +140,7 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
         Query::Shape => shape::read(session, &config.schema).await.map(|s| Reply::Shape(Box::new(s))),
         Query::Records(locator) => records::read(session, config, locator).await.map(Reply::Records),
         Query::RowsOf(customers) => records::rows_of(session, config, customers).await.map(Reply::Rows),
+        Query::Received(events) => received::of(session, config, events).await.map(Reply::Received),
         Query::FindInDatabase { needle, limit } => match needle.needle() {
             Some(needle) => find::find(session, config, &needle, *limit).await,
             None => Ok(Reply::Hits { hits: Vec::new(), truncated: false }),

@@ -85,7 +85,7 @@ impl Survey {
             e.older_in_row = matches!(h.stand, Some(Stand::At(_)));
         }
         e.receipt = match self.received.get(&line.id) {
-            None if self.scenery.keeps_receipts() => Receipt::Absent,
+            None if self.scenery.has_receipts() => Receipt::Absent,
             None => Receipt::Unknown,
             Some(r) if r.processed == Some(false) => Receipt::Taken,
             Some(r) => Receipt::Processed(r.processed_at),
@@ -105,14 +105,14 @@ impl Survey {
     /// What lies below the finding that nothing is applied any more.
     pub(super) fn likely(&self, since: At) -> String {
         let mut counts: BTreeMap<Cause, usize> = BTreeMap::new();
-        for line in self.feed.lines.iter().take_while(|l| l.at >= since) {
+        for line in self.feed.lines.iter().take_while(|l| l.at >= since).filter(|l| self.could_be_found(l)) {
             if let Some(cause) = line.cause.filter(|c| *c != Cause::Unknown) {
                 *counts.entry(cause).or_default() += 1;
             }
         }
         let most = counts.into_iter().max_by_key(|(_, n)| *n).map(|(cause, _)| cause);
         let known = most.and_then(|cause| likely(cause, since, &self.scene));
-        let group = self.groups.iter().find(|g| most.is_none_or(|cause| g.cause == cause));
+        let group = self.groups.iter().find(|g| g.cause == most.unwrap_or(Cause::Unknown));
         known.or_else(|| group.map(|g| g.because.clone())).unwrap_or_else(|| "Nothing here says why.".into())
     }
 }

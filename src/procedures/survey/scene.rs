@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// How often each is read while there are failures, in milliseconds.
 const ENDPOINTS_EVERY: u64 = 60_000;
 const LOG_EVERY: u64 = 15_000;
+const RECEIPTS_EVERY: u64 = 30_000;
+/// The application's record is looked up for so many failures, the newest.
+const RECEIPTS: usize = 2_000;
 /// Lines of the log at most; so much before the first failure, for what came just before it.
 const LINES: u32 = 5_000;
 const BEFORE: Duration = Duration::minutes(35);
@@ -26,12 +29,17 @@ pub struct Scenery {
     log_asked: Option<u64>,
     search: Option<LogSearch>,
     receipts: bool,
+    receipts_asked: Option<u64>,
 }
 
 impl Scenery {
     /// The application keeps a record of events, and it was read.
-    pub fn keeps_receipts(&self) -> bool {
+    pub fn has_receipts(&self) -> bool {
         self.receipts
+    }
+
+    pub fn keeps_receipts(&mut self, keeps: bool) {
+        self.receipts = keeps;
     }
 }
 
@@ -70,6 +78,11 @@ impl Survey {
         if due(self.scenery.endpoints_asked, ENDPOINTS_EVERY) && !m.is_out(Source::Stripe) {
             self.scenery.endpoints_asked = Some(m.tick);
             asks.push(Query::Endpoints);
+        }
+        if due(self.scenery.receipts_asked, RECEIPTS_EVERY) && !m.is_out(Source::Database) {
+            self.scenery.receipts_asked = Some(m.tick);
+            let failures = self.feed.lines.iter().filter(|l| l.verdict.is_failure());
+            asks.push(Query::Received(failures.take(RECEIPTS).map(|l| l.id.clone()).collect()));
         }
         if due(self.scenery.log_asked, LOG_EVERY) && m.env.set_up.contains(&Source::Log) {
             self.scenery.log_asked = Some(m.tick);

@@ -7,6 +7,7 @@ use crate::domain::findings::{About, Finding};
 use crate::domain::ids::StripeId;
 use crate::domain::money::group;
 use crate::domain::webhooks::endpoint::HANDLED;
+use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::verdict::Verdict;
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
@@ -97,17 +98,20 @@ impl Survey {
             later += 1;
             match line.verdict {
                 Verdict::Applied | Verdict::Superseded => break,
-                Verdict::Missing | Verdict::Contradicted => {
+                // A row that nobody linked would not be found on the best of days either: it says nothing about the endpoint.
+                Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) => {
                     (failed, received, since) = (failed + 1, later, Some(line.at));
                     customers.extend(line.customer.iter().filter(|c| met.insert(*c)).cloned());
                 }
                 _ => {}
             }
         }
-        // A row that nobody linked would not be found on the best of days either.
-        let linked = customers.iter().any(|c| self.rows.contains_key(c));
-        let since = since.filter(|_| customers.len() >= SEVERAL && linked)?;
+        let since = since.filter(|_| customers.len() >= SEVERAL)?;
         Some(Silence { since, received, failed, customers })
+    }
+
+    pub(super) fn could_be_found(&self, line: &Line) -> bool {
+        line.customer.as_ref().is_some_and(|c| self.rows.contains_key(c))
     }
 
     /// The finding that nothing is applied any more, with the likely cause below it.
