@@ -1,5 +1,6 @@
 //! What a pane wants: data that the console turns into effects, screens and dialogs. A pane can ask for nothing that writes to production.
 
+use super::drift::Order;
 use crate::domain::facts::Handle;
 use crate::domain::ids::StripeId;
 use crate::protocol::desk::DeskWrite;
@@ -34,6 +35,8 @@ pub enum Ask {
         procedure: String,
         inputs: Inputs,
     },
+    /// Start or steer the drift scan.
+    Drift(Order),
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
     /// Look at events and rows anew, now.

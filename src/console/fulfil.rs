@@ -47,6 +47,10 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             show_run(state, run);
             effects
         }
+        Ask::Drift(order) => {
+            let asks = state.world.drift.order(order, state.world.now);
+            fulfil(state, asks, id)
+        }
         Ask::Resume(run) => resume(state, run),
         Ask::Survey => {
             state.world.survey.hurry(state.world.tick);

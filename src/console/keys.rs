@@ -250,7 +250,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::SearchDatabase | Slot::SearchStripe => screen == Screen::Customers,
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
         Slot::Survey(_) | Slot::Runs => screen == Screen::Home,
-        Slot::Run(..) | Slot::Desk | Slot::Beside(_) | Slot::Book(_) => false,
+        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Book(_) => false,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -272,7 +272,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
                 state.home.replied(&query, &result, &cx);
                 Vec::new()
             }
-            Slot::Survey(_) | Slot::Run(..) | Slot::Desk | Slot::Beside(_) | Slot::Book(_) => Vec::new(),
+            Slot::Survey(_) | Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Book(_) => Vec::new(),
         };
         for ask in follow {
             match ask {

@@ -139,6 +139,8 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     asks.extend(state.customers.ticked(&cx));
     asks.extend(state.customer.ticked(&cx));
     asks.extend(state.subscription.ticked(&cx));
+    let now = state.world.now;
+    asks.extend(state.world.drift.ticked(now));
     effects.extend(fulfil::fulfil(state, asks, id));
     if state.world.wants_desk() {
         effects.push(state.tickets.read(Slot::Desk, Query::Desk));
@@ -196,6 +198,12 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     if matches!(ticket.slot, Slot::Survey(_)) {
         effects = state.world.survey_replied(query, result, &mut state.tickets);
     }
+    if let Slot::Drift(slot) = ticket.slot {
+        let rules = state.world.env.as_ref().map(|e| e.tiers.clone()).unwrap_or_default();
+        let now = state.world.now;
+        let asks = state.world.drift.replied(slot, query, result, &rules, now);
+        return fulfil::fulfil(state, asks, id);
+    }
     let cx = state.world.context();
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
@@ -217,7 +225,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             }
             Vec::new()
         }
-        Slot::Run(..) | Slot::Beside(_) | Slot::Book(_) => Vec::new(),
+        Slot::Run(..) | Slot::Drift(_) | Slot::Beside(_) | Slot::Book(_) => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

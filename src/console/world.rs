@@ -1,6 +1,7 @@
 //! What the console knows about where it is and how things stand: environment, account, writes, sources. One place, lent to panes as a context.
 
 use super::context::Context;
+use super::drift::Drift;
 use super::tickets::Tickets;
 use crate::domain::At;
 use crate::domain::desk::DeskState;
@@ -36,6 +37,8 @@ pub struct World {
     pub survey: Survey,
     /// The slot of the survey's last read: each has one of its own.
     survey_slot: u16,
+    /// The comparison of Stripe with the database, in the background.
+    pub drift: Drift,
     /// What operators have said about causes and drift; `None` until it was read.
     pub desk: Option<DeskState>,
     /// When it was last asked for.
@@ -78,6 +81,7 @@ impl World {
             incidents: Vec::new(),
             survey: Survey::default(),
             survey_slot: 0,
+            drift: Drift::default(),
             desk: None,
             desk_asked: None,
         }
@@ -106,6 +110,7 @@ impl World {
             desk: self.desk.as_ref(),
             columns: self.columns,
             rows: self.rows,
+            drift: self.drift.scan(),
         }
     }
 

@@ -8,6 +8,7 @@ mod find;
 mod found;
 mod lane;
 mod names;
+mod pressure;
 mod received;
 mod records;
 mod shape;
@@ -141,6 +142,11 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
         Query::Records(locator) => records::read(session, config, locator).await.map(Reply::Records),
         Query::RowsOf(customers) => records::rows_of(session, config, customers).await.map(Reply::Rows),
         Query::Received(events) => received::of(session, config, events).await.map(Reply::Received),
+        Query::RowsNaming { subscriptions, subjects } => {
+            records::rows_naming(session, config, subscriptions, subjects).await.map(Reply::Rows)
+        }
+        Query::RowPage { after } => records::row_page(session, config, after.as_ref()).await,
+        Query::Pressure => pressure::read(session).await.map(Reply::Pressure),
         Query::FindInDatabase { needle, limit } => match needle.needle() {
             Some(needle) => find::find(session, config, &needle, *limit).await,
             None => Ok(Reply::Hits { hits: Vec::new(), truncated: false }),
