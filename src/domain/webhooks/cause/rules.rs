@@ -132,7 +132,12 @@ const BOOK: &[Rule] = &[
     Rule { name: "the log: too old", when: |l| l.said(Saying::Tolerance).map(skewed), cause: Cause::ClockSkew, advice: CLOCK },
     Rule { name: "the log: signature", when: |l| l.said(Saying::Signature).map(told), cause: Cause::BadSignature, advice: SECRET },
     Rule { name: "the log: shape", when: |l| l.said(Saying::Shape).map(told), cause: Cause::ApiVersion, advice: SHAPE },
-    Rule { name: "the log: database", when: |l| l.said(Saying::Database).map(told), cause: Cause::Database, advice: DATABASE },
+    Rule {
+        name: "the log: database",
+        when: |l| l.said(Saying::Database).or_else(|| l.said(Saying::Connections)).map(told),
+        cause: Cause::Database,
+        advice: DATABASE,
+    },
     Rule {
         name: "the log: duplicate",
         when: |l| l.said(Saying::Duplicate).map(told),
@@ -143,11 +148,16 @@ const BOOK: &[Rule] = &[
     Rule { name: "the answer: too old", when: |l| l.answered(Saying::Tolerance).map(answer), cause: Cause::ClockSkew, advice: CLOCK },
     Rule { name: "the answer: signature", when: |l| l.answered(Saying::Signature).map(answer), cause: Cause::BadSignature, advice: SECRET },
     Rule { name: "the answer: shape", when: |l| l.answered(Saying::Shape).map(answer), cause: Cause::ApiVersion, advice: SHAPE },
-    Rule { name: "the answer: database", when: |l| l.answered(Saying::Database).map(answer), cause: Cause::Database, advice: DATABASE },
+    Rule {
+        name: "the answer: database",
+        when: |l| l.answered(Saying::Database).or_else(|| l.answered(Saying::Connections)).map(answer),
+        cause: Cause::Database,
+        advice: DATABASE,
+    },
     // -- what the row tells
     Rule {
         name: "older object in the row",
-        when: |l| l.e.older_in_row.then(|| "The row is as an older event had it: that one was applied after this one.".to_string()),
+        when: |l| l.was_overtaken().then(|| "The row is as an older event had it: that one was applied after this one.".to_string()),
         cause: Cause::OlderApplied,
         advice: Always("Copying from Stripe helps; the application should compare times before it writes."),
     },
@@ -181,7 +191,12 @@ const BOOK: &[Rule] = &[
         ),
     },
     // -- what was said at the time about no event by name
-    Rule { name: "at the time: database", when: |l| l.around(Saying::Database).map(told), cause: Cause::Database, advice: DATABASE },
+    Rule {
+        name: "at the time: database",
+        when: |l| l.around(Saying::Database).or_else(|| l.around(Saying::Connections)).map(told),
+        cause: Cause::Database,
+        advice: DATABASE,
+    },
     Rule { name: "at the time: shape", when: |l| l.around(Saying::Shape).map(told), cause: Cause::ApiVersion, advice: SHAPE },
     Rule {
         name: "at the time: malformed profile",
@@ -322,20 +337,30 @@ const BOOK: &[Rule] = &[
     // -- where it can have ended, if nobody says anything
     Rule {
         name: "application down",
-        when: |l| (l.scene.application_down && !l.e.recovered && !l.is_seen()).then(|| "The application does not answer.".to_string()),
+        when: |l| (l.scene.application_down && !l.recovered && !l.is_seen()).then(|| "The application does not answer.".to_string()),
         cause: Cause::Down,
         advice: REACH,
     },
     Rule {
         name: "never sent",
         when: |l| {
-            let never = l.is_unseen() && !l.e.pending && l.scene.log.as_ref().is_none_or(|_| l.around(Saying::Failed).is_none());
-            never.then(|| {
-                "Stripe owes nobody a delivery of it, and the application never saw it: its endpoint was off when it happened.".to_string()
-            })
+            let say = "Stripe owes nobody a delivery of it, and the application never saw it: its endpoint was off when it happened.";
+            (l.log_is_silent() && !l.e.pending).then(|| say.to_string())
         },
         cause: Cause::EndpointDisabled,
         advice: Always("Copying from Stripe helps; Stripe does not resend to an endpoint that was off when the event happened."),
+    },
+    Rule {
+        name: "reached nobody",
+        when: |l| {
+            let say = "Stripe still owes a delivery of it, and the application never saw it: it reached nobody.";
+            (l.log_is_silent() && l.e.pending).then(|| say.to_string())
+        },
+        cause: Cause::Down,
+        advice: While(
+            "A probe of the endpoint tells what stands in the way; copying from Stripe helps at once.",
+            "The application takes events again: resending helps.",
+        ),
     },
 ];
 
@@ -349,7 +374,7 @@ pub fn attribute(evidence: &Evidence, scene: &Scene, now: At) -> Attributed {
         Some((rule, because)) => {
             let advice = match rule.advice {
                 Always(say) => say,
-                While(_, over) if evidence.recovered => over,
+                While(_, over) if look.recovered => over,
                 While(still, _) => still,
             };
             (rule.cause, rule.name, because, advice)
@@ -426,6 +451,7 @@ fn nobody(held: &Held) -> Option<String> {
         Held::Other(Some(id)) => Some(format!("The row holds another customer, {}, so the handler finds nobody.", mask::id(id))),
         Held::Other(None) => Some("The row holds no customer, so the handler finds nobody.".into()),
         Held::NoRow => Some("The profile has no subscription row, so the handler finds nobody.".into()),
+        Held::Nowhere => Some("No row holds the customer, so the handler finds nobody.".into()),
         Held::Unknown | Held::Customer => None,
     }
 }
