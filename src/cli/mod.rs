@@ -10,6 +10,7 @@ pub mod drill;
 mod drive;
 mod find;
 mod hands;
+mod logs;
 mod procedures;
 mod runs;
 pub mod sandbox;

@@ -13,7 +13,7 @@ use file::{Env, File};
 use schema::SchemaMap;
 use secret::{Credential, SecretRef};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One environment, ready to connect to. Credentials are types that cannot be printed.
@@ -47,6 +47,16 @@ pub struct Config {
     /// Stripe reads per second in the background.
     pub stripe_background_per_s: u32,
     pub contacts: Vec<file::ContactEntry>,
+    /// Where the application's log lines are read.
+    pub logs: Vec<LogSource>,
+}
+
+/// Where log lines come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogSource {
+    File(PathBuf),
+    /// This argv, never a shell line; what it prints, standard error too.
+    Command(Vec<String>),
 }
 
 /// How repairs of the subscription row are written.
@@ -92,6 +102,7 @@ pub const VARIABLES: &[&str] = &[
     "APP_URL",
     "APP_WEBHOOK_URL",
     "APP_ADMIN_TOKEN",
+    "APP_LOG",
     "NIGHTDESK_SANDBOX_URL",
 ];
 
@@ -190,6 +201,10 @@ impl Config {
                 });
             }
         };
+        let mut logs = env.logs.into_iter().map(file::LogEntry::source).collect::<Result<Vec<_>, _>>()?;
+        if logs.is_empty() {
+            logs.extend(variables("APP_LOG").filter(|v| !v.is_empty()).map(|path| LogSource::File(path.into())));
+        }
         let operator = plain(env.operator, "NIGHTDESK_OPERATOR").or_else(|| variables("USER")).or_else(|| variables("LOGNAME"));
         Ok(Self {
             production: env.production,
@@ -212,6 +227,7 @@ impl Config {
             writer,
             stripe_background_per_s: file.stripe.and_then(|s| s.background_per_s).unwrap_or(5).max(1),
             contacts: file.contacts,
+            logs,
             name,
         })
     }

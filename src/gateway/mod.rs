@@ -6,6 +6,7 @@ pub mod gate;
 mod http;
 pub mod journal;
 pub mod log;
+pub mod logs;
 pub mod postgres;
 pub mod reader;
 mod sandbox;

@@ -1,6 +1,7 @@
 //! All sources of one environment together: routes a query to the one that answers it, bounds its time, carries out what the gate let through.
 
 use super::application::{self, Application};
+use super::logs::Logs;
 use super::postgres::Database;
 use super::stripe::{Priority, Stripe};
 use super::writes::Performer;
@@ -22,12 +23,15 @@ pub struct Sources {
     pub database: Result<Option<Database>, Fault>,
     pub stripe: Option<Stripe>,
     pub application: Option<Application>,
+    pub logs: Option<Logs>,
 }
 
 const STRIPE_INTERACTIVE: Duration = Duration::from_secs(5);
 /// Five pages at the budget's pace, and the wait for others' turns.
 const STRIPE_BACKGROUND: Duration = Duration::from_secs(60);
 const APPLICATION: Duration = Duration::from_secs(3);
+/// The logs keep a shorter limit of their own, but for what waits for a command's first words.
+const LOGS: Duration = Duration::from_secs(6);
 
 impl Sources {
     /// Opens what is configured, in the background; needs a runtime.
@@ -37,6 +41,7 @@ impl Sources {
             database: Database::start(Arc::clone(&config)),
             stripe: Stripe::new(&config).ok(),
             application: Application::new(&config),
+            logs: Logs::new(&config),
             config,
         }
     }
@@ -71,6 +76,15 @@ impl Sources {
         self.application.as_ref().ok_or_else(missing)
     }
 
+    /// The application's logs, or why there are none.
+    ///
+    /// # Errors
+    /// Not configured.
+    pub fn logs(&self) -> Result<&Logs, Fault> {
+        let missing = || not_set_up(Source::Log, "no log is configured: set [[env.NAME.logs]] with file or command, or APP_LOG");
+        self.logs.as_ref().ok_or_else(missing)
+    }
+
     /// Answers a query of any outside source; dropping the future cancels it there.
     ///
     /// # Errors
@@ -87,7 +101,11 @@ impl Sources {
                 let late = |_| Err(Fault::new(Source::Application, FaultKind::Timeout, "the application did not answer in time"));
                 tokio::time::timeout(APPLICATION, self.application()?.answer(&query)).await.unwrap_or_else(late)
             }
-            Source::Store | Source::Log => Err(not_set_up(query.source(), "this is not a question to the outside")),
+            Source::Log => {
+                let late = |_| Err(Fault::new(Source::Log, FaultKind::Timeout, "the logs could not be read in time"));
+                tokio::time::timeout(LOGS, self.logs()?.answer(&query)).await.unwrap_or_else(late)
+            }
+            Source::Store => Err(not_set_up(query.source(), "this is not a question to the outside")),
         }
     }
 
@@ -99,6 +117,7 @@ impl Sources {
             (Source::Database, !matches!(self.database, Ok(None))),
             (Source::Stripe, self.stripe.is_some()),
             (Source::Application, self.application.is_some()),
+            (Source::Log, self.logs.is_some()),
             (Source::Store, true),
         ];
         Environment {
@@ -125,6 +144,9 @@ impl Sources {
     pub async fn close(&self) {
         if let Ok(Some(database)) = &self.database {
             database.close().await;
+        }
+        if let Some(logs) = &self.logs {
+            logs.close().await;
         }
     }
 }
