@@ -2,6 +2,7 @@
 
 use crate::domain::facts::Handle;
 use crate::domain::ids::StripeId;
+use crate::protocol::desk::DeskWrite;
 use crate::protocol::query::{Hit, Query};
 use crate::protocol::run::Inputs;
 use crate::protocol::ticket::Slot;
@@ -35,6 +36,8 @@ pub enum Ask {
     },
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
+    /// Say this about a cause or about drift, for all consoles.
+    Desk(DeskWrite),
     /// A line for the status row, gone after a while.
     Say(String),
     /// The copy menu.

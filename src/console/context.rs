@@ -1,6 +1,7 @@
 //! What a pane may look at besides its own model: the moment, the world's standing, the room on screen. Borrowed, never changed.
 
 use crate::domain::At;
+use crate::domain::desk::DeskState;
 use crate::domain::fault::Source;
 use crate::domain::policy::{Mode, Writes};
 use crate::protocol::environment::Environment;
@@ -19,6 +20,8 @@ pub struct Context<'a> {
     pub sources: &'a BTreeMap<Source, Freshness>,
     /// Personal data is shown unmasked at the moment.
     pub revealed: bool,
+    /// Who has which cause, what is muted and accepted; `None` until it was read.
+    pub desk: Option<&'a DeskState>,
     /// The whole screen, in cells.
     pub columns: u16,
     pub rows: u16,

@@ -48,6 +48,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             effects
         }
         Ask::Resume(run) => resume(state, run),
+        Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {
             state.say(text);
             Vec::new()

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use crate::domain::At;
+use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::{Mode, Writes};
@@ -26,7 +27,14 @@ pub struct World {
     pub revealed_of: Option<SubjectKey>,
     /// What the sandbox can break: name and description.
     pub incidents: Vec<(String, String)>,
+    /// What operators have said about causes and drift; `None` until it was read.
+    pub desk: Option<DeskState>,
+    /// When it was last asked for.
+    pub(super) desk_asked: Option<u64>,
 }
+
+/// How often the desk is read, in milliseconds.
+const DESK_EVERY: u64 = 5_000;
 
 /// How far the connection has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +67,8 @@ impl World {
             revealed_until: None,
             revealed_of: None,
             incidents: Vec::new(),
+            desk: None,
+            desk_asked: None,
         }
     }
 
@@ -81,6 +91,7 @@ impl World {
             writes: &self.writes,
             sources: &self.sources,
             revealed: self.revealed_until.is_some(),
+            desk: self.desk.as_ref(),
             columns: self.columns,
             rows: self.rows,
         }
@@ -101,6 +112,15 @@ impl World {
         }
         self.env = Some(env);
         self.start = Start::Ready;
+    }
+
+    /// Whether the desk is to be asked for now: other consoles write to it as well.
+    pub fn wants_desk(&mut self) -> bool {
+        let due = self.env.is_some() && self.desk_asked.is_none_or(|t| self.tick.saturating_sub(t) >= DESK_EVERY);
+        if due {
+            self.desk_asked = Some(self.tick);
+        }
+        due
     }
 
     /// A source answered, or did not.

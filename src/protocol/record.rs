@@ -43,12 +43,21 @@ pub enum Entry {
         step: String,
         holds: bool,
     },
+    /// The operator did a step by hand and says so; the words are in the payload.
+    Attested {
+        run: Uuid,
+        step: String,
+    },
     RunClosed {
         run: Uuid,
         how: Closed,
     },
     /// Personal data was shown on screen, for this reason (in the payload).
     Revealed,
+    /// Something is said about a cause or drift: written before it is stored. What exactly is in the payload.
+    DeskWrite {
+        write: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,10 +88,18 @@ pub struct Detail(pub serde_json::Value);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenedDetail {
     pub inputs: Inputs,
-    pub subject: SubjectKey,
+    /// `None`: several subjects.
+    #[serde(default)]
+    pub subject: Option<SubjectKey>,
     /// Whom it is about, masked.
     pub who: String,
     pub undoes: Option<Undoing>,
+}
+
+/// The payload of [`Entry::Attested`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttestedDetail {
+    pub words: String,
 }
 
 /// The payload of [`Entry::Intended`].
@@ -96,6 +113,16 @@ pub struct IntendedDetail {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConcludedDetail {
     pub outcome: Outcome,
+}
+
+/// A record of a run, as its history shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    pub at: At,
+    pub operator: String,
+    pub entry: Entry,
+    /// How an attempt ended, in the target's words; `None` where the payload is elsewhere, or was removed.
+    pub said: Option<String>,
 }
 
 /// A run as lists show it.
@@ -114,10 +141,13 @@ pub struct RunSummary {
     pub attempts: Vec<(Attempt, Option<Outcome>)>,
     /// The commands of those attempts, from the payloads, in the same order; with the command that takes each back.
     pub commands: Vec<Option<(Command, Option<Command>)>>,
-    /// Whom it is about; `None` where the payload has been removed.
+    /// Whom it is about; `None` where it is about several, or the payload has been removed.
     pub subject: Option<SubjectKey>,
     /// The run that this one takes back.
     pub undoes: Option<Undoing>,
+    /// The steps whose effect was read back.
+    #[serde(default)]
+    pub proven: Vec<String>,
     /// Whether another process holds it open right now.
     pub held: bool,
 }
@@ -139,11 +169,10 @@ impl Entry {
     #[must_use]
     pub fn run(&self) -> Option<Uuid> {
         match self {
-            Entry::RunOpened { run, .. } | Entry::Confirmed { run, .. } | Entry::Verified { run, .. } | Entry::RunClosed { run, .. } => {
-                Some(*run)
-            }
+            Entry::RunOpened { run, .. } | Entry::Confirmed { run, .. } | Entry::Verified { run, .. } => Some(*run),
+            Entry::Attested { run, .. } | Entry::RunClosed { run, .. } => Some(*run),
             Entry::Intended { attempt, .. } | Entry::Concluded { attempt, .. } => Some(attempt.run),
-            Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed => None,
+            Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed | Entry::DeskWrite { .. } => None,
         }
     }
 }

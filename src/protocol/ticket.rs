@@ -17,6 +17,12 @@ pub enum Slot {
     Run(Uuid, u16),
     /// What unfinished runs there are.
     Runs,
+    /// What stands on the desk.
+    Desk,
+    /// What Home wants to know beside its scan: payments, deploys.
+    Beside(u16),
+    /// A read of the runbook's pane.
+    Book(u16),
 }
 
 /// A slot and the generation in which it was asked.

@@ -47,7 +47,9 @@ impl Reads {
 /// Only Home's scan is asked for by nobody in particular.
 fn priority(slot: Slot) -> Priority {
     match slot {
-        Slot::Home(_) => Priority::Background,
-        Slot::SearchDatabase | Slot::SearchStripe | Slot::Case(_) | Slot::Run(..) | Slot::Runs => Priority::Interactive,
+        Slot::Home(_) | Slot::Beside(_) => Priority::Background,
+        Slot::SearchDatabase | Slot::SearchStripe | Slot::Case(_) | Slot::Run(..) | Slot::Runs | Slot::Desk | Slot::Book(_) => {
+            Priority::Interactive
+        }
     }
 }

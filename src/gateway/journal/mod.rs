@@ -1,6 +1,7 @@
 //! The journal: what was done, by whom, in a chain of records on this machine, before anything is done. Asynchronous at its edge,
 //! blocking files behind it. The form is [`format`]'s; the shared store, to which records are shipped, is [`store`]'s.
 
+mod desk;
 mod file;
 mod format;
 mod locks;
@@ -10,6 +11,7 @@ mod shipping;
 pub mod store;
 mod verify;
 
+pub use desk::{Desk, team_runs};
 pub use format::{Body, Line, genesis};
 pub use shipping::{Shipped, Shipping, compare, ship};
 pub use verify::{Break, Verification};
@@ -17,7 +19,7 @@ pub use verify::{Break, Verification};
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::text::capitalised;
-use crate::protocol::record::{Detail, Entry, RunSummary};
+use crate::protocol::record::{Detail, Entry, Recorded, RunSummary};
 use hmac::{Hmac, KeyInit, Mac};
 use locks::Lock;
 use payloads::Payload;
@@ -55,6 +57,8 @@ struct Places {
     anchor: PathBuf,
     torn: PathBuf,
     locks: PathBuf,
+    /// What is said about causes and drift, where no shared store has it: one for all operators of the environment.
+    desk: PathBuf,
 }
 
 impl Places {
@@ -75,7 +79,7 @@ pub struct Head {
 /// A run held open: its lock and its subject's, which die with this process.
 #[derive(Debug)]
 pub struct Held {
-    run: Uuid,
+    run: Option<Uuid>,
     locks: Vec<Lock>,
     journal: Journal,
 }
@@ -142,6 +146,7 @@ impl Journal {
             payloads: dir.join("payloads.jsonl"),
             anchor: dir.join("anchor.json"),
             torn: dir.join("torn.txt"),
+            desk: locks.with_file_name("desk.jsonl"),
             locks,
         };
         let (own, appended) = (Mutex::default(), Notify::new());
@@ -209,6 +214,19 @@ impl Journal {
         Ok(all.into_iter().find(|r| r.run == id))
     }
 
+    /// What is recorded of one run, oldest first; empty where it is not in this journal.
+    ///
+    /// # Errors
+    /// As [`Journal::runs`].
+    pub async fn recorded(&self, run: Uuid) -> Result<Vec<Recorded>, JournalError> {
+        self.blocking(move |inner| {
+            let lines = file::lines(&inner.places.chain)?;
+            let payloads = payloads::read(&inner.places.payloads)?;
+            Ok(runs::recorded(lines.iter().filter_map(|l| format::parse(l).ok()).map(|l| l.body), run, &payloads))
+        })
+        .await
+    }
+
     /// Reads the whole chain: hashes, order, payloads, and the head that was seen last.
     ///
     /// # Errors
@@ -228,8 +246,7 @@ impl Journal {
                 let own = locks::take(&inner.run_lock(run))?.ok_or(JournalError::RunHeld)?;
                 let mut taken = vec![own];
                 if let Some(subject) = subject {
-                    let path = inner.places.locks.join(format!("subject-{}", &subject[..32]));
-                    match locks::take(&path)? {
+                    match locks::take(&inner.subject_lock(&subject))? {
                         Some(lock) => taken.push(lock),
                         None => {
                             taken.pop().into_iter().for_each(Lock::release);
@@ -241,7 +258,17 @@ impl Journal {
             })
             .await?;
         self.own().insert(run);
-        Ok(Held { run, locks, journal: self.clone() })
+        Ok(Held { run: Some(run), locks, journal: self.clone() })
+    }
+
+    /// Takes the lock of a subject alone, for one act of a run about several.
+    ///
+    /// # Errors
+    /// [`JournalError::SubjectHeld`] where somebody has it.
+    pub async fn hold_subject(&self, subject: &SubjectKey) -> Result<Held, JournalError> {
+        let subject = self.subject_hash(subject);
+        let lock = self.blocking(move |inner| locks::take(&inner.subject_lock(&subject))).await?;
+        Ok(Held { run: None, locks: vec![lock.ok_or(JournalError::SubjectHeld)?], journal: self.clone() })
     }
 
     /// Removes every payload about this subject. The chain stays whole. How many were removed.
@@ -349,6 +376,10 @@ impl Inner {
         Ok(runs)
     }
 
+    fn subject_lock(&self, hash: &str) -> PathBuf {
+        self.places.locks.join(format!("subject-{}", &hash[..32]))
+    }
+
     fn run_lock(&self, run: Uuid) -> PathBuf {
         self.places.locks.join(format!("run-{run}"))
     }
@@ -363,7 +394,9 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.journal.own().remove(&self.run);
+        if let Some(run) = &self.run {
+            self.journal.own().remove(run);
+        }
     }
 }
 

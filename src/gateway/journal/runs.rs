@@ -4,7 +4,9 @@ use super::format::Body;
 use super::payloads::Payload;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::protocol::command::{Command, Outcome};
-use crate::protocol::record::{Concluded, ConcludedDetail, Entry, IntendedDetail, OpenedDetail, RunState, RunSummary};
+use crate::protocol::record::{
+    AttestedDetail, Concluded, ConcludedDetail, Entry, IntendedDetail, OpenedDetail, Recorded, RunState, RunSummary,
+};
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
@@ -26,8 +28,9 @@ pub(super) fn fold(records: impl Iterator<Item = Body>, payloads: &HashMap<Strin
                 state: RunState::Open,
                 attempts: Vec::new(),
                 commands: Vec::new(),
-                subject: opened.as_ref().map(|o| o.subject.clone()),
+                subject: opened.as_ref().and_then(|o| o.subject.clone()),
                 undoes: opened.and_then(|o| o.undoes),
+                proven: Vec::new(),
                 held: false,
             };
             runs.insert(*run, summary);
@@ -43,6 +46,21 @@ pub(super) fn fold(records: impl Iterator<Item = Body>, payloads: &HashMap<Strin
     runs.into_values().collect()
 }
 
+/// What these records say about one run.
+pub(super) fn recorded(records: impl Iterator<Item = Body>, run: Uuid, payloads: &HashMap<String, Payload>) -> Vec<Recorded> {
+    let of_run = records.filter(|r| r.entry.run() == Some(run));
+    of_run
+        .map(|r| {
+            let payload = r.payload.as_ref().and_then(|hash| payloads.get(hash)).filter(|p| p.holds());
+            let said = payload.and_then(Payload::parse::<ConcludedDetail>).map(|d| match d.outcome {
+                Outcome::Done { note } => note,
+                Outcome::NotDone(fault) | Outcome::Unknown(fault) => fault.say,
+            });
+            Recorded { at: r.at, operator: r.operator, entry: r.entry, said }
+        })
+        .collect()
+}
+
 fn apply(run: &mut RunSummary, entry: &Entry, payload: Option<&Payload>) {
     match entry {
         Entry::Intended { attempt, .. } => {
@@ -54,6 +72,13 @@ fn apply(run: &mut RunSummary, entry: &Entry, payload: Option<&Payload>) {
             let told = payload.and_then(Payload::parse::<ConcludedDetail>).map(|d| d.outcome);
             if let Some((_, outcome)) = run.attempts.iter_mut().find(|(a, _)| a == attempt) {
                 *outcome = Some(told.unwrap_or_else(|| bare(*result)));
+            }
+        }
+        Entry::Verified { step, holds: true, .. } => run.proven.push(step.clone()),
+        Entry::Attested { step, .. } => {
+            let words = payload.and_then(Payload::parse::<AttestedDetail>).map(|d| d.words).unwrap_or_default();
+            if let Some(inputs) = &mut run.inputs {
+                inputs.attested.insert(step.clone(), words);
             }
         }
         Entry::RunClosed { how, .. } => {
