@@ -16,6 +16,7 @@ mod gateway;
 mod gateway_stripe;
 mod grants;
 mod journal;
+mod logs;
 mod panes;
 mod panes_case;
 mod panes_desk;
