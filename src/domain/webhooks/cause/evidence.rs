@@ -48,8 +48,8 @@ pub struct Evidence {
     pub named: Named,
     /// The price that the configuration maps to no tier, where that is so.
     pub unmapped: Option<String>,
-    /// The row equals what an older event of the same subscription demanded.
-    pub older_in_row: bool,
+    /// The older event of the same subscription whose demand the row holds.
+    pub older_in_row: Option<StripeId>,
     /// The row was written after the event had happened. `None`: no column says when.
     pub written_since: Option<bool>,
     pub receipt: Receipt,
@@ -151,7 +151,7 @@ impl Evidence {
             held: Held::default(),
             named: Named::default(),
             unmapped: None,
-            older_in_row: false,
+            older_in_row: None,
             written_since: None,
             receipt: Receipt::default(),
             answer: None,

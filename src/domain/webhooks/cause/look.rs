@@ -95,9 +95,22 @@ impl<'a> Look<'a> {
         !self.is_seen() && self.around.is_empty() && self.scene.log.as_ref().is_some_and(|t| t.would_name(self.e.at))
     }
 
-    /// The row was written by another after the event: the older one came later.
+    /// The older event whose demand the row holds was applied after this one. Where neither log nor record tells when, the row was at least
+    /// written after this event had happened.
     pub fn was_overtaken(&self) -> bool {
-        self.e.older_in_row && (self.e.written_since == Some(true) || self.was_applied())
+        let Some(older) = &self.e.older_in_row else { return false };
+        let log = self.scene.log.as_ref();
+        let of_record = match self.e.receipt {
+            Receipt::Processed(at) => at,
+            _ => None,
+        };
+        let own = log.and_then(|t| t.processed(self.e.event.as_str())).or(of_record);
+        match (own, log.and_then(|t| t.processed(older.as_str()))) {
+            (Some(own), Some(older)) => older > own,
+            // It was applied and is gone, and nothing says that the other came later.
+            (Some(_), None) => false,
+            (None, _) => !self.is_seen() && !self.is_unseen() && self.e.written_since == Some(true),
+        }
     }
 
     /// Its effect was there once.

@@ -212,8 +212,11 @@ fn an_effect_that_was_there_is_told_from_one_that_never_was() {
     lost.receipt = Receipt::Processed(Some(at()));
     let found = attribute(&lost, &Scene::default(), now());
     assert_eq!((found.cause, found.remedy), (Cause::WrittenOver, Remedy::Apply));
-    lost.older_in_row = true;
-    assert_eq!(cause(&lost, &Scene::default()), Cause::OlderApplied);
+    lost.older_in_row = Some(StripeId::parse("evt_1Older").unwrap());
+    assert_eq!(cause(&lost, &Scene::default()), Cause::WrittenOver, "as before, and nothing says that the older one came later");
+    let order = |older: i64| logged(vec![line(60, "Webhook processed", &[EVENT]), line(older, "Webhook processed", &["evt_1Older"])]);
+    assert_eq!(cause(&lost, &order(120)), Cause::OlderApplied);
+    assert_eq!(cause(&lost, &order(-60)), Cause::WrittenOver);
     lost.receipt = Receipt::Unknown;
     assert_eq!(cause(&lost, &Scene::default()), Cause::Unknown, "as before the event: it may never have come");
     lost.written_since = Some(true);

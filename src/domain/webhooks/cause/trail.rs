@@ -71,6 +71,11 @@ impl Trail {
         self.names_events && self.since.is_some_and(|since| since <= at)
     }
 
+    /// When that event was processed last.
+    pub fn processed(&self, event: &str) -> Option<At> {
+        self.naming(event).filter(|(said, _)| *said == Saying::Processed).filter_map(|(_, line)| line.at).max()
+    }
+
     /// Whether an event was processed later than that. `None`: the log does not say when events are processed.
     #[must_use]
     pub fn processed_since(&self, at: At) -> Option<bool> {
