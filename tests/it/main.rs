@@ -7,6 +7,7 @@ mod console;
 mod console_drawer;
 mod console_random;
 mod contract;
+mod corpus;
 mod crash;
 mod desk;
 mod drill;
