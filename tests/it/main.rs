@@ -19,6 +19,7 @@ mod panes;
 mod panes_case;
 mod panes_desk;
 mod panes_findings;
+mod probe;
 mod procedures;
 mod pty;
 mod readme;
