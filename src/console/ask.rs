@@ -1,7 +1,9 @@
 //! What a pane wants: data that the console turns into effects, screens and dialogs. A pane can ask for nothing that writes to production.
 
+use super::drift::Order;
 use crate::domain::facts::Handle;
 use crate::domain::ids::StripeId;
+use crate::protocol::desk::DeskWrite;
 use crate::protocol::query::{Hit, Query};
 use crate::protocol::run::Inputs;
 use crate::protocol::ticket::Slot;
@@ -33,8 +35,12 @@ pub enum Ask {
         procedure: String,
         inputs: Inputs,
     },
+    /// Start or steer the drift scan.
+    Drift(Order),
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
+    /// Say this about a cause or about drift, for all consoles.
+    Desk(DeskWrite),
     /// A line for the status row, gone after a while.
     Say(String),
     /// The copy menu.

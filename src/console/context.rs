@@ -1,8 +1,10 @@
 //! What a pane may look at besides its own model: the moment, the world's standing, the room on screen. Borrowed, never changed.
 
 use crate::domain::At;
+use crate::domain::desk::DeskState;
 use crate::domain::fault::Source;
 use crate::domain::policy::{Mode, Writes};
+use crate::procedures::drift_scan::Scan;
 use crate::protocol::environment::Environment;
 use crate::protocol::freshness::{Freshness, Health};
 use std::collections::BTreeMap;
@@ -19,9 +21,13 @@ pub struct Context<'a> {
     pub sources: &'a BTreeMap<Source, Freshness>,
     /// Personal data is shown unmasked at the moment.
     pub revealed: bool,
+    /// Who has which cause, what is muted and accepted; `None` until it was read.
+    pub desk: Option<&'a DeskState>,
     /// The whole screen, in cells.
     pub columns: u16,
     pub rows: u16,
+    /// The drift scan under way, or the last one.
+    pub drift: Option<&'a Scan>,
 }
 
 impl Context<'_> {

@@ -47,7 +47,12 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             show_run(state, run);
             effects
         }
+        Ask::Drift(order) => {
+            let asks = state.world.drift.order(order, state.world.now);
+            fulfil(state, asks, id)
+        }
         Ask::Resume(run) => resume(state, run),
+        Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {
             state.say(text);
             Vec::new()

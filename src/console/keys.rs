@@ -250,7 +250,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::SearchDatabase | Slot::SearchStripe => screen == Screen::Customers,
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
         Slot::Home(_) | Slot::Runs => screen == Screen::Home,
-        Slot::Run(..) => false,
+        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Book(_) => false,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -264,7 +264,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
             Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(slot, &query, &result, &cx),
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
             Slot::Home(_) | Slot::Runs => state.home.replied(slot, &query, &result, &cx),
-            Slot::Run(..) => Vec::new(),
+            Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Book(_) => Vec::new(),
         };
         for ask in follow {
             match ask {

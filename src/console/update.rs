@@ -83,6 +83,13 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             revealed(state, subject);
             Vec::new()
         }
+        Event::DeskWritten { write: _, result } => {
+            match result {
+                Ok(desk) => state.world.desk = Some(desk),
+                Err(fault) => state.say(format!("Not noted: {}", fault.say)),
+            }
+            Vec::new()
+        }
         Event::RecordFailed(fault) => {
             // What cannot be audited is not shown.
             state.world.revealed_until = None;
@@ -130,7 +137,12 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     asks.extend(state.customers.ticked(&cx));
     asks.extend(state.customer.ticked(&cx));
     asks.extend(state.subscription.ticked(&cx));
+    let now = state.world.now;
+    asks.extend(state.world.drift.ticked(now));
     let mut effects = fulfil::fulfil(state, asks, id);
+    if state.world.wants_desk() {
+        effects.push(state.tickets.read(Slot::Desk, Query::Desk));
+    }
     let runs: Vec<Uuid> = state.tasks.runs.iter().map(|r| r.run.id).collect();
     for run in runs {
         effects.extend(fulfil::run(state, run, id, |r, _, now| r.ticked(now)));
@@ -169,13 +181,22 @@ fn writes_changed(state: &mut State, writes: Writes) {
 }
 
 fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Reply, Fault>, id: Uuid) -> Vec<Effect> {
-    state.world.answered(query.source(), result.as_ref().err());
+    // The desk says nothing about the journal, which the poll of its source is about.
+    if ticket.slot != Slot::Desk {
+        state.world.answered(query.source(), result.as_ref().err());
+    }
     // Runs keep their own generations: they outlive screens.
     if let Slot::Run(run, _) = ticket.slot {
         return fulfil::run(state, run, id, |r, env, now| r.replied(*ticket, query, result, env, now));
     }
     if !state.tickets.arrived(ticket) {
         return Vec::new();
+    }
+    if let Slot::Drift(slot) = ticket.slot {
+        let rules = state.world.env.as_ref().map(|e| e.tiers.clone()).unwrap_or_default();
+        let now = state.world.now;
+        let asks = state.world.drift.replied(slot, query, result, &rules, now);
+        return fulfil::fulfil(state, asks, id);
     }
     let cx = state.world.context();
     let asks = match ticket.slot {
@@ -188,7 +209,13 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             }
             state.home.replied(ticket.slot, query, result, &cx)
         }
-        Slot::Run(..) => Vec::new(),
+        Slot::Desk => {
+            if let Ok(Reply::Desk(desk)) = result {
+                state.world.desk = Some(desk.clone());
+            }
+            Vec::new()
+        }
+        Slot::Run(..) | Slot::Drift(_) | Slot::Beside(_) | Slot::Book(_) => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

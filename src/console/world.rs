@@ -1,7 +1,9 @@
 //! What the console knows about where it is and how things stand: environment, account, writes, sources. One place, lent to panes as a context.
 
 use super::context::Context;
+use super::drift::Drift;
 use crate::domain::At;
+use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::{Mode, Writes};
@@ -26,7 +28,16 @@ pub struct World {
     pub revealed_of: Option<SubjectKey>,
     /// What the sandbox can break: name and description.
     pub incidents: Vec<(String, String)>,
+    /// The comparison of Stripe with the database, in the background.
+    pub drift: Drift,
+    /// What operators have said about causes and drift; `None` until it was read.
+    pub desk: Option<DeskState>,
+    /// When it was last asked for.
+    pub(super) desk_asked: Option<u64>,
 }
+
+/// How often the desk is read, in milliseconds.
+const DESK_EVERY: u64 = 5_000;
 
 /// How far the connection has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +70,9 @@ impl World {
             revealed_until: None,
             revealed_of: None,
             incidents: Vec::new(),
+            drift: Drift::default(),
+            desk: None,
+            desk_asked: None,
         }
     }
 
@@ -81,8 +95,10 @@ impl World {
             writes: &self.writes,
             sources: &self.sources,
             revealed: self.revealed_until.is_some(),
+            desk: self.desk.as_ref(),
             columns: self.columns,
             rows: self.rows,
+            drift: self.drift.scan(),
         }
     }
 
@@ -101,6 +117,15 @@ impl World {
         }
         self.env = Some(env);
         self.start = Start::Ready;
+    }
+
+    /// Whether the desk is to be asked for now: other consoles write to it as well.
+    pub fn wants_desk(&mut self) -> bool {
+        let due = self.env.is_some() && self.desk_asked.is_none_or(|t| self.tick.saturating_sub(t) >= DESK_EVERY);
+        if due {
+            self.desk_asked = Some(self.tick);
+        }
+        due
     }
 
     /// A source answered, or did not.

@@ -1,5 +1,6 @@
 //! Nouns and rules of the product under care. No I/O, no clock, no async.
 
+pub mod desk;
 pub mod diagnosis;
 pub mod entitlement;
 pub mod expected;
@@ -11,6 +12,7 @@ pub mod link;
 pub mod mask;
 pub mod money;
 pub mod needle;
+pub mod payments;
 pub mod policy;
 pub mod row;
 pub mod shape;

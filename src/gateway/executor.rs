@@ -127,6 +127,7 @@ impl Executor {
             | Effect::ResumeRun { .. }
             | Effect::Perform(_)
             | Effect::Reveal { .. }
+            | Effect::Desk(_)
             | Effect::Record { .. }) => {
                 // Only when its task has ended with the process is nobody there to take it.
                 let _ = self.writes.send(write).await;

@@ -2,7 +2,7 @@
 
 use super::gate::Gate;
 use super::journal::store::Store;
-use super::journal::{Journal, Shipped, Shipping, ship};
+use super::journal::{Desk, Journal, Shipped, Shipping, ship, team_runs};
 use super::sources::Sources;
 use super::stripe::Priority;
 use super::writes::WriteLane;
@@ -70,6 +70,12 @@ impl Reader {
     pub async fn ask_at(&self, query: Query, priority: Priority) -> Result<Reply, Fault> {
         match query {
             Query::Runs => self.writes()?.runs().await.map(Reply::Runs),
+            Query::TeamRuns => match &self.store {
+                Some(store) => team_runs(self.journal()?, store).await.map(Reply::Runs),
+                None => Ok(Reply::Runs(Vec::new())),
+            },
+            Query::Recorded(run) => Ok(Reply::Recorded(self.journal()?.recorded(run).await?)),
+            Query::Desk => self.desk()?.state().await.map(Reply::Desk),
             query => self.sources.ask(query, priority).await,
         }
     }
@@ -96,6 +102,14 @@ impl Reader {
     /// Why it cannot be opened.
     pub fn journal(&self) -> Result<&Journal, Fault> {
         self.journal.as_ref().map_err(Clone::clone)
+    }
+
+    /// Where causes are taken and muted, and drift is accepted.
+    ///
+    /// # Errors
+    /// Why there is none: the journal cannot be opened.
+    pub fn desk(&self) -> Result<Desk, Fault> {
+        Ok(Desk::new(self.journal()?.clone(), self.store.clone()))
     }
 
     /// The shared store, where one is set up.

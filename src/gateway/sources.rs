@@ -95,6 +95,11 @@ impl Sources {
                 return tokio::time::timeout(PROBE, self.probe()).await.unwrap_or_else(late);
             }
             Query::Deploys => return hooks::deploys(&self.config.hooks).await.map(Reply::Deploys),
+            Query::Pressure => {
+                if let Some(path) = self.config.pause_file.as_deref().filter(|p| p.exists()) {
+                    return Ok(Reply::Pressure(vec![format!("{} is there: remove it to go on", path.display())]));
+                }
+            }
             _ => {}
         }
         match query.source() {

@@ -320,8 +320,8 @@ impl<P: Performer> WriteLane<P> {
         let fresh = if run.confirmed_at == Some(confirmed_at) { now } else { confirmed_at };
         let permit = self.inner.gate.admit(command, Some(fresh), journal.is_ok(), now);
         let permit = permit.map_err(|denied| match &journal {
-            Err(error) => refused(format!("{denied} ({error})")),
-            Ok(()) => refused(denied.to_string()),
+            Err(error) => Fault::new(command.target(), FaultKind::Denied, format!("{denied} ({error})")),
+            Ok(()) => Fault::new(command.target(), FaultKind::Denied, denied.to_string()),
         })?;
         run.confirmed_at = Some(confirmed_at);
         run.attempts.push(Tried { attempt: attempt.clone(), subject: command.subject().cloned(), result: None });

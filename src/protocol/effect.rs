@@ -1,5 +1,6 @@
 //! What the console wants done: plain data, returned by `update`, performed by somebody else.
 
+use super::desk::DeskWrite;
 use super::query::Query;
 use super::record::{Detail, Entry};
 use super::run::Perform;
@@ -44,6 +45,8 @@ pub enum Effect {
         entry: Entry,
         detail: Detail,
     },
+    /// Write to our own store, audited; answered by [`super::event::Event::DeskWritten`].
+    Desk(DeskWrite),
     /// Put text on the operator's clipboard through the terminal.
     Copy {
         text: String,

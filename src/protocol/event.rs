@@ -1,11 +1,13 @@
 //! What happens to the console: one ordered queue, each event stamped with time and a fresh id.
 
+use super::desk::DeskWrite;
 use super::environment::Environment;
 use super::key::Key;
 use super::query::{Query, Reply};
 use super::run::Performed;
 use super::ticket::Ticket;
 use crate::domain::At;
+use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
@@ -71,6 +73,11 @@ pub enum Event {
     /// It is journaled that personal data is shown now: only from here on it is.
     Revealed {
         subject: Option<SubjectKey>,
+    },
+    /// Our own store took it, and holds this now; or it did not.
+    DeskWritten {
+        write: DeskWrite,
+        result: Result<DeskState, Fault>,
     },
     /// An entry could not be journaled.
     RecordFailed(Fault),

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod command;
+pub mod desk;
 pub mod effect;
 pub mod environment;
 pub mod event;

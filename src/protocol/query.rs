@@ -1,10 +1,12 @@
 //! Reads: every question the console and the procedures can ask, and what answers it. None of them changes anything.
 
 use crate::domain::At;
+use crate::domain::desk::DeskState;
 use crate::domain::entitlement::Entitlement;
 use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::needle::Needle;
+use crate::domain::payments::Payments;
 use crate::domain::row::{Record, Subject, SubscriptionRow};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
@@ -14,6 +16,7 @@ use crate::domain::webhooks::feed::RawEvent;
 use crate::domain::webhooks::log::{LogLine, LogSearch};
 use crate::domain::webhooks::probe::Probed;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Which profiles to read. Every variant is answered by index or by a bounded scan.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,6 +42,17 @@ pub enum Query {
     Records(Locator),
     /// Rows by their Stripe customer id, for many customers at once: what Home compares with.
     RowsOf(Vec<StripeId>),
+    /// Rows that hold one of these subscriptions, or belong to one of these profiles, whatever customer they name.
+    RowsNaming {
+        subscriptions: Vec<StripeId>,
+        subjects: Vec<SubjectKey>,
+    },
+    /// One page of all rows by their key, which `after` was the last of.
+    RowPage {
+        after: Option<SubjectKey>,
+    },
+    /// Whether bulk work has to stand back for production at the moment.
+    Pressure,
     // -- Stripe
     Account,
     /// Hits for a search at Stripe, best first.
@@ -68,8 +82,15 @@ pub enum Query {
     Event(StripeId),
     /// A subscription by id, ended ones included; empty where Stripe has none.
     Subscription(StripeId),
+    /// One page of all customers' subscriptions, ended ones included, newest first.
+    SubscriptionPage(SubscriptionRange),
     /// The webhook endpoints as they are registered.
     Endpoints,
+    /// How many payments succeeded and failed in this time, from the newest pages of charges.
+    Payments {
+        from: At,
+        until: At,
+    },
     // -- the application
     /// What it enforces; `None` where it does not know the subject.
     Entitlement(SubjectKey),
@@ -83,6 +104,12 @@ pub enum Query {
     // -- our own journal
     /// Runs of this operator and environment that are not finished, and the newest finished ones.
     Runs,
+    /// Runs of other operators of the environment, newest first, as far as the shared store has them; without their payloads.
+    TeamRuns,
+    /// What the journal says about one run, oldest first.
+    Recorded(Uuid),
+    /// What operators have said about causes and drift.
+    Desk,
 }
 
 /// Which events: by time and type, and where the page begins.
@@ -96,6 +123,17 @@ pub struct EventRange {
     /// Only events with a delivery that failed or is still owed.
     pub undelivered_only: bool,
     /// The last event of the page before; `None`: the first page.
+    pub after: Option<StripeId>,
+}
+
+/// Which subscriptions, by the time of their creation, and where the page begins.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SubscriptionRange {
+    /// Not before this; `None`: from the beginning.
+    pub since: Option<At>,
+    /// Before this; `None`: up to now.
+    pub before: Option<At>,
+    /// The last one of the page before; `None`: the first page.
     pub after: Option<StripeId>,
 }
 
@@ -131,9 +169,23 @@ pub enum Reply {
     Records(Vec<Record>),
     /// Rows with the customer id they hold and the profile they belong to.
     Rows(Vec<(SubscriptionRow, Subject)>),
+    RowPage {
+        rows: Vec<SubscriptionRow>,
+        /// Where the next page begins; `None`: this was the last.
+        next: Option<SubjectKey>,
+    },
+    /// Why to stand back, a sentence each; none: go on.
+    Pressure(Vec<String>),
     Account(Account),
     Customers(Vec<Customer>),
     Subscriptions(Vec<Subscription>),
+    SubscriptionPage {
+        subscriptions: Vec<Subscription>,
+        /// Elements that could not be read as subscriptions.
+        raw: Vec<RawEvent>,
+        /// Where the next page begins; `None`: this was the last.
+        next: Option<StripeId>,
+    },
     Sessions(Vec<CheckoutSession>),
     Invoices(Vec<Invoice>),
     Events {
@@ -150,6 +202,7 @@ pub enum Reply {
     /// The event as JSON text, cleaned; empty where Stripe no longer has it.
     Event(Option<String>),
     Endpoints(Vec<Endpoint>),
+    Payments(Payments),
     Entitlement(Option<Entitlement>),
     Probed(Probed),
     Deploys(Vec<Deploy>),
@@ -161,6 +214,8 @@ pub enum Reply {
         note: Option<String>,
     },
     Runs(Vec<super::record::RunSummary>),
+    Recorded(Vec<super::record::Recorded>),
+    Desk(DeskState),
 }
 
 impl Query {
@@ -168,7 +223,13 @@ impl Query {
     #[must_use]
     pub fn source(&self) -> Source {
         match self {
-            Query::Shape | Query::FindInDatabase { .. } | Query::Records(_) | Query::RowsOf(_) => Source::Database,
+            Query::Shape
+            | Query::FindInDatabase { .. }
+            | Query::Records(_)
+            | Query::RowsOf(_)
+            | Query::RowsNaming { .. }
+            | Query::RowPage { .. }
+            | Query::Pressure => Source::Database,
             Query::Account
             | Query::FindInStripe { .. }
             | Query::Customer(_)
@@ -181,10 +242,12 @@ impl Query {
             | Query::EventPage(_)
             | Query::Event(_)
             | Query::Subscription(_)
-            | Query::Endpoints => Source::Stripe,
+            | Query::SubscriptionPage(_)
+            | Query::Endpoints
+            | Query::Payments { .. } => Source::Stripe,
             Query::Entitlement(_) | Query::Probe | Query::Deploys => Source::Application,
             Query::Logs(_) => Source::Log,
-            Query::Runs => Source::Store,
+            Query::Runs | Query::TeamRuns | Query::Recorded(_) | Query::Desk => Source::Store,
         }
     }
 }

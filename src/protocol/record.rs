@@ -54,6 +54,10 @@ pub enum Entry {
     },
     /// Personal data was shown on screen, for this reason (in the payload).
     Revealed,
+    /// Something is said about a cause or drift: written before it is stored. What exactly is in the payload.
+    DeskWrite {
+        write: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +115,16 @@ pub struct ConcludedDetail {
     pub outcome: Outcome,
 }
 
+/// A record of a run, as its history shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    pub at: At,
+    pub operator: String,
+    pub entry: Entry,
+    /// How an attempt ended, in the target's words; `None` where the payload is elsewhere, or was removed.
+    pub said: Option<String>,
+}
+
 /// A run as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSummary {
@@ -158,7 +172,7 @@ impl Entry {
             Entry::RunOpened { run, .. } | Entry::Confirmed { run, .. } | Entry::Verified { run, .. } => Some(*run),
             Entry::Attested { run, .. } | Entry::RunClosed { run, .. } => Some(*run),
             Entry::Intended { attempt, .. } | Entry::Concluded { attempt, .. } => Some(attempt.run),
-            Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed => None,
+            Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed | Entry::DeskWrite { .. } => None,
         }
     }
 }

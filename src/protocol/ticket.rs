@@ -13,10 +13,18 @@ pub enum Slot {
     Case(u16),
     /// A read of Home's scan.
     Home(u16),
+    /// A read of the drift scan.
+    Drift(u16),
     /// A read that this run needs.
     Run(Uuid, u16),
     /// What unfinished runs there are.
     Runs,
+    /// What stands on the desk.
+    Desk,
+    /// What Home wants to know beside its scan: payments, deploys.
+    Beside(u16),
+    /// A read of the runbook's pane.
+    Book(u16),
 }
 
 /// A slot and the generation in which it was asked.

@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use nightdesk::domain::At;
+use nightdesk::domain::desk::DeskState;
 use nightdesk::domain::entitlement::{Entitlement, FeatureUse};
 use nightdesk::domain::facts::{Case, Handle};
 use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::ids::{StripeId, StripeKind, SubjectKey};
 use nightdesk::domain::money::Money;
+use nightdesk::domain::payments::Payments;
 use nightdesk::domain::row::{Counter, Field, Image, Record, Subject, SubscriptionRow, Value};
 use nightdesk::domain::shape::{IntervalWords, KeyType, Shape, Trust};
 use nightdesk::domain::stripe::{
@@ -16,7 +18,7 @@ use nightdesk::domain::tiers::TierRules;
 use nightdesk::domain::webhooks::log::LogLine;
 use nightdesk::protocol::answers::{Answers, assemble, next_reads};
 use nightdesk::protocol::query::{Hit, Locator, Query, Reply};
-use nightdesk::protocol::record::RunSummary;
+use nightdesk::protocol::record::{Recorded, RunSummary};
 use std::collections::BTreeMap;
 
 pub const PROFILE: &str = "7f3a5b7c-0000-4000-8000-000000000011";
@@ -190,6 +192,7 @@ pub fn event(evt: &str, kind: &str, s: &Subscription, created: At) -> StripeEven
         customer: Some(s.customer.clone()),
         subscription_id: Some(s.id.clone()),
         subscription: Some(Box::new(s.clone())),
+        previous: None,
         profile: None,
         api_version: None,
         pending_webhooks: 0,
@@ -210,6 +213,11 @@ pub struct World {
     pub events: Vec<StripeEvent>,
     pub logs: Vec<LogLine>,
     pub runs: Vec<RunSummary>,
+    pub team: Vec<RunSummary>,
+    pub recorded: Vec<Recorded>,
+    pub desk: DeskState,
+    /// Payments of the last hour, and of the same hour last week.
+    pub paid: (Payments, Payments),
     pub hits: Vec<Hit>,
     pub down: Vec<Source>,
 }
@@ -238,6 +246,10 @@ impl World {
             events: Vec::new(),
             logs: Vec::new(),
             runs: Vec::new(),
+            team: Vec::new(),
+            recorded: Vec::new(),
+            desk: DeskState::default(),
+            paid: (Payments::default(), Payments::default()),
             hits: Vec::new(),
             down: Vec::new(),
         }
@@ -287,6 +299,15 @@ impl World {
                 };
                 Reply::Rows(self.records.iter().filter(held).filter_map(|r| Some((r.row.clone()?, r.subject.clone()))).collect())
             }
+            Query::RowsNaming { subscriptions, subjects } => {
+                let named = |r: &&Record| {
+                    let held = r.row.as_ref().and_then(|r| r.text(Field::Subscription));
+                    subjects.contains(&r.subject.key) || subscriptions.iter().any(|i| Some(i.as_str()) == held)
+                };
+                Reply::Rows(self.records.iter().filter(named).filter_map(|r| Some((r.row.clone()?, r.subject.clone()))).collect())
+            }
+            Query::RowPage { .. } => Reply::RowPage { rows: self.records.iter().filter_map(|r| r.row.clone()).collect(), next: None },
+            Query::Pressure => Reply::Pressure(Vec::new()),
             Query::Customer(of) => Reply::Customers(self.customers.iter().filter(|c| c.id == *of).cloned().collect()),
             Query::CustomerOf(object) => {
                 let owner = match object.kind() {
@@ -316,11 +337,23 @@ impl World {
             }
             Query::Event(of) => Reply::Event(self.events.iter().find(|e| e.id == *of).map(|e| format!("{{ \"id\": \"{}\" }}", e.id))),
             Query::Subscription(of) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *of).cloned().collect()),
+            Query::SubscriptionPage(range) => {
+                let within = |s: &&Subscription| range.since.is_none_or(|t| s.created >= t) && range.before.is_none_or(|t| s.created < t);
+                Reply::SubscriptionPage {
+                    subscriptions: self.subscriptions.iter().filter(within).cloned().collect(),
+                    raw: Vec::new(),
+                    next: None,
+                }
+            }
             Query::Endpoints => Reply::Endpoints(Vec::new()),
             Query::Entitlement(of) => Reply::Entitlement(self.entitlements.get(of).cloned()),
             Query::Probe | Query::Deploys => return Err(Fault::new(source, FaultKind::NotSetUp, "not set up in this world")),
             Query::Logs(_) => Reply::Logs { lines: self.logs.clone(), complete: true, note: None },
             Query::Runs => Reply::Runs(self.runs.clone()),
+            Query::TeamRuns => Reply::Runs(self.team.clone()),
+            Query::Recorded(run) => Reply::Recorded(self.recorded.iter().filter(|r| r.entry.run() == Some(*run)).cloned().collect()),
+            Query::Desk => Reply::Desk(self.desk.clone()),
+            Query::Payments { until, .. } => Reply::Payments(if *until > now() - Duration::days(1) { self.paid.0 } else { self.paid.1 }),
             Query::FindInDatabase { .. } | Query::FindInStripe { .. } => {
                 Reply::Hits { hits: self.hits.iter().filter(|h| h.source == source).cloned().collect(), truncated: false }
             }

@@ -6,6 +6,7 @@ use crate::gateway::reader::Reader;
 use crate::gateway::sources::Sources;
 use crate::gateway::writes::WriteLane;
 use crate::protocol::command::Outcome;
+use crate::protocol::desk::DeskWrite;
 use crate::protocol::effect::Effect;
 use crate::protocol::event::Event;
 use crate::protocol::run::Performed;
@@ -63,6 +64,7 @@ async fn carry(
             Ok(()) => Event::Revealed { subject },
             Err(fault) => Event::RecordFailed(fault),
         }),
+        Effect::Desk(write) => Some(said(reader, write).await),
         Effect::Record { run, entry, detail } => lane.record(run, entry, detail).await.err().map(Event::RecordFailed),
         Effect::Perform(perform) => {
             // Other runs go on meanwhile; of one run the next comes only after this has been told.
@@ -75,6 +77,14 @@ async fn carry(
         }
         _ => None,
     }
+}
+
+async fn said(reader: &Reader, write: DeskWrite) -> Event {
+    let result = match reader.desk() {
+        Ok(desk) => desk.write(&write).await,
+        Err(fault) => Err(fault),
+    };
+    Event::DeskWritten { write, result }
 }
 
 /// Tells when the lease on writes has run out.
@@ -100,6 +110,7 @@ fn without_journal(effect: Effect, fault: &Fault) -> Option<Event> {
     match effect {
         Effect::TurnWritesOn { .. } => Some(Event::WritesRefused(fault.say.clone())),
         Effect::OpenRun { run, .. } | Effect::ResumeRun { run } => Some(Event::RunOpened { run, result: Err(fault.clone()) }),
+        Effect::Desk(write) => Some(Event::DeskWritten { write, result: Err(fault.clone()) }),
         Effect::Record { .. } | Effect::Reveal { .. } => Some(Event::RecordFailed(fault.clone())),
         Effect::Perform(perform) => {
             let outcome = Outcome::NotDone(fault.clone());

@@ -1,6 +1,7 @@
 //! The journal: what was done, by whom, in a chain of records on this machine, before anything is done. Asynchronous at its edge,
 //! blocking files behind it. The form is [`format`]'s; the shared store, to which records are shipped, is [`store`]'s.
 
+mod desk;
 mod file;
 mod format;
 mod locks;
@@ -10,6 +11,7 @@ mod shipping;
 pub mod store;
 mod verify;
 
+pub use desk::{Desk, team_runs};
 pub use format::{Body, Line, genesis};
 pub use shipping::{Shipped, Shipping, compare, ship};
 pub use verify::{Break, Verification};
@@ -17,7 +19,7 @@ pub use verify::{Break, Verification};
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::text::capitalised;
-use crate::protocol::record::{Detail, Entry, RunSummary};
+use crate::protocol::record::{Detail, Entry, Recorded, RunSummary};
 use hmac::{Hmac, KeyInit, Mac};
 use locks::Lock;
 use payloads::Payload;
@@ -55,6 +57,8 @@ struct Places {
     anchor: PathBuf,
     torn: PathBuf,
     locks: PathBuf,
+    /// What is said about causes and drift, where no shared store has it: one for all operators of the environment.
+    desk: PathBuf,
 }
 
 impl Places {
@@ -142,6 +146,7 @@ impl Journal {
             payloads: dir.join("payloads.jsonl"),
             anchor: dir.join("anchor.json"),
             torn: dir.join("torn.txt"),
+            desk: locks.with_file_name("desk.jsonl"),
             locks,
         };
         let (own, appended) = (Mutex::default(), Notify::new());
@@ -207,6 +212,19 @@ impl Journal {
     pub async fn run(&self, id: Uuid) -> Result<Option<RunSummary>, JournalError> {
         let all = self.blocking(|inner| inner.runs(usize::MAX)).await?;
         Ok(all.into_iter().find(|r| r.run == id))
+    }
+
+    /// What is recorded of one run, oldest first; empty where it is not in this journal.
+    ///
+    /// # Errors
+    /// As [`Journal::runs`].
+    pub async fn recorded(&self, run: Uuid) -> Result<Vec<Recorded>, JournalError> {
+        self.blocking(move |inner| {
+            let lines = file::lines(&inner.places.chain)?;
+            let payloads = payloads::read(&inner.places.payloads)?;
+            Ok(runs::recorded(lines.iter().filter_map(|l| format::parse(l).ok()).map(|l| l.body), run, &payloads))
+        })
+        .await
     }
 
     /// Reads the whole chain: hashes, order, payloads, and the head that was seen last.

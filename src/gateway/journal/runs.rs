@@ -4,7 +4,9 @@ use super::format::Body;
 use super::payloads::Payload;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::protocol::command::{Command, Outcome};
-use crate::protocol::record::{AttestedDetail, Concluded, ConcludedDetail, Entry, IntendedDetail, OpenedDetail, RunState, RunSummary};
+use crate::protocol::record::{
+    AttestedDetail, Concluded, ConcludedDetail, Entry, IntendedDetail, OpenedDetail, Recorded, RunState, RunSummary,
+};
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
@@ -42,6 +44,21 @@ pub(super) fn fold(records: impl Iterator<Item = Body>, payloads: &HashMap<Strin
         apply(run, &record.entry, payload);
     }
     runs.into_values().collect()
+}
+
+/// What these records say about one run.
+pub(super) fn recorded(records: impl Iterator<Item = Body>, run: Uuid, payloads: &HashMap<String, Payload>) -> Vec<Recorded> {
+    let of_run = records.filter(|r| r.entry.run() == Some(run));
+    of_run
+        .map(|r| {
+            let payload = r.payload.as_ref().and_then(|hash| payloads.get(hash)).filter(|p| p.holds());
+            let said = payload.and_then(Payload::parse::<ConcludedDetail>).map(|d| match d.outcome {
+                Outcome::Done { note } => note,
+                Outcome::NotDone(fault) | Outcome::Unknown(fault) => fault.say,
+            });
+            Recorded { at: r.at, operator: r.operator, entry: r.entry, said }
+        })
+        .collect()
 }
 
 fn apply(run: &mut RunSummary, entry: &Entry, payload: Option<&Payload>) {

@@ -2,6 +2,7 @@
 //! repair: without it the local journal does. Its schema is `migrations/`'s.
 
 use crate::config::Config;
+use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::gateway::postgres;
 use sqlx::migrate::{MigrateError, Migrator};
@@ -124,6 +125,44 @@ impl Store {
         self.in_time(within(&self.pool, async |tx| query.execute(tx).await.map(drop))).await
     }
 
+    /// What every console of the environment has said about causes and drift, oldest first: when, who, and the write as JSON.
+    ///
+    /// # Errors
+    /// [`Fault`] where the store cannot be read, or was not migrated.
+    pub(super) async fn desk(&self, environment: &str) -> Result<Vec<(At, String, String)>, Fault> {
+        self.answered_lately()?;
+        let sql = "SELECT at, operator, write::text FROM nightdesk.desk WHERE environment = $1 AND write IS NOT NULL ORDER BY seq";
+        let query = sqlx::query_as(sql).bind(environment.to_string()).persistent(false);
+        self.in_time(within(&self.pool, async |tx| query.fetch_all(tx).await)).await
+    }
+
+    /// Says one thing more.
+    ///
+    /// # Errors
+    /// As [`Store::desk`]; then nothing was said.
+    pub(super) async fn say(&self, environment: &str, operator: &str, write: &str) -> Result<(), Fault> {
+        let sql = "SELECT nightdesk.desk_append($1, $2, $3::jsonb)";
+        let query = sqlx::query(sql).bind(environment.to_string()).bind(operator.to_string()).bind(write.to_string()).persistent(false);
+        self.in_time(within(&self.pool, async |tx| query.execute(tx).await.map(drop))).await
+    }
+
+    /// The newest records of other operators, oldest first, and the runs that hold a lease.
+    ///
+    /// # Errors
+    /// [`Fault`] where the store cannot be read.
+    pub(super) async fn of_others(&self, environment: &str, operator: &str) -> Result<(Vec<String>, Vec<Uuid>), Fault> {
+        self.answered_lately()?;
+        let newest = "SELECT record FROM (SELECT seq, record FROM nightdesk.audit WHERE environment = $1 AND operator <> $2 \
+                      ORDER BY seq DESC LIMIT 2000) newest ORDER BY seq";
+        let leased = "SELECT run FROM nightdesk.lease WHERE environment = $1 AND until > now()";
+        let reading = within(&self.pool, async |tx| {
+            let newest = sqlx::query_scalar(newest).bind(environment).bind(operator).persistent(false).fetch_all(&mut *tx).await?;
+            let leased = sqlx::query_scalar(leased).bind(environment).persistent(false).fetch_all(&mut *tx).await?;
+            Ok((newest, leased))
+        });
+        self.in_time(reading).await
+    }
+
     /// Verifies the store's whole chain; the first twenty problems.
     ///
     /// # Errors
@@ -185,6 +224,8 @@ pub async fn migrate(admin_url: &str, console_role: Option<&str>) -> Result<usiz
             "GRANT USAGE ON SCHEMA nightdesk TO {role}; \
              GRANT SELECT ON nightdesk.audit, nightdesk.audit_head TO {role}; \
              GRANT SELECT, INSERT, UPDATE, DELETE ON nightdesk.lease TO {role}; \
+             GRANT SELECT ON nightdesk.desk TO {role}; \
+             GRANT EXECUTE ON FUNCTION nightdesk.desk_append(text, text, jsonb) TO {role}; \
              GRANT EXECUTE ON FUNCTION nightdesk.audit_append(text) TO {role}; \
              GRANT EXECUTE ON FUNCTION nightdesk.audit_digest(bytea, bigint, timestamptz, name, text) TO {role}"
         );
