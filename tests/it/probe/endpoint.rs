@@ -61,6 +61,35 @@ async fn another_secret_is_found_in_both_manners() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_found_by_signatures_of_other_times() {
+    for (manner, minutes) in [(Manner::Honest, 10), (Manner::Swallowing, -10)] {
+        let bench = bench(manner).await;
+        let sources = open(config(&bench));
+        bench.app.configure(|s| s.clock_off = chrono::TimeDelta::minutes(minutes));
+        bench.app.restart().await.unwrap();
+        let found = findings(&sources).await;
+        assert_eq!(found.first(), Some(&Finding::ClockOff), "{minutes}: {found:?}");
+        assert!(!found.contains(&Finding::WrongSecret), "{minutes}: {found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_nobody_serves_and_one_that_redirects_are_found_where_stripe_sends() {
+    let bench = bench(Manner::Honest).await;
+    let sources = open(config(&bench));
+    let right = bench.app.webhook_url();
+    for (url, wanted) in [
+        (right.replace("/webhooks/", "/webhook/"), vec![Finding::WrongPath, Finding::PathDiffers]),
+        (format!("{right}/"), vec![Finding::Redirects]),
+    ] {
+        bench.simulator.set_webhook_url(url.clone());
+        let (probed, said) = probed(&sources).await;
+        assert_eq!(probed.url, url);
+        assert_eq!(said.found.iter().map(|f| f.finding).collect::<Vec<_>>(), wanted, "{said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_signed_is_sent_only_where_policy_and_a_secret_allow() {
     let bench = bench(Manner::Honest).await;
     let mut forbidden = config(&bench);
@@ -71,7 +100,7 @@ async fn what_is_signed_is_sent_only_where_policy_and_a_secret_allow() {
         let sources = open(config);
         assert!(!sources.environment().offers.signed_probe);
         let (probed, said) = probed(&sources).await;
-        for shot in [Shot::Signed, Shot::TooOld] {
+        for shot in [Shot::Signed, Shot::TooOld, Shot::TooNew] {
             assert!(matches!(probed.came(shot), Some(Came::NotSent(say)) if say.contains(why)), "{probed:?}");
         }
         assert!(said.healthy(), "{said:?}");
@@ -139,7 +168,7 @@ async fn the_command_prints_the_table_and_ends_by_it() {
     let desk = Desk::of(&bench);
     let said = desk.say(&["probe", "--json"]).await.well();
     assert_eq!((&said["healthy"], &said["manner"], &said["url"]), (&json!(true), &json!("honest"), &json!(bench.app.webhook_url())));
-    assert_eq!(said["shots"].as_array().unwrap().len(), 6);
+    assert_eq!(said["shots"].as_array().unwrap().len(), Shot::ALL.len());
     assert_eq!(said["endpoints"][0]["probed"], true);
     bench.app.manner().set(Manner::Swallowing);
     let text = desk.say(&["probe"]).await;
