@@ -23,6 +23,7 @@ mod panes;
 mod panes_case;
 mod panes_desk;
 mod panes_findings;
+mod probe;
 mod panes_runbook;
 mod procedures;
 mod pty;
