@@ -80,6 +80,7 @@ pub struct Policy {
     pub signed_probe: bool,
     #[serde(default)]
     pub deliver: bool,
+    pub pause_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

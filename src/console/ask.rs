@@ -1,5 +1,6 @@
 //! What a pane wants: data that the console turns into effects, screens and dialogs. A pane can ask for nothing that writes to production.
 
+use super::drift::Order;
 use crate::domain::facts::Handle;
 use crate::domain::ids::StripeId;
 use crate::protocol::desk::DeskWrite;
@@ -34,6 +35,12 @@ pub enum Ask {
         procedure: String,
         inputs: Inputs,
     },
+    /// Start or steer the drift scan.
+    Drift(Order),
+    /// This procedure, asked for by its name alone: where it needs somebody, the screen where they are found comes first.
+    StartFromBook(String),
+    /// The message to this contact, filled in with what is on screen.
+    Escalate(usize),
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
     /// Say this about a cause or about drift, for all consoles.

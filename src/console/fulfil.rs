@@ -1,17 +1,19 @@
 //! What panes ask for, turned into effects, screens and dialogs; and the one door to the engine's runs.
 
 use super::ask::{Ask, CopyItem};
-use super::modal::{Dialog, Modal, masked};
+use super::modal::{Dialog, Modal, escalate, masked};
 use super::panes::customer;
 use super::screen::Screen;
 use super::state::State;
 use crate::domain::At;
 use crate::domain::facts::Handle;
 use crate::domain::fault::Fault;
+use crate::procedures::by_id;
 use crate::procedures::engine::Run;
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::Query;
+use crate::protocol::run::Inputs;
 use crate::protocol::ticket::Slot;
 use uuid::Uuid;
 
@@ -47,6 +49,12 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             show_run(state, run);
             effects
         }
+        Ask::Drift(order) => {
+            let asks = state.world.drift.order(order, state.world.now);
+            fulfil(state, asks, id)
+        }
+        Ask::StartFromBook(procedure) => start(state, &procedure, id),
+        Ask::Escalate(contact) => escalate(state, contact),
         Ask::Resume(run) => resume(state, run),
         Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {
@@ -61,6 +69,19 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         Ask::Actions(items) => dialog(state, Modal::Actions { items }),
         Ask::Back => back(state, id),
     }
+}
+
+/// A procedure by its name: about the customer on screen, or, with nobody there, by way of finding one.
+pub fn start(state: &mut State, procedure: &str, id: Uuid) -> Vec<Effect> {
+    let on_screen = matches!(state.screens.top(), Screen::Customer | Screen::Subscription).then(|| state.customer.handle().cloned());
+    if let Some(handle) = on_screen.flatten() {
+        return fulfil(state, vec![Ask::Start { procedure: procedure.into(), inputs: Inputs::of(handle) }], id);
+    }
+    state.screens.go(Screen::Customers);
+    let effects = entered(state, id);
+    let title = by_id(procedure).map_or(procedure, |p| p.title());
+    state.say(format!("{title}: find the customer, then f"));
+    effects
 }
 
 /// Puts a dialog over the screen.
@@ -99,6 +120,7 @@ pub fn entered(state: &mut State, id: Uuid) -> Vec<Effect> {
         Screen::Customers => state.customers.entered(&cx),
         Screen::Customer => state.customer.entered(&cx),
         Screen::Subscription => state.subscription.entered(&cx),
+        Screen::Runbook => state.runbook.entered(&cx),
         Screen::Run(_) => Vec::new(),
     };
     fulfil(state, asks, id)

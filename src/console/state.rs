@@ -2,7 +2,7 @@
 
 use super::burst::Burst;
 use super::modal::Dialog;
-use super::panes::{customer, customers, home, subscription};
+use super::panes::{customer, customers, home, runbook, subscription};
 use super::screen::{Screen, Stack};
 use super::tasks::Tasks;
 use super::tickets::Tickets;
@@ -23,6 +23,7 @@ pub struct State {
     pub customers: customers::Model,
     pub customer: customer::Model,
     pub subscription: subscription::Model,
+    pub runbook: runbook::Model,
     pub tasks: Tasks,
     pub tickets: Tickets,
     pub said: Option<Said>,
@@ -56,6 +57,7 @@ impl State {
             customers: customers::Model::default(),
             customer: customer::Model::default(),
             subscription: subscription::Model::default(),
+            runbook: runbook::Model::default(),
             tasks: Tasks::default(),
             tickets: Tickets::default(),
             said: None,
@@ -93,6 +95,7 @@ impl State {
             Screen::Customer => (customer(), "customer"),
             Screen::Subscription => (customer(), "subscription"),
             Screen::Run(id) => (self.tasks.get(id).and_then(|r| r.run.plan.as_ref()).and_then(|p| p.subject.clone()), "run"),
+            Screen::Runbook => (None, "runbook"),
         }
     }
 
@@ -107,6 +110,7 @@ impl State {
             Screen::Customers => self.customers.is_editing(),
             Screen::Customer => self.customer.is_editing(),
             Screen::Subscription => self.subscription.is_editing(),
+            Screen::Runbook => self.runbook.is_editing(),
             Screen::Run(id) => self.tasks.get(id).is_some_and(|r| r.is_editing(&self.world.context())),
         }
     }

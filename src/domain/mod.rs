@@ -15,6 +15,7 @@ pub mod needle;
 pub mod payments;
 pub mod policy;
 pub mod row;
+pub mod runbook;
 pub mod shape;
 pub mod stripe;
 pub mod text;

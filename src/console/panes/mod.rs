@@ -4,4 +4,5 @@ pub mod customer;
 pub mod customers;
 pub mod home;
 pub mod run;
+pub mod runbook;
 pub mod subscription;
