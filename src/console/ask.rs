@@ -23,6 +23,12 @@ pub enum Ask {
     Open(Handle),
     /// The detail of one subscription of the customer on screen.
     OpenSubscription(StripeId),
+    /// The screen of one event of the list.
+    OpenEvent(StripeId),
+    /// How far back events are looked at, in hours.
+    Range {
+        hours: i64,
+    },
     /// The customers pane, searching for this text.
     Search(String),
     /// The customers pane, filled with these.
