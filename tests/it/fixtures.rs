@@ -330,6 +330,7 @@ impl World {
             Query::Subscription(of) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *of).cloned().collect()),
             Query::Endpoints => Reply::Endpoints(Vec::new()),
             Query::Entitlement(of) => Reply::Entitlement(self.entitlements.get(of).cloned()),
+            Query::Probe | Query::Deploys => return Err(Fault::new(source, FaultKind::NotSetUp, "not set up in this world")),
             Query::Logs(_) => Reply::Logs { lines: self.logs.clone(), complete: true, note: None },
             Query::Runs => Reply::Runs(self.runs.clone()),
             Query::TeamRuns => Reply::Runs(self.team.clone()),
