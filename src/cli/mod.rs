@@ -12,6 +12,7 @@ mod find;
 mod hands;
 mod probe;
 mod procedures;
+mod replay;
 mod runs;
 pub mod sandbox;
 mod shown;
@@ -56,6 +57,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
                 Subcommands::Find { id, json } => find::run(&hands, &id, json).await,
                 Subcommands::Status { json } => status::run(&hands, json).await,
                 Subcommands::Probe { yes, json } => probe::run(&hands, yes, json).await,
+                Subcommands::Replay(args) => replay::run(&hands, &args).await,
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,
                 Subcommands::Sandbox(_)
