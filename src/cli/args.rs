@@ -75,6 +75,9 @@ pub enum Subcommands {
     /// Runbook 4: bring the missing effects of events about, and count effects, not answers.
     #[command(after_help = EXIT)]
     Replay(Replay),
+    /// Compare Stripe's subscriptions with the database: of whoever changed lately, or of the whole account.
+    #[command(after_help = EXIT)]
+    Drift(Drift),
     /// Run a procedure without a screen, through the same gate and journal.
     #[command(subcommand)]
     Run(Procedures),
@@ -124,6 +127,28 @@ pub enum Subcommands {
     /// Keep a sandbox's Postgres until standard input ends. Started by the sandbox itself.
     #[command(name = "__supervise-postgres", hide = true)]
     SupervisePostgres,
+}
+
+#[derive(Debug, Args)]
+pub struct Drift {
+    /// Compare every subscription and every row, within the background's budget.
+    #[arg(long, conflicts_with = "since")]
+    pub full: bool,
+    /// Compare whoever has an event since then: `90m`, `24h`, `7d`, or a time such as 2026-01-31T02:00:00Z.
+    #[arg(long, value_name = "WHEN", default_value = "24h")]
+    pub since: String,
+    /// Only these classes; may be given more than once. An unknown one lists them.
+    #[arg(long, value_name = "CLASS")]
+    pub class: Vec<String>,
+    /// Go on with the scan of the whole account that was interrupted last.
+    #[arg(long, requires = "full")]
+    pub resume: bool,
+    /// Name every subject with its whole ids; without it twenty of a class are named, masked.
+    #[arg(long)]
+    pub unmasked: bool,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ pub mod args;
 mod audit;
 mod case;
 mod check;
+mod drift;
 pub mod drill;
 mod drive;
 mod find;
@@ -58,6 +59,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
                 Subcommands::Status { json } => status::run(&hands, json).await,
                 Subcommands::Probe { yes, json } => probe::run(&hands, yes, json).await,
                 Subcommands::Replay(args) => replay::run(&hands, &args).await,
+                Subcommands::Drift(args) => drift::run(&hands, &args).await,
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,
                 Subcommands::Sandbox(_)

@@ -5,7 +5,7 @@ use super::schema::SchemaMap;
 use super::secret::SecretRef;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +70,7 @@ pub struct Policy {
     pub signed_probe: bool,
     #[serde(default)]
     pub deliver: bool,
+    pub pause_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -13,7 +13,7 @@ use file::{Env, File};
 use schema::SchemaMap;
 use secret::{Credential, Kept, SecretRef};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One environment, ready to connect to. Credentials are types that cannot be printed.
@@ -48,6 +48,8 @@ pub struct Config {
     pub writer: Writer,
     pub policy: Policy,
     pub hooks: Hooks,
+    /// While this file is there, bulk work stands still.
+    pub pause_file: Option<PathBuf>,
     /// Stripe reads per second in the background.
     pub stripe_background_per_s: u32,
     /// Events that Stripe is asked to send again, per second.
@@ -190,6 +192,7 @@ impl Config {
         let (hooks, resync) = hooks(file.hooks.unwrap_or_default())?;
         let rules = file.policy.unwrap_or_default();
         let policy = Policy { signed_probe: rules.signed_probe, deliver: rules.deliver };
+        let pause_file = rules.pause_file.clone();
         let writer = writer(rules, resync, hooks.limit)?;
         let stripe = file.stripe.unwrap_or_default();
         let held = |what: &'static str, given: Option<SecretRef>, variable: &str| -> Result<Option<Kept>, ConfigError> {
@@ -220,6 +223,7 @@ impl Config {
             hooks,
             stripe_background_per_s: stripe.background_per_s.unwrap_or(5).max(1),
             stripe_resends_per_s: stripe.resends_per_s.unwrap_or(2).max(1),
+            pause_file,
             contacts: file.contacts,
             name,
         })

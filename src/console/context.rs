@@ -4,6 +4,8 @@ use crate::domain::At;
 use crate::domain::desk::DeskState;
 use crate::domain::fault::Source;
 use crate::domain::policy::{Mode, Writes};
+use crate::procedures::drift_scan::Scan;
+use crate::procedures::survey::Survey;
 use crate::protocol::environment::Environment;
 use crate::protocol::freshness::{Freshness, Health};
 use std::collections::BTreeMap;
@@ -18,6 +20,8 @@ pub struct Context<'a> {
     pub mode: Mode,
     pub writes: &'a Writes,
     pub sources: &'a BTreeMap<Source, Freshness>,
+    /// Which of Stripe's events are in the database.
+    pub survey: &'a Survey,
     /// Personal data is shown unmasked at the moment.
     pub revealed: bool,
     /// Who has which cause, what is muted and accepted; `None` until it was read.
@@ -25,6 +29,8 @@ pub struct Context<'a> {
     /// The whole screen, in cells.
     pub columns: u16,
     pub rows: u16,
+    /// The drift scan under way, or the last one.
+    pub drift: Option<&'a Scan>,
 }
 
 impl Context<'_> {

@@ -1,5 +1,6 @@
 //! One event in, effects out. This file routes and nothing else.
 
+use super::screen::Screen;
 use super::state::State;
 use super::world::{Account, Start};
 use super::{burst, fulfil, keys};
@@ -134,9 +135,16 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     }
     let cx = state.world.context();
     let mut asks = state.home.ticked(&cx);
+    let top = state.screens.top();
+    asks.extend(state.webhooks.ticked(top == Screen::Webhooks, &cx));
+    asks.extend(state.event.ticked(top == Screen::Event, &cx));
     asks.extend(state.customers.ticked(&cx));
     asks.extend(state.customer.ticked(&cx));
     asks.extend(state.subscription.ticked(&cx));
+    if state.screens.top() == Screen::Runbook {
+        asks.extend(state.runbook.ticked(&cx));
+    }
+    asks.extend(state.world.drift.ticked(state.world.now));
     let mut effects = fulfil::fulfil(state, asks, id);
     if state.world.wants_desk() {
         effects.push(state.tickets.read(Slot::Desk, Query::Desk));
@@ -156,7 +164,7 @@ fn painted(state: &mut State) {
         (Some(dialog), _) if unseen && dialog.modal != super::modal::Modal::Quit => {}
         (None, _) if unseen => {}
         (Some(dialog), _) => dialog.guard.painted(tick),
-        (None, super::screen::Screen::Run(id)) => {
+        (None, Screen::Run(id)) => {
             if let Some(run) = state.tasks.get_mut(id) {
                 run.painted(tick);
             }
@@ -190,11 +198,19 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     if !state.tickets.arrived(ticket) {
         return Vec::new();
     }
+    if let Slot::Drift(slot) = ticket.slot {
+        let rules = state.world.env.as_ref().map(|e| e.tiers.clone()).unwrap_or_default();
+        let now = state.world.now;
+        let asks = state.world.drift.replied(slot, query, result, &rules, now);
+        return fulfil::fulfil(state, asks, id);
+    }
     let cx = state.world.context();
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
         Slot::Home(_) => state.home.replied(ticket.slot, query, result, &cx),
+        Slot::Endpoints => state.webhooks.replied(ticket.slot, query, result, &cx),
+        Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
         Slot::Runs => {
             if let Ok(reply) = result {
                 state.tasks.told(reply);
@@ -207,7 +223,8 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             }
             Vec::new()
         }
-        Slot::Run(..) | Slot::Beside(_) | Slot::Book(_) => Vec::new(),
+        Slot::Book(_) => state.runbook.replied(ticket.slot, query, result, &cx),
+        Slot::Run(..) | Slot::Drift(_) | Slot::Beside(_) => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

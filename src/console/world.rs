@@ -1,11 +1,13 @@
 //! What the console knows about where it is and how things stand: environment, account, writes, sources. One place, lent to panes as a context.
 
 use super::context::Context;
+use super::drift::Drift;
 use crate::domain::At;
 use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::{Mode, Writes};
+use crate::procedures::survey::Survey;
 use crate::protocol::environment::Environment;
 use crate::protocol::freshness::Freshness;
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,10 @@ pub struct World {
     pub revealed_of: Option<SubjectKey>,
     /// What the sandbox can break: name and description.
     pub incidents: Vec<(String, String)>,
+    /// Which of Stripe's events are in the database: Home and the webhooks pane look at the same.
+    pub survey: Survey,
+    /// The comparison of Stripe with the database, in the background.
+    pub drift: Drift,
     /// What operators have said about causes and drift; `None` until it was read.
     pub desk: Option<DeskState>,
     /// When it was last asked for.
@@ -67,6 +73,8 @@ impl World {
             revealed_until: None,
             revealed_of: None,
             incidents: Vec::new(),
+            survey: Survey::default(),
+            drift: Drift::default(),
             desk: None,
             desk_asked: None,
         }
@@ -90,10 +98,12 @@ impl World {
             mode: self.mode(),
             writes: &self.writes,
             sources: &self.sources,
+            survey: &self.survey,
             revealed: self.revealed_until.is_some(),
             desk: self.desk.as_ref(),
             columns: self.columns,
             rows: self.rows,
+            drift: self.drift.scan(),
         }
     }
 

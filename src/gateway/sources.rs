@@ -8,6 +8,7 @@ use super::writes::Performer;
 use crate::config::secret::Credential;
 use crate::config::{Config, Writer};
 use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::runbook::book;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::environment::{self, Contact, Environment, Offers};
 use crate::protocol::gate::Permit;
@@ -95,6 +96,11 @@ impl Sources {
                 return tokio::time::timeout(PROBE, self.probe()).await.unwrap_or_else(late);
             }
             Query::Deploys => return hooks::deploys(&self.config.hooks).await.map(Reply::Deploys),
+            Query::Pressure => {
+                if let Some(path) = self.config.pause_file.as_deref().filter(|p| p.exists()) {
+                    return Ok(Reply::Pressure(vec![format!("{} is there: remove it to go on", path.display())]));
+                }
+            }
             _ => {}
         }
         match query.source() {
@@ -158,11 +164,7 @@ impl Sources {
                 resends_per_s: config.stripe_resends_per_s,
                 signed_probe: config.policy.signed_probe && config.webhook_secret.is_some(),
             },
-            contacts: config
-                .contacts
-                .iter()
-                .map(|c| Contact { issue: c.issue.clone(), contact: c.contact.clone(), responds: c.responds.clone() })
-                .collect(),
+            contacts: contacts(config),
         }
     }
 
@@ -231,6 +233,16 @@ impl Sources {
     fn write_key(&self) -> MutexGuard<'_, Option<Result<Credential, Fault>>> {
         self.write_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The configured contacts, all of them; the runbook's where none are.
+fn contacts(config: &Config) -> Vec<Contact> {
+    let contact =
+        |issue: &str, contact: &str, responds: &str| Contact { issue: issue.into(), contact: contact.into(), responds: responds.into() };
+    if config.contacts.is_empty() {
+        return book().contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect();
+    }
+    config.contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect()
 }
 
 fn not_set_up(source: Source, say: &str) -> Fault {

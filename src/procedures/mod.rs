@@ -1,5 +1,6 @@
 //! The runbook as code: one file per procedure, each a pure plan over facts, and the one engine that runs them all.
 
+pub mod drift_scan;
 pub mod engine;
 pub mod failed_webhook;
 pub mod survey;

@@ -42,6 +42,17 @@ pub enum Query {
     Records(Locator),
     /// Rows by their Stripe customer id, for many customers at once: what Home compares with.
     RowsOf(Vec<StripeId>),
+    /// Rows that hold one of these subscriptions, or belong to one of these profiles, whatever customer they name.
+    RowsNaming {
+        subscriptions: Vec<StripeId>,
+        subjects: Vec<SubjectKey>,
+    },
+    /// One page of all rows by their key, which `after` was the last of.
+    RowPage {
+        after: Option<SubjectKey>,
+    },
+    /// Whether bulk work has to stand back for production at the moment.
+    Pressure,
     // -- Stripe
     Account,
     /// Hits for a search at Stripe, best first.
@@ -71,6 +82,8 @@ pub enum Query {
     Event(StripeId),
     /// A subscription by id, ended ones included; empty where Stripe has none.
     Subscription(StripeId),
+    /// One page of all customers' subscriptions, ended ones included, newest first.
+    SubscriptionPage(SubscriptionRange),
     /// The webhook endpoints as they are registered.
     Endpoints,
     /// How many payments succeeded and failed in this time, from the newest pages of charges.
@@ -113,6 +126,17 @@ pub struct EventRange {
     pub after: Option<StripeId>,
 }
 
+/// Which subscriptions, by the time of their creation, and where the page begins.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SubscriptionRange {
+    /// Not before this; `None`: from the beginning.
+    pub since: Option<At>,
+    /// Before this; `None`: up to now.
+    pub before: Option<At>,
+    /// The last one of the page before; `None`: the first page.
+    pub after: Option<StripeId>,
+}
+
 /// A needle in a form that can key a map.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -145,9 +169,23 @@ pub enum Reply {
     Records(Vec<Record>),
     /// Rows with the customer id they hold and the profile they belong to.
     Rows(Vec<(SubscriptionRow, Subject)>),
+    RowPage {
+        rows: Vec<SubscriptionRow>,
+        /// Where the next page begins; `None`: this was the last.
+        next: Option<SubjectKey>,
+    },
+    /// Why to stand back, a sentence each; none: go on.
+    Pressure(Vec<String>),
     Account(Account),
     Customers(Vec<Customer>),
     Subscriptions(Vec<Subscription>),
+    SubscriptionPage {
+        subscriptions: Vec<Subscription>,
+        /// Elements that could not be read as subscriptions.
+        raw: Vec<RawEvent>,
+        /// Where the next page begins; `None`: this was the last.
+        next: Option<StripeId>,
+    },
     Sessions(Vec<CheckoutSession>),
     Invoices(Vec<Invoice>),
     Events {
@@ -185,7 +223,13 @@ impl Query {
     #[must_use]
     pub fn source(&self) -> Source {
         match self {
-            Query::Shape | Query::FindInDatabase { .. } | Query::Records(_) | Query::RowsOf(_) => Source::Database,
+            Query::Shape
+            | Query::FindInDatabase { .. }
+            | Query::Records(_)
+            | Query::RowsOf(_)
+            | Query::RowsNaming { .. }
+            | Query::RowPage { .. }
+            | Query::Pressure => Source::Database,
             Query::Account
             | Query::FindInStripe { .. }
             | Query::Customer(_)
@@ -198,6 +242,7 @@ impl Query {
             | Query::EventPage(_)
             | Query::Event(_)
             | Query::Subscription(_)
+            | Query::SubscriptionPage(_)
             | Query::Endpoints
             | Query::Payments { .. } => Source::Stripe,
             Query::Entitlement(_) | Query::Probe | Query::Deploys => Source::Application,

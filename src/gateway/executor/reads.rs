@@ -44,12 +44,18 @@ impl Reads {
     }
 }
 
-/// Only Home's scan is asked for by nobody in particular.
+/// Only scans are asked for by nobody in particular.
 fn priority(slot: Slot) -> Priority {
     match slot {
-        Slot::Home(_) | Slot::Beside(_) => Priority::Background,
-        Slot::SearchDatabase | Slot::SearchStripe | Slot::Case(_) | Slot::Run(..) | Slot::Runs | Slot::Desk | Slot::Book(_) => {
-            Priority::Interactive
-        }
+        Slot::Home(_) | Slot::Beside(_) | Slot::Drift(_) => Priority::Background,
+        Slot::SearchDatabase
+        | Slot::SearchStripe
+        | Slot::Case(_)
+        | Slot::Run(..)
+        | Slot::Runs
+        | Slot::Desk
+        | Slot::Book(_)
+        | Slot::Endpoints
+        | Slot::Event(_) => Priority::Interactive,
     }
 }

@@ -7,6 +7,7 @@ use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::gateway::http;
 use bytes::Bytes;
 use serde_json::Value;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use stripe_client_core::{CustomizedStripeRequest, RequestBuilder, StripeClient, StripeClientErr, StripeMethod, StripeRequest, VERSION};
@@ -42,6 +43,7 @@ pub struct Client {
     resends: Mutex<Budget>,
     /// How far Stripe's clock is ahead of ours, in seconds; [`UNKNOWN`] before its first answer.
     ahead: AtomicI64,
+    rest: std::sync::Mutex<Rest>,
 }
 
 /// A client as one of its users sees it.
@@ -61,12 +63,23 @@ struct Budget {
 }
 
 const UNKNOWN: i64 = i64::MIN;
+/// How long the background leaves Stripe alone after it said 429 to anybody here.
+#[derive(Default)]
+struct Rest {
+    until: Option<Instant>,
+    /// How often it has said so since a background request was last answered.
+    refusals: u32,
+}
+
 /// One attempt's time, its body included.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const ATTEMPTS: u32 = 3;
 const AT_ONCE: usize = 6;
 /// Longer than this nobody is kept waiting for another attempt, whatever the server asks for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The background is kept waiting longer, but not for ever.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+const BACKGROUND_ATTEMPTS: u32 = 6;
 
 /// Who sends a request.
 struct Whom<'a> {
@@ -95,6 +108,7 @@ impl Client {
             // No burst: in no second are there more than were allowed.
             resends: Mutex::new(Budget { per_second: f64::from(config.stripe_resends_per_s), most: 1.0, tokens: 1.0, at: Instant::now() }),
             ahead: AtomicI64::new(UNKNOWN),
+            rest: std::sync::Mutex::default(),
         })
     }
 
@@ -142,10 +156,31 @@ impl Client {
             Priority::Background => {
                 // Held while waiting: those behind wait their turn.
                 let mut budget = self.budget.lock().await;
+                while let Some(until) = self.resting(Instant::now()) {
+                    tokio::time::sleep_until(until).await;
+                    // Nothing was saved up meanwhile: it goes on as slowly as it began.
+                    budget.tokens = 0.0;
+                    budget.at = Instant::now();
+                }
                 let wait = budget.take(Instant::now());
                 tokio::time::sleep(wait).await;
                 None
             }
+        }
+    }
+
+    /// Until when the background rests; `None`: it does not.
+    fn resting(&self, now: Instant) -> Option<Instant> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner).until.filter(|until| *until > now)
+    }
+
+    /// Takes note of how an attempt was answered.
+    fn heed(&self, answer: &Answer, priority: Priority, now: Instant) {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        if answer.status == 429 {
+            rest.refused(answer.retry_after, now);
+        } else if priority == Priority::Background {
+            rest.refusals = 0;
         }
     }
 
@@ -188,6 +223,16 @@ impl Budget {
     }
 }
 
+impl Rest {
+    /// As long as the server asks for, and longer each time that it has to say so again.
+    fn refused(&mut self, retry_after: Option<Duration>, now: Instant) {
+        let own = Duration::from_secs(1 << self.refusals.min(5));
+        self.refusals = self.refusals.saturating_add(1);
+        let until = now + retry_after.unwrap_or(own).max(own).min(LONGEST_REST);
+        self.until = self.until.max(Some(until));
+    }
+}
+
 impl Lane<'_> {
     /// Sends the request and gives back whatever was answered. Reads are tried three times where trying again can help.
     ///
@@ -203,7 +248,12 @@ impl Lane<'_> {
             drop(pass);
             tried += 1;
             let pause = Duration::from_millis(150 << tried);
-            let again = may_repeat && tried < ATTEMPTS;
+            if let Ok(answer) = &result {
+                self.client.heed(answer, self.priority, Instant::now());
+            }
+            // Nobody waits for the background: what it is refused for its rate it asks again at its own.
+            let patient = self.priority == Priority::Background && result.as_ref().is_ok_and(|a| a.status == 429);
+            let again = may_repeat && tried < if patient { BACKGROUND_ATTEMPTS } else { ATTEMPTS };
             match result {
                 Ok(answer) if again && answer.worth_repeating() => tokio::time::sleep(answer.pause(pause)).await,
                 Ok(answer) => return Ok(answer),
@@ -308,6 +358,19 @@ mod tests {
         let later = start + Duration::from_secs(60);
         assert_eq!(budget.take(later), Duration::ZERO, "it never holds more than a second's worth");
         assert!((budget.tokens - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_background_rests_longer_each_time_it_is_refused() {
+        let (mut rest, now) = (Rest::default(), Instant::now());
+        rest.refused(None, now);
+        assert_eq!(rest.until, Some(now + Duration::from_secs(1)));
+        rest.refused(Some(Duration::from_secs(7)), now);
+        assert_eq!(rest.until, Some(now + Duration::from_secs(7)));
+        rest.refused(None, now);
+        assert_eq!(rest.until, Some(now + Duration::from_secs(7)), "an earlier wish still holds");
+        rest.refused(Some(Duration::from_secs(3_600)), now);
+        assert_eq!(rest.until, Some(now + LONGEST_REST));
     }
 
     #[test]

@@ -8,7 +8,11 @@ use crate::domain::stripe::{
     CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Payment, Period, Price, Status, StripeEvent, Subscription, named_profile,
 };
 use crate::domain::text::clean;
+use crate::domain::webhooks::feed::RawEvent;
 use serde_json::Value;
+
+/// So much of an element that cannot be read is shown, in characters.
+const RAW_AT_MOST: usize = 2_000;
 
 /// The elements of a list that can be read, and how many cannot.
 ///
@@ -27,6 +31,33 @@ pub fn readable<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Resu
         return Err(Fault::new(Source::Stripe, FaultKind::Schema, format!("none of the {odd} objects of Stripe's answer can be read")));
     }
     Ok((decoded, odd))
+}
+
+/// The elements that can be read, and beside them the others as they are.
+///
+/// # Errors
+/// [`FaultKind::Schema`] where the answer is no list.
+pub fn beside<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result<(Vec<T>, Vec<RawEvent>), Fault> {
+    let Some(elements) = answer["data"].as_array() else {
+        return Err(Fault::new(Source::Stripe, FaultKind::Schema, "Stripe's answer is not the list that was asked for"));
+    };
+    let (mut decoded, mut raw) = (Vec::with_capacity(elements.len()), Vec::new());
+    for element in elements {
+        match decode(element) {
+            Some(object) => decoded.push(object),
+            None => raw.push(RawEvent {
+                id: element["id"].as_str().map(clean),
+                text: clean(&element.to_string()).chars().take(RAW_AT_MOST).collect(),
+            }),
+        }
+    }
+    Ok((decoded, raw))
+}
+
+/// The last element of the page where another page follows. By its id alone: one that cannot be read may be the last.
+pub fn next(answer: &Value) -> Option<StripeId> {
+    let last = answer["data"].as_array().and_then(|d| d.last()).and_then(|v| v["id"].as_str());
+    last.filter(|_| answer["has_more"] == true).and_then(|id| StripeId::parse(id).ok())
 }
 
 /// The elements that can be read, where one that is missing misleads nobody.
