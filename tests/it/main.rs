@@ -29,6 +29,7 @@ mod procedures;
 mod pty;
 mod readme;
 mod repair;
+mod replay;
 mod sandbox;
 mod script;
 mod scripting;
