@@ -8,6 +8,7 @@ mod console_drawer;
 mod console_random;
 mod contract;
 mod crash;
+mod drift;
 mod drill;
 mod engine;
 mod fixtures;
