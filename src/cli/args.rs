@@ -94,6 +94,16 @@ pub enum Subcommands {
         #[arg(long)]
         json: bool,
     },
+    /// Ask the webhook endpoint with forged events, and say what stands there. It changes nothing.
+    #[command(after_help = EXIT)]
+    Probe {
+        /// On LIVE, go on without asking.
+        #[arg(long)]
+        yes: bool,
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
     /// Check the configuration, reachability, permissions, the schema and the keys; each line with its fix.
     #[command(after_help = EXIT)]
     Check {

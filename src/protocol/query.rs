@@ -10,9 +10,11 @@ use crate::domain::payments::Payments;
 use crate::domain::row::{Record, Subject, SubscriptionRow};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
+use crate::domain::webhooks::deploy::Deploy;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::RawEvent;
 use crate::domain::webhooks::log::{LogLine, LogSearch};
+use crate::domain::webhooks::probe::Probed;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -92,6 +94,10 @@ pub enum Query {
     // -- the application
     /// What it enforces; `None` where it does not know the subject.
     Entitlement(SubjectKey),
+    /// Asks the webhook endpoint with forged events, and signed ones where policy allows. Changes nothing; asked for once on LIVE.
+    Probe,
+    /// What was deployed, newest first, by the configured command.
+    Deploys,
     // -- the application's logs
     /// Lines out of all configured logs together, in the order that the search asks for.
     Logs(LogSearch),
@@ -198,6 +204,8 @@ pub enum Reply {
     Endpoints(Vec<Endpoint>),
     Payments(Payments),
     Entitlement(Option<Entitlement>),
+    Probed(Probed),
+    Deploys(Vec<Deploy>),
     Logs {
         lines: Vec<LogLine>,
         /// Whether these are all there are: no log failed, none begins later than asked, the limit was not reached.
@@ -237,7 +245,7 @@ impl Query {
             | Query::SubscriptionPage(_)
             | Query::Endpoints
             | Query::Payments { .. } => Source::Stripe,
-            Query::Entitlement(_) => Source::Application,
+            Query::Entitlement(_) | Query::Probe | Query::Deploys => Source::Application,
             Query::Logs(_) => Source::Log,
             Query::Runs | Query::TeamRuns | Query::Recorded(_) | Query::Desk => Source::Store,
         }

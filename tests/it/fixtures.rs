@@ -192,6 +192,7 @@ pub fn event(evt: &str, kind: &str, s: &Subscription, created: At) -> StripeEven
         customer: Some(s.customer.clone()),
         subscription_id: Some(s.id.clone()),
         subscription: Some(Box::new(s.clone())),
+        previous: None,
         profile: None,
         api_version: None,
         pending_webhooks: 0,
@@ -346,6 +347,7 @@ impl World {
             }
             Query::Endpoints => Reply::Endpoints(Vec::new()),
             Query::Entitlement(of) => Reply::Entitlement(self.entitlements.get(of).cloned()),
+            Query::Probe | Query::Deploys => return Err(Fault::new(source, FaultKind::NotSetUp, "not set up in this world")),
             Query::Logs(_) => Reply::Logs { lines: self.logs.clone(), complete: true, note: None },
             Query::Runs => Reply::Runs(self.runs.clone()),
             Query::TeamRuns => Reply::Runs(self.team.clone()),

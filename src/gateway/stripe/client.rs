@@ -8,6 +8,7 @@ use crate::gateway::http;
 use bytes::Bytes;
 use serde_json::Value;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use stripe_client_core::{CustomizedStripeRequest, RequestBuilder, StripeClient, StripeClientErr, StripeMethod, StripeRequest, VERSION};
 use tokio::sync::{Mutex, Semaphore};
@@ -39,6 +40,9 @@ pub struct Client {
     key: Credential,
     interactive: Semaphore,
     budget: Mutex<Budget>,
+    resends: Mutex<Budget>,
+    /// How far Stripe's clock is ahead of ours, in seconds; [`UNKNOWN`] before its first answer.
+    ahead: AtomicI64,
     rest: std::sync::Mutex<Rest>,
 }
 
@@ -49,13 +53,16 @@ pub struct Lane<'a> {
     pub priority: Priority,
 }
 
-/// A token bucket that holds at most one second's worth.
+/// A token bucket.
 struct Budget {
     per_second: f64,
+    /// So many tokens it holds.
+    most: f64,
     tokens: f64,
     at: Instant,
 }
 
+const UNKNOWN: i64 = i64::MIN;
 /// How long the background leaves Stripe alone after it said 429 to anybody here.
 #[derive(Default)]
 struct Rest {
@@ -74,6 +81,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_REST: Duration = Duration::from_secs(30);
 const BACKGROUND_ATTEMPTS: u32 = 6;
 
+/// Who sends a request.
+struct Whom<'a> {
+    key: &'a Credential,
+    idempotency: Option<&'a str>,
+}
+
+/// The mode that a key's own prefix claims; `None` for a key of no known kind.
+pub fn claimed_livemode(key: &Credential) -> Option<bool> {
+    let kind = ["sk_", "rk_"].iter().find_map(|p| key.expose().strip_prefix(p))?;
+    if kind.starts_with("live_") { Some(true) } else { kind.starts_with("test_").then_some(false) }
+}
+
 impl Client {
     /// # Errors
     /// [`FaultKind::NotSetUp`] without a key.
@@ -84,16 +103,51 @@ impl Client {
             base: config.stripe_base.clone(),
             key: config.stripe_key.clone().ok_or_else(|| Fault::new(Source::Stripe, FaultKind::NotSetUp, missing))?,
             interactive: Semaphore::new(AT_ONCE),
-            budget: Mutex::new(Budget { per_second, tokens: per_second, at: Instant::now() }),
+            // A page or two at once is what a screen asks for.
+            budget: Mutex::new(Budget { per_second, most: per_second, tokens: per_second, at: Instant::now() }),
+            // No burst: in no second are there more than were allowed.
+            resends: Mutex::new(Budget { per_second: f64::from(config.stripe_resends_per_s), most: 1.0, tokens: 1.0, at: Instant::now() }),
+            ahead: AtomicI64::new(UNKNOWN),
             rest: std::sync::Mutex::default(),
         })
     }
 
+    /// How far Stripe's clock is ahead of ours, in whole seconds; `None` before its first answer.
+    pub fn ahead(&self) -> Option<i64> {
+        Some(self.ahead.load(Ordering::Relaxed)).filter(|ahead| *ahead != UNKNOWN)
+    }
+
+    /// Sends a write under its idempotency key, at the rate of resends. Repeated only where it was turned away for its rate, which
+    /// is certain to have done nothing; and then under the same key.
+    ///
+    /// # Errors
+    /// No answer came; whether nobody took the request, so that it did nothing.
+    pub async fn write(&self, request: &RequestBuilder, key: Option<&Credential>, idempotency: &str) -> Result<Answer, (Fault, bool)> {
+        let client = http::client(Source::Stripe, &self.base).map_err(|fault| (fault, true))?;
+        let as_whom = Whom { key: key.unwrap_or(&self.key), idempotency: Some(idempotency) };
+        let mut tried = 0;
+        loop {
+            {
+                // Held while waiting: those behind wait their turn.
+                let mut budget = self.resends.lock().await;
+                let wait = budget.take(Instant::now());
+                tokio::time::sleep(wait).await;
+            }
+            let result = self.attempt(client, request, &as_whom).await;
+            tried += 1;
+            match result {
+                Ok(answer) if answer.status == 429 && tried < ATTEMPTS => {
+                    tokio::time::sleep(answer.pause(Duration::from_millis(150 << tried))).await;
+                }
+                Ok(answer) => return Ok(answer),
+                Err(error) => return Err((http::fault(Source::Stripe, &error), error.is_connect())),
+            }
+        }
+    }
+
     /// The mode that the key's own prefix claims; `None` for a key of no known kind.
     pub fn claims_livemode(&self) -> Option<bool> {
-        let key = self.key.expose();
-        let kind = ["sk_", "rk_"].iter().find_map(|p| key.strip_prefix(p))?;
-        if kind.starts_with("live_") { Some(true) } else { kind.starts_with("test_").then_some(false) }
+        claimed_livemode(&self.key)
     }
 
     async fn pass(&self, priority: Priority) -> Option<tokio::sync::SemaphorePermit<'_>> {
@@ -130,7 +184,7 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, client: &reqwest::Client, request: &RequestBuilder) -> Result<Answer, reqwest::Error> {
+    async fn attempt(&self, client: &reqwest::Client, request: &RequestBuilder, whom: &Whom<'_>) -> Result<Answer, reqwest::Error> {
         let url = format!("{}/v1{}", self.base, request.path);
         let url = request.query.as_ref().filter(|q| !q.is_empty()).map_or(url.clone(), |q| format!("{url}?{q}"));
         let builder = match request.method {
@@ -138,11 +192,17 @@ impl Client {
             StripeMethod::Post => client.post(url),
             StripeMethod::Delete => client.delete(url),
         };
-        let mut builder = builder.timeout(ATTEMPT).bearer_auth(self.key.expose()).header("Stripe-Version", VERSION.as_str());
+        let mut builder = builder.timeout(ATTEMPT).bearer_auth(whom.key.expose()).header("Stripe-Version", VERSION.as_str());
+        if let Some(key) = whom.idempotency {
+            builder = builder.header("Idempotency-Key", key);
+        }
         if let Some(body) = &request.body {
             builder = builder.header("Content-Type", "application/x-www-form-urlencoded").body(body.clone());
         }
         let response = builder.send().await?;
+        if let Some(date) = http::date(&response) {
+            self.ahead.store((date - chrono::Utc::now()).num_seconds(), Ordering::Relaxed);
+        }
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_string);
         let (status, request_id) = (response.status().as_u16(), header("request-id"));
         let should_retry = header("stripe-should-retry").and_then(|v| v.parse().ok());
@@ -156,7 +216,7 @@ impl Budget {
     /// Takes one token; how long it has to be waited for.
     fn take(&mut self, now: Instant) -> Duration {
         let earned = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + earned).min(self.per_second);
+        self.tokens = (self.tokens + earned).min(self.most);
         self.at = now;
         self.tokens -= 1.0;
         if self.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.tokens / self.per_second) }
@@ -184,7 +244,7 @@ impl Lane<'_> {
         let mut tried = 0;
         loop {
             let pass = self.client.pass(self.priority).await;
-            let result = self.client.attempt(client, request).await;
+            let result = self.client.attempt(client, request, &Whom { key: &self.client.key, idempotency: None }).await;
             drop(pass);
             tried += 1;
             let pause = Duration::from_millis(150 << tried);
@@ -290,7 +350,7 @@ mod tests {
     #[test]
     fn the_budget_lets_a_second_s_worth_through_and_then_one_by_one() {
         let start = Instant::now();
-        let mut budget = Budget { per_second: 5.0, tokens: 5.0, at: start };
+        let mut budget = Budget { per_second: 5.0, most: 5.0, tokens: 5.0, at: start };
         for _ in 0..5 {
             assert_eq!(budget.take(start), Duration::ZERO);
         }

@@ -280,11 +280,30 @@ pub fn event(value: &Value) -> Option<StripeEvent> {
         },
         object: about,
         subscription: (kind == Some("subscription")).then(|| subscription(object)).flatten().map(Box::new),
+        previous: (kind == Some("subscription")).then(|| previous(&value["data"])).flatten().map(Box::new),
         profile: named_profile(&metadata(&object["metadata"])),
         api_version: text(&value["api_version"]),
         pending_webhooks: value["pending_webhooks"].as_u64().unwrap_or(0),
         livemode: value["livemode"] == true,
     })
+}
+
+/// The subscription with what its event says was different before. Attributes come whole, items as the list they were.
+fn previous(data: &Value) -> Option<Subscription> {
+    let was = data["previous_attributes"].as_object()?;
+    let mut object = data["object"].clone();
+    for (name, value) in was {
+        overlay(&mut object[name], value);
+    }
+    subscription(&object)
+}
+
+/// Objects are laid over one another, everything else replaces what is there.
+fn overlay(now: &mut Value, was: &Value) {
+    match (now.as_object_mut(), was.as_object()) {
+        (Some(now), Some(was)) => was.iter().for_each(|(name, value)| overlay(now.entry(name.clone()).or_insert(Value::Null), value)),
+        _ => *now = was.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -341,6 +360,20 @@ mod tests {
         assert_eq!(failed.subscription_id.as_ref().map(StripeId::as_str), Some("sub_1AbcdefGHIJ"));
         assert_eq!(failed.customer.as_ref().map(StripeId::as_str), Some("cus_AbcdefGH"));
         assert!(failed.subscription.is_none(), "an invoice carries no snapshot");
+    }
+
+    #[test]
+    fn an_update_says_what_was_before() {
+        let mut object = old_subscription();
+        object["object"] = json!("subscription");
+        let was = json!({ "status": "trialing", "current_period_end": 1_700_900_000, "cancel_at": null });
+        let update = event(&json!({ "id": "evt_1AbcdefGHIJ", "type": "customer.subscription.updated", "created": 1_700_000_000,
+            "data": { "object": object, "previous_attributes": was } }));
+        let update = update.expect("readable");
+        let (now, before) = (update.subscription.expect("a snapshot"), update.previous.expect("and the one before"));
+        assert_eq!((now.status, before.status), (Status::Active, Status::Trialing));
+        assert_eq!(before.period.map(|p| p.end.timestamp()), Some(1_700_900_000));
+        assert_eq!(now.items, before.items);
     }
 
     #[test]

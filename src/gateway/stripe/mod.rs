@@ -8,6 +8,7 @@ mod events;
 mod fault;
 mod find;
 mod payments;
+mod resend;
 mod subscriptions;
 
 pub use account::PermissionCheck;
