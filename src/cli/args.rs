@@ -153,6 +153,18 @@ pub enum Procedures {
     /// Runbook 1: copy a customer's tier and period from Stripe to their row, linking it first where it is not.
     #[command(after_help = EXIT)]
     TierUpdate(TierUpdate),
+    /// Copy Stripe's truth to the rows of many customers: the first alone, then the rest.
+    #[command(after_help = EXIT)]
+    DriftFix(DriftFix),
+}
+
+#[derive(Debug, Args)]
+pub struct DriftFix {
+    /// A Stripe customer id; may be given more than once.
+    #[arg(long, value_name = "CUS", required = true)]
+    pub customer: Vec<String>,
+    #[command(flatten)]
+    pub how: How,
 }
 
 #[derive(Debug, Args)]

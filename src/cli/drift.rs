@@ -1,18 +1,22 @@
 //! `nightdesk drift`: the drift scan without a screen, with its progress on standard error, and what it found as text or JSON.
 
-use super::args::Drift;
-use super::drive::now;
+use super::args::{Drift, DriftFix};
+use super::drive::{drive, now};
 use super::hands::Hands;
+use super::procedures::confirm_and_finish;
 use super::{End, print_json};
 use crate::domain::At;
 use crate::domain::fault::Fault;
 use crate::domain::findings::whole;
+use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::mask;
 use crate::domain::money::group;
 use crate::domain::webhooks::drift::{Class, Drifted, Group};
 use crate::gateway::journal::state_dir;
 use crate::procedures::drift_scan::{Progress, Scan, Scope, Standing};
+use crate::procedures::engine::Run;
 use crate::protocol::query::{Query, Reply};
+use crate::protocol::run::{Inputs, Selection};
 use chrono::{DateTime, Duration, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -20,6 +24,7 @@ use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use uuid::Uuid;
 
 /// So many of a class are named in text.
 const NAMED: usize = 20;
@@ -64,7 +69,7 @@ pub async fn run(hands: &Hands, args: &Drift) -> Result<End, String> {
     } else {
         Scan::new(if args.full { Scope::Account } else { Scope::Since(since(&args.since, now())?) }, now())
     };
-    let interrupted = drive(hands, &mut scan).await;
+    let interrupted = answer(hands, &mut scan).await;
     if scan.scope() == Scope::Account {
         keep(&kept, &scan);
     }
@@ -87,12 +92,24 @@ pub async fn run(hands: &Hands, args: &Drift) -> Result<End, String> {
     Ok(if groups.is_empty() && progress.unknown == 0 { End::Well } else { End::Badly })
 }
 
+/// `nightdesk run drift-fix`: the customers' rows, under one review.
+///
+/// # Errors
+/// Bad input, or a review that cannot be confirmed here.
+pub async fn fix(hands: &Hands, args: &DriftFix) -> Result<End, String> {
+    let of = |text: &String| StripeId::of(StripeKind::Customer, text).ok_or_else(|| format!("`{text}` is not a customer's id (cus_…)"));
+    let customers = args.customer.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    let (mut run, effects) = Run::draft(Uuid::now_v7(), "drift-fix", Inputs::about(Selection::Customers(customers)));
+    drive(&mut run, effects, hands, &hands.env).await;
+    confirm_and_finish(hands, run, &args.how).await
+}
+
 fn go_on(scan: &Scan) -> &'static str {
     if scan.scope() == Scope::Account { "go on with nightdesk drift --full --resume" } else { "run it again" }
 }
 
 /// Answers the scan's questions until it is through; `true`: the operator has interrupted it.
-async fn drive(hands: &Hands, scan: &mut Scan) -> bool {
+async fn answer(hands: &Hands, scan: &mut Scan) -> bool {
     type Answered = (u16, Query, Result<Reply, Fault>);
     let mut under_way = FuturesUnordered::new();
     let ask = async |slot: u16, query: Query| -> Answered {
@@ -279,7 +296,8 @@ fn print(scan: &Scan, groups: &[Group], unmasked: bool) {
             println!("  and {} more", group(rest));
         }
     }
-    if let Some(first) = groups.iter().flat_map(|g| &g.named).find_map(|d| d.customer.as_ref()).filter(|_| unmasked) {
-        println!("\nfix one: nightdesk run tier-update --customer {first} --reason \"…\"");
+    if !groups.is_empty() {
+        println!("\nfix one   nightdesk run tier-update --customer cus_…");
+        println!("fix many  nightdesk run drift-fix --customer cus_… --customer cus_…");
     }
 }

@@ -1,5 +1,6 @@
 //! The runbook as code: one file per procedure, each a pure plan over facts, and the one engine that runs them all.
 
+mod drift_fix;
 pub mod drift_scan;
 pub mod engine;
 pub mod survey;
@@ -53,7 +54,7 @@ pub const ROW: &str = "row";
 pub const ENTITLEMENT: &str = "entitlement";
 
 /// Every procedure there is, in the runbook's order.
-pub static ALL: &[&dyn Procedure] = &[&tier_update::TierUpdate];
+pub static ALL: &[&dyn Procedure] = &[&tier_update::TierUpdate, &drift_fix::DriftFix];
 
 #[must_use]
 pub fn by_id(id: &str) -> Option<&'static dyn Procedure> {

@@ -86,3 +86,37 @@ async fn an_interrupted_scan_is_kept_and_taken_up() {
     let again = desk.say(&["drift", "--full", "--resume"]).await;
     assert_eq!(again.code, Some(2), "what is through is not taken up again: {again:?}");
 }
+
+#[tokio::test]
+async fn many_are_fixed_under_one_review_and_whoever_needs_a_link_is_left_out() {
+    let bench = Bench::start(Options::default()).await;
+    let payers = bench.strike(Incident::Drift, 18).await;
+    let customers: Vec<String> = payers.iter().map(|p| p.label.subject.customer.clone().expect("a customer")).collect();
+    let desk = Desk::of(&bench).configured("[stripe]\nbackground_per_s = 200");
+    let mut arguments = vec!["run", "drift-fix", "--reason", "a test"];
+    customers.iter().for_each(|c| arguments.extend(["--customer", c]));
+    let dry = desk.say(&[&arguments[..], &["--dry-run", "--json"]].concat()).await;
+    assert_eq!(dry.code, Some(0), "{}", dry.err);
+    let plan: Value = serde_json::from_str(&dry.out).expect("JSON");
+    // Two of eighteen rows hold a placeholder: whose they are is decided one by one.
+    assert_eq!(plan["plan"]["confirm"], "16", "{plan}");
+    assert!(
+        plan["plan"]["notes"].as_array().expect("notes").iter().any(|n| n.as_str().is_some_and(|n| n.contains("link them one by one")))
+    );
+    let without = desk.say(&[&arguments[..], &["--confirm", "17", "--json"]].concat()).await;
+    assert_eq!(without.code, Some(2), "another count confirms nothing: {without:?}");
+    let done = desk.say(&[&arguments[..], &["--confirm", "16", "--json"]].concat()).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let after = desk.say(&["drift", "--full", "--json"]).await;
+    let report: Value = serde_json::from_str(&after.out).expect("JSON");
+    let left: Vec<&str> = report["classes"]
+        .as_array()
+        .expect("classes")
+        .iter()
+        .flat_map(|c| c["named"].as_array().expect("names"))
+        .filter_map(|n| n["profile"].as_str())
+        .collect();
+    let placeholders: Vec<&str> = payers.iter().filter(|p| p.label.broke.contains("placeholder")).map(|p| p.profile.as_str()).collect();
+    let ours: Vec<&str> = payers.iter().map(|p| p.profile.as_str()).filter(|p| left.contains(p)).collect();
+    assert_eq!(ours, placeholders, "everybody else is right now");
+}
