@@ -140,6 +140,15 @@ pub struct Drift {
     /// Go on with the scan of the whole account that was interrupted last.
     #[arg(long, requires = "full")]
     pub resume: bool,
+    /// Let this customer's drift of the one class be until a time: it is not shown before.
+    #[arg(long, value_name = "CUS", requires_all = ["class", "until", "reason"])]
+    pub accept: Option<String>,
+    /// Until when it is accepted: `14d`, `2026-02-28`, or a time such as 2026-02-28T08:00:00Z.
+    #[arg(long, value_name = "WHEN", requires = "accept")]
+    pub until: Option<String>,
+    /// Why it is accepted; goes into the journal.
+    #[arg(long, value_name = "TEXT", requires = "accept")]
+    pub reason: Option<String>,
     /// Name every subject with its whole ids; without it twenty of a class are named, masked.
     #[arg(long)]
     pub unmasked: bool,

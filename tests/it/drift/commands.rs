@@ -35,6 +35,16 @@ async fn it_names_classes_and_subjects_masked_and_ends_with_one_where_there_is_d
     assert!(!text.out.contains(&victim.profile), "masked: {}", text.out);
     let whole = desk.say(&["drift", "--full", "--class", "wrong_tier", "--unmasked"]).await;
     assert!(whole.out.contains(&victim.profile), "{}", whole.out);
+
+    let customers =
+        payers.iter().filter(|p| p.label.broke == victim.label.broke).map(|p| p.label.subject.customer.clone().expect("a customer"));
+    for customer in customers {
+        let arguments = ["drift", "--accept", &customer, "--class", "wrong_tier", "--until", "14d", "--reason", "a gift"];
+        let accepted = desk.say(&arguments).await;
+        assert_eq!(accepted.code, Some(0), "{}", accepted.err);
+    }
+    let quiet = desk.say(&["drift", "--full", "--class", "wrong_tier"]).await;
+    assert_eq!(quiet.code, Some(0), "what is accepted is not shown: {}", quiet.out);
 }
 
 #[tokio::test]
@@ -46,6 +56,8 @@ async fn bad_input_gets_one_sentence_that_says_what_would_do() {
         (&["drift", "--since", "yesterday"], "write 90m, 24h, 7d"),
         (&["drift", "--since", "45d"], "30 days"),
         (&["drift", "--full", "--resume"], "no interrupted scan"),
+        (&["drift", "--accept", "cus_1", "--class", "period", "--until", "2020-01-01", "--reason", "x"], "no time to come"),
+        (&["drift", "--accept", "sub_1", "--class", "period", "--until", "14d", "--reason", "x"], "not a customer's id"),
     ] {
         let said = desk.say(arguments).await;
         assert_eq!(said.code, Some(2), "{arguments:?}: {said:?}");
