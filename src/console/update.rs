@@ -1,5 +1,6 @@
 //! One event in, effects out. This file routes and nothing else.
 
+use super::screen::Screen;
 use super::state::State;
 use super::world::{Account, Start};
 use super::{burst, fulfil, keys};
@@ -47,6 +48,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
         Event::EnvironmentChanged(env) => {
             state.world.connected(*env);
             let mut effects = vec![state.tickets.read(Slot::Runs, Query::Runs)];
+            effects.extend(state.world.survey_ticked(&mut state.tickets));
             let asks = state.home.entered(&state.world.context());
             effects.extend(fulfil::fulfil(state, asks, id));
             effects
@@ -132,14 +134,20 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     {
         writes_changed(state, Writes::Off);
     }
+    let mut effects = state.world.survey_ticked(&mut state.tickets);
     let cx = state.world.context();
     let mut asks = state.home.ticked(&cx);
+    let top = state.screens.top();
+    asks.extend(state.webhooks.ticked(top == Screen::Webhooks, &cx));
+    asks.extend(state.event.ticked(top == Screen::Event, &cx));
     asks.extend(state.customers.ticked(&cx));
     asks.extend(state.customer.ticked(&cx));
     asks.extend(state.subscription.ticked(&cx));
-    let now = state.world.now;
-    asks.extend(state.world.drift.ticked(now));
-    let mut effects = fulfil::fulfil(state, asks, id);
+    if state.screens.top() == Screen::Runbook {
+        asks.extend(state.runbook.ticked(&cx));
+    }
+    asks.extend(state.world.drift.ticked(state.world.now));
+    effects.extend(fulfil::fulfil(state, asks, id));
     if state.world.wants_desk() {
         effects.push(state.tickets.read(Slot::Desk, Query::Desk));
     }
@@ -158,7 +166,7 @@ fn painted(state: &mut State) {
         (Some(dialog), _) if unseen && dialog.modal != super::modal::Modal::Quit => {}
         (None, _) if unseen => {}
         (Some(dialog), _) => dialog.guard.painted(tick),
-        (None, super::screen::Screen::Run(id)) => {
+        (None, Screen::Run(id)) => {
             if let Some(run) = state.tasks.get_mut(id) {
                 run.painted(tick);
             }
@@ -192,6 +200,10 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     if !state.tickets.arrived(ticket) {
         return Vec::new();
     }
+    let mut effects = Vec::new();
+    if matches!(ticket.slot, Slot::Survey(_)) {
+        effects = state.world.survey_replied(query, result, &mut state.tickets);
+    }
     if let Slot::Drift(slot) = ticket.slot {
         let rules = state.world.env.as_ref().map(|e| e.tiers.clone()).unwrap_or_default();
         let now = state.world.now;
@@ -202,12 +214,18 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
-        Slot::Home(_) => state.home.replied(ticket.slot, query, result, &cx),
+        Slot::Endpoints => state.webhooks.replied(ticket.slot, query, result, &cx),
+        Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
+        Slot::Survey(_) => {
+            state.home.looked(&cx);
+            Vec::new()
+        }
         Slot::Runs => {
             if let Ok(reply) = result {
                 state.tasks.told(reply);
             }
-            state.home.replied(ticket.slot, query, result, &cx)
+            state.home.replied(query, result, &cx);
+            Vec::new()
         }
         Slot::Desk => {
             if let Ok(Reply::Desk(desk)) = result {
@@ -215,7 +233,8 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             }
             Vec::new()
         }
-        Slot::Run(..) | Slot::Drift(_) | Slot::Beside(_) | Slot::Book(_) => Vec::new(),
+        Slot::Book(_) => state.runbook.replied(ticket.slot, query, result, &cx),
+        Slot::Run(..) | Slot::Drift(_) | Slot::Beside(_) => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();
@@ -223,5 +242,6 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             state.subscription.show(case, id);
         }
     }
-    fulfil::fulfil(state, asks, id)
+    effects.extend(fulfil::fulfil(state, asks, id));
+    effects
 }

@@ -47,9 +47,15 @@ impl Reads {
 /// Only scans are asked for by nobody in particular.
 fn priority(slot: Slot) -> Priority {
     match slot {
-        Slot::Home(_) | Slot::Beside(_) | Slot::Drift(_) => Priority::Background,
-        Slot::SearchDatabase | Slot::SearchStripe | Slot::Case(_) | Slot::Run(..) | Slot::Runs | Slot::Desk | Slot::Book(_) => {
-            Priority::Interactive
-        }
+        Slot::Survey(_) | Slot::Beside(_) | Slot::Drift(_) => Priority::Background,
+        Slot::SearchDatabase
+        | Slot::SearchStripe
+        | Slot::Case(_)
+        | Slot::Run(..)
+        | Slot::Runs
+        | Slot::Desk
+        | Slot::Book(_)
+        | Slot::Endpoints
+        | Slot::Event(_) => Priority::Interactive,
     }
 }
