@@ -10,6 +10,7 @@ mod console_review;
 mod contract;
 mod corpus;
 mod crash;
+mod drift;
 mod desk;
 mod drill;
 mod engine;
