@@ -66,7 +66,7 @@ fn unable(run: &Run, given: &str) -> Option<String> {
     if run.answers.faults().any(|f| f.source != Source::Application && f.say == *says) {
         return Some(says.clone());
     }
-    let case = assemble(&run.inputs.handle, run.inputs.subject.as_ref(), &run.answers);
+    let case = assemble(run.inputs.handle.as_ref()?, run.inputs.subject.as_ref(), &run.answers);
     let trusted = case.shape.value().is_some_and(|s| s.trust == Trust::Full);
     match (case.record(), &run.inputs.subject) {
         (None, Some(_)) if trusted => Some(says.clone()),

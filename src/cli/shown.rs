@@ -2,6 +2,7 @@
 
 use crate::domain::At;
 use crate::domain::diagnosis::{Cause, Class, Diagnosis, Word};
+use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Tier;
 use crate::domain::row::{Change, Value};
 use crate::protocol::run::{Decision, Plan, Step, StepKind, StepState};
@@ -10,7 +11,8 @@ use serde::Serialize;
 #[derive(Serialize)]
 pub struct ShownPlan<'a> {
     summary: &'a str,
-    profile: &'a str,
+    /// `null` where it is about several.
+    profile: Option<&'a str>,
     /// Masked.
     who: &'a str,
     /// `t1`, `t2`, …: what its writes can break.
@@ -82,7 +84,7 @@ impl<'a> ShownPlan<'a> {
     pub fn of(plan: &'a Plan) -> Self {
         Self {
             summary: &plan.summary,
-            profile: plan.subject.as_str(),
+            profile: plan.subject.as_ref().map(SubjectKey::as_str),
             who: &plan.who,
             tier: match plan.tier() {
                 Tier::T0 => "t0",

@@ -95,7 +95,7 @@ impl State {
             Screen::Customer => (customer(), "customer"),
             Screen::Subscription => (customer(), "subscription"),
             Screen::Runbook => (None, "runbook"),
-            Screen::Run(id) => (self.tasks.get(id).and_then(|r| r.run.plan.as_ref()).map(|p| p.subject.clone()), "run"),
+            Screen::Run(id) => (self.tasks.get(id).and_then(|r| r.run.plan.as_ref()).and_then(|p| p.subject.clone()), "run"),
         }
     }
 

@@ -108,11 +108,15 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::SubjectKey;
+    use crate::domain::ids::{StripeId, SubjectKey};
     use crate::domain::row::Image;
 
     fn now() -> At {
         At::from_timestamp(1_800_000_000, 0).expect("in range")
+    }
+
+    fn id(text: &str) -> StripeId {
+        StripeId::parse(text).expect("an id")
     }
 
     /// One of every variant. A new one does not compile until it is listed here.
@@ -124,7 +128,10 @@ mod tests {
             let next = match all.last().expect("not empty") {
                 Command::SetSubscriptionRow { .. } => Command::ResyncByHttp { subject: subject.clone(), customer: "cus_1".into() },
                 Command::ResyncByHttp { .. } => Command::ResyncByCommand { subject: subject.clone(), customer: "cus_1".into() },
-                Command::ResyncByCommand { .. } => return all,
+                Command::ResyncByCommand { .. } => Command::ResendEvent { event: id("evt_1"), endpoint: id("we_1"), subject: None },
+                Command::ResendEvent { .. } => Command::DeliverEvent { event: id("evt_1"), subject: Some(subject.clone()) },
+                Command::DeliverEvent { .. } => Command::RunHook { hook: "restart_app".into() },
+                Command::RunHook { .. } => return all,
             };
             all.push(next);
         }

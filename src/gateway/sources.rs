@@ -140,6 +140,10 @@ impl Performer for Sources {
             Command::ResyncByCommand { subject, customer } => {
                 application::resync_by_command(&self.config.writer, subject, customer, key).await
             }
+            Command::ResendEvent { .. } | Command::DeliverEvent { .. } | Command::RunHook { .. } => {
+                let say = format!("Nothing is configured that performs {}", permit.command().name());
+                Outcome::NotDone(not_set_up(permit.command().target(), &say))
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::gate::Gate;
 use super::journal::store::Store;
-use super::journal::{Held, Journal};
+use super::journal::{Held, Journal, JournalError};
 use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
@@ -42,10 +42,20 @@ struct Inner<P> {
 /// A run that this process holds open.
 struct Open {
     held: Held,
+    procedure: String,
     subject: Option<SubjectKey>,
     /// The shared store keeps other consoles off the subject.
     leased: bool,
-    attempts: Vec<(Attempt, Option<Concluded>)>,
+    /// The confirmation that its acts stand on: it was fresh when the first of them came.
+    confirmed_at: Option<At>,
+    attempts: Vec<Tried>,
+}
+
+/// An attempt, whom it touches, and how it ended.
+struct Tried {
+    attempt: Attempt,
+    subject: Option<SubjectKey>,
+    result: Option<Concluded>,
 }
 
 impl<P> Clone for WriteLane<P> {
@@ -92,14 +102,18 @@ impl<P: Performer> WriteLane<P> {
     /// # Errors
     /// [`Fault`]: another run is open for the subject, or the journal cannot be written. Nothing is open then.
     pub async fn open_run(&self, run: Uuid, procedure: &str, detail: Detail) -> Result<(), Fault> {
-        let subject = serde_json::from_value::<OpenedDetail>(detail.0.clone()).ok().map(|d| d.subject);
-        let (held, leased) = self.take(run, subject.as_ref()).await?;
+        let subject = serde_json::from_value::<OpenedDetail>(detail.0.clone()).ok().and_then(|d| d.subject);
+        let (held, leased) = self.take(run, procedure, subject.as_ref()).await?;
         let entry = Entry::RunOpened { run, procedure: procedure.to_string() };
         if let Err(error) = self.inner.journal.append(subject.as_ref(), entry, detail).await {
             self.give_back(run, held, leased).await;
             return Err(error.into());
         }
-        self.inner.open.lock().await.insert(run, Open { held, subject, leased, attempts: Vec::new() });
+        self.inner
+            .open
+            .lock()
+            .await
+            .insert(run, Open { held, procedure: procedure.to_string(), subject, leased, confirmed_at: None, attempts: Vec::new() });
         Ok(())
     }
 
@@ -109,8 +123,8 @@ impl<P: Performer> WriteLane<P> {
     /// [`Fault`]: it is open elsewhere, finished, or not in this journal.
     pub async fn resume_run(&self, run: Uuid) -> Result<(), Fault> {
         let unknown = || Fault::new(Source::Store, FaultKind::NotFound, format!("Run {} is not in this journal", short(run)));
-        let subject = self.inner.journal.run(run).await?.ok_or_else(unknown)?.subject;
-        let (held, leased) = self.take(run, subject.as_ref()).await?;
+        let RunSummary { subject, procedure, .. } = self.inner.journal.run(run).await?.ok_or_else(unknown)?;
+        let (held, leased) = self.take(run, &procedure, subject.as_ref()).await?;
         // Read again under the lock: its last holder may have gone on until a moment ago.
         let again = self.inner.journal.run(run).await.map_err(Fault::from);
         let unfinished = again.and_then(|found| {
@@ -125,8 +139,14 @@ impl<P: Performer> WriteLane<P> {
                 return Err(fault);
             }
         };
-        let attempts = summary.attempts.iter().map(|(a, o)| (a.clone(), o.as_ref().map(Concluded::from))).collect();
-        self.inner.open.lock().await.insert(run, Open { held, subject, leased, attempts });
+        let of = |i: usize| summary.commands.get(i).and_then(Option::as_ref).and_then(|(c, _)| c.subject().cloned());
+        let tried = |(i, (attempt, outcome)): (usize, &(Attempt, Option<Outcome>))| Tried {
+            attempt: attempt.clone(),
+            subject: of(i),
+            result: outcome.as_ref().map(Concluded::from),
+        };
+        let attempts = summary.attempts.iter().enumerate().map(tried).collect();
+        self.inner.open.lock().await.insert(run, Open { held, procedure, subject, leased, confirmed_at: None, attempts });
         Ok(())
     }
 
@@ -221,10 +241,18 @@ impl<P: Performer> WriteLane<P> {
             Err(fault) => return not_done(fault),
         };
         let key = idempotency_key(&attempt);
-        let subject = command.subject().clone();
+        let subject = command.subject().cloned();
+        // A run about several holds the lock of each only while it touches them: another run's customer is left to it.
+        let held = match self.take_one_of_many(&attempt, subject.as_ref()).await {
+            Ok(held) => held,
+            Err(fault) => {
+                self.conclude(&attempt, Concluded::NotDone).await;
+                return not_done(fault);
+            }
+        };
         let entry = Entry::Intended { attempt: attempt.clone(), command: command.name().to_string(), key: key.clone() };
         let detail = Detail::of(&IntendedDetail { command, undo });
-        if let Err(error) = self.inner.journal.append(Some(&subject), entry, detail).await {
+        if let Err(error) = self.inner.journal.append(subject.as_ref(), entry, detail).await {
             self.conclude(&attempt, Concluded::NotDone).await;
             return not_done(error.into());
         }
@@ -232,15 +260,18 @@ impl<P: Performer> WriteLane<P> {
         let result = Concluded::from(&outcome);
         let entry = Entry::Concluded { attempt: attempt.clone(), result };
         let detail = Detail::of(&ConcludedDetail { outcome: outcome.clone() });
-        let recorded = self.inner.journal.append(Some(&subject), entry, detail).await;
+        let recorded = self.inner.journal.append(subject.as_ref(), entry, detail).await;
+        held.into_iter().for_each(Held::release);
         self.conclude(&attempt, result).await;
         Performed { attempt, outcome, unrecorded: recorded.err().map(|e| e.to_string()) }
     }
 
     async fn renew(&self, attempt: &Attempt) -> Result<(), Fault> {
-        let leased = self.inner.open.lock().await.get(&attempt.run).filter(|o| o.leased).and_then(|o| o.subject.clone());
-        if let Some(subject) = leased {
-            self.lease(attempt.run, &subject).await?;
+        let open = self.inner.open.lock().await;
+        let leased = open.get(&attempt.run).filter(|o| o.leased).map(|o| scope(&o.procedure, o.subject.as_ref()));
+        drop(open);
+        if let Some(scope) = leased {
+            self.lease(attempt.run, &scope).await?;
         }
         Ok(())
     }
@@ -251,23 +282,29 @@ impl<P: Performer> WriteLane<P> {
         let journal = self.inner.journal.ready().await;
         let mut open = self.inner.open.lock().await;
         let run = open.get_mut(&attempt.run).ok_or_else(|| refused(format!("Run {} is not open here", short(attempt.run))))?;
-        if run.subject.as_ref().is_some_and(|s| s != command.subject()) {
+        if run.subject.as_ref().zip(command.subject()).is_some_and(|(of_run, of_command)| of_run != of_command) {
             return Err(refused("The command is about another customer than its run".into()));
         }
-        let settled = run.attempts.iter().all(|(before, how)| match how {
-            None | Some(Concluded::Unknown) => false,
+        let several = run.subject.is_none();
+        let settled = run.attempts.iter().all(|Tried { attempt: before, subject, result }| match result {
+            // Of a run about several, each subject is a row of its own.
+            None | Some(Concluded::Unknown) => several && before.step != attempt.step && subject.as_ref() != command.subject(),
             Some(Concluded::Done) => before.step != attempt.step,
             Some(Concluded::NotDone) => before.step != attempt.step || before.attempt < attempt.attempt,
         });
         if !settled {
             return Err(refused("A try before it is under way, or may have happened: it is read back first, and not repeated".into()));
         }
-        let permit = self.inner.gate.admit(command, Some(confirmed_at), journal.is_ok(), chrono::Utc::now());
+        let now = chrono::Utc::now();
+        // A plan of many acts is confirmed once: what was fresh for its first act holds for the others.
+        let fresh = if run.confirmed_at == Some(confirmed_at) { now } else { confirmed_at };
+        let permit = self.inner.gate.admit(command, Some(fresh), journal.is_ok(), now);
         let permit = permit.map_err(|denied| match &journal {
             Err(error) => refused(format!("{denied} ({error})")),
             Ok(()) => refused(denied.to_string()),
         })?;
-        run.attempts.push((attempt.clone(), None));
+        run.confirmed_at = Some(confirmed_at);
+        run.attempts.push(Tried { attempt: attempt.clone(), subject: command.subject().cloned(), result: None });
         Ok(permit)
     }
 
@@ -277,11 +314,26 @@ impl<P: Performer> WriteLane<P> {
         }
     }
 
+    /// The subject's own lock, where the run is about several.
+    async fn take_one_of_many(&self, attempt: &Attempt, subject: Option<&SubjectKey>) -> Result<Option<Held>, Fault> {
+        let several = self.inner.open.lock().await.get(&attempt.run).is_some_and(|o| o.subject.is_none());
+        match subject.filter(|_| several) {
+            Some(subject) => Ok(Some(self.inner.journal.hold_subject(subject).await?)),
+            None => Ok(None),
+        }
+    }
+
     /// The locks of a run, and whether it has the shared store's lease too.
-    async fn take(&self, run: Uuid, subject: Option<&SubjectKey>) -> Result<(Held, bool), Fault> {
-        let held = self.inner.journal.hold(run, subject).await?;
-        let Some(subject) = subject else { return Ok((held, false)) };
-        match self.lease(run, subject).await {
+    async fn take(&self, run: Uuid, procedure: &str, subject: Option<&SubjectKey>) -> Result<(Held, bool), Fault> {
+        let scope = scope(procedure, subject);
+        let held = match self.inner.journal.hold(run, Some(&scope)).await {
+            Err(JournalError::SubjectHeld) if subject.is_none() => {
+                let say = "Another run of this procedure is open: go on with that one, or let it end";
+                return Err(Fault::new(Source::Store, FaultKind::Conflict, say));
+            }
+            held => held?,
+        };
+        match self.lease(run, &scope).await {
             Ok(leased) => Ok((held, leased)),
             Err(fault) => {
                 held.release();
@@ -320,10 +372,15 @@ impl<P: Performer> WriteLane<P> {
     }
 }
 
+/// What a run keeps others off: its customer, or, where it is about several, the procedure itself.
+fn scope(procedure: &str, subject: Option<&SubjectKey>) -> SubjectKey {
+    subject.cloned().unwrap_or_else(|| SubjectKey(format!("every subject of {procedure}")))
+}
+
 impl Open {
     fn conclude(&mut self, attempt: &Attempt, result: Concluded) {
-        if let Some((_, how)) = self.attempts.iter_mut().find(|(a, _)| a == attempt) {
-            *how = Some(result);
+        if let Some(tried) = self.attempts.iter_mut().find(|t| t.attempt == *attempt) {
+            tried.result = Some(result);
         }
     }
 }

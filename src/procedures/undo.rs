@@ -16,8 +16,10 @@ use crate::protocol::run::{Plan, Refusal, Step, StepKind, StepState};
 
 /// What an undo has to know: the row, and what the application enforces.
 pub(super) fn reads(command: &Command, answers: &Answers) -> Vec<Query> {
-    let subject = command.subject();
-    let mut wanted = vec![Query::Records(Locator::Subjects(vec![subject.clone()])), Query::Entitlement(subject.clone())];
+    let mut wanted: Vec<Query> = Vec::new();
+    if let Some(subject) = command.subject() {
+        wanted.extend([Query::Records(Locator::Subjects(vec![subject.clone()])), Query::Entitlement(subject.clone())]);
+    }
     wanted.retain(|q| answers.get(q).is_none());
     wanted
 }
@@ -46,7 +48,7 @@ pub(super) fn plan(command: &Command, answers: &Answers, env: &Environment) -> R
     let command = Command::SetSubscriptionRow { subject: subject.clone(), shown: row.clone(), changes: changes.clone() };
     Ok(Plan {
         summary: format!("Put {} back as they were", count(changes.len(), "field")),
-        subject: subject.clone(),
+        subject: Some(subject.clone()),
         who: who.unwrap_or_else(|| mask::id(subject.as_str())),
         blast: format!("1 customer · 1 row · {} · no money", count(changes.len(), "field")),
         evidence: vec!["database: the row is as the repair left it".into()],
@@ -55,6 +57,7 @@ pub(super) fn plan(command: &Command, answers: &Answers, env: &Environment) -> R
         machine: machine(&command),
         diff: changes,
         typed: None,
+        pace: None,
     })
 }
 

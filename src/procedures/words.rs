@@ -52,6 +52,21 @@ pub fn machine(command: &Command) -> Vec<String> {
         }
         Command::ResyncByHttp { subject, customer } => vec![format!("POST <resync endpoint>  profile {subject}  customer {customer}")],
         Command::ResyncByCommand { subject, customer } => vec![format!("<resync command>  profile {subject}  customer {customer}")],
+        Command::ResendEvent { event, endpoint, .. } => vec![format!("POST /v1/events/{event}/retry  webhook_endpoint={endpoint}")],
+        Command::DeliverEvent { event, .. } => vec![format!("POST <webhook endpoint>  {event} as Stripe stores it, signed anew")],
+        Command::RunHook { hook } => vec![format!("<command configured as {hook}>")],
+    }
+}
+
+/// What an act does, in a sentence.
+pub fn how(command: &Command) -> &'static str {
+    match command {
+        Command::SetSubscriptionRow { .. } => "Copy the fields, if the row is still as shown: exactly one row, or none",
+        Command::ResyncByHttp { .. } => "Ask the application to bring the row in line with Stripe",
+        Command::ResyncByCommand { .. } => "Run the configured resync for this customer",
+        Command::ResendEvent { .. } => "Stripe sends the event once more",
+        Command::DeliverEvent { .. } => "The event goes to the endpoint as Stripe stores it, signed anew",
+        Command::RunHook { .. } => "Run the configured command",
     }
 }
 

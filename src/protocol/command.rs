@@ -1,7 +1,7 @@
 //! Writes to production: one closed enum. Reading it tells everything this program can do to the world.
 
 use crate::domain::fault::{Fault, Source};
-use crate::domain::ids::SubjectKey;
+use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::policy::Tier;
 use crate::domain::row::{Change, Image};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,12 @@ pub enum Command {
     ResyncByHttp { subject: SubjectKey, customer: String },
     /// The same by a configured command (argv, never a shell line).
     ResyncByCommand { subject: SubjectKey, customer: String },
+    /// Stripe sends one event to one endpoint once more. `subject`: whose row it changes, where that is known.
+    ResendEvent { event: StripeId, endpoint: StripeId, subject: Option<SubjectKey> },
+    /// The event as Stripe stores it, signed anew, to our own endpoint: only where policy allows.
+    DeliverEvent { event: StripeId, subject: Option<SubjectKey> },
+    /// A configured command by its name under `[hooks]` (argv, never a shell line): `restart_app`.
+    RunHook { hook: String },
 }
 
 /// How a write ended.
@@ -35,6 +41,8 @@ impl Command {
     pub fn tier(&self) -> Tier {
         match self {
             Command::SetSubscriptionRow { .. } | Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. } => Tier::T1,
+            Command::ResendEvent { .. } | Command::DeliverEvent { .. } => Tier::T1,
+            Command::RunHook { .. } => Tier::T2,
         }
     }
 
@@ -42,7 +50,10 @@ impl Command {
     pub fn target(&self) -> Source {
         match self {
             Command::SetSubscriptionRow { .. } => Source::Database,
-            Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. } => Source::Application,
+            Command::ResendEvent { .. } => Source::Stripe,
+            Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. } | Command::DeliverEvent { .. } | Command::RunHook { .. } => {
+                Source::Application
+            }
         }
     }
 
@@ -53,16 +64,21 @@ impl Command {
             Command::SetSubscriptionRow { .. } => "set-subscription-row",
             Command::ResyncByHttp { .. } => "resync-by-http",
             Command::ResyncByCommand { .. } => "resync-by-command",
+            Command::ResendEvent { .. } => "resend-event",
+            Command::DeliverEvent { .. } => "deliver-event",
+            Command::RunHook { .. } => "run-hook",
         }
     }
 
-    /// Whom it touches.
+    /// Whom it touches, where that is one subject and known.
     #[must_use]
-    pub fn subject(&self) -> &SubjectKey {
+    pub fn subject(&self) -> Option<&SubjectKey> {
         match self {
             Command::SetSubscriptionRow { subject, .. }
             | Command::ResyncByHttp { subject, .. }
-            | Command::ResyncByCommand { subject, .. } => subject,
+            | Command::ResyncByCommand { subject, .. } => Some(subject),
+            Command::ResendEvent { subject, .. } | Command::DeliverEvent { subject, .. } => subject.as_ref(),
+            Command::RunHook { .. } => None,
         }
     }
 }

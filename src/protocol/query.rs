@@ -80,7 +80,7 @@ pub enum Query {
     /// What it enforces; `None` where it does not know the subject.
     Entitlement(SubjectKey),
     // -- the application's logs
-    /// Lines that hold one of the needles, newest first, out of all configured logs.
+    /// Lines out of all configured logs together, in the order that the search asks for.
     Logs(LogSearch),
     // -- our own journal
     /// Runs of this operator and environment that are not finished, and the newest finished ones.
@@ -193,8 +193,8 @@ impl Query {
             | Query::Endpoints
             | Query::Payments { .. } => Source::Stripe,
             Query::Entitlement(_) => Source::Application,
-            Query::Runs | Query::TeamRuns | Query::Recorded(_) | Query::Desk => Source::Store,
             Query::Logs(_) => Source::Log,
+            Query::Runs | Query::TeamRuns | Query::Recorded(_) | Query::Desk => Source::Store,
         }
     }
 }

@@ -43,6 +43,11 @@ pub enum Entry {
         step: String,
         holds: bool,
     },
+    /// The operator did a step by hand and says so; the words are in the payload.
+    Attested {
+        run: Uuid,
+        step: String,
+    },
     RunClosed {
         run: Uuid,
         how: Closed,
@@ -83,10 +88,18 @@ pub struct Detail(pub serde_json::Value);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenedDetail {
     pub inputs: Inputs,
-    pub subject: SubjectKey,
+    /// `None`: several subjects.
+    #[serde(default)]
+    pub subject: Option<SubjectKey>,
     /// Whom it is about, masked.
     pub who: String,
     pub undoes: Option<Undoing>,
+}
+
+/// The payload of [`Entry::Attested`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttestedDetail {
+    pub words: String,
 }
 
 /// The payload of [`Entry::Intended`].
@@ -128,10 +141,13 @@ pub struct RunSummary {
     pub attempts: Vec<(Attempt, Option<Outcome>)>,
     /// The commands of those attempts, from the payloads, in the same order; with the command that takes each back.
     pub commands: Vec<Option<(Command, Option<Command>)>>,
-    /// Whom it is about; `None` where the payload has been removed.
+    /// Whom it is about; `None` where it is about several, or the payload has been removed.
     pub subject: Option<SubjectKey>,
     /// The run that this one takes back.
     pub undoes: Option<Undoing>,
+    /// The steps whose effect was read back.
+    #[serde(default)]
+    pub proven: Vec<String>,
     /// Whether another process holds it open right now.
     pub held: bool,
 }
@@ -153,9 +169,8 @@ impl Entry {
     #[must_use]
     pub fn run(&self) -> Option<Uuid> {
         match self {
-            Entry::RunOpened { run, .. } | Entry::Confirmed { run, .. } | Entry::Verified { run, .. } | Entry::RunClosed { run, .. } => {
-                Some(*run)
-            }
+            Entry::RunOpened { run, .. } | Entry::Confirmed { run, .. } | Entry::Verified { run, .. } => Some(*run),
+            Entry::Attested { run, .. } | Entry::RunClosed { run, .. } => Some(*run),
             Entry::Intended { attempt, .. } | Entry::Concluded { attempt, .. } => Some(attempt.run),
             Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed | Entry::DeskWrite { .. } => None,
         }

@@ -5,21 +5,50 @@ use crate::domain::At;
 use crate::domain::facts::Handle;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::policy::Tier;
-use crate::domain::row::Change;
+use crate::domain::row::{Change, Image};
+use crate::domain::webhooks::cause::Cause;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// What the operator put in: the handle, and the decisions made on the way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inputs {
-    pub handle: Handle,
+    /// `None` where the run is about many: then `selection` says which.
+    #[serde(default)]
+    pub handle: Option<Handle>,
     /// The profile chosen where the evidence did not choose by itself.
     pub subject: Option<SubjectKey>,
     /// The subscription chosen where several are live.
     pub subscription: Option<StripeId>,
     /// The tier chosen where two items map to different ones.
     pub tier: Option<String>,
+    /// Which events or customers, where it is about many.
+    #[serde(default)]
+    pub selection: Option<Selection>,
+    /// Nothing that Stripe created after this belongs to the run: fixed when its plan is confirmed, so that what arrives meanwhile
+    /// does not change it.
+    #[serde(default)]
+    pub until: Option<At>,
+    /// What the operator attested to, by step.
+    #[serde(default)]
+    pub attested: BTreeMap<String, String>,
+}
+
+/// Which events, or whose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Selection {
+    /// These events.
+    Events(Vec<StripeId>),
+    /// Every event since then whose effect is missing for this cause.
+    Cause { cause: Cause, since: At },
+    /// Every event of this time whose effect is missing.
+    Window { from: At, until: Option<At> },
+    /// Every event without its effect since the last one that has it.
+    SinceLastApplied,
+    /// These customers, whatever events there are.
+    Customers(Vec<StripeId>),
 }
 
 /// What a step is.
@@ -60,6 +89,33 @@ pub struct Step {
     pub command: Option<Command>,
     /// The command that takes it back, where there is one.
     pub undo: Option<Command>,
+    /// Whose it is, in a plan about several. No two acts of one subject are ever under way at once.
+    #[serde(default)]
+    pub subject: Option<SubjectKey>,
+    /// What has to be read afterwards for the act to have had its effect. Only in acts of a plan with a pace.
+    #[serde(default)]
+    pub expect: Option<Expect>,
+    /// The id of the act before this one: this one is performed only where that one did not bring its effect.
+    #[serde(default)]
+    pub instead_of: Option<String>,
+}
+
+/// An effect that can be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Expect {
+    /// The subject's row holds these values.
+    Row { subject: SubjectKey, image: Image },
+}
+
+/// How many acts are performed: some first, the rest only if those had their effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// How many go first, alone.
+    pub canary: usize,
+    /// At most so many acts begin in a second.
+    pub per_second: u32,
+    /// Stops when more than this share of the acts so far came to nothing, in percent.
+    pub stop_percent: u32,
 }
 
 /// A choice that only the operator can make.
@@ -84,7 +140,8 @@ pub struct Choice {
 pub struct Plan {
     /// One line: `Copy five fields from Stripe to the row`.
     pub summary: String,
-    pub subject: SubjectKey,
+    /// `None`: several subjects. Then no second run of the same procedure is open in this environment.
+    pub subject: Option<SubjectKey>,
     /// Whom it is about, masked, for the title.
     pub who: String,
     /// The blast radius: customers, rows, money, calls.
@@ -99,6 +156,9 @@ pub struct Plan {
     pub machine: Vec<String>,
     /// What the operator must type; `None` where one key confirms.
     pub typed: Option<String>,
+    /// Several acts, one after the other; `None`: the plan has one act.
+    #[serde(default)]
+    pub pace: Option<Pace>,
 }
 
 /// Why there is no plan.
@@ -174,10 +234,18 @@ impl Plan {
             .collect()
     }
 
-    /// The highest tier among its commands.
+    /// The highest tier among its commands; several first acts together are a tier of their own.
     #[must_use]
     pub fn tier(&self) -> Tier {
-        self.commands().iter().map(|c| c.tier()).max().unwrap_or(Tier::T0)
+        let highest = self.commands().iter().map(|c| c.tier()).max().unwrap_or(Tier::T0);
+        if self.first_acts().count() > 1 { highest.max(Tier::T2) } else { highest }
+    }
+
+    /// The acts that remain and wait for no other act to fail.
+    pub fn first_acts(&self) -> impl Iterator<Item = &Step> {
+        self.steps
+            .iter()
+            .filter(|s| s.command.is_some() && s.instead_of.is_none() && !matches!(s.state, StepState::Passed | StepState::Skipped(_)))
     }
 
     /// A fingerprint of the commands: a new confirmation is due only when this changes.
@@ -192,7 +260,18 @@ impl Step {
     /// A step that is still to come, and carries no command.
     #[must_use]
     pub fn new(id: &str, kind: StepKind, title: &str, say: impl Into<String>) -> Self {
-        Self { id: id.into(), kind, title: title.into(), say: say.into(), state: StepState::Pending, command: None, undo: None }
+        Self {
+            id: id.into(),
+            kind,
+            title: title.into(),
+            say: say.into(),
+            state: StepState::Pending,
+            command: None,
+            undo: None,
+            subject: None,
+            expect: None,
+            instead_of: None,
+        }
     }
 
     #[must_use]
@@ -204,13 +283,27 @@ impl Step {
 impl Inputs {
     #[must_use]
     pub fn of(handle: Handle) -> Self {
-        Self { handle, subject: None, subscription: None, tier: None }
+        Self { handle: Some(handle), ..Self::default() }
+    }
+
+    /// The inputs of a run about many.
+    #[must_use]
+    pub fn about(selection: Selection) -> Self {
+        Self { selection: Some(selection), ..Self::default() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn inputs_journaled_before_runs_were_about_many_still_read() {
+        let old = r#"{"handle":{"Email":"j@acme.com"},"subject":null,"subscription":"sub_1","tier":null}"#;
+        let inputs: Inputs = serde_json::from_str(old).expect("the old form");
+        assert_eq!(inputs.handle, Some(Handle::Email("j@acme.com".into())));
+        assert_eq!(inputs.selection, None);
+    }
 
     #[test]
     fn a_key_names_its_attempt_and_nothing_else() {

@@ -27,6 +27,7 @@ fn left_behind(serial: u128, operator: &str, state: RunState, held: bool) -> Run
         commands: Vec::new(),
         subject: None,
         undoes: None,
+        proven: Vec::new(),
         held,
     }
 }

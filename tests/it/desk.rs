@@ -144,7 +144,9 @@ async fn the_teams_runs_come_from_the_store_without_what_names_people() {
     let store = Store::of_url(&console).unwrap();
     let (run, subject) = (Uuid::now_v7(), SubjectKey("7f3a5b7c-0000-4000-8000-000000000011".into()));
     let detail =
-        Detail::of(&OpenedDetail { inputs: crate::world::by_customer(), subject: subject.clone(), who: "j•••".into(), undoes: None });
+        Detail::of(&OpenedDetail {
+            inputs: crate::world::by_customer(), subject: Some(subject.clone()), who: "j•••".into(), undoes: None
+        });
     eve.append(Some(&subject), Entry::RunOpened { run, procedure: "tier-update".into() }, detail).await.unwrap();
     ship(&eve, &store).await.unwrap();
     let seen = team_runs(&ada, &store).await.unwrap();

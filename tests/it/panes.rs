@@ -69,6 +69,7 @@ pub fn interrupted() -> RunSummary {
         attempts: vec![(Attempt { run, step: "apply".into(), attempt: 1 }, None)],
         commands: vec![None],
         undoes: None,
+        proven: Vec::new(),
         held: false,
     }
 }

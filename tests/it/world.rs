@@ -278,6 +278,7 @@ impl World {
         let (subject, shown, changes) = match command {
             Command::SetSubscriptionRow { subject, shown, changes } => (subject, shown.clone(), changes.clone()),
             Command::ResyncByHttp { subject, .. } | Command::ResyncByCommand { subject, .. } => (subject, Image::new(), self.truth.clone()),
+            Command::ResendEvent { .. } | Command::DeliverEvent { .. } | Command::RunHook { .. } => panic!("this world sends nothing"),
         };
         self.sent += 1;
         if self.manner == Manner::LosesIt {

@@ -98,6 +98,7 @@ fn run(state: &State, id: uuid::Uuid) -> Vec<String> {
     if let Phase::Halted(why) | Phase::Unknown(why) | Phase::Waiting(why) = &model.run.phase {
         lines.push(why.clone());
     }
-    lines.extend(model.run.plan.as_ref().map(|p| format!("profile {}", p.subject)));
+    let subject = model.run.plan.as_ref().and_then(|p| p.subject.as_ref());
+    lines.extend(subject.map(|s| format!("profile {s}")));
     lines
 }

@@ -26,13 +26,17 @@ pub struct LogLine {
     pub ids: Vec<String>,
 }
 
-/// Which lines are wanted: those that hold one of the needles, newest first.
+/// Which lines are wanted: those that hold one of the needles, the newest of them or the oldest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogSearch {
     /// Case-insensitive; empty: every line.
     pub needles: Vec<String>,
+    /// Lines of a lower level are left out; lines without any are kept.
+    pub at_least: Option<Level>,
     pub since: At,
     pub limit: u32,
+    /// The first lines since then instead of the last: when it began.
+    pub oldest_first: bool,
 }
 
 /// What a line of the application's says about the events it was sent.
@@ -113,10 +117,17 @@ pub fn speaks(line: &LogLine) -> Option<Speaks> {
 }
 
 impl LogSearch {
-    /// Every line since then that may speak about webhooks, the newest `limit` of them.
+    /// Every warning since then that may speak about webhooks, the newest `limit` of them, newest first.
     #[must_use]
     pub fn about_webhooks(since: At, limit: u32) -> Self {
-        Self { needles: NEEDLES.iter().map(ToString::to_string).collect(), since, limit }
+        let needles = NEEDLES.iter().map(ToString::to_string).collect();
+        Self { needles, at_least: Some(Level::Warn), since, limit, oldest_first: false }
+    }
+
+    /// Every line since then, the newest `limit` of them, newest first.
+    #[must_use]
+    pub fn everything(since: At, limit: u32) -> Self {
+        Self { needles: Vec::new(), at_least: None, since, limit, oldest_first: false }
     }
 }
 

@@ -79,7 +79,7 @@ pub struct Head {
 /// A run held open: its lock and its subject's, which die with this process.
 #[derive(Debug)]
 pub struct Held {
-    run: Uuid,
+    run: Option<Uuid>,
     locks: Vec<Lock>,
     journal: Journal,
 }
@@ -246,8 +246,7 @@ impl Journal {
                 let own = locks::take(&inner.run_lock(run))?.ok_or(JournalError::RunHeld)?;
                 let mut taken = vec![own];
                 if let Some(subject) = subject {
-                    let path = inner.places.locks.join(format!("subject-{}", &subject[..32]));
-                    match locks::take(&path)? {
+                    match locks::take(&inner.subject_lock(&subject))? {
                         Some(lock) => taken.push(lock),
                         None => {
                             taken.pop().into_iter().for_each(Lock::release);
@@ -259,7 +258,17 @@ impl Journal {
             })
             .await?;
         self.own().insert(run);
-        Ok(Held { run, locks, journal: self.clone() })
+        Ok(Held { run: Some(run), locks, journal: self.clone() })
+    }
+
+    /// Takes the lock of a subject alone, for one act of a run about several.
+    ///
+    /// # Errors
+    /// [`JournalError::SubjectHeld`] where somebody has it.
+    pub async fn hold_subject(&self, subject: &SubjectKey) -> Result<Held, JournalError> {
+        let subject = self.subject_hash(subject);
+        let lock = self.blocking(move |inner| locks::take(&inner.subject_lock(&subject))).await?;
+        Ok(Held { run: None, locks: vec![lock.ok_or(JournalError::SubjectHeld)?], journal: self.clone() })
     }
 
     /// Removes every payload about this subject. The chain stays whole. How many were removed.
@@ -367,6 +376,10 @@ impl Inner {
         Ok(runs)
     }
 
+    fn subject_lock(&self, hash: &str) -> PathBuf {
+        self.places.locks.join(format!("subject-{}", &hash[..32]))
+    }
+
     fn run_lock(&self, run: Uuid) -> PathBuf {
         self.places.locks.join(format!("run-{run}"))
     }
@@ -381,7 +394,9 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.journal.own().remove(&self.run);
+        if let Some(run) = &self.run {
+            self.journal.own().remove(run);
+        }
     }
 }
 

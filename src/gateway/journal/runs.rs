@@ -4,7 +4,9 @@ use super::format::Body;
 use super::payloads::Payload;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::protocol::command::{Command, Outcome};
-use crate::protocol::record::{Concluded, ConcludedDetail, Entry, IntendedDetail, OpenedDetail, Recorded, RunState, RunSummary};
+use crate::protocol::record::{
+    AttestedDetail, Concluded, ConcludedDetail, Entry, IntendedDetail, OpenedDetail, Recorded, RunState, RunSummary,
+};
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
@@ -26,8 +28,9 @@ pub(super) fn fold(records: impl Iterator<Item = Body>, payloads: &HashMap<Strin
                 state: RunState::Open,
                 attempts: Vec::new(),
                 commands: Vec::new(),
-                subject: opened.as_ref().map(|o| o.subject.clone()),
+                subject: opened.as_ref().and_then(|o| o.subject.clone()),
                 undoes: opened.and_then(|o| o.undoes),
+                proven: Vec::new(),
                 held: false,
             };
             runs.insert(*run, summary);
@@ -69,6 +72,13 @@ fn apply(run: &mut RunSummary, entry: &Entry, payload: Option<&Payload>) {
             let told = payload.and_then(Payload::parse::<ConcludedDetail>).map(|d| d.outcome);
             if let Some((_, outcome)) = run.attempts.iter_mut().find(|(a, _)| a == attempt) {
                 *outcome = Some(told.unwrap_or_else(|| bare(*result)));
+            }
+        }
+        Entry::Verified { step, holds: true, .. } => run.proven.push(step.clone()),
+        Entry::Attested { step, .. } => {
+            let words = payload.and_then(Payload::parse::<AttestedDetail>).map(|d| d.words).unwrap_or_default();
+            if let Some(inputs) = &mut run.inputs {
+                inputs.attested.insert(step.clone(), words);
             }
         }
         Entry::RunClosed { how, .. } => {

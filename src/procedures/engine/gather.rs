@@ -4,6 +4,7 @@ use super::{Goal, Run};
 use crate::domain::At;
 use crate::procedures::{by_id, undo};
 use crate::protocol::answers::Answers;
+use crate::protocol::command::Command;
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Locator, Query};
@@ -43,7 +44,7 @@ impl Run {
 
     fn wanted(&self) -> Vec<Query> {
         // The row that a try was aimed at says by itself what became of it, whatever Stripe or the handle say.
-        let touched = self.tries.last().and_then(|t| t.command.as_ref()).map(|c| row_query(c.subject()));
+        let touched = self.tries.last().and_then(|t| t.command.as_ref()).and_then(Command::subject).map(row_query);
         let mut wanted: Vec<Query> = touched.into_iter().collect();
         if self.goal != Goal::Reconcile || wanted.is_empty() {
             wanted.extend(self.facts());

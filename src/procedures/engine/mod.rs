@@ -5,7 +5,6 @@ mod gather;
 pub(super) mod reconcile;
 
 use crate::domain::At;
-use crate::domain::facts::Handle;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::text::sentence;
@@ -159,12 +158,7 @@ impl Run {
     pub fn resume(summary: &RunSummary) -> (Run, Vec<Effect>) {
         let inputs = summary.inputs.clone();
         let known = inputs.is_some() && by_id(&summary.procedure).is_some();
-        let mut run = Run::new(
-            summary.run,
-            &summary.procedure,
-            inputs.unwrap_or_else(|| Inputs::of(Handle::Email(String::new()))),
-            summary.undoes.clone(),
-        );
+        let mut run = Run::new(summary.run, &summary.procedure, inputs.unwrap_or_default(), summary.undoes.clone());
         run.tries = summary
             .attempts
             .iter()

@@ -28,9 +28,10 @@ pub(super) enum Seen {
 /// # Errors
 /// Why there is none: one sentence.
 pub(in crate::procedures) fn row_of<'a>(command: &Command, answers: &'a Answers) -> Result<Option<&'a Image>, String> {
-    match answers.get(&row_query(command.subject())) {
+    let subject = command.subject().ok_or("No row belongs to this act.")?;
+    match answers.get(&row_query(subject)) {
         Some(Known::Is { value: Reply::Records(records), .. }) => {
-            let record = records.iter().find(|r| r.subject.key == *command.subject());
+            let record = records.iter().find(|r| r.subject.key == *subject);
             Ok(record.and_then(|r| r.row.as_ref()).map(|r| &r.image))
         }
         Some(Known::Failed(fault)) => Err(fault.say.clone()),

@@ -31,8 +31,9 @@ pub(super) struct Facts {
 
 /// What is still to be asked.
 pub(super) fn reads(inputs: &Inputs, answers: &Answers) -> Vec<Query> {
-    let mut wanted = next_reads(&inputs.handle, inputs.subject.as_ref(), answers);
-    let case = assemble(&inputs.handle, inputs.subject.as_ref(), answers);
+    let Some(handle) = &inputs.handle else { return Vec::new() };
+    let mut wanted = next_reads(handle, inputs.subject.as_ref(), answers);
+    let case = assemble(handle, inputs.subject.as_ref(), answers);
     if let Ok(subscription) = subscription(&case, inputs) {
         // Both ids are unique columns in most products: somebody else's row that holds one forbids the write.
         wanted.push(Query::Records(Locator::CustomerId(subscription.customer.to_string())));
@@ -52,10 +53,11 @@ pub(super) fn reads(inputs: &Inputs, answers: &Answers) -> Vec<Query> {
 
 /// The same people by the ids that do not change through the repair itself: a placeholder leads nowhere once it is replaced.
 pub(super) fn pin(inputs: &Inputs, answers: &Answers) -> Inputs {
-    let case = assemble(&inputs.handle, inputs.subject.as_ref(), answers);
     let mut pinned = inputs.clone();
+    let Some(handle) = &inputs.handle else { return pinned };
+    let case = assemble(handle, inputs.subject.as_ref(), answers);
     if let Ok(subscription) = subscription(&case, inputs) {
-        pinned.handle = Handle::Stripe(subscription.customer.clone());
+        pinned.handle = Some(Handle::Stripe(subscription.customer.clone()));
         pinned.subscription = Some(subscription.id.clone());
     }
     if let Some(record) = case.record() {
@@ -66,7 +68,8 @@ pub(super) fn pin(inputs: &Inputs, answers: &Answers) -> Inputs {
 
 impl Facts {
     pub(super) fn of(inputs: &Inputs, answers: &Answers, env: &Environment) -> Result<Facts, Refusal> {
-        let case = assemble(&inputs.handle, inputs.subject.as_ref(), answers);
+        let handle = inputs.handle.as_ref().ok_or_else(|| Refusal::Because("Name the customer whose row it is.".into()))?;
+        let case = assemble(handle, inputs.subject.as_ref(), answers);
         let shape = need(&case.shape, "The shape of the database")?;
         need(&case.record, "The row")?;
         if let Some(reason) = shape.trust.reasons().first() {

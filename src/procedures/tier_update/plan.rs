@@ -11,7 +11,7 @@ use crate::domain::stripe::Status;
 use crate::domain::text::sentence;
 use crate::domain::tiers::TierRules;
 use crate::procedures::undo::inverse_of;
-use crate::procedures::words::{Witness, count, machine, witness};
+use crate::procedures::words::{Witness, count, how, machine, witness};
 use crate::procedures::{ENTITLEMENT, ROW};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
@@ -47,9 +47,10 @@ pub(super) fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: A
         evidence: evidence(&facts, &due),
         machine: machine(&command),
         steps: steps(&facts, inputs, &due, &proof, command, undo),
-        subject,
+        subject: Some(subject),
         diff: changes,
         typed: None,
+        pace: None,
     })
 }
 
@@ -173,12 +174,7 @@ fn steps(facts: &Facts, inputs: &Inputs, due: &Expected, proof: &Witness, comman
     if facts.chosen || inputs.subscription.is_some() || inputs.tier.is_some() {
         steps.push(Step::new("decide", StepKind::Decide, "decide", "Chosen by the operator").in_state(StepState::Passed));
     }
-    let how = match command {
-        Command::SetSubscriptionRow { .. } => "Copy the fields, if the row is still as shown: exactly one row, or none",
-        Command::ResyncByHttp { .. } => "Ask the application to bring the row in line with Stripe",
-        Command::ResyncByCommand { .. } => "Run the configured resync for this customer",
-    };
-    let mut apply = Step::new("apply", StepKind::Act, "apply", how);
+    let mut apply = Step::new("apply", StepKind::Act, "apply", how(&command));
     apply.command = Some(command);
     apply.undo = undo;
     steps.push(apply);

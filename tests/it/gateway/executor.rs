@@ -242,7 +242,7 @@ async fn a_write_goes_through_gate_and_journal_and_changes_its_row() {
     let refused = desk.wait("refused", performed).await;
     assert!(matches!(refused.outcome, Outcome::NotDone(_)), "no run is open: {refused:?}");
     let inputs = Inputs::of(Subject::Subject(subject(&bench)));
-    let detail = Detail::of(&OpenedDetail { inputs, subject: subject(&bench), who: "j•••".into(), undoes: None });
+    let detail = Detail::of(&OpenedDetail { inputs, subject: Some(subject(&bench)), who: "j•••".into(), undoes: None });
     desk.handle.submit(Effect::OpenRun { run, procedure: "tier-update".into(), detail });
     desk.wait("opened", |e| if let Event::RunOpened { result, .. } = e { Some(result) } else { None }).await.expect("it opens");
     desk.handle.submit(perform(1));

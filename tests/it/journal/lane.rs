@@ -66,7 +66,7 @@ async fn the_lane_repeats_nothing_that_may_have_happened() {
     };
     let refused = |outcome: &Outcome| matches!(outcome, Outcome::NotDone(f) if f.kind == FaultKind::Refused);
     assert!(refused(&d.lane.perform(of(1, &command)).await.outcome), "a run that is not open");
-    let detail = OpenedDetail { inputs: by_customer(), subject: subject(), who: plan.who.clone(), undoes: None };
+    let detail = OpenedDetail { inputs: by_customer(), subject: Some(subject()), who: plan.who.clone(), undoes: None };
     d.lane.open_run(run, "tier-update", Detail::of(&detail)).await.unwrap();
     let intent = Entry::Intended { attempt: of(1, &command).attempt, command: "x".into(), key: "k".into() };
     assert!(d.lane.record(Some(run), intent, Detail::none()).await.is_err(), "an intent by itself");

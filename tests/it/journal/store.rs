@@ -144,7 +144,7 @@ async fn one_open_run_per_subject_across_consoles() {
         WriteLane::new(gate, journal, Some(Store::of_url(&db.console).unwrap()), crate::world::InMemory(World::missed().shared()))
     };
     let (ada, eve) = (lane(ours.path(), "ada"), lane(theirs.path(), "eve"));
-    let detail = Detail::of(&OpenedDetail { inputs: by_customer(), subject: subject(), who: "j".into(), undoes: None });
+    let detail = Detail::of(&OpenedDetail { inputs: by_customer(), subject: Some(subject()), who: "j".into(), undoes: None });
     let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
     ada.open_run(first, "tier-update", detail.clone()).await.unwrap();
     let fault = eve.open_run(second, "tier-update", detail.clone()).await.unwrap_err();
@@ -167,7 +167,7 @@ async fn a_run_that_does_not_open_keeps_nobody_out() {
     };
     let (mine, hers) = (journal("ada"), journal("eve"));
     let (ada, eve) = (lane(&mine), lane(&hers));
-    let detail = Detail::of(&OpenedDetail { inputs: by_customer(), subject: subject(), who: "j".into(), undoes: None });
+    let detail = Detail::of(&OpenedDetail { inputs: by_customer(), subject: Some(subject()), who: "j".into(), undoes: None });
     let abandoned = |run| (Some(run), Entry::RunClosed { run, how: Closed::Abandoned }, Detail::none());
 
     let (first, second, third) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());

@@ -96,7 +96,7 @@ fn why(m: &Model) -> Ask {
 fn copies(m: &Model) -> Vec<CopyItem> {
     let mut items = vec![CopyItem::new("run id", m.run.id.to_string())];
     if let Some(plan) = &m.run.plan {
-        items.push(CopyItem::new("subject key", plan.subject.to_string()));
+        items.extend(plan.subject.as_ref().map(|s| CopyItem::new("subject key", s.to_string())));
         if !plan.machine.is_empty() {
             items.push(CopyItem::new("SQL and HTTP", plan.machine.join("\n")));
         }

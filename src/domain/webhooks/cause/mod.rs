@@ -1,4 +1,18 @@
-//! The named causes of missing effects: one word each, for lists, filters and scripts. Which evidence leads to which is the rule book's.
+//! The named causes of missing effects, one word each, and what helps against them. Which evidence leads to which is the rule book's.
+
+mod evidence;
+mod look;
+mod remedy;
+mod rules;
+mod saying;
+#[cfg(test)]
+mod tests;
+mod trail;
+
+pub use evidence::{Answer, Attributed, Evidence, Held, Named, Receipt, Scene};
+pub use rules::{attribute, likely};
+pub use saying::{NEEDLES, Saying, saying};
+pub use trail::Trail;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +44,7 @@ pub enum Cause {
     EndpointDisabled,
     /// An older object was applied after a newer one.
     OlderApplied,
+    /// The application took it for one that it had handled already.
     Duplicate,
     /// A live event at a test endpoint, or the reverse.
     ModeMismatch,
@@ -37,6 +52,8 @@ pub enum Cause {
     ApiVersion,
     /// Its clock is off by more than the signature allows.
     ClockSkew,
+    /// The effect was there and was lost again: written over by hand, or restored from before.
+    WrittenOver,
     /// Not sure: the raw text is shown instead.
     Unknown,
 }
@@ -65,6 +82,7 @@ impl Cause {
             Cause::ModeMismatch => "live/test mismatch",
             Cause::ApiVersion => "API version",
             Cause::ClockSkew => "clock skew",
+            Cause::WrittenOver => "written over",
             Cause::Unknown => "unknown",
         }
     }

@@ -1,0 +1,190 @@
+//! One event as the rules look at it: what was said about it, what was said around it, and what its endpoint answers. It concludes nothing.
+
+use super::evidence::{Evidence, Held, Named, Receipt, Scene};
+use super::saying::{Saying, saying};
+use crate::domain::At;
+use crate::domain::mask;
+use crate::domain::webhooks::log::LogLine;
+use crate::domain::webhooks::probe::{Came, Shot};
+use chrono::Duration;
+
+/// The first delivery comes within seconds; a queue at Stripe's or a slow log may make it minutes.
+const NEAR_BEFORE_SECONDS: i64 = 10;
+const NEAR_AFTER_SECONDS: i64 = 600;
+/// Where the application's clock is off, its lines are too: by more than the tolerance, seldom by more than this.
+const SKEWED_SECONDS: i64 = 1_800;
+/// What the application says around a probe is about the probe.
+const PROBE_SECONDS: i64 = 15;
+/// How far a clock may be off before signatures are refused.
+pub(super) const TOLERANCE_SECONDS: i64 = 300;
+
+pub(super) struct Look<'a> {
+    pub e: &'a Evidence,
+    pub scene: &'a Scene,
+    pub now: At,
+    /// What the application said last about this very event.
+    said: Option<(Saying, &'a LogLine)>,
+    /// Whether it ever said that it had processed it.
+    processed: bool,
+    /// What it said around that time about no event by name; the first of each kind.
+    around: Vec<(Saying, &'a LogLine)>,
+}
+
+impl<'a> Look<'a> {
+    pub fn new(e: &'a Evidence, scene: &'a Scene, now: At) -> Self {
+        let mut look = Self { e, scene, now, said: None, processed: false, around: Vec::new() };
+        let Some(trail) = &scene.log else { return look };
+        let by_name = trail.naming(e.event.as_str());
+        // A line that names the customer and no event is about this event only where it was written then.
+        let then = |l: &&LogLine| l.at.is_some_and(|at| look.is_near(at)) && !l.ids.iter().any(|id| id.starts_with("evt_"));
+        let by_object = e.names.iter().flat_map(|id| trail.naming(id.as_str())).filter(then);
+        let mut about: Vec<(Saying, &LogLine)> = by_name.chain(by_object).filter_map(|l| Some((saying(&l.text)?, l))).collect();
+        about.sort_by_key(|(_, l)| l.at);
+        look.processed = about.iter().any(|(s, _)| *s == Saying::Processed);
+        look.said = about.into_iter().rfind(|(s, _)| *s != Saying::Duplicate || !look.processed);
+        let (from, to) = (e.at - Duration::seconds(SKEWED_SECONDS), e.at + Duration::seconds(SKEWED_SECONDS));
+        for line in trail.unnamed(from, to) {
+            let (Some(said), Some(at)) = (saying(&line.text), line.at) else { continue };
+            let of_probe = scene.probed_at.is_some_and(|p| (at - p).num_seconds().abs() <= PROBE_SECONDS);
+            let heard = said == Saying::Tolerance || look.is_near(at);
+            if said.is_failure() && heard && !of_probe && !look.around.iter().any(|(s, _)| *s == said) {
+                look.around.push((said, line));
+            }
+        }
+        look
+    }
+
+    fn is_near(&self, at: At) -> bool {
+        let late = (at - self.e.at).num_seconds();
+        (-NEAR_BEFORE_SECONDS..=NEAR_AFTER_SECONDS).contains(&late)
+    }
+
+    /// The line, where that was the last said about this event.
+    pub fn said(&self, what: Saying) -> Option<&'a LogLine> {
+        self.said.filter(|(s, _)| *s == what).map(|(_, l)| l)
+    }
+
+    /// The line, where that was said around the time of the event and about no event by name.
+    pub fn around(&self, what: Saying) -> Option<&'a LogLine> {
+        self.around.iter().find(|(s, _)| *s == what).map(|(_, l)| *l)
+    }
+
+    /// The body of the answer to our own delivery, where it says that.
+    pub fn answered(&self, what: Saying) -> Option<String> {
+        let answer = self.e.answer.as_ref()?;
+        (saying(&answer.body) == Some(what)).then(|| format!("{} {}", answer.status, answer.body))
+    }
+
+    /// The application's handler had it in hand.
+    pub fn is_seen(&self) -> bool {
+        self.said.is_some() || matches!(self.e.receipt, Receipt::Taken | Receipt::Processed(_))
+    }
+
+    /// It never came as far as the handler, and silence proves it.
+    pub fn is_unseen(&self) -> bool {
+        !self.is_seen() && (self.e.receipt == Receipt::Absent || self.scene.log.as_ref().is_some_and(|t| t.would_name(self.e.at)))
+    }
+
+    /// Its effect was there once.
+    pub fn was_applied(&self) -> bool {
+        self.processed || matches!(self.e.receipt, Receipt::Processed(_))
+    }
+
+    /// What came back from a request of the probe.
+    pub fn came(&self, shot: Shot) -> Option<&'a Came> {
+        // What stands in the way now says nothing about what stood in the way before something was applied again.
+        let probe = self.scene.probe.as_ref().filter(|_| !self.e.recovered)?;
+        probe.shots.iter().find(|(s, _)| *s == shot).map(|(_, came)| came)
+    }
+
+    /// What came back from the webhook path, whichever of the requests got there first.
+    pub fn path(&self) -> Option<&'a Came> {
+        [Shot::Signed, Shot::WronglySigned, Shot::Unsigned]
+            .into_iter()
+            .find_map(|shot| self.came(shot).filter(|c| !matches!(c, Came::NotSent(_))))
+    }
+
+    /// The status of the webhook path, and the body.
+    pub fn path_answer(&self) -> Option<(u16, &'a str)> {
+        match self.path()? {
+            Came::Answer { status, body, .. } => Some((*status, body)),
+            _ => None,
+        }
+    }
+
+    /// How far the application's clock is off, where that is more than a signature allows.
+    pub fn skew(&self) -> Option<i64> {
+        let probe = self.scene.probe.as_ref().filter(|_| !self.e.recovered)?;
+        let skews = probe.shots.iter().filter_map(|(_, came)| match came {
+            Came::Answer { skew_seconds, .. } => *skew_seconds,
+            _ => None,
+        });
+        skews.max_by_key(|s| s.abs()).filter(|s| s.abs() > TOLERANCE_SECONDS)
+    }
+
+    /// What was said or answered, in its own words: the last about the event, else around it, else by the endpoint.
+    pub fn raw(&self) -> Option<String> {
+        let line = self.said.map(|(_, l)| l).or_else(|| self.around.first().map(|(_, l)| *l)).map(|l| l.text.clone());
+        let answer = || self.e.answer.as_ref().map(|a| format!("{} {}", a.status, a.body).trim().to_string());
+        let probe = || self.path_answer().map(|(status, body)| format!("{status} {body}").trim().to_string());
+        line.or_else(answer).or_else(probe)
+    }
+
+    /// Everything that is known, a line each, with its source.
+    pub fn lines(&self) -> Vec<String> {
+        let e = self.e;
+        let mut out = vec![format!("stripe: {} {} at {}", e.kind, mask::id(e.event.as_str()), stamp(e.at))];
+        if e.pending {
+            out.push("stripe: still owes a delivery of it".into());
+        }
+        if let Some(version) = &e.api_version {
+            out.push(format!("stripe: its object is in the shape of {version}"));
+        }
+        out.extend(match &e.held {
+            Held::Unknown => None,
+            Held::Customer => Some("database: the row holds this customer".to_string()),
+            Held::Placeholder(id) => Some(format!("database: the row holds the placeholder {}", mask::id(id))),
+            Held::Other(Some(id)) => Some(format!("database: the row holds another customer, {}", mask::id(id))),
+            Held::Other(None) => Some("database: the row holds no customer".to_string()),
+            Held::NoRow => Some("database: the profile has no subscription row".to_string()),
+        });
+        out.extend(match &e.named {
+            Named::Unknown => None,
+            Named::Nobody => Some("stripe: nothing names a profile".to_string()),
+            Named::Malformed(text) => Some(format!("stripe: metadata names `{}`, which is no key", cut(text))),
+            Named::Gone(key) => Some(format!("database: there is no profile {}", mask::id(key.as_str()))),
+            Named::Profile(key) => Some(format!("database: profile {}", mask::id(key.as_str()))),
+        });
+        out.extend(match e.receipt {
+            Receipt::Unknown => None,
+            Receipt::Absent => Some("database: the application's record of events does not have it".to_string()),
+            Receipt::Taken => Some("database: the application recorded it, and not that it was processed".to_string()),
+            Receipt::Processed(at) => {
+                Some(at.map_or("database: recorded as processed".into(), |at| format!("database: recorded as processed at {}", stamp(at))))
+            }
+        });
+        if let Some(tier) = &e.enforced {
+            out.push(format!("app: enforces {tier}"));
+        }
+        let lines = self.said.iter().chain(&self.around).take(3);
+        out.extend(lines.map(|(_, l)| format!("log: {}{}", l.at.map_or(String::new(), |at| format!("{} ", stamp(at))), cut(&l.text))));
+        if let Some(answer) = &e.answer {
+            out.push(format!("app: answered {} {} to our delivery", answer.status, cut(&answer.body)));
+        }
+        if let Some((status, body)) = self.path_answer() {
+            out.push(format!("probe: the webhook path answers {status} {}", cut(body)));
+        }
+        out
+    }
+}
+
+/// `02:38:07Z`, with the day in front.
+fn stamp(at: At) -> String {
+    at.format("%-d %b %H:%M:%SZ").to_string()
+}
+
+/// The first of a text, enough to recognise it.
+pub(super) fn cut(text: &str) -> String {
+    const MOST: usize = 160;
+    if text.chars().count() <= MOST { text.to_string() } else { format!("{}…", text.chars().take(MOST).collect::<String>()) }
+}
