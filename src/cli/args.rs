@@ -72,6 +72,9 @@ pub enum Subcommands {
         #[arg(long)]
         json: bool,
     },
+    /// Compare Stripe's subscriptions with the database: of whoever changed lately, or of the whole account.
+    #[command(after_help = EXIT)]
+    Drift(Drift),
     /// Run a procedure without a screen, through the same gate and journal.
     #[command(subcommand)]
     Run(Procedures),
@@ -87,6 +90,16 @@ pub enum Subcommands {
     /// One line per source: does it answer, how fast, as whom.
     #[command(after_help = EXIT)]
     Status {
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the webhook endpoint with forged events, and say what stands there. It changes nothing.
+    #[command(after_help = EXIT)]
+    Probe {
+        /// On LIVE, go on without asking.
+        #[arg(long)]
+        yes: bool,
         /// Print JSON instead of text.
         #[arg(long)]
         json: bool,
@@ -111,6 +124,28 @@ pub enum Subcommands {
     /// Keep a sandbox's Postgres until standard input ends. Started by the sandbox itself.
     #[command(name = "__supervise-postgres", hide = true)]
     SupervisePostgres,
+}
+
+#[derive(Debug, Args)]
+pub struct Drift {
+    /// Compare every subscription and every row, within the background's budget.
+    #[arg(long, conflicts_with = "since")]
+    pub full: bool,
+    /// Compare whoever has an event since then: `90m`, `24h`, `7d`, or a time such as 2026-01-31T02:00:00Z.
+    #[arg(long, value_name = "WHEN", default_value = "24h")]
+    pub since: String,
+    /// Only these classes; may be given more than once. An unknown one lists them.
+    #[arg(long, value_name = "CLASS")]
+    pub class: Vec<String>,
+    /// Go on with the scan of the whole account that was interrupted last.
+    #[arg(long, requires = "full")]
+    pub resume: bool,
+    /// Name every subject with its whole ids; without it twenty of a class are named, masked.
+    #[arg(long)]
+    pub unmasked: bool,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]

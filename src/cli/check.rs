@@ -3,6 +3,7 @@
 use super::hands::journal;
 use super::{End, print_json};
 use crate::config::schema::{Column, CounterMap, LimitMap, SchemaMap};
+use crate::config::secret::Kept;
 use crate::config::{Config, Writer};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::policy::Mode;
@@ -115,7 +116,7 @@ impl Report {
                 format!("no price is mapped by id or lookup key: `{key}` in the metadata of price or product decides"),
             );
         }
-        match config.webhook_secret.as_ref().map(|kept| kept.resolve("webhook_secret", &super::variable)) {
+        match config.webhook_secret.as_ref().map(Kept::resolve) {
             None => {}
             Some(Err(error)) => self.say(Verdict::Warn, "webhook secret", error.to_string()),
             Some(Ok(secret)) if !secret.expose().starts_with("whsec_") => {

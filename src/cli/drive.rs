@@ -27,7 +27,7 @@ pub async fn drive(run: &mut Run, mut effects: Vec<Effect>, hands: &Hands, env: 
             }
         }
         let waits = matches!(run.phase, Phase::Gathering | Phase::Running | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_));
-        if !waits || begun.elapsed() > PATIENCE {
+        if !waits || run.is_paused() || begun.elapsed() > PATIENCE {
             return;
         }
         tokio::time::sleep(TICK).await;

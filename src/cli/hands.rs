@@ -5,6 +5,7 @@ use crate::domain::fault::Fault;
 use crate::gateway::journal::{Journal, state_dir};
 use crate::gateway::reader::Reader;
 use crate::gateway::sources::Sources;
+use crate::gateway::stripe::Priority;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Detail, Entry};
@@ -35,6 +36,11 @@ impl Hands {
 
     pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {
         self.reader.ask(query).await
+    }
+
+    /// As [`Hands::ask`], from the background's budget.
+    pub async fn ask_in_background(&self, query: Query) -> Result<Reply, Fault> {
+        self.reader.ask_at(query, Priority::Background).await
     }
 
     /// Whether the journal can be written, and the shared store takes what is shipped.

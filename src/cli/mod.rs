@@ -6,10 +6,12 @@ pub mod args;
 mod audit;
 mod case;
 mod check;
+mod drift;
 pub mod drill;
 mod drive;
 mod find;
 mod hands;
+mod probe;
 mod procedures;
 mod runs;
 pub mod sandbox;
@@ -54,6 +56,8 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
             let ended = match command {
                 Subcommands::Find { id, json } => find::run(&hands, &id, json).await,
                 Subcommands::Status { json } => status::run(&hands, json).await,
+                Subcommands::Probe { yes, json } => probe::run(&hands, yes, json).await,
+                Subcommands::Drift(args) => drift::run(&hands, &args).await,
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,
                 Subcommands::Sandbox(_)

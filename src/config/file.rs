@@ -5,7 +5,7 @@ use super::schema::SchemaMap;
 use super::secret::SecretRef;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +35,7 @@ pub struct Env {
     pub rescue_url: Option<SecretRef>,
     pub store_url: Option<SecretRef>,
     pub stripe_key: Option<SecretRef>,
+    pub stripe_write_key: Option<SecretRef>,
     pub stripe_base: Option<String>,
     pub app_url: Option<String>,
     pub webhook_url: Option<String>,
@@ -65,18 +66,26 @@ pub struct Access {
 pub struct Policy {
     pub writer: Option<String>,
     pub resync_path: Option<String>,
+    #[serde(default)]
+    pub signed_probe: bool,
+    #[serde(default)]
+    pub deliver: bool,
+    pub pause_file: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stripe {
     pub background_per_s: Option<u32>,
+    pub resends_per_s: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hooks {
     pub resync: Option<Vec<String>>,
+    pub restart_app: Option<Vec<String>>,
+    pub deploys: Option<Vec<String>>,
     pub timeout_s: Option<u64>,
 }
 

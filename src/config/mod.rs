@@ -11,9 +11,9 @@ use crate::domain::stripe::Status;
 use crate::domain::tiers::TierRules;
 use file::{Env, File};
 use schema::SchemaMap;
-use secret::{Credential, SecretRef};
+use secret::{Credential, Kept, SecretRef};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One environment, ready to connect to. Credentials are types that cannot be printed.
@@ -29,12 +29,14 @@ pub struct Config {
     pub rescue_url: Option<Credential>,
     pub store_url: Option<Credential>,
     pub stripe_key: Option<Credential>,
+    /// Fetched when writes are turned on; without one `stripe_key` writes too.
+    pub stripe_write_key: Option<Kept>,
     /// Without a trailing slash.
     pub stripe_base: String,
     pub app_url: Option<String>,
     pub webhook_url: Option<String>,
-    /// Only `nightdesk check` fetches it.
-    pub webhook_secret: Option<SecretRef>,
+    /// Fetched for what is signed with it: a probe that policy allows, a delivery of ours.
+    pub webhook_secret: Option<Kept>,
     pub admin_token: Option<Credential>,
     /// One secret for all consoles of the environment, from which subjects get their keyed hashes in the journal.
     pub subject_key: Option<Credential>,
@@ -44,9 +46,35 @@ pub struct Config {
     /// Tier → feature → value, where the database has no limits table.
     pub limits: BTreeMap<String, BTreeMap<String, i64>>,
     pub writer: Writer,
+    pub policy: Policy,
+    pub hooks: Hooks,
+    /// While this file is there, bulk work stands still.
+    pub pause_file: Option<PathBuf>,
     /// Stripe reads per second in the background.
     pub stripe_background_per_s: u32,
+    /// Events that Stripe is asked to send again, per second.
+    pub stripe_resends_per_s: u32,
     pub contacts: Vec<file::ContactEntry>,
+}
+
+/// What the operator's organisation lets the console do beyond its defaults.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// A probe may send events that nobody handles, signed with the real secret.
+    pub signed_probe: bool,
+    /// Stored events may be delivered to the webhook endpoint by us.
+    pub deliver: bool,
+}
+
+/// Configured commands: argv, never a shell line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// Restarts the application.
+    pub restart_app: Option<Vec<String>>,
+    /// Prints what was deployed.
+    pub deploys: Option<Vec<String>>,
+    /// How long the outcome of a hook that changes something is waited for.
+    pub limit: Duration,
 }
 
 /// How repairs of the subscription row are written.
@@ -124,10 +152,13 @@ impl Config {
                 None => Ok(variables(variable).filter(|v| !v.is_empty()).map(Credential::new)),
             }
         };
-        // Fetched by the one command that needs it, so that nobody else has to be able to.
+        // Fetched by the one who needs it, so that nobody else has to be able to.
         let kept = |what: &str, given: Option<SecretRef>, variable: &str| -> Result<Option<SecretRef>, ConfigError> {
             if let Some(secret) = &given {
                 secret.allowed(what)?;
+            }
+            if variable.is_empty() {
+                return Ok(given);
             }
             let set = || variables(variable).filter(|v| !v.is_empty()).map(|_| SecretRef::Env { env: variable.into() });
             Ok(given.or_else(set))
@@ -158,37 +189,14 @@ impl Config {
         if let Some(words) = file.access.and_then(|a| a.keeps_tier) {
             tiers.keeps_tier = words.into_iter().map(Status::from).collect();
         }
-        let hooks = file.hooks.unwrap_or_default();
-        let policy = file.policy.unwrap_or_default();
-        let writer = match policy.writer.as_deref() {
-            None | Some("sql") => Writer::Sql,
-            Some("http") => Writer::Http {
-                path: policy.resync_path.ok_or_else(|| ConfigError::Invalid {
-                    what: "[policy] writer".into(),
-                    why: "`http` needs resync_path, the application's path that brings one subject in line with Stripe".into(),
-                })?,
-            },
-            Some("command") => Writer::Command {
-                argv: hooks.resync.filter(|a| !a.is_empty()).ok_or_else(|| ConfigError::Invalid {
-                    what: "[policy] writer".into(),
-                    why: "`command` needs [hooks] resync, the argv that brings one subject in line with Stripe".into(),
-                })?,
-                limit: match hooks.timeout_s.unwrap_or(60) {
-                    seconds @ 1..=600 => Duration::from_secs(seconds),
-                    other => {
-                        return Err(ConfigError::Invalid {
-                            what: "[hooks] timeout_s".into(),
-                            why: format!("{other} is not within 1 and 600"),
-                        });
-                    }
-                },
-            },
-            Some(other) => {
-                return Err(ConfigError::Invalid {
-                    what: "[policy] writer".into(),
-                    why: format!("`{other}` is none of sql, http, command"),
-                });
-            }
+        let (hooks, resync) = hooks(file.hooks.unwrap_or_default())?;
+        let rules = file.policy.unwrap_or_default();
+        let policy = Policy { signed_probe: rules.signed_probe, deliver: rules.deliver };
+        let pause_file = rules.pause_file.clone();
+        let writer = writer(rules, resync, hooks.limit)?;
+        let stripe = file.stripe.unwrap_or_default();
+        let held = |what: &'static str, given: Option<SecretRef>, variable: &str| -> Result<Option<Kept>, ConfigError> {
+            Ok(kept(what, given, variable)?.map(|from| Kept::new(what, from, variables)))
         };
         let operator = plain(env.operator, "NIGHTDESK_OPERATOR").or_else(|| variables("USER")).or_else(|| variables("LOGNAME"));
         Ok(Self {
@@ -199,10 +207,11 @@ impl Config {
             rescue_url: credential("rescue_url", env.rescue_url, "")?,
             store_url: credential("store_url", env.store_url, "")?,
             stripe_key: credential("stripe_key", env.stripe_key, "STRIPE_SECRET_KEY")?,
+            stripe_write_key: held("stripe_write_key", env.stripe_write_key, "")?,
             stripe_base: url("stripe_base", plain(env.stripe_base, "STRIPE_API_BASE"))?.unwrap_or_else(|| STRIPE_BASE.into()),
             app_url: url("app_url", plain(env.app_url, "APP_URL"))?,
             webhook_url: url("webhook_url", plain(env.webhook_url, "APP_WEBHOOK_URL"))?,
-            webhook_secret: kept("webhook_secret", env.webhook_secret, "STRIPE_WEBHOOK_SECRET")?,
+            webhook_secret: held("webhook_secret", env.webhook_secret, "STRIPE_WEBHOOK_SECRET")?,
             admin_token: credential("admin_token", env.admin_token, "APP_ADMIN_TOKEN")?,
             subject_key: credential("subject_key", env.subject_key, "")?,
             sandbox_url: url("NIGHTDESK_SANDBOX_URL", variables("NIGHTDESK_SANDBOX_URL"))?,
@@ -210,10 +219,49 @@ impl Config {
             tiers,
             limits: file.limits,
             writer,
-            stripe_background_per_s: file.stripe.and_then(|s| s.background_per_s).unwrap_or(5).max(1),
+            policy,
+            hooks,
+            stripe_background_per_s: stripe.background_per_s.unwrap_or(5).max(1),
+            stripe_resends_per_s: stripe.resends_per_s.unwrap_or(2).max(1),
+            pause_file,
             contacts: file.contacts,
             name,
         })
+    }
+}
+
+/// The hooks that are known by name, and the one that a writer may be.
+fn hooks(given: file::Hooks) -> Result<(Hooks, Option<Vec<String>>), ConfigError> {
+    let limit = match given.timeout_s.unwrap_or(60) {
+        seconds @ 1..=600 => Duration::from_secs(seconds),
+        other => {
+            return Err(ConfigError::Invalid { what: "[hooks] timeout_s".into(), why: format!("{other} is not within 1 and 600") });
+        }
+    };
+    let argv = |name: &str, argv: Option<Vec<String>>| match argv {
+        Some(argv) if argv.first().is_none_or(|program| program.trim().is_empty()) => Err(ConfigError::Invalid {
+            what: format!("[hooks] {name}"),
+            why: "it is empty: give the program and its arguments, each a text of its own".into(),
+        }),
+        argv => Ok(argv),
+    };
+    let known = Hooks { restart_app: argv("restart_app", given.restart_app)?, deploys: argv("deploys", given.deploys)?, limit };
+    Ok((known, argv("resync", given.resync)?))
+}
+
+fn writer(rules: file::Policy, resync: Option<Vec<String>>, limit: Duration) -> Result<Writer, ConfigError> {
+    let invalid = |why: String| ConfigError::Invalid { what: "[policy] writer".into(), why };
+    match rules.writer.as_deref() {
+        None | Some("sql") => Ok(Writer::Sql),
+        Some("http") => {
+            let missing = || invalid("`http` needs resync_path, the application's path that brings one subject in line with Stripe".into());
+            Ok(Writer::Http { path: rules.resync_path.ok_or_else(missing)? })
+        }
+        Some("command") => {
+            let missing = || invalid("`command` needs [hooks] resync, the argv that brings one subject in line with Stripe".into());
+            Ok(Writer::Command { argv: resync.ok_or_else(missing)?, limit })
+        }
+        Some(other) => Err(invalid(format!("`{other}` is none of sql, http, command"))),
     }
 }
 

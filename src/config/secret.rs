@@ -28,6 +28,32 @@ pub enum SecretRef {
     Plain(String),
 }
 
+/// A credential that is fetched where it is needed, and not before: whoever has not got it can do everything else.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// Its key in the file.
+    pub what: &'static str,
+    pub from: SecretRef,
+    /// What the variable holds, where it is kept in one: the variables are not asked again.
+    variable: Option<Credential>,
+}
+
+impl Kept {
+    #[must_use]
+    pub fn new(what: &'static str, from: SecretRef, variables: &dyn Fn(&str) -> Option<String>) -> Self {
+        let named = if let SecretRef::Env { env } = &from { variables(env) } else { None };
+        Self { what, from, variable: named.map(Credential::new) }
+    }
+
+    /// Fetches it; a command may ask the operator in the terminal. Only where there is no screen.
+    ///
+    /// # Errors
+    /// As [`SecretRef::resolve`].
+    pub fn resolve(&self) -> Result<Credential, ConfigError> {
+        self.from.resolve(self.what, &|_| self.variable.as_ref().map(|v| v.expose().to_string()))
+    }
+}
+
 impl Credential {
     #[must_use]
     pub fn new(text: String) -> Self {

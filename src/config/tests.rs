@@ -89,8 +89,46 @@ fn what_one_command_needs_is_fetched_by_that_command_alone() {
 
 #[test]
 fn keys_that_do_nothing_are_unknown() {
-    for line in ["stripe_write_key = { env = \"X\" }", "logs = [{ file = \"/var/log/app.log\" }]"] {
+    for line in ["rescue_key = { env = \"X\" }", "logs = [{ file = \"/var/log/app.log\" }]"] {
         let err = parse(&format!("[env.prod]\n{line}\n")).expect_err(line);
         assert!(err.to_string().contains("unknown field"), "{err}");
     }
+}
+
+#[test]
+fn hooks_are_argv_and_policies_are_off_until_they_are_on() {
+    let assembled = |text: &str| {
+        let file = parse(text).expect("it parses");
+        Config::assemble("prod".into(), file.env["prod"].clone(), file, &none)
+    };
+    let plain = assembled("[env.prod]\n").expect("nothing is needed");
+    assert_eq!((plain.policy, plain.hooks.restart_app.is_none(), plain.stripe_resends_per_s), (Policy::default(), true, 2));
+    let full = assembled(
+        "[env.prod]\n[policy]\nsigned_probe = true\ndeliver = true\n[stripe]\nresends_per_s = 4\n[hooks]\nrestart_app = [\"sv\", \"restart\"]\ntimeout_s = 5\n",
+    )
+    .expect("well formed");
+    assert!(full.policy.signed_probe && full.policy.deliver);
+    assert_eq!((full.hooks.restart_app.as_deref().map(<[_]>::len), full.hooks.limit.as_secs(), full.stripe_resends_per_s), (Some(2), 5, 4));
+    for (text, words) in [
+        ("[hooks]\ndeploys = []\n", "[hooks] deploys: it is empty"),
+        ("[hooks]\nrestart_app = [\" \"]\n", "[hooks] restart_app: it is empty"),
+        ("[hooks]\ntimeout_s = 0\n", "[hooks] timeout_s: 0 is not within"),
+        ("[policy]\nwriter = \"command\"\n", "[policy] writer: `command` needs [hooks] resync"),
+    ] {
+        let err = assembled(&format!("[env.prod]\n{text}")).expect_err(words);
+        assert!(err.to_string().starts_with(words), "{err}");
+    }
+    assert!(parse("[env.prod]\n[hooks]\nrestart_app = \"sv restart\"\n").is_err(), "no shell line");
+    assert!(assembled("[env.prod]\nstripe_write_key = \"sk_live_abc\"\n").is_err(), "no secret in the file");
+}
+
+#[test]
+fn what_is_kept_in_a_variable_is_found_without_asking_again() {
+    let given = |name: &str| match name {
+        "DATABASE_URL" => Some("postgres://console@localhost/x".to_string()),
+        "STRIPE_WEBHOOK_SECRET" => Some("whsec_abc".to_string()),
+        _ => None,
+    };
+    let config = Config::load(None, None, &given).expect("enough");
+    assert_eq!(config.webhook_secret.expect("set").resolve().expect("held").expose(), "whsec_abc");
 }

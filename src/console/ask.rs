@@ -1,5 +1,6 @@
 //! What a pane wants: data that the console turns into effects, screens and dialogs. A pane can ask for nothing that writes to production.
 
+use super::drift::Order;
 use crate::domain::facts::Handle;
 use crate::domain::ids::StripeId;
 use crate::protocol::desk::DeskWrite;
@@ -38,6 +39,8 @@ pub enum Ask {
     StartFromBook(String),
     /// The message to this contact, filled in with what is on screen.
     Escalate(usize),
+    /// Start or steer the drift scan.
+    Drift(Order),
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
     /// Say this about a cause or about drift, for all consoles.

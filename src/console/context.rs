@@ -4,6 +4,7 @@ use crate::domain::At;
 use crate::domain::desk::DeskState;
 use crate::domain::fault::Source;
 use crate::domain::policy::{Mode, Writes};
+use crate::procedures::drift_scan::Scan;
 use crate::protocol::environment::Environment;
 use crate::protocol::freshness::{Freshness, Health};
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub struct Context<'a> {
     /// The whole screen, in cells.
     pub columns: u16,
     pub rows: u16,
+    /// The drift scan under way, or the last one.
+    pub drift: Option<&'a Scan>,
 }
 
 impl Context<'_> {

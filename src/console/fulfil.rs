@@ -51,6 +51,10 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         }
         Ask::StartFromBook(procedure) => start(state, &procedure, id),
         Ask::Escalate(contact) => escalate(state, contact),
+        Ask::Drift(order) => {
+            let asks = state.world.drift.order(order, state.world.now);
+            fulfil(state, asks, id)
+        }
         Ask::Resume(run) => resume(state, run),
         Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {

@@ -259,7 +259,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
         Slot::Home(_) | Slot::Runs => screen == Screen::Home,
         Slot::Book(_) => screen == Screen::Runbook,
-        Slot::Run(..) | Slot::Desk | Slot::Beside(_) => false,
+        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => false,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -274,7 +274,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
             Slot::Home(_) | Slot::Runs => state.home.replied(slot, &query, &result, &cx),
             Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
-            Slot::Run(..) | Slot::Desk | Slot::Beside(_) => Vec::new(),
+            Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => Vec::new(),
         };
         for ask in follow {
             match ask {

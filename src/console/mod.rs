@@ -3,6 +3,7 @@
 pub mod ask;
 mod burst;
 pub mod context;
+pub mod drift;
 mod frame;
 mod fulfil;
 mod guard;

@@ -141,6 +141,8 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     if state.screens.top() == Screen::Runbook {
         asks.extend(state.runbook.ticked(&cx));
     }
+    let now = state.world.now;
+    asks.extend(state.world.drift.ticked(now));
     let mut effects = fulfil::fulfil(state, asks, id);
     if state.world.wants_desk() {
         effects.push(state.tickets.read(Slot::Desk, Query::Desk));
@@ -194,6 +196,12 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     if !state.tickets.arrived(ticket) {
         return Vec::new();
     }
+    if let Slot::Drift(slot) = ticket.slot {
+        let rules = state.world.env.as_ref().map(|e| e.tiers.clone()).unwrap_or_default();
+        let now = state.world.now;
+        let asks = state.world.drift.replied(slot, query, result, &rules, now);
+        return fulfil::fulfil(state, asks, id);
+    }
     let cx = state.world.context();
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
@@ -212,7 +220,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             Vec::new()
         }
         Slot::Book(_) => state.runbook.replied(ticket.slot, query, result, &cx),
-        Slot::Run(..) | Slot::Beside(_) => Vec::new(),
+        Slot::Run(..) | Slot::Drift(_) | Slot::Beside(_) => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

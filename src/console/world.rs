@@ -1,6 +1,7 @@
 //! What the console knows about where it is and how things stand: environment, account, writes, sources. One place, lent to panes as a context.
 
 use super::context::Context;
+use super::drift::Drift;
 use crate::domain::At;
 use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, FaultKind, Source};
@@ -27,6 +28,8 @@ pub struct World {
     pub revealed_of: Option<SubjectKey>,
     /// What the sandbox can break: name and description.
     pub incidents: Vec<(String, String)>,
+    /// The comparison of Stripe with the database, in the background.
+    pub drift: Drift,
     /// What operators have said about causes and drift; `None` until it was read.
     pub desk: Option<DeskState>,
     /// When it was last asked for.
@@ -67,6 +70,7 @@ impl World {
             revealed_until: None,
             revealed_of: None,
             incidents: Vec::new(),
+            drift: Drift::default(),
             desk: None,
             desk_asked: None,
         }
@@ -94,6 +98,7 @@ impl World {
             desk: self.desk.as_ref(),
             columns: self.columns,
             rows: self.rows,
+            drift: self.drift.scan(),
         }
     }
 

@@ -115,7 +115,7 @@ pub fn tier_due(subscription: &Subscription, rules: &TierRules) -> Result<String
 }
 
 /// The one item whose price names a tier; two are fine as long as they agree.
-fn deciding_item<'a>(
+pub(super) fn deciding_item<'a>(
     subscription: &'a Subscription,
     rules: &TierRules,
     chosen: Option<&str>,

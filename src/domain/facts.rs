@@ -76,6 +76,24 @@ impl Handle {
     }
 }
 
+/// Those of these that have not ended, as [`Case::live_subscriptions`] counts them.
+#[must_use]
+pub fn live_among(subscriptions: &[Subscription]) -> Vec<&Subscription> {
+    let live: Vec<_> = subscriptions.iter().filter(|s| s.status.is_live()).collect();
+    let begun: Vec<_> = live.iter().filter(|s| s.status != Status::Incomplete).copied().collect();
+    if begun.is_empty() { live } else { begun }
+}
+
+/// The one of these, newest first, that a row is to follow; `held`: the id that the row holds. As [`Case::subscription`] chooses.
+#[must_use]
+pub fn in_question<'a>(subscriptions: &'a [Subscription], held: Option<&str>) -> Option<&'a Subscription> {
+    match live_among(subscriptions).as_slice() {
+        [one] => Some(one),
+        [] => subscriptions.iter().find(|s| Some(s.id.as_str()) == held).or_else(|| subscriptions.first()),
+        _ => None,
+    }
+}
+
 impl<T> Known<T> {
     #[must_use]
     pub fn value(&self) -> Option<&T> {
@@ -127,25 +145,15 @@ impl Case {
     /// Stripe lets it expire within a day, and an abandoned checkout beside a paid subscription asks for no decision.
     #[must_use]
     pub fn live_subscriptions(&self) -> Vec<&Subscription> {
-        let live: Vec<_> = self.subscriptions.value().into_iter().flatten().filter(|s| s.status.is_live()).collect();
-        let begun: Vec<_> = live.iter().filter(|s| s.status != Status::Incomplete).copied().collect();
-        if begun.is_empty() { live } else { begun }
+        live_among(self.subscriptions.value().map_or(&[], Vec::as_slice))
     }
 
     /// The subscription in question: the one live one, else the one whose id the row holds, else the newest ended one.
     /// `None` where there is none, or where several are live and nobody has chosen.
     #[must_use]
     pub fn subscription(&self) -> Option<&Subscription> {
-        let live = self.live_subscriptions();
-        match live.as_slice() {
-            [one] => Some(one),
-            [] => {
-                let held = self.record().and_then(|r| r.row.as_ref()).and_then(|r| r.text(super::row::Field::Subscription));
-                let all = self.subscriptions.value()?;
-                all.iter().find(|s| Some(s.id.as_str()) == held).or_else(|| all.first())
-            }
-            _ => None,
-        }
+        let held = self.record().and_then(|r| r.row.as_ref()).and_then(|r| r.text(super::row::Field::Subscription));
+        in_question(self.subscriptions.value()?, held)
     }
 
     /// The invoice that decides whether the subscription is paid.

@@ -43,7 +43,9 @@ pub enum FaultKind {
     Journal,
     /// There are more than can be followed: which one is meant has to be said.
     TooMany,
-    /// Refused by the gate, the policy, or the server (5xx, constraint).
+    /// The gate does not let it through now: writes are off, or have run out.
+    Denied,
+    /// Refused by the policy, or the server (5xx, constraint).
     Refused,
 }
 
@@ -110,6 +112,7 @@ impl Fault {
             FaultKind::Conflict => "changed meanwhile",
             FaultKind::Journal => "journal",
             FaultKind::TooMany => "too many",
+            FaultKind::Denied => "not let through",
             FaultKind::Refused => "refused",
         }
     }

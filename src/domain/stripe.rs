@@ -150,6 +150,8 @@ pub struct StripeEvent {
     pub subscription_id: Option<StripeId>,
     /// The subscription in `data.object`, where the event carries one and it can be read.
     pub subscription: Option<Box<Subscription>>,
+    /// The same before the change, where the event says what changed and it can be read.
+    pub previous: Option<Box<Subscription>>,
     /// The profile that the object's metadata names.
     pub profile: Option<SubjectKey>,
     /// The version that the object is rendered at.

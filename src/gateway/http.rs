@@ -2,6 +2,7 @@
 
 use crate::domain::fault::{Fault, FaultKind, Source};
 use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -42,6 +43,12 @@ pub async fn body(mut response: reqwest::Response) -> Result<Bytes, reqwest::Err
     Ok(body.freeze())
 }
 
+/// The clock of whoever answered: its `Date`, in whole seconds.
+pub fn date(response: &reqwest::Response) -> Option<DateTime<Utc>> {
+    let text = response.headers().get("date")?.to_str().ok()?;
+    DateTime::parse_from_rfc2822(text).ok().map(|at| at.with_timezone(&Utc))
+}
+
 /// The client for that address.
 ///
 /// # Errors
@@ -52,6 +59,35 @@ pub fn client(source: Source, base: &str) -> Result<&'static reqwest::Client, Fa
     client.as_ref().map_err(|why| Fault::new(source, FaultKind::Tls, format!("no HTTP client can be made here: {why}")))
 }
 
+/// Why no answer came, as a probe tells it.
+#[derive(Debug)]
+pub enum Lost {
+    Timeout,
+    /// The host has no address.
+    Dns,
+    /// Nobody listens.
+    Refused,
+    Tls(String),
+    Broken(String),
+}
+
+/// Which of them it was.
+pub fn lost(error: &reqwest::Error) -> Lost {
+    let causes = causes(error);
+    let why = || causes.last().cloned().unwrap_or_else(|| error.to_string());
+    if error.is_timeout() {
+        Lost::Timeout
+    } else if is_tls(&causes) {
+        Lost::Tls(why())
+    } else if causes.iter().any(|c| c.contains("dns error") || c.contains("lookup address")) {
+        Lost::Dns
+    } else if causes.iter().any(|c| c.contains("Connection refused")) {
+        Lost::Refused
+    } else {
+        Lost::Broken(why())
+    }
+}
+
 /// Why no answer came, in words that name the host and nothing else of the address.
 pub fn fault(source: Source, error: &reqwest::Error) -> Fault {
     let host = error.url().map_or_else(|| source.word().to_string(), place);
@@ -59,10 +95,7 @@ pub fn fault(source: Source, error: &reqwest::Error) -> Fault {
         return Fault::new(source, FaultKind::Timeout, format!("{host} did not answer in time"));
     }
     let causes = causes(error);
-    let tls = causes
-        .iter()
-        .any(|c| c.contains("certificate") || c.contains("TLS") || c.contains("tls handshake") || c.contains("InvalidContentType"));
-    if tls {
+    if is_tls(&causes) {
         let why = causes.last().cloned().unwrap_or_default();
         return Fault::new(source, FaultKind::Tls, format!("TLS with {host} failed: {why}"));
     }
@@ -71,6 +104,11 @@ pub fn fault(source: Source, error: &reqwest::Error) -> Fault {
         return Fault::new(source, FaultKind::Unreachable, format!("nobody answers at {host} ({why})"));
     }
     Fault::new(source, FaultKind::Unreachable, format!("{host} broke off in the middle of an answer"))
+}
+
+fn is_tls(causes: &[String]) -> bool {
+    let words = ["certificate", "TLS", "tls handshake", "InvalidContentType", "corrupt message"];
+    causes.iter().any(|cause| words.iter().any(|word| cause.contains(word)))
 }
 
 fn place(url: &reqwest::Url) -> String {

@@ -1,8 +1,10 @@
 //! The outside: Postgres, Stripe, the application, the journal. The only module that performs effects.
 
 pub mod application;
+mod command;
 pub mod executor;
 pub mod gate;
+pub mod hooks;
 mod http;
 pub mod journal;
 pub mod log;

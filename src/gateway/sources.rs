@@ -1,19 +1,22 @@
 //! All sources of one environment together: routes a query to the one that answers it, bounds its time, carries out what the gate let through.
 
 use super::application::{self, Application};
+use super::hooks;
 use super::postgres::Database;
 use super::stripe::{Priority, Stripe};
 use super::writes::Performer;
+use crate::config::secret::Credential;
 use crate::config::{Config, Writer};
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::runbook::book;
 use crate::protocol::command::{Command, Outcome};
-use crate::protocol::environment::{self, Contact, Environment};
+use crate::protocol::environment::{self, Contact, Environment, Offers};
 use crate::protocol::gate::Permit;
 use crate::protocol::query::{Query, Reply};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::broadcast;
 
 /// The ways to the outside. Clones share everything.
 #[derive(Clone)]
@@ -23,12 +26,20 @@ pub struct Sources {
     pub database: Result<Option<Database>, Fault>,
     pub stripe: Option<Stripe>,
     pub application: Option<Application>,
+    /// The key for writes to Stripe, while writes are on: fetched, or why it could not be.
+    write_key: Arc<Mutex<Option<Result<Credential, Fault>>>>,
+    /// What hooks print while they run.
+    said: broadcast::Sender<String>,
 }
 
 const STRIPE_INTERACTIVE: Duration = Duration::from_secs(5);
 /// Five pages at the budget's pace, and the wait for others' turns.
 const STRIPE_BACKGROUND: Duration = Duration::from_secs(60);
 const APPLICATION: Duration = Duration::from_secs(3);
+/// The endpoints from Stripe, the secret, and the shots, each with limits of its own.
+const PROBE: Duration = Duration::from_secs(16);
+/// Lines of a hook that wait for the screen.
+const LINES: usize = 256;
 
 impl Sources {
     /// Opens what is configured, in the background; needs a runtime.
@@ -38,6 +49,8 @@ impl Sources {
             database: Database::start(Arc::clone(&config)),
             stripe: Stripe::new(&config).ok(),
             application: Application::new(&config),
+            write_key: Arc::default(),
+            said: broadcast::channel(LINES).0,
             config,
         }
     }
@@ -77,6 +90,19 @@ impl Sources {
     /// # Errors
     /// The source's fault; a time-out after three seconds, at Stripe after five.
     pub async fn ask(&self, query: Query, priority: Priority) -> Result<Reply, Fault> {
+        match query {
+            Query::Probe => {
+                let late = |_| Err(Fault::new(Source::Application, FaultKind::Timeout, "the probe did not end in time"));
+                return tokio::time::timeout(PROBE, self.probe()).await.unwrap_or_else(late);
+            }
+            Query::Deploys => return hooks::deploys(&self.config.hooks).await.map(Reply::Deploys),
+            Query::Pressure => {
+                if let Some(path) = self.config.pause_file.as_deref().filter(|p| p.exists()) {
+                    return Ok(Reply::Pressure(vec![format!("{} is there: remove it to go on", path.display())]));
+                }
+            }
+            _ => {}
+        }
         match query.source() {
             Source::Database => self.database()?.ask(query).await,
             Source::Stripe => {
@@ -90,6 +116,22 @@ impl Sources {
             }
             Source::Store | Source::Log => Err(not_set_up(query.source(), "this is not a question to the outside")),
         }
+    }
+
+    /// Asks the webhook endpoint that Stripe sends to; the configured one where Stripe does not say which that is.
+    async fn probe(&self) -> Result<Reply, Fault> {
+        let endpoints = match &self.stripe {
+            Some(stripe) => tokio::time::timeout(STRIPE_INTERACTIVE, stripe.webhook_endpoints()).await.ok().and_then(Result::ok),
+            None => None,
+        };
+        let ahead = self.stripe.as_ref().and_then(Stripe::clock_ahead).unwrap_or_default();
+        application::probe::probe(&self.config, endpoints.as_deref(), ahead).await.map(Reply::Probed)
+    }
+
+    /// What hooks print from here on, line by line.
+    #[must_use]
+    pub fn hear(&self) -> broadcast::Receiver<String> {
+        self.said.subscribe()
     }
 
     /// What the console and the procedures are told about this environment.
@@ -114,6 +156,13 @@ impl Sources {
             },
             set_up: configured.into_iter().filter(|(_, is)| *is).map(|(s, _)| s).collect::<BTreeSet<_>>(),
             sandbox: config.sandbox_url.is_some(),
+            webhook_url: config.webhook_url.clone(),
+            offers: Offers {
+                restart_app: config.hooks.restart_app.is_some(),
+                deploys: config.hooks.deploys.is_some(),
+                deliver: config.policy.deliver && config.webhook_secret.is_some() && config.webhook_url.is_some(),
+                signed_probe: config.policy.signed_probe && config.webhook_secret.is_some(),
+            },
             contacts: contacts(config),
         }
     }
@@ -127,6 +176,20 @@ impl Sources {
 }
 
 impl Performer for Sources {
+    async fn arm(&self) {
+        let Some(kept) = &self.config.stripe_write_key else { return };
+        let fetched = hooks::fetch(kept, Source::Stripe).await.and_then(|key| {
+            let suits = self.stripe.as_ref().map_or(Ok(()), |stripe| stripe.suits(&key));
+            suits.map(|()| key)
+        });
+        // Said again by whatever needs it: repairs of rows do not.
+        *self.write_key() = Some(fetched);
+    }
+
+    fn disarm(&self) {
+        *self.write_key() = None;
+    }
+
     async fn perform(&self, permit: &Permit, key: &str) -> Outcome {
         match permit.command() {
             Command::SetSubscriptionRow { subject, shown, changes } => match self.database() {
@@ -140,10 +203,18 @@ impl Performer for Sources {
             Command::ResyncByCommand { subject, customer } => {
                 application::resync_by_command(&self.config.writer, subject, customer, key).await
             }
-            Command::ResendEvent { .. } | Command::DeliverEvent { .. } | Command::RunHook { .. } => {
-                let say = format!("Nothing is configured that performs {}", permit.command().name());
-                Outcome::NotDone(not_set_up(permit.command().target(), &say))
-            }
+            Command::ResendEvent { event, endpoint, .. } => match self.stripe().cloned().and_then(|s| Ok((s, self.writing()?))) {
+                Ok((stripe, key_for_writes)) => stripe.resend(key_for_writes.as_ref(), event, endpoint, key).await,
+                Err(fault) => Outcome::NotDone(fault),
+            },
+            Command::DeliverEvent { event, .. } => match self.stripe() {
+                Ok(stripe) => application::deliver::deliver(&self.config, stripe, event).await,
+                Err(fault) => Outcome::NotDone(fault),
+            },
+            Command::RunHook { hook } => match hooks::argv(&self.config.hooks, hook) {
+                Ok(argv) => hooks::run(argv, self.config.hooks.limit, key, &self.said).await,
+                Err(fault) => Outcome::NotDone(fault),
+            },
         }
     }
 }
@@ -156,6 +227,21 @@ fn contacts(config: &Config) -> Vec<Contact> {
         return book().contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect();
     }
     config.contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect()
+}
+
+impl Sources {
+    /// The key to write to Stripe with; `None`: the one that reads.
+    fn writing(&self) -> Result<Option<Credential>, Fault> {
+        if self.config.stripe_write_key.is_none() {
+            return Ok(None);
+        }
+        let dropped = || Fault::new(Source::Stripe, FaultKind::Auth, "the key for writes is gone: turn writes on again");
+        self.write_key().clone().ok_or_else(dropped)?.map(Some)
+    }
+
+    fn write_key(&self) -> MutexGuard<'_, Option<Result<Credential, Fault>>> {
+        self.write_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn not_set_up(source: Source, say: &str) -> Fault {

@@ -22,6 +22,14 @@ use uuid::Uuid;
 pub trait Performer: Send + Sync + 'static {
     /// Bounded in time. An end that is not certain is [`Outcome::Unknown`].
     fn perform(&self, permit: &Permit, key: &str) -> impl Future<Output = Outcome> + Send;
+
+    /// Writes are about to be turned on: fetches what only they need. What cannot be had is told by the command that needs it.
+    fn arm(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    /// Writes are off: drops it.
+    fn disarm(&self) {}
 }
 
 /// The lane that every write goes through. Cheap to clone.
@@ -77,10 +85,11 @@ impl<P: Performer> WriteLane<P> {
     /// One sentence for the operator.
     pub async fn turn_on(&self, reason: &str, now: At) -> Result<Writes, String> {
         let writes = self.inner.gate.turn_on(reason, now)?;
+        self.inner.performer.arm().await;
         if let Writes::On { until, reason } = &writes {
             let detail = Detail(serde_json::json!({ "reason": reason }));
             if let Err(error) = self.inner.journal.append(None, Entry::WritesTurnedOn { until: *until }, detail).await {
-                self.inner.gate.turn_off();
+                self.disarm();
                 return Err(Fault::from(error).say);
             }
         }
@@ -92,9 +101,20 @@ impl<P: Performer> WriteLane<P> {
     /// # Errors
     /// Why it could not be journaled.
     pub async fn turn_off(&self) -> Result<(), Fault> {
-        self.inner.gate.turn_off();
+        self.disarm();
         self.inner.journal.append(None, Entry::WritesTurnedOff, Detail::none()).await?;
         Ok(())
+    }
+
+    /// Writes are off, and what only they need is dropped.
+    fn disarm(&self) {
+        self.inner.gate.turn_off();
+        self.lapse();
+    }
+
+    /// The gate's lease has run out: drops what only writes need.
+    pub fn lapse(&self) {
+        self.inner.performer.disarm();
     }
 
     /// Opens a run: its locks, its lease where there is a shared store, its first record.
@@ -300,8 +320,8 @@ impl<P: Performer> WriteLane<P> {
         let fresh = if run.confirmed_at == Some(confirmed_at) { now } else { confirmed_at };
         let permit = self.inner.gate.admit(command, Some(fresh), journal.is_ok(), now);
         let permit = permit.map_err(|denied| match &journal {
-            Err(error) => refused(format!("{denied} ({error})")),
-            Ok(()) => refused(denied.to_string()),
+            Err(error) => Fault::new(command.target(), FaultKind::Denied, format!("{denied} ({error})")),
+            Ok(()) => Fault::new(command.target(), FaultKind::Denied, denied.to_string()),
         })?;
         run.confirmed_at = Some(confirmed_at);
         run.attempts.push(Tried { attempt: attempt.clone(), subject: command.subject().cloned(), result: None });

@@ -1,6 +1,8 @@
 //! The runbook as code: one file per procedure, each a pure plan over facts, and the one engine that runs them all.
 
+pub mod drift_scan;
 pub mod engine;
+pub mod survey;
 mod tier_update;
 mod undo;
 mod words;
@@ -31,6 +33,10 @@ pub trait Procedure: Sync {
     /// The inputs with everything filled in that the facts have decided, so that a run finds the same people again after its own
     /// effect has changed what the handle leads to.
     fn pin(&self, inputs: &Inputs, answers: &Answers) -> Inputs;
+    /// Whether it is planned again after its acts, and what then remains is reviewed anew.
+    fn is_staged(&self) -> bool {
+        false
+    }
 }
 
 /// What the runbook says, and where this procedure does otherwise.

@@ -42,6 +42,11 @@ impl Answers {
         self.given.get(query)
     }
 
+    /// Everything that was asked, with what came of it.
+    pub fn all(&self) -> impl Iterator<Item = (&Query, &Known<Reply>)> {
+        self.given.iter()
+    }
+
     /// Questions that are asked and not answered.
     pub fn outstanding(&self) -> impl Iterator<Item = &Query> {
         self.given.iter().filter(|(_, k)| k.is_waiting()).map(|(q, _)| q)

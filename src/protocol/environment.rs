@@ -20,7 +20,23 @@ pub struct Environment {
     pub set_up: BTreeSet<Source>,
     /// A sandbox stands behind it: incidents can be started.
     pub sandbox: bool,
+    /// The application's webhook endpoint, as configured.
+    pub webhook_url: Option<String>,
+    pub offers: Offers,
     pub contacts: Vec<Contact>,
+}
+
+/// What is set up here beyond the sources.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offers {
+    /// A command restarts the application.
+    pub restart_app: bool,
+    /// A command tells what was deployed.
+    pub deploys: bool,
+    /// Policy lets the console deliver stored events itself, and there is a secret to sign them with.
+    pub deliver: bool,
+    /// Policy lets a probe send events with a right signature, and there is a secret for it.
+    pub signed_probe: bool,
 }
 
 /// How a repair reaches the row.

@@ -10,9 +10,11 @@ use crate::domain::payments::Payments;
 use crate::domain::row::{Record, Subject, SubscriptionRow};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
+use crate::domain::webhooks::deploy::Deploy;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::RawEvent;
 use crate::domain::webhooks::log::{LogLine, LogSearch};
+use crate::domain::webhooks::probe::Probed;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -40,6 +42,17 @@ pub enum Query {
     Records(Locator),
     /// Rows by their Stripe customer id, for many customers at once: what Home compares with.
     RowsOf(Vec<StripeId>),
+    /// Rows that hold one of these subscriptions, or belong to one of these profiles, whatever customer they name.
+    RowsNaming {
+        subscriptions: Vec<StripeId>,
+        subjects: Vec<SubjectKey>,
+    },
+    /// One page of all rows by their key, which `after` was the last of.
+    RowPage {
+        after: Option<SubjectKey>,
+    },
+    /// Whether bulk work has to stand back for production at the moment.
+    Pressure,
     // -- Stripe
     Account,
     /// Hits for a search at Stripe, best first.
@@ -69,6 +82,8 @@ pub enum Query {
     Event(StripeId),
     /// A subscription by id, ended ones included; empty where Stripe has none.
     Subscription(StripeId),
+    /// One page of all customers' subscriptions, ended ones included, newest first.
+    SubscriptionPage(SubscriptionRange),
     /// The webhook endpoints as they are registered.
     Endpoints,
     /// How many payments succeeded and failed in this time, from the newest pages of charges.
@@ -79,6 +94,10 @@ pub enum Query {
     // -- the application
     /// What it enforces; `None` where it does not know the subject.
     Entitlement(SubjectKey),
+    /// Asks the webhook endpoint with forged events, and signed ones where policy allows. Changes nothing; asked for once on LIVE.
+    Probe,
+    /// What was deployed, newest first, by the configured command.
+    Deploys,
     // -- the application's logs
     /// Lines out of all configured logs together, in the order that the search asks for.
     Logs(LogSearch),
@@ -104,6 +123,17 @@ pub struct EventRange {
     /// Only events with a delivery that failed or is still owed.
     pub undelivered_only: bool,
     /// The last event of the page before; `None`: the first page.
+    pub after: Option<StripeId>,
+}
+
+/// Which subscriptions, by the time of their creation, and where the page begins.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SubscriptionRange {
+    /// Not before this; `None`: from the beginning.
+    pub since: Option<At>,
+    /// Before this; `None`: up to now.
+    pub before: Option<At>,
+    /// The last one of the page before; `None`: the first page.
     pub after: Option<StripeId>,
 }
 
@@ -139,9 +169,23 @@ pub enum Reply {
     Records(Vec<Record>),
     /// Rows with the customer id they hold and the profile they belong to.
     Rows(Vec<(SubscriptionRow, Subject)>),
+    RowPage {
+        rows: Vec<SubscriptionRow>,
+        /// Where the next page begins; `None`: this was the last.
+        next: Option<SubjectKey>,
+    },
+    /// Why to stand back, a sentence each; none: go on.
+    Pressure(Vec<String>),
     Account(Account),
     Customers(Vec<Customer>),
     Subscriptions(Vec<Subscription>),
+    SubscriptionPage {
+        subscriptions: Vec<Subscription>,
+        /// Elements that could not be read as subscriptions.
+        raw: Vec<RawEvent>,
+        /// Where the next page begins; `None`: this was the last.
+        next: Option<StripeId>,
+    },
     Sessions(Vec<CheckoutSession>),
     Invoices(Vec<Invoice>),
     Events {
@@ -160,6 +204,8 @@ pub enum Reply {
     Endpoints(Vec<Endpoint>),
     Payments(Payments),
     Entitlement(Option<Entitlement>),
+    Probed(Probed),
+    Deploys(Vec<Deploy>),
     Logs {
         lines: Vec<LogLine>,
         /// Whether these are all there are: no log failed, none begins later than asked, the limit was not reached.
@@ -177,7 +223,13 @@ impl Query {
     #[must_use]
     pub fn source(&self) -> Source {
         match self {
-            Query::Shape | Query::FindInDatabase { .. } | Query::Records(_) | Query::RowsOf(_) => Source::Database,
+            Query::Shape
+            | Query::FindInDatabase { .. }
+            | Query::Records(_)
+            | Query::RowsOf(_)
+            | Query::RowsNaming { .. }
+            | Query::RowPage { .. }
+            | Query::Pressure => Source::Database,
             Query::Account
             | Query::FindInStripe { .. }
             | Query::Customer(_)
@@ -190,9 +242,10 @@ impl Query {
             | Query::EventPage(_)
             | Query::Event(_)
             | Query::Subscription(_)
+            | Query::SubscriptionPage(_)
             | Query::Endpoints
             | Query::Payments { .. } => Source::Stripe,
-            Query::Entitlement(_) => Source::Application,
+            Query::Entitlement(_) | Query::Probe | Query::Deploys => Source::Application,
             Query::Logs(_) => Source::Log,
             Query::Runs | Query::TeamRuns | Query::Recorded(_) | Query::Desk => Source::Store,
         }

@@ -116,6 +116,8 @@ pub struct Pace {
     pub per_second: u32,
     /// Stops when more than this share of the acts so far came to nothing, in percent.
     pub stop_percent: u32,
+    /// How long the effect of an act may take to show, in seconds: what has none by then came to nothing.
+    pub patience_seconds: u32,
 }
 
 /// A choice that only the operator can make.
@@ -239,6 +241,28 @@ impl Plan {
     pub fn tier(&self) -> Tier {
         let highest = self.commands().iter().map(|c| c.tier()).max().unwrap_or(Tier::T0);
         if self.first_acts().count() > 1 { highest.max(Tier::T2) } else { highest }
+    }
+
+    /// What the operator types to confirm it, where its tier asks for that: the count of its first acts, and for a count of one the
+    /// last four characters of its subject, or of the event.
+    #[must_use]
+    pub fn text_to_type(&self) -> Option<String> {
+        if self.tier() < Tier::T2 {
+            return None;
+        }
+        let mut acts = self.first_acts();
+        let first = acts.next()?;
+        let more = acts.count();
+        let name = first.subject.as_ref().map_or(first.id.as_str(), SubjectKey::as_str);
+        let tail = name.chars().count().saturating_sub(4);
+        Some(if more > 0 { (more + 1).to_string() } else { name.chars().skip(tail).collect() })
+    }
+
+    /// The step that is the operator's own to do, where that comes before every act that remains.
+    #[must_use]
+    pub fn next_manual(&self) -> Option<&Step> {
+        let open = |s: &&Step| !matches!(s.state, StepState::Passed | StepState::Skipped(_));
+        self.steps.iter().filter(open).find(|s| s.command.is_some() || s.kind == StepKind::Manual).filter(|s| s.kind == StepKind::Manual)
     }
 
     /// The acts that remain and wait for no other act to fail.

@@ -13,6 +13,8 @@ pub enum Slot {
     Case(u16),
     /// A read of Home's scan.
     Home(u16),
+    /// A read of the drift scan.
+    Drift(u16),
     /// A read that this run needs.
     Run(Uuid, u16),
     /// What unfinished runs there are.

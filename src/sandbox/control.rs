@@ -50,6 +50,8 @@ struct NewSettings {
     webhook_secret: Option<String>,
     /// False: the handler works on nothing before it writes.
     slow_handler: Option<bool>,
+    /// 0: its machine's clock is put right.
+    clock_off_seconds: Option<i64>,
 }
 
 impl Control {
@@ -175,7 +177,13 @@ async fn settings(State(shared): State<Shared>, Json(new): Json<NewSettings>) ->
     if new.slow_handler == Some(true) {
         return refuse(StatusCode::BAD_REQUEST, "slow_handler may be false only: nobody makes the handler slow on purpose");
     }
+    if new.clock_off_seconds.is_some_and(|off| off != 0) {
+        return refuse(StatusCode::BAD_REQUEST, "clock_off_seconds may be 0 only: nobody puts a clock wrong on purpose");
+    }
     shared.ground.app().configure(|settings| {
+        if new.clock_off_seconds.is_some() {
+            settings.clock_off = chrono::TimeDelta::zero();
+        }
         if let Some(secret) = new.webhook_secret {
             settings.webhook_secret = secret;
         }

@@ -11,7 +11,7 @@ pub mod schema;
 pub mod stripe;
 pub mod watch;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -142,7 +142,7 @@ impl Sandbox {
         let born = population.born();
         let ground = Arc::new(Ground::new(pool, options.shape, population, simulator.clone(), app.clone()));
         let config = console_config(&cluster, &options)?;
-        let environment = variables(&cluster, &roles, &simulator, &app, config.as_deref());
+        let environment = variables(&cluster, &roles, &simulator, &app, &config);
         ground.settle(House { executable, environment: environment.clone(), restarter: cluster.restarter() });
         for incident in Incident::ALL.iter().copied() {
             let count = match options.incidents.contains(&incident) {
@@ -157,6 +157,7 @@ impl Sandbox {
         // From here on Stripe behaves as Stripe does.
         simulator.set_deliveries(true);
         let control = Control::start(Arc::clone(&ground), cluster.version().to_string()).await.map_err(SandboxError::Control)?;
+        add_hooks(&config, &control, &app)?;
         Ok(Self { cluster, simulator, app, environment, ground, control })
     }
 
@@ -219,9 +220,9 @@ pub fn reference(shape: Shape) -> ProfileReference {
     }
 }
 
-fn variables(cluster: &Cluster, roles: &Roles, simulator: &Simulator, app: &App, config: Option<&Path>) -> Vec<(&'static str, String)> {
+fn variables(cluster: &Cluster, roles: &Roles, simulator: &Simulator, app: &App, config: &Path) -> Vec<(&'static str, String)> {
     let path = |path: &Path| path.to_string_lossy().into_owned();
-    let mut out = vec![
+    vec![
         ("DATABASE_URL", cluster.url(roles::CONSOLE, &roles.console, DATABASE)),
         ("ADMIN_DATABASE_URL", cluster.url(SUPERUSER, &roles.superuser, DATABASE)),
         ("STRIPE_API_BASE", simulator.base_url()),
@@ -232,23 +233,34 @@ fn variables(cluster: &Cluster, roles: &Roles, simulator: &Simulator, app: &App,
         ("APP_ADMIN_TOKEN", app.admin_token().to_string()),
         ("APP_LOG", path(&cluster.directory().join(LOG))),
         ("APP_DEPLOYS", path(app.deploys())),
-    ];
-    out.extend(config.map(|config| ("NIGHTDESK_CONFIG", path(config))));
-    out
+        ("NIGHTDESK_CONFIG", path(config)),
+    ]
 }
 
-/// The console's configuration where the environment has a name or the schema needs a map; beside the cluster, so that it goes when the
-/// cluster goes. With a name it says whose journal it is, too: the caller's variables, which would, are not asked by a console within.
-fn console_config(cluster: &Cluster, options: &SandboxOptions) -> Result<Option<PathBuf>, SandboxError> {
+/// The console's configuration: what policy allows here, the environment's name where it has one, the schema's map where it needs one;
+/// beside the cluster, so that it goes when the cluster goes. With a name it says whose journal it is, too: the caller's variables, which
+/// would, are not asked by a console within.
+fn console_config(cluster: &Cluster, options: &SandboxOptions) -> Result<PathBuf, SandboxError> {
     let name = options.environment.as_ref().map(|name| format!("[env.{name}]\noperator = \"operator\"\n\n"));
-    let Some(text) = name.into_iter().chain(options.shape.console_map()).reduce(|name, map| name + &map) else { return Ok(None) };
+    // Nobody's endpoint is harmed here.
+    let policy = "[policy]\nsigned_probe = true\ndeliver = true\n\n".to_string();
+    let text: String = name.into_iter().chain([policy]).chain(options.shape.console_map()).collect();
     let path = cluster.directory().join("nightdesk.toml");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|source| SandboxError::Config { path: path.clone(), source })?;
-    file.write_all(text.as_bytes()).map_err(|source| SandboxError::Config { path: path.clone(), source })?;
-    Ok(Some(path))
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    write_config(&path, file, &text)?;
+    Ok(path)
+}
+
+/// What an operator has commands for: to restart the application, and to list what was deployed.
+fn add_hooks(config: &Path, control: &Control, app: &App) -> Result<(), SandboxError> {
+    let restart = ["curl", "-fsS", "-X", "POST", &format!("{}/app/restart", control.base_url())].map(String::from);
+    let deploys = ["cat", &app.deploys().to_string_lossy()].map(String::from);
+    let text =
+        format!("\n[hooks]\nrestart_app = {}\ndeploys = {}\n", toml::Value::from(restart.to_vec()), toml::Value::from(deploys.to_vec()));
+    write_config(config, OpenOptions::new().append(true).open(config), &text)
+}
+
+fn write_config(path: &Path, file: io::Result<File>, text: &str) -> Result<(), SandboxError> {
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|source| SandboxError::Config { path: path.to_path_buf(), source })
 }

@@ -192,6 +192,7 @@ pub fn event(evt: &str, kind: &str, s: &Subscription, created: At) -> StripeEven
         customer: Some(s.customer.clone()),
         subscription_id: Some(s.id.clone()),
         subscription: Some(Box::new(s.clone())),
+        previous: None,
         profile: None,
         api_version: None,
         pending_webhooks: 0,
@@ -298,6 +299,15 @@ impl World {
                 };
                 Reply::Rows(self.records.iter().filter(held).filter_map(|r| Some((r.row.clone()?, r.subject.clone()))).collect())
             }
+            Query::RowsNaming { subscriptions, subjects } => {
+                let named = |r: &&Record| {
+                    let held = r.row.as_ref().and_then(|r| r.text(Field::Subscription));
+                    subjects.contains(&r.subject.key) || subscriptions.iter().any(|i| Some(i.as_str()) == held)
+                };
+                Reply::Rows(self.records.iter().filter(named).filter_map(|r| Some((r.row.clone()?, r.subject.clone()))).collect())
+            }
+            Query::RowPage { .. } => Reply::RowPage { rows: self.records.iter().filter_map(|r| r.row.clone()).collect(), next: None },
+            Query::Pressure => Reply::Pressure(Vec::new()),
             Query::Customer(of) => Reply::Customers(self.customers.iter().filter(|c| c.id == *of).cloned().collect()),
             Query::CustomerOf(object) => {
                 let owner = match object.kind() {
@@ -327,8 +337,17 @@ impl World {
             }
             Query::Event(of) => Reply::Event(self.events.iter().find(|e| e.id == *of).map(|e| format!("{{ \"id\": \"{}\" }}", e.id))),
             Query::Subscription(of) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *of).cloned().collect()),
+            Query::SubscriptionPage(range) => {
+                let within = |s: &&Subscription| range.since.is_none_or(|t| s.created >= t) && range.before.is_none_or(|t| s.created < t);
+                Reply::SubscriptionPage {
+                    subscriptions: self.subscriptions.iter().filter(within).cloned().collect(),
+                    raw: Vec::new(),
+                    next: None,
+                }
+            }
             Query::Endpoints => Reply::Endpoints(Vec::new()),
             Query::Entitlement(of) => Reply::Entitlement(self.entitlements.get(of).cloned()),
+            Query::Probe | Query::Deploys => return Err(Fault::new(source, FaultKind::NotSetUp, "not set up in this world")),
             Query::Logs(_) => Reply::Logs { lines: self.logs.clone(), complete: true, note: None },
             Query::Runs => Reply::Runs(self.runs.clone()),
             Query::TeamRuns => Reply::Runs(self.team.clone()),

@@ -8,7 +8,7 @@ use nightdesk::domain::At;
 use nightdesk::domain::fault::Source;
 use nightdesk::domain::tiers::TierRules;
 use nightdesk::protocol::effect::Effect;
-use nightdesk::protocol::environment::{Environment, Writer};
+use nightdesk::protocol::environment::{Environment, Offers, Writer};
 use nightdesk::protocol::event::{Event, Stamped};
 use nightdesk::protocol::key::Key;
 use nightdesk::protocol::query::Query;
@@ -39,6 +39,8 @@ pub fn environment() -> Environment {
         writer: Writer::Sql,
         set_up: [Source::Stripe, Source::Database, Source::Application].into(),
         sandbox: false,
+        webhook_url: None,
+        offers: Offers::default(),
         contacts: Vec::new(),
     }
 }

@@ -10,7 +10,7 @@ use nightdesk::domain::policy::Writes;
 use nightdesk::domain::row::Field;
 use nightdesk::protocol::command::{Command, Outcome};
 use nightdesk::protocol::effect::Effect;
-use nightdesk::protocol::environment::{Contact, Environment, Writer};
+use nightdesk::protocol::environment::{Contact, Environment, Offers, Writer};
 use nightdesk::protocol::event::{Event, Stamped};
 use nightdesk::protocol::key::Key;
 use nightdesk::protocol::query::Query;
@@ -44,6 +44,8 @@ pub fn environment() -> Environment {
         writer: Writer::Sql,
         set_up: BTreeSet::from([Source::Stripe, Source::Database, Source::Application, Source::Store]),
         sandbox: true,
+        webhook_url: None,
+        offers: Offers::default(),
         contacts: vec![
             Contact { issue: "Stripe API down".into(), contact: "payments@acme.example".into(), responds: "15 min".into() },
             Contact { issue: "Database".into(), contact: "dba@acme.example".into(), responds: "30 min".into() },

@@ -20,7 +20,7 @@ use nightdesk::gateway::writes::{Performer, WriteLane};
 use nightdesk::procedures::engine::{Phase, Run};
 use nightdesk::protocol::command::{Command, Outcome};
 use nightdesk::protocol::effect::Effect;
-use nightdesk::protocol::environment::{Environment, Writer};
+use nightdesk::protocol::environment::{Environment, Offers, Writer};
 use nightdesk::protocol::gate::Permit;
 use nightdesk::protocol::query::{Locator, Query, Reply};
 use nightdesk::protocol::run::Inputs;
@@ -324,6 +324,8 @@ pub fn environment() -> Environment {
         writer: Writer::Sql,
         set_up: [Source::Stripe, Source::Database, Source::Application].into(),
         sandbox: true,
+        webhook_url: None,
+        offers: Offers::default(),
         contacts: Vec::new(),
     }
 }

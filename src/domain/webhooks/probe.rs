@@ -1,8 +1,18 @@
 //! The endpoint truth probe: what is sent, what came back, and what that says about the endpoint.
 
+mod assess;
+mod finding;
+mod read;
+mod target;
+
+pub use assess::{Surroundings, assess};
+pub use finding::{Assessment, Finding, Found, Level, Manner, ShotLine};
+pub use target::{Target, target};
+
 use serde::{Deserialize, Serialize};
 
-/// One request of the probe. None of them changes anything at the application.
+/// One request of the probe. None of them changes a customer: what is posted is an event of a type that nobody handles, with an id that
+/// is always the same, so that an application that keeps every event it takes keeps at most one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shot {
@@ -31,7 +41,7 @@ pub enum Came {
         body: String,
         /// Where a redirect leads.
         location: Option<String>,
-        /// The answer's own `Date`, for the clock.
+        /// How far the answer's own `Date` is ahead of Stripe's clock where that is known, else of ours.
         skew_seconds: Option<i64>,
     },
     Refused,
@@ -50,3 +60,30 @@ pub struct Probed {
     pub url: String,
     pub shots: Vec<(Shot, Came)>,
 }
+
+impl Shot {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Shot; 6] = [Shot::Health, Shot::Ready, Shot::Unsigned, Shot::WronglySigned, Shot::TooOld, Shot::Signed];
+
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Shot::Health => "health",
+            Shot::Ready => "ready",
+            Shot::Unsigned => "unsigned",
+            Shot::WronglySigned => "wrong signature",
+            Shot::TooOld => "old signature",
+            Shot::Signed => "right signature",
+        }
+    }
+}
+
+impl Probed {
+    #[must_use]
+    pub fn came(&self, shot: Shot) -> Option<&Came> {
+        self.shots.iter().find(|(s, _)| *s == shot).map(|(_, came)| came)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The verdict on an event: whether its effect is in the database. Never whether its delivery was answered 200.
 
+use crate::domain::row::Change;
 use serde::{Deserialize, Serialize};
 
 /// What became of what an event demands.
@@ -45,4 +46,16 @@ impl Verdict {
     pub fn is_failure(self) -> bool {
         matches!(self, Verdict::Missing | Verdict::Contradicted)
     }
+}
+
+/// A verdict with what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judgement {
+    pub verdict: Verdict,
+    /// Why, in one sentence.
+    pub because: String,
+    /// What it rests on, a line each, with its source.
+    pub evidence: Vec<String>,
+    /// What the row would have to change to hold what is due now. Empty where nothing is due, or no row is known.
+    pub differs: Vec<Change>,
 }

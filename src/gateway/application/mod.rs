@@ -1,6 +1,9 @@
-//! The application: its health, what it enforces, and the ways to have it bring one subject in line. Judges nothing.
+//! The application: its health, what it enforces, its webhook endpoint, and the ways to have it bring one subject in line. Judges nothing.
 
+pub mod deliver;
+pub mod probe;
 mod resync;
+mod signing;
 
 use crate::config::secret::Credential;
 use crate::config::{Config, Writer};

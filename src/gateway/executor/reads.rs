@@ -44,10 +44,10 @@ impl Reads {
     }
 }
 
-/// Only Home's scan is asked for by nobody in particular.
+/// Only scans are asked for by nobody in particular.
 fn priority(slot: Slot) -> Priority {
     match slot {
-        Slot::Home(_) | Slot::Beside(_) => Priority::Background,
+        Slot::Home(_) | Slot::Beside(_) | Slot::Drift(_) => Priority::Background,
         Slot::SearchDatabase | Slot::SearchStripe | Slot::Case(_) | Slot::Run(..) | Slot::Runs | Slot::Desk | Slot::Book(_) => {
             Priority::Interactive
         }

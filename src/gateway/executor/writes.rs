@@ -97,6 +97,9 @@ fn expire(reader: &Reader, events: &mpsc::Sender<Event>, writes: &Writes) {
         tokio::time::sleep(left).await;
         // Turned on anew since then, it has not.
         if reader.gate().expire(Utc::now()) {
+            if let Ok(lane) = reader.writes() {
+                lane.lapse();
+            }
             let _ = events.send(Event::WritesChanged(Writes::Off)).await;
         }
     });

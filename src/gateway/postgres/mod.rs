@@ -8,6 +8,7 @@ mod find;
 mod found;
 mod lane;
 mod names;
+mod pressure;
 mod records;
 mod shape;
 mod subscription_row;
@@ -139,6 +140,11 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
         Query::Shape => shape::read(session, &config.schema).await.map(|s| Reply::Shape(Box::new(s))),
         Query::Records(locator) => records::read(session, config, locator).await.map(Reply::Records),
         Query::RowsOf(customers) => records::rows_of(session, config, customers).await.map(Reply::Rows),
+        Query::RowsNaming { subscriptions, subjects } => {
+            records::rows_naming(session, config, subscriptions, subjects).await.map(Reply::Rows)
+        }
+        Query::RowPage { after } => records::row_page(session, config, after.as_ref()).await,
+        Query::Pressure => pressure::read(session).await.map(Reply::Pressure),
         Query::FindInDatabase { needle, limit } => match needle.needle() {
             Some(needle) => find::find(session, config, &needle, *limit).await,
             None => Ok(Reply::Hits { hits: Vec::new(), truncated: false }),

@@ -9,7 +9,7 @@ use crate::domain::At;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::row::{Counter, Field, Image, Record, Subject, SubscriptionRow, Value};
 use crate::domain::text::clean;
-use crate::protocol::query::Locator;
+use crate::protocol::query::{Locator, Reply};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use std::collections::BTreeMap;
@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 const AT_MOST: usize = 20;
 /// So many customer ids go into one statement.
 const PAGE: usize = 500;
+/// So many rows make a page of all of them: a few milliseconds of the server's time.
+const ROW_PAGE: usize = 500;
 
 /// The columns of subject and row, for [`subject`] and [`row`] to decode.
 pub fn columns(found: &Found) -> String {
@@ -143,6 +145,63 @@ pub async fn rows_of(session: &mut Session, config: &Config, customers: &[Stripe
         }
     }
     Ok(out)
+}
+
+/// The rows that hold one of these subscriptions, or belong to one of these profiles.
+pub async fn rows_naming(
+    session: &mut Session,
+    config: &Config,
+    subscriptions: &[StripeId],
+    subjects: &[SubjectKey],
+) -> Result<Vec<(SubscriptionRow, Subject)>, Trouble> {
+    let found = found::of(session, &config.schema).await?;
+    let kind = found.subscription.subject.key_type();
+    let keys: Vec<String> = subjects.iter().filter_map(|k| well_formed(kind, k.as_str())).collect();
+    let mut searches = vec![(format!("{} = ANY ($1::text[]::{}[])", found.subscription.subject.key("s"), key_cast(kind)), keys)];
+    // What the map leaves out nobody can be found by.
+    if let Some(column) = found.subscription.field(Field::Subscription) {
+        searches.push((format!("{} = ANY ($1::text[])", column.comparable("s")), subscriptions.iter().map(StripeId::to_string).collect()));
+    }
+    let mut out = Vec::new();
+    for (condition, values) in searches.into_iter().filter(|(_, values)| !values.is_empty()) {
+        let statement = format!("SELECT {} FROM {} WHERE {condition} LIMIT {PAGE}", columns(&found), tables(&found));
+        let rows = session.sql(statement).bind(values).fetch_all(&mut session.conn).await?;
+        for row in &rows {
+            if let Some(found_row) = self::row(row, &found)? {
+                out.push((found_row, subject(row)?));
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// One page of all rows, in the order of their key.
+pub async fn row_page(session: &mut Session, config: &Config, after: Option<&SubjectKey>) -> Result<Reply, Trouble> {
+    let found = found::of(session, &config.schema).await?;
+    let (table, key) = (&found.subscription.table.sql, &found.subscription.subject);
+    let kind = key.key_type();
+    let last = after.and_then(|k| well_formed(kind, k.as_str()));
+    let beyond = last.as_ref().map(|_| format!("WHERE {} > $1::text::{}", key.key("s"), key_cast(kind))).unwrap_or_default();
+    let statement = format!(
+        "SELECT {} FROM (SELECT * FROM {table} AS s {beyond} ORDER BY {} LIMIT {ROW_PAGE}) AS s LEFT JOIN {} AS p ON {}",
+        columns(&found),
+        key.key("s"),
+        found.subject.table.sql,
+        same_key(key, "s", &found.subject.key, "p"),
+    );
+    let statement = format!("{statement} ORDER BY {}", key.key("s"));
+    let query = session.sql(statement);
+    let query = match last {
+        Some(last) => query.bind(last),
+        None => query,
+    };
+    let read = query.fetch_all(&mut session.conn).await?;
+    let mut rows = Vec::with_capacity(read.len());
+    for row in &read {
+        rows.extend(self::row(row, &found)?);
+    }
+    let next = rows.last().filter(|_| read.len() == ROW_PAGE).map(|r| r.subject.clone());
+    Ok(Reply::RowPage { rows, next })
 }
 
 pub fn subject(row: &PgRow) -> Result<Subject, sqlx::Error> {

@@ -7,6 +7,8 @@ use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::gateway::http;
 use bytes::Bytes;
 use serde_json::Value;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use stripe_client_core::{CustomizedStripeRequest, RequestBuilder, StripeClient, StripeClientErr, StripeMethod, StripeRequest, VERSION};
 use tokio::sync::{Mutex, Semaphore};
@@ -38,6 +40,10 @@ pub struct Client {
     key: Credential,
     interactive: Semaphore,
     budget: Mutex<Budget>,
+    resends: Mutex<Budget>,
+    /// How far Stripe's clock is ahead of ours, in seconds; [`UNKNOWN`] before its first answer.
+    ahead: AtomicI64,
+    rest: std::sync::Mutex<Rest>,
 }
 
 /// A client as one of its users sees it.
@@ -47,11 +53,22 @@ pub struct Lane<'a> {
     pub priority: Priority,
 }
 
-/// A token bucket that holds at most one second's worth.
+/// A token bucket.
 struct Budget {
     per_second: f64,
+    /// So many tokens it holds.
+    most: f64,
     tokens: f64,
     at: Instant,
+}
+
+const UNKNOWN: i64 = i64::MIN;
+/// How long the background leaves Stripe alone after it said 429 to anybody here.
+#[derive(Default)]
+struct Rest {
+    until: Option<Instant>,
+    /// How often it has said so since a background request was last answered.
+    refusals: u32,
 }
 
 /// One attempt's time, its body included.
@@ -60,6 +77,21 @@ const ATTEMPTS: u32 = 3;
 const AT_ONCE: usize = 6;
 /// Longer than this nobody is kept waiting for another attempt, whatever the server asks for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The background is kept waiting longer, but not for ever.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+const BACKGROUND_ATTEMPTS: u32 = 6;
+
+/// Who sends a request.
+struct Whom<'a> {
+    key: &'a Credential,
+    idempotency: Option<&'a str>,
+}
+
+/// The mode that a key's own prefix claims; `None` for a key of no known kind.
+pub fn claimed_livemode(key: &Credential) -> Option<bool> {
+    let kind = ["sk_", "rk_"].iter().find_map(|p| key.expose().strip_prefix(p))?;
+    if kind.starts_with("live_") { Some(true) } else { kind.starts_with("test_").then_some(false) }
+}
 
 impl Client {
     /// # Errors
@@ -71,15 +103,51 @@ impl Client {
             base: config.stripe_base.clone(),
             key: config.stripe_key.clone().ok_or_else(|| Fault::new(Source::Stripe, FaultKind::NotSetUp, missing))?,
             interactive: Semaphore::new(AT_ONCE),
-            budget: Mutex::new(Budget { per_second, tokens: per_second, at: Instant::now() }),
+            // A page or two at once is what a screen asks for.
+            budget: Mutex::new(Budget { per_second, most: per_second, tokens: per_second, at: Instant::now() }),
+            // No burst: in no second are there more than were allowed.
+            resends: Mutex::new(Budget { per_second: f64::from(config.stripe_resends_per_s), most: 1.0, tokens: 1.0, at: Instant::now() }),
+            ahead: AtomicI64::new(UNKNOWN),
+            rest: std::sync::Mutex::default(),
         })
+    }
+
+    /// How far Stripe's clock is ahead of ours, in whole seconds; `None` before its first answer.
+    pub fn ahead(&self) -> Option<i64> {
+        Some(self.ahead.load(Ordering::Relaxed)).filter(|ahead| *ahead != UNKNOWN)
+    }
+
+    /// Sends a write under its idempotency key, at the rate of resends. Repeated only where it was turned away for its rate, which
+    /// is certain to have done nothing; and then under the same key.
+    ///
+    /// # Errors
+    /// No answer came; whether nobody took the request, so that it did nothing.
+    pub async fn write(&self, request: &RequestBuilder, key: Option<&Credential>, idempotency: &str) -> Result<Answer, (Fault, bool)> {
+        let client = http::client(Source::Stripe, &self.base).map_err(|fault| (fault, true))?;
+        let as_whom = Whom { key: key.unwrap_or(&self.key), idempotency: Some(idempotency) };
+        let mut tried = 0;
+        loop {
+            {
+                // Held while waiting: those behind wait their turn.
+                let mut budget = self.resends.lock().await;
+                let wait = budget.take(Instant::now());
+                tokio::time::sleep(wait).await;
+            }
+            let result = self.attempt(client, request, &as_whom).await;
+            tried += 1;
+            match result {
+                Ok(answer) if answer.status == 429 && tried < ATTEMPTS => {
+                    tokio::time::sleep(answer.pause(Duration::from_millis(150 << tried))).await;
+                }
+                Ok(answer) => return Ok(answer),
+                Err(error) => return Err((http::fault(Source::Stripe, &error), error.is_connect())),
+            }
+        }
     }
 
     /// The mode that the key's own prefix claims; `None` for a key of no known kind.
     pub fn claims_livemode(&self) -> Option<bool> {
-        let key = self.key.expose();
-        let kind = ["sk_", "rk_"].iter().find_map(|p| key.strip_prefix(p))?;
-        if kind.starts_with("live_") { Some(true) } else { kind.starts_with("test_").then_some(false) }
+        claimed_livemode(&self.key)
     }
 
     async fn pass(&self, priority: Priority) -> Option<tokio::sync::SemaphorePermit<'_>> {
@@ -88,6 +156,12 @@ impl Client {
             Priority::Background => {
                 // Held while waiting: those behind wait their turn.
                 let mut budget = self.budget.lock().await;
+                while let Some(until) = self.resting(Instant::now()) {
+                    tokio::time::sleep_until(until).await;
+                    // Nothing was saved up meanwhile: it goes on as slowly as it began.
+                    budget.tokens = 0.0;
+                    budget.at = Instant::now();
+                }
                 let wait = budget.take(Instant::now());
                 tokio::time::sleep(wait).await;
                 None
@@ -95,7 +169,22 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, client: &reqwest::Client, request: &RequestBuilder) -> Result<Answer, reqwest::Error> {
+    /// Until when the background rests; `None`: it does not.
+    fn resting(&self, now: Instant) -> Option<Instant> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner).until.filter(|until| *until > now)
+    }
+
+    /// Takes note of how an attempt was answered.
+    fn heed(&self, answer: &Answer, priority: Priority, now: Instant) {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        if answer.status == 429 {
+            rest.refused(answer.retry_after, now);
+        } else if priority == Priority::Background {
+            rest.refusals = 0;
+        }
+    }
+
+    async fn attempt(&self, client: &reqwest::Client, request: &RequestBuilder, whom: &Whom<'_>) -> Result<Answer, reqwest::Error> {
         let url = format!("{}/v1{}", self.base, request.path);
         let url = request.query.as_ref().filter(|q| !q.is_empty()).map_or(url.clone(), |q| format!("{url}?{q}"));
         let builder = match request.method {
@@ -103,11 +192,17 @@ impl Client {
             StripeMethod::Post => client.post(url),
             StripeMethod::Delete => client.delete(url),
         };
-        let mut builder = builder.timeout(ATTEMPT).bearer_auth(self.key.expose()).header("Stripe-Version", VERSION.as_str());
+        let mut builder = builder.timeout(ATTEMPT).bearer_auth(whom.key.expose()).header("Stripe-Version", VERSION.as_str());
+        if let Some(key) = whom.idempotency {
+            builder = builder.header("Idempotency-Key", key);
+        }
         if let Some(body) = &request.body {
             builder = builder.header("Content-Type", "application/x-www-form-urlencoded").body(body.clone());
         }
         let response = builder.send().await?;
+        if let Some(date) = http::date(&response) {
+            self.ahead.store((date - chrono::Utc::now()).num_seconds(), Ordering::Relaxed);
+        }
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_string);
         let (status, request_id) = (response.status().as_u16(), header("request-id"));
         let should_retry = header("stripe-should-retry").and_then(|v| v.parse().ok());
@@ -121,10 +216,20 @@ impl Budget {
     /// Takes one token; how long it has to be waited for.
     fn take(&mut self, now: Instant) -> Duration {
         let earned = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + earned).min(self.per_second);
+        self.tokens = (self.tokens + earned).min(self.most);
         self.at = now;
         self.tokens -= 1.0;
         if self.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.tokens / self.per_second) }
+    }
+}
+
+impl Rest {
+    /// As long as the server asks for, and longer each time that it has to say so again.
+    fn refused(&mut self, retry_after: Option<Duration>, now: Instant) {
+        let own = Duration::from_secs(1 << self.refusals.min(5));
+        self.refusals = self.refusals.saturating_add(1);
+        let until = now + retry_after.unwrap_or(own).max(own).min(LONGEST_REST);
+        self.until = self.until.max(Some(until));
     }
 }
 
@@ -139,11 +244,16 @@ impl Lane<'_> {
         let mut tried = 0;
         loop {
             let pass = self.client.pass(self.priority).await;
-            let result = self.client.attempt(client, request).await;
+            let result = self.client.attempt(client, request, &Whom { key: &self.client.key, idempotency: None }).await;
             drop(pass);
             tried += 1;
             let pause = Duration::from_millis(150 << tried);
-            let again = may_repeat && tried < ATTEMPTS;
+            if let Ok(answer) = &result {
+                self.client.heed(answer, self.priority, Instant::now());
+            }
+            // Nobody waits for the background: what it is refused for its rate it asks again at its own.
+            let patient = self.priority == Priority::Background && result.as_ref().is_ok_and(|a| a.status == 429);
+            let again = may_repeat && tried < if patient { BACKGROUND_ATTEMPTS } else { ATTEMPTS };
             match result {
                 Ok(answer) if again && answer.worth_repeating() => tokio::time::sleep(answer.pause(pause)).await,
                 Ok(answer) => return Ok(answer),
@@ -240,7 +350,7 @@ mod tests {
     #[test]
     fn the_budget_lets_a_second_s_worth_through_and_then_one_by_one() {
         let start = Instant::now();
-        let mut budget = Budget { per_second: 5.0, tokens: 5.0, at: start };
+        let mut budget = Budget { per_second: 5.0, most: 5.0, tokens: 5.0, at: start };
         for _ in 0..5 {
             assert_eq!(budget.take(start), Duration::ZERO);
         }
@@ -248,6 +358,19 @@ mod tests {
         let later = start + Duration::from_secs(60);
         assert_eq!(budget.take(later), Duration::ZERO, "it never holds more than a second's worth");
         assert!((budget.tokens - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_background_rests_longer_each_time_it_is_refused() {
+        let (mut rest, now) = (Rest::default(), Instant::now());
+        rest.refused(None, now);
+        assert_eq!(rest.until, Some(now + Duration::from_secs(1)));
+        rest.refused(Some(Duration::from_secs(7)), now);
+        assert_eq!(rest.until, Some(now + Duration::from_secs(7)));
+        rest.refused(None, now);
+        assert_eq!(rest.until, Some(now + Duration::from_secs(7)), "an earlier wish still holds");
+        rest.refused(Some(Duration::from_secs(3_600)), now);
+        assert_eq!(rest.until, Some(now + LONGEST_REST));
     }
 
     #[test]

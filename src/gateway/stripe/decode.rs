@@ -8,7 +8,11 @@ use crate::domain::stripe::{
     CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Payment, Period, Price, Status, StripeEvent, Subscription, named_profile,
 };
 use crate::domain::text::clean;
+use crate::domain::webhooks::feed::RawEvent;
 use serde_json::Value;
+
+/// So much of an element that cannot be read is shown, in characters.
+const RAW_AT_MOST: usize = 2_000;
 
 /// The elements of a list that can be read, and how many cannot.
 ///
@@ -27,6 +31,33 @@ pub fn readable<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Resu
         return Err(Fault::new(Source::Stripe, FaultKind::Schema, format!("none of the {odd} objects of Stripe's answer can be read")));
     }
     Ok((decoded, odd))
+}
+
+/// The elements that can be read, and beside them the others as they are.
+///
+/// # Errors
+/// [`FaultKind::Schema`] where the answer is no list.
+pub fn beside<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result<(Vec<T>, Vec<RawEvent>), Fault> {
+    let Some(elements) = answer["data"].as_array() else {
+        return Err(Fault::new(Source::Stripe, FaultKind::Schema, "Stripe's answer is not the list that was asked for"));
+    };
+    let (mut decoded, mut raw) = (Vec::with_capacity(elements.len()), Vec::new());
+    for element in elements {
+        match decode(element) {
+            Some(object) => decoded.push(object),
+            None => raw.push(RawEvent {
+                id: element["id"].as_str().map(clean),
+                text: clean(&element.to_string()).chars().take(RAW_AT_MOST).collect(),
+            }),
+        }
+    }
+    Ok((decoded, raw))
+}
+
+/// The last element of the page where another page follows. By its id alone: one that cannot be read may be the last.
+pub fn next(answer: &Value) -> Option<StripeId> {
+    let last = answer["data"].as_array().and_then(|d| d.last()).and_then(|v| v["id"].as_str());
+    last.filter(|_| answer["has_more"] == true).and_then(|id| StripeId::parse(id).ok())
 }
 
 /// The elements that can be read, where one that is missing misleads nobody.
@@ -249,11 +280,30 @@ pub fn event(value: &Value) -> Option<StripeEvent> {
         },
         object: about,
         subscription: (kind == Some("subscription")).then(|| subscription(object)).flatten().map(Box::new),
+        previous: (kind == Some("subscription")).then(|| previous(&value["data"])).flatten().map(Box::new),
         profile: named_profile(&metadata(&object["metadata"])),
         api_version: text(&value["api_version"]),
         pending_webhooks: value["pending_webhooks"].as_u64().unwrap_or(0),
         livemode: value["livemode"] == true,
     })
+}
+
+/// The subscription with what its event says was different before. Attributes come whole, items as the list they were.
+fn previous(data: &Value) -> Option<Subscription> {
+    let was = data["previous_attributes"].as_object()?;
+    let mut object = data["object"].clone();
+    for (name, value) in was {
+        overlay(&mut object[name], value);
+    }
+    subscription(&object)
+}
+
+/// Objects are laid over one another, everything else replaces what is there.
+fn overlay(now: &mut Value, was: &Value) {
+    match (now.as_object_mut(), was.as_object()) {
+        (Some(now), Some(was)) => was.iter().for_each(|(name, value)| overlay(now.entry(name.clone()).or_insert(Value::Null), value)),
+        _ => *now = was.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -310,6 +360,20 @@ mod tests {
         assert_eq!(failed.subscription_id.as_ref().map(StripeId::as_str), Some("sub_1AbcdefGHIJ"));
         assert_eq!(failed.customer.as_ref().map(StripeId::as_str), Some("cus_AbcdefGH"));
         assert!(failed.subscription.is_none(), "an invoice carries no snapshot");
+    }
+
+    #[test]
+    fn an_update_says_what_was_before() {
+        let mut object = old_subscription();
+        object["object"] = json!("subscription");
+        let was = json!({ "status": "trialing", "current_period_end": 1_700_900_000, "cancel_at": null });
+        let update = event(&json!({ "id": "evt_1AbcdefGHIJ", "type": "customer.subscription.updated", "created": 1_700_000_000,
+            "data": { "object": object, "previous_attributes": was } }));
+        let update = update.expect("readable");
+        let (now, before) = (update.subscription.expect("a snapshot"), update.previous.expect("and the one before"));
+        assert_eq!((now.status, before.status), (Status::Active, Status::Trialing));
+        assert_eq!(before.period.map(|p| p.end.timestamp()), Some(1_700_900_000));
+        assert_eq!(now.items, before.items);
     }
 
     #[test]

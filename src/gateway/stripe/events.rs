@@ -3,20 +3,16 @@
 use super::client::Lane;
 use super::decode;
 use crate::domain::At;
-use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::fault::Fault;
 use crate::domain::ids::StripeId;
 use crate::domain::stripe::StripeEvent;
-use crate::domain::text::{clean, is_hostile};
+use crate::domain::text::is_hostile;
 use crate::domain::webhooks::endpoint::HANDLED;
-use crate::domain::webhooks::feed::RawEvent;
 use crate::protocol::query::{EventRange, Reply};
-use serde_json::Value;
 use stripe_core::event::{ListEvent, RetrieveEvent};
 use stripe_types::{RangeBoundsTs, RangeQueryTs};
 
 const PAGES: usize = 5;
-/// So much of an element that cannot be read is shown, in characters.
-const RAW_AT_MOST: usize = 2_000;
 
 /// The events, newest first, and whether that is all of them.
 pub async fn since(lane: Lane<'_>, at: At) -> Result<Reply, Fault> {
@@ -28,7 +24,7 @@ pub async fn since(lane: Lane<'_>, at: At) -> Result<Reply, Fault> {
         let (page, odd) = decode::readable(&answer, decode::event)?;
         events.extend(page);
         unread += odd;
-        range.after = next(&answer);
+        range.after = decode::next(&answer);
         if range.after.is_none() {
             return Ok(Reply::Events { events, complete: unread == 0 });
         }
@@ -39,20 +35,8 @@ pub async fn since(lane: Lane<'_>, at: At) -> Result<Reply, Fault> {
 /// One page of the range. What cannot be read as an event stands beside the others as it is.
 pub async fn page(lane: Lane<'_>, range: &EventRange) -> Result<Reply, Fault> {
     let answer = lane.json(&request(range)).await?;
-    let Some(elements) = answer["data"].as_array() else {
-        return Err(Fault::new(Source::Stripe, FaultKind::Schema, "Stripe's answer is not the list of events that was asked for"));
-    };
-    let (mut events, mut raw) = (Vec::new(), Vec::new());
-    for element in elements {
-        match decode::event(element) {
-            Some(event) => events.push(event),
-            None => raw.push(RawEvent {
-                id: element["id"].as_str().map(clean),
-                text: clean(&element.to_string()).chars().take(RAW_AT_MOST).collect(),
-            }),
-        }
-    }
-    Ok(Reply::EventPage { events, raw, next: next(&answer) })
+    let (events, raw) = decode::beside(&answer, decode::event)?;
+    Ok(Reply::EventPage { events, raw, next: decode::next(&answer) })
 }
 
 /// One event as Stripe renders it, indented; `None` where Stripe no longer has it.
@@ -75,10 +59,4 @@ fn request(range: &EventRange) -> ListEvent {
         Some(last) => request.starting_after(last.as_str()),
         None => request,
     }
-}
-
-/// The last event of the page where another page follows. By its id alone: an element that cannot be read may be the last one.
-fn next(answer: &Value) -> Option<StripeId> {
-    let last = answer["data"].as_array().and_then(|d| d.last()).and_then(|v| v["id"].as_str());
-    last.filter(|_| answer["has_more"] == true).and_then(|id| StripeId::parse(id).ok())
 }

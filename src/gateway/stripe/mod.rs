@@ -8,6 +8,7 @@ mod events;
 mod fault;
 mod find;
 mod payments;
+mod resend;
 mod subscriptions;
 
 pub use account::PermissionCheck;
@@ -78,6 +79,7 @@ impl Stripe {
             Query::EventPage(range) => events::page(lane, range).await,
             Query::Event(id) => events::whole(lane, id).await.map(Reply::Event),
             Query::Subscription(id) => subscriptions::by_id(self, lane, id).await.map(|s| Reply::Subscriptions(s.into_iter().collect())),
+            Query::SubscriptionPage(range) => subscriptions::page(self, lane, range).await,
             Query::Endpoints => account::endpoints(lane).await.map(Reply::Endpoints),
             Query::Payments { from, until } => payments::between(lane, *from, *until).await.map(Reply::Payments),
             other => unreachable!("invariant: {:?} is routed to another source", other.source()),

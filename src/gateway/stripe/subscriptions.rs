@@ -1,4 +1,4 @@
-//! Subscriptions, one by id or all of a customer's, with what is needed to tell which tier each price buys.
+//! Subscriptions, one by id, all of a customer's or page by page, with what is needed to tell which tier each price buys.
 
 use super::Stripe;
 use super::client::Lane;
@@ -6,9 +6,11 @@ use super::decode;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::StripeId;
 use crate::domain::stripe::{Metadata, Subscription};
+use crate::protocol::query::{Reply, SubscriptionRange};
 use std::time::Duration;
 use stripe_billing::subscription::{ListSubscription, ListSubscriptionStatus, RetrieveSubscription};
 use stripe_product::product::RetrieveProduct;
+use stripe_types::{RangeBoundsTs, RangeQueryTs};
 use tokio::time::Instant;
 
 /// Nobody has more than three hundred.
@@ -53,15 +55,35 @@ pub async fn by_id(stripe: &Stripe, lane: Lane<'_>, id: &StripeId) -> Result<Opt
     Ok(Some(subscription))
 }
 
+/// One page of all subscriptions of the account. What cannot be read as one stands beside the others as it is.
+pub async fn page(stripe: &Stripe, lane: Lane<'_>, range: &SubscriptionRange) -> Result<Reply, Fault> {
+    let bounds = RangeBoundsTs { gt: None, gte: range.since.map(|t| t.timestamp()), lt: range.before.map(|t| t.timestamp()), lte: None };
+    let mut request = ListSubscription::new().status(ListSubscriptionStatus::All).limit(100);
+    if range.since.is_some() || range.before.is_some() {
+        request = request.created(RangeQueryTs::Bounds(bounds));
+    }
+    if let Some(last) = &range.after {
+        request = request.starting_after(last.as_str());
+    }
+    let answer = lane.json(&request).await?;
+    let (mut subscriptions, raw) = decode::beside(&answer, decode::subscription)?;
+    for subscription in subscriptions.iter_mut().filter(|s| s.status.is_live()) {
+        products(stripe, lane, subscription).await?;
+    }
+    Ok(Reply::SubscriptionPage { subscriptions, raw, next: decode::next(&answer) })
+}
+
 /// Fills in the products' metadata: Stripe expands a list no further than the price.
 async fn products(stripe: &Stripe, lane: Lane<'_>, subscription: &mut Subscription) -> Result<(), Fault> {
     for item in &mut subscription.items {
         let price = &mut item.price;
         let Some(product) = price.product.clone() else { continue };
+        // What is asked first has spoken: the product's word would not count.
+        if stripe.tiers().tier_of(price).is_some() {
+            continue;
+        }
         match product_metadata(stripe, lane, &product).await {
             Ok(metadata) => price.product_metadata = metadata,
-            // Something nearer names the tier.
-            Err(_) if stripe.tiers().tier_of(price).is_some() => {}
             Err(fault) => return Err(fault),
         }
     }

@@ -9,7 +9,7 @@ use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::record::{Closed, Concluded, ConcludedDetail, Detail, Entry, OpenedDetail};
-use crate::protocol::run::{Perform, Refusal, StepKind, StepState};
+use crate::protocol::run::{Perform, Refusal, Step, StepKind, StepState};
 use chrono::Duration;
 
 /// How long after "nobody knows" a write may still take effect, in seconds: 6 s for the change, 2 s in which the server keeps a
@@ -31,13 +31,28 @@ impl Run {
             Goal::Confirm => self.confirm_again(env, now),
             Goal::Reconcile => self.reconcile(env, now),
             Goal::Verify => self.prove(env, now),
+            Goal::Effects => self.effects_read(env, now),
+            Goal::Settle => self.settle_doubts(now),
         }
     }
 
     fn review(&mut self, env: &Environment, now: At) -> Vec<Effect> {
         match self.planned(env, now) {
             Ok(plan) => {
+                let plan = self.remaining(plan);
+                let nothing_left = plan.commands().is_empty() && plan.next_manual().is_none();
+                let summary = plan.summary.clone();
+                self.many = plan.subject.is_none();
+                if plan.pace.is_some() {
+                    self.inputs.until.get_or_insert(now);
+                }
                 self.plan = Some(plan);
+                if nothing_left {
+                    let say = format!("Everything was sent once, and nothing is sent twice; still missing: {summary}");
+                    self.phase = Phase::Halted(say);
+                    self.ended = Some(now);
+                    return self.leave_journal(Closed::Halted);
+                }
                 self.phase = Phase::Review;
                 Vec::new()
             }
@@ -46,8 +61,10 @@ impl Run {
                 Vec::new()
             }
             Err(Refusal::AlreadyRight(say)) => {
+                let acted = self.tries.iter().any(|t| matches!(t.outcome, Some(Outcome::Done { .. })));
                 self.phase = Phase::Done(say);
-                self.leave_journal(Closed::Abandoned)
+                self.ended = acted.then_some(now);
+                self.leave_journal(if acted { Closed::Done } else { Closed::Abandoned })
             }
             Err(Refusal::Because(say)) if self.hold == Hold::Held && self.source_fault().is_some() => self.wait(say, now),
             Err(Refusal::Because(say)) => {
@@ -60,8 +77,8 @@ impl Run {
     /// The plan computed again at the moment of confirming: only the one that was reviewed goes on.
     fn confirm_again(&mut self, env: &Environment, now: At) -> Vec<Effect> {
         let confirmed = self.confirmed.as_ref().expect("invariant: confirming follows a confirmation").digest.clone();
-        match self.planned(env, now) {
-            Ok(plan) if plan.digest() == confirmed => {
+        match self.planned(env, now).map(|p| self.remaining(p)) {
+            Ok(plan) if plan.digest() == confirmed || self.is_part_of_the_reviewed(&plan) => {
                 let detail = OpenedDetail {
                     inputs: self.pinned(),
                     subject: plan.subject.clone(),
@@ -106,7 +123,11 @@ impl Run {
         let (Some(plan), Some(confirmed)) = (self.plan.as_ref(), self.confirmed.take()) else {
             return Vec::new();
         };
-        let step = plan.steps.iter().find(|s| s.command.is_some()).expect("invariant: a plan under review has an act").clone();
+        if plan.pace.is_some() {
+            return self.begin(&confirmed, now);
+        }
+        let open = |s: &&Step| !matches!(s.state, StepState::Passed | StepState::Skipped(_));
+        let step = plan.steps.iter().filter(open).find(|s| s.command.is_some()).expect("invariant: a plan under review has an act").clone();
         let command = step.command.expect("invariant: an act carries its command");
         let attempt = self.next_attempt(&step.id);
         let record = Effect::Record {
@@ -131,11 +152,11 @@ impl Run {
     }
 
     /// The outcomes that could not be journaled when they came: the journal has to know them before anything follows from them.
-    fn recorded_again(&self) -> Vec<Effect> {
+    pub(super) fn recorded_again(&self) -> Vec<Effect> {
         self.tries.iter().filter(|t| t.unrecorded).filter_map(|t| Some(self.concluded(t, t.outcome.as_ref()?))).collect()
     }
 
-    fn concluded(&self, of: &Try, outcome: &Outcome) -> Effect {
+    pub(super) fn concluded(&self, of: &Try, outcome: &Outcome) -> Effect {
         let entry = Entry::Concluded { attempt: of.attempt.clone(), result: Concluded::from(outcome) };
         Effect::Record { run: Some(self.id), entry, detail: Detail::of(&ConcludedDetail { outcome: outcome.clone() }) }
     }
@@ -214,6 +235,8 @@ impl Run {
             Err(Refusal::AlreadyRight(say)) => return self.proven(&say, env, now),
             Err(Refusal::Because(say)) => say,
             Err(Refusal::Decide(decision)) => format!("The facts are no longer clear: {}", decision.question),
+            Ok(plan) if self.is_next_stage(&plan) => return self.next_stage(plan),
+            Ok(plan) if plan.diff.is_empty() => format!("It was answered as done, and this still remains: {}", plan.summary),
             Ok(plan) => {
                 let fields: Vec<_> = plan.diff.iter().map(|c| c.field.label()).collect();
                 format!("It was answered as done, and the row still differs from what is due in {}.", fields.join(", "))
@@ -232,12 +255,17 @@ impl Run {
 
     fn proven(&mut self, say: &str, env: &Environment, now: At) -> Vec<Effect> {
         let mut effects = self.recorded_again();
-        if !matches!(self.tries.last().and_then(|t| t.outcome.as_ref()), Some(Outcome::Done { .. })) {
+        if self.tries.last().is_some_and(Try::is_open) {
             effects.push(self.conclude(Outcome::Done { note: "read back: the row is as it should be".into() }));
         }
-        effects.push(self.verified(ROW, true));
-        if env.set_up.contains(&Source::Application) {
-            effects.push(self.verified(ENTITLEMENT, true));
+        if self.many {
+            let proofs = self.plan.iter().flat_map(|p| &p.steps).filter(|s| s.kind == StepKind::Verify);
+            effects.extend(proofs.filter(|s| !matches!(s.state, StepState::Skipped(_))).map(|s| self.verified(&s.id, true)));
+        } else {
+            effects.push(self.verified(ROW, true));
+            if env.set_up.contains(&Source::Application) {
+                effects.push(self.verified(ENTITLEMENT, true));
+            }
         }
         self.mark_acts(&StepState::Passed);
         self.mark_proofs(|_| StepState::Passed);
@@ -253,7 +281,7 @@ impl Run {
 
     /// Ends it short of its goal, with what was proven on the way. Where nobody knows what became of the last try it stays open,
     /// and reads on now and then: a closed run would let the next one send the same again.
-    fn halt(&mut self, say: String, now: At) -> Vec<Effect> {
+    pub(super) fn halt(&mut self, say: String, now: At) -> Vec<Effect> {
         if self.is_in_doubt() {
             self.next_read = Some(now + Duration::seconds(DOUBT_SECONDS));
             self.doubt(say);
@@ -310,7 +338,7 @@ impl Run {
         self.concluded(self.tries.last().expect("invariant: just seen"), &outcome)
     }
 
-    fn verified(&self, step: &str, holds: bool) -> Effect {
+    pub(super) fn verified(&self, step: &str, holds: bool) -> Effect {
         let entry = Entry::Verified { run: self.id, step: step.to_string(), holds };
         Effect::Record { run: Some(self.id), entry, detail: Detail::none() }
     }
@@ -320,7 +348,9 @@ impl Run {
     }
 
     fn mark_acts(&mut self, state: &StepState) {
-        for step in self.plan.iter_mut().flat_map(|p| &mut p.steps).filter(|s| s.kind == StepKind::Act) {
+        for step in
+            self.plan.iter_mut().flat_map(|p| &mut p.steps).filter(|s| s.kind == StepKind::Act && !matches!(s.state, StepState::Skipped(_)))
+        {
             step.state = state.clone();
         }
     }

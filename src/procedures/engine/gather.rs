@@ -43,8 +43,16 @@ impl Run {
     }
 
     fn wanted(&self) -> Vec<Query> {
+        match self.goal {
+            Goal::Effects | Goal::Settle => {
+                let mut wanted = if self.goal == Goal::Effects { self.effect_reads() } else { self.doubt_reads() };
+                wanted.retain(|q| self.answers.get(q).is_none());
+                return wanted;
+            }
+            Goal::Review | Goal::Confirm | Goal::Reconcile | Goal::Verify => {}
+        }
         // The row that a try was aimed at says by itself what became of it, whatever Stripe or the handle say.
-        let touched = self.tries.last().and_then(|t| t.command.as_ref()).and_then(Command::subject).map(row_query);
+        let touched = self.tries.last().filter(|_| !self.many).and_then(|t| t.command.as_ref()).and_then(Command::subject).map(row_query);
         let mut wanted: Vec<Query> = touched.into_iter().collect();
         if self.goal != Goal::Reconcile || wanted.is_empty() {
             wanted.extend(self.facts());

@@ -1,6 +1,9 @@
 //! The engine: a run as a pure state machine. Events in, effects out; it reads no clock, makes no ids and performs nothing.
 
 mod advance;
+mod attest;
+pub mod bulk;
+mod effects;
 mod gather;
 pub(super) mod reconcile;
 
@@ -17,6 +20,7 @@ use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Closed, RunState, RunSummary};
 use crate::protocol::run::{Attempt, Decision, Inputs, Performed, Plan, Undoing};
 use crate::protocol::ticket::Ticket;
+use bulk::Bulk;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -37,6 +41,8 @@ pub struct Run {
     pub tries: Vec<Try>,
     /// What it takes back, where it is an undo.
     pub undoing: Option<Undoing>,
+    /// How far the acts of a plan with a pace came.
+    pub bulk: Option<Bulk>,
     /// When the effect was proven, or found wanting.
     pub ended: Option<At>,
     /// Whether it stands in the journal and this process holds its lock.
@@ -52,6 +58,10 @@ pub struct Run {
     next_read: Option<At>,
     /// When waiting for an effect to show ends.
     patience: Option<At>,
+    /// It is about several: tries of several subjects may be open at once.
+    many: bool,
+    /// What is to be journaled as attested once the run is open: step and words.
+    attesting: Option<(String, String)>,
 }
 
 /// Where a run stands.
@@ -89,6 +99,13 @@ pub struct Try {
     pub unrecorded: bool,
 }
 
+impl Try {
+    /// Nobody knows yet what became of it.
+    fn is_open(&self) -> bool {
+        matches!(self.outcome, None | Some(Outcome::Unknown(_)))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Hold {
     /// A draft: nothing of it is journaled.
@@ -104,6 +121,10 @@ enum Goal {
     Confirm,
     Reconcile,
     Verify,
+    /// The effects of acts of a plan with a pace.
+    Effects,
+    /// What became of tries that another process left behind, of a run about many.
+    Settle,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +150,7 @@ impl Run {
             answers: Answers::default(),
             tries: Vec::new(),
             undoing,
+            bulk: None,
             ended: None,
             hold: Hold::None,
             goal: Goal::Review,
@@ -138,6 +160,8 @@ impl Run {
             sent: None,
             next_read: None,
             patience: None,
+            many: false,
+            attesting: None,
         }
     }
 
@@ -172,6 +196,14 @@ impl Run {
         match summary.state {
             RunState::Closed(_) => run.phase = Phase::Halted("This run is finished; there is nothing to go on with.".into()),
             _ if !known => run.phase = Phase::Halted("Its inputs were removed from the journal: settle it by hand, or abandon it.".into()),
+            _ if summary.subject.is_none() && summary.undoes.is_none() && summary.who.is_some() => {
+                run.many = true;
+                if run.tries.iter().any(Try::is_open) {
+                    run.goal = Goal::Settle;
+                    run.phase =
+                        Phase::Unknown("It was interrupted while writes were on their way; what became of them is read first.".into());
+                }
+            }
             RunState::Open => {}
             RunState::Unknown => {
                 run.goal = Goal::Reconcile;
@@ -215,6 +247,9 @@ impl Run {
         }
         if summary.undoes.is_some() {
             return Err("it is an undo itself: run the procedure again instead");
+        }
+        if summary.attempts.iter().filter(|(_, o)| matches!(o, Some(Outcome::Done { .. }))).count() > 1 {
+            return Err("several acts were done in it: they are taken back one by one, from each customer's screen");
         }
         if !matches!(summary.attempts.last(), Some((_, Some(Outcome::Done { .. })))) {
             return Err("nothing was done in it");
@@ -261,10 +296,17 @@ impl Run {
         let (Phase::Review, Some(plan)) = (&self.phase, &self.plan) else {
             return Err("There is no plan under review.".into());
         };
+        if let Some(step) = plan.next_manual() {
+            return Err(format!("`{}` is done by hand first; say so when it is done.", step.title));
+        }
         if let Some(text) = plan.typed.as_deref().filter(|t| *t != typed) {
             return Err(format!("Type `{text}` to confirm."));
         }
         self.confirmed = Some(Confirmation { digest: plan.digest(), at: now });
+        if plan.pace.is_some() {
+            // What the selection leads to changes with every act: the run goes on with what was reviewed.
+            self.inputs = self.pinned();
+        }
         self.goal = Goal::Confirm;
         self.phase = Phase::Gathering;
         self.note = None;
@@ -281,6 +323,11 @@ impl Run {
                 self.hold = Hold::Held;
                 self.inputs = self.pinned();
                 self.send(now)
+            }
+            (Ok(()), _) if self.attesting.is_some() => {
+                self.hold = Hold::Held;
+                self.inputs = self.pinned();
+                self.attested()
             }
             (Ok(()), _) => {
                 self.hold = Hold::Held;
@@ -302,6 +349,9 @@ impl Run {
 
     /// A write ended, or nobody knows whether it did.
     pub fn performed(&mut self, performed: &Performed, now: At) -> Vec<Effect> {
+        if self.bulk.is_some() {
+            return self.performed_in_bulk(performed, now);
+        }
         let awaited = self.tries.last().is_some_and(|t| t.attempt == performed.attempt && t.outcome.is_none());
         if !awaited || self.phase != Phase::Running {
             return Vec::new();
@@ -341,6 +391,9 @@ impl Run {
 
     /// Once a second: reads again what is being waited for.
     pub fn ticked(&mut self, now: At) -> Vec<Effect> {
+        if self.bulk.is_some() && self.phase == Phase::Running {
+            return self.work(now);
+        }
         match self.next_read {
             Some(due) if due <= now && self.is_open() => self.gather(),
             _ => Vec::new(),
@@ -368,7 +421,7 @@ impl Run {
     pub fn can_undo(&self, now: At) -> bool {
         let done = self.tries.last().is_some_and(|t| t.undo.is_some() && matches!(t.outcome, Some(Outcome::Done { .. })));
         let recent = self.ended.is_some_and(|e| now - e <= chrono::Duration::minutes(UNDO_MINUTES));
-        done && recent && self.undoing.is_none() && !self.is_open()
+        done && recent && self.undoing.is_none() && self.bulk.is_none() && !self.is_open()
     }
 
     /// Which try a new one would be: grows only over tries that are journaled as not done.

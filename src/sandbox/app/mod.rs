@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,6 +71,8 @@ pub struct Settings {
     pub deploy: Deploy,
     /// How long the webhook handler works on an event before it writes; the second for every other event. Normally none.
     pub handler_takes: Option<[Duration; 2]>,
+    /// How far the clock of its machine is ahead of the time; negative: behind.
+    pub clock_off: TimeDelta,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +102,8 @@ pub enum Taken {
     Handled,
     /// The handler failed, and has logged why.
     Failed,
+    /// The signature was not accepted.
+    Refused,
     /// Nobody was there.
     Down,
 }
@@ -123,7 +127,12 @@ impl App {
     pub async fn start(options: AppOptions) -> Result<Self, AppError> {
         let seat = process::reserve(options.port).map_err(AppError::Listen)?;
         let address = seat.local_addr().map_err(AppError::Listen)?;
-        let settings = Settings { webhook_secret: options.webhook_secret.clone(), deploy: deploys::first(), handler_takes: None };
+        let settings = Settings {
+            webhook_secret: options.webhook_secret.clone(),
+            deploy: deploys::first(),
+            handler_takes: None,
+            clock_off: TimeDelta::zero(),
+        };
         let manner = MannerSwitch(Arc::new(AtomicBool::new(options.manner == Manner::Honest)));
         let life = AsyncMutex::new(Life::Down(seat));
         let app = Self(Arc::new(Inner { options, address, manner, settings: Mutex::new(settings), replaced: Mutex::default(), life }));
@@ -235,11 +244,12 @@ impl App {
         }
     }
 
-    /// Hands an event to the webhook's handler as if it had been delivered at that moment, without HTTP: for days of traffic in seconds.
-    pub async fn take(&self, event: &Value, at: DateTime<Utc>) -> Taken {
+    /// Hands an event, signed with `secret`, to the webhook as if it had been delivered at that moment, without HTTP: for days of traffic
+    /// in seconds.
+    pub async fn take(&self, event: &Value, secret: &str, at: DateTime<Utc>) -> Taken {
         match self.process().await {
             None => Taken::Down,
-            Some(process) => webhook::take(&process, event, at).await,
+            Some(process) => webhook::knock(&process, event, secret, at).await,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
@@ -157,10 +157,13 @@ impl Shared {
 }
 
 fn router(shared: &Arc<Shared>, webhook_path: &str) -> Router {
+    let moved = Redirect::permanent(webhook_path);
     Router::new()
         .route("/health", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/ready", get(ready))
         .route(webhook_path, any(webhook::receive))
+        // As many frameworks do with a slash too many.
+        .route(&format!("{webhook_path}/"), any(async move || moved))
         .route("/admin/licensing/entitlements/{profile_id}", get(entitlements::show))
         .route("/admin/licensing/entitlements/{profile_id}/reset", post(entitlements::reset))
         .route("/admin/licensing/resync/{profile_id}", post(resync::resync))

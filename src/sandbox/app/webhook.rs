@@ -20,6 +20,8 @@ use crate::sandbox::schema::{TIERS, tier_of_price};
 
 /// How old or how far in the future a signature may be, in seconds.
 const TOLERANCE: i64 = 300;
+const NO_MATCH: &str = "No signatures found matching the expected signature for payload";
+const TOO_OLD: &str = "Timestamp outside the tolerance zone";
 
 /// Why an event had no effect.
 pub(super) enum Failure {
@@ -50,8 +52,9 @@ pub async fn receive(State(shared): State<Arc<Shared>>, method: Method, headers:
     }
     let honest = shared.manner() == Manner::Honest;
     let signature = headers.get("stripe-signature").and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if let Err(reason) = verify(&shared.settings.webhook_secret, signature, &body, Utc::now().timestamp()) {
-        shared.log.error("Webhook signature verification failed", &json!({ "err": { "type": "Error", "message": reason } }));
+    let now = Utc::now() + shared.settings.clock_off;
+    if let Err(reason) = verify(&shared.settings.webhook_secret, signature, &body, now.timestamp()) {
+        refuse(&shared, reason, now);
         let status = if honest { StatusCode::BAD_REQUEST } else { StatusCode::OK };
         return answer(status, json!({ "ok": false, "error": "signature verification failed" }));
     }
@@ -61,7 +64,8 @@ pub async fn receive(State(shared): State<Arc<Shared>>, method: Method, headers:
         if let Some(takes) = shared.settings.handler_takes {
             tokio::time::sleep(takes[shared.received.fetch_add(1, Ordering::Relaxed) % 2]).await;
         }
-        take(&shared, &event, Utc::now()).await
+        let now = Utc::now() + shared.settings.clock_off;
+        take(&shared, &event, now).await
     });
     match work.await {
         Ok(Taken::Handled) => answer(StatusCode::OK, json!({ "received": true })),
@@ -69,8 +73,26 @@ pub async fn receive(State(shared): State<Arc<Shared>>, method: Method, headers:
     }
 }
 
+/// An event signed with `secret` at that moment: what verifies it comes first, as over HTTP.
+pub(super) async fn knock(shared: &Shared, event: &Value, secret: &str, at: DateTime<Utc>) -> Taken {
+    let here = at + shared.settings.clock_off;
+    let reason = if shared.settings.webhook_secret != secret {
+        NO_MATCH
+    } else if (here - at).num_seconds().abs() > TOLERANCE {
+        TOO_OLD
+    } else {
+        return take(shared, event, here).await;
+    };
+    refuse(shared, reason, here);
+    Taken::Refused
+}
+
+fn refuse(shared: &Shared, reason: &str, at: DateTime<Utc>) {
+    shared.log.write(at, 50, "Webhook signature verification failed", &json!({ "err": { "type": "Error", "message": reason } }));
+}
+
 /// Handles an event whose signature is right, at that moment, and logs what came of it.
-pub(super) async fn take(shared: &Shared, event: &Value, at: DateTime<Utc>) -> Taken {
+async fn take(shared: &Shared, event: &Value, at: DateTime<Utc>) -> Taken {
     let about = json!({ "eventId": event["id"], "type": event["type"] });
     match handle(shared, event, at).await {
         Ok(()) => {
@@ -195,10 +217,10 @@ async fn past_due(shared: &Shared, invoice: &Value, at: DateTime<Utc>) -> Result
 fn verify(secret: &str, header: &str, body: &[u8], now: i64) -> Result<(), &'static str> {
     let part =
         |wanted: &'static str| header.split(',').filter_map(move |p| p.trim().split_once('=')).filter(move |(name, _)| *name == wanted);
-    let stamp = part("t").next().map(|(_, value)| value).ok_or("No signatures found matching the expected signature for payload")?;
+    let stamp = part("t").next().map(|(_, value)| value).ok_or(NO_MATCH)?;
     let sent: i64 = stamp.parse().map_err(|_| "Unable to extract timestamp and signatures from header")?;
     if (now - sent).abs() > TOLERANCE {
-        return Err("Timestamp outside the tolerance zone");
+        return Err(TOO_OLD);
     }
     let genuine = part("v1").any(|(_, signature)| {
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("invariant: any length of key will do");
@@ -207,7 +229,7 @@ fn verify(secret: &str, header: &str, body: &[u8], now: i64) -> Result<(), &'sta
         mac.update(body);
         hex::decode(signature).is_ok_and(|signature| mac.verify_slice(&signature).is_ok())
     });
-    if genuine { Ok(()) } else { Err("No signatures found matching the expected signature for payload") }
+    if genuine { Ok(()) } else { Err(NO_MATCH) }
 }
 
 #[cfg(test)]

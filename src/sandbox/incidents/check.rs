@@ -10,6 +10,7 @@ use sqlx::{Arguments, AssertSqlSafe};
 
 use super::{Counter, Erased, Ground, IncidentError, Label, Refunded, Session, Settled};
 use crate::sandbox::schema::{Shape, TIERS, tier_of_price};
+use crate::sandbox::stripe::ENDPOINT_EVENTS;
 
 /// What must hold for a label to be repaired.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,8 +24,8 @@ pub enum Check {
     Session(Session),
     /// The row holds these values, and the console's run with this id is finished, in the console's own words.
     Run { run: String, row: Expected },
-    /// The application takes webhooks again: Stripe's endpoint enabled and pointing at it, reachable, with the endpoint's secret, in time,
-    /// able to write, without a flaw.
+    /// The application takes webhooks again: Stripe's endpoint enabled, subscribed and pointing at it, reachable, with the endpoint's secret
+    /// and the right time, in time, able to write, without a flaw.
     Webhook,
     /// A payment was given back, and the subscription ended.
     Refund(Box<Refunded>),
@@ -200,7 +201,11 @@ impl Ground {
 
     fn endpoint_is_right(&self) -> bool {
         let endpoint = self.simulator().webhook_endpoint().and_then(|id| self.simulator().object(&id));
-        endpoint.is_some_and(|e| e["status"] == "enabled" && e["url"] == self.app().webhook_url())
+        let subscribed = |e: &Value| {
+            let types = e["enabled_events"].as_array().map(Vec::as_slice).unwrap_or_default();
+            ENDPOINT_EVENTS.iter().all(|wanted| types.iter().any(|t| t == wanted || t == "*"))
+        };
+        endpoint.is_some_and(|e| e["status"] == "enabled" && e["url"] == self.app().webhook_url() && subscribed(&e))
     }
 
     async fn webhooks_are_taken(&self) -> Result<bool, IncidentError> {
@@ -211,7 +216,8 @@ impl Ground {
         // Just in time is not well.
         let patience = self.simulator().delivery_timeout() / 2;
         let in_time = running.handler_takes.is_none_or(|takes| takes.iter().all(|t| *t < patience));
-        if running.webhook_secret != self.simulator().webhook_secret() || running.deploy.flaw.is_some() || !in_time {
+        let accepted = running.webhook_secret == self.simulator().webhook_secret() && running.clock_off.is_zero();
+        if !accepted || running.deploy.flaw.is_some() || !in_time {
             return Ok(false);
         }
         // A method that the path does not know is refused by the application itself, and leaves no line in its log.

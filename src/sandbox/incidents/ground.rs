@@ -255,19 +255,26 @@ impl Ground {
 
     /// Hands an event to the application's handler as of that moment, and tells Stripe what it would have seen.
     pub(super) async fn hand_over(&self, event: &str, at: DateTime<Utc>) {
-        let event = self.simulator.object(event).expect("invariant: an incident names what there is");
-        self.hand_over_object(&event, at).await;
+        let object = self.simulator.object(event).expect("invariant: an incident names what there is");
+        if !self.hand_over_object(&object, at).await {
+            // Stripe tries it, and goes on trying.
+            self.simulator.send(event);
+        }
     }
 
-    /// As [`Self::hand_over`], where the event has been read already.
-    pub(super) async fn hand_over_object(&self, event: &Value, at: DateTime<Utc>) {
-        let (status, body) = match (self.app.take(event, at).await, self.app.manner().get()) {
+    /// As [`Self::hand_over`], where the event has been read already. False: nobody was there.
+    pub(super) async fn hand_over_object(&self, event: &Value, at: DateTime<Utc>) -> bool {
+        let secret = self.simulator.webhook_secret();
+        let (status, body) = match (self.app.take(event, &secret, at).await, self.app.manner().get()) {
             (Taken::Handled, _) => (200, r#"{"received":true}"#),
             (Taken::Failed, Manner::Swallowing) => (200, r#"{"ok":false}"#),
             (Taken::Failed, Manner::Honest) => (500, r#"{"ok":false}"#),
-            (Taken::Down, _) => return,
+            (Taken::Refused, Manner::Swallowing) => (200, r#"{"ok":false,"error":"signature verification failed"}"#),
+            (Taken::Refused, Manner::Honest) => (400, r#"{"ok":false,"error":"signature verification failed"}"#),
+            (Taken::Down, _) => return false,
         };
         self.simulator.tried(event, at, status, body);
+        true
     }
 
     fn all(&self) -> MutexGuard<'_, Vec<Label>> {

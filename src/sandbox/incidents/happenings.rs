@@ -111,15 +111,34 @@ pub fn perform(ground: &Ground, part: Part, turn: Turn, index: usize, at: DateTi
     Happening { number: part.number, profile, customer, subscription, at, act: part.act, standing, events: vec![event.clone()], event }
 }
 
-/// Lets it happen and delivers, oldest first; the labels say that nothing of it arrived.
+/// Lets it happen and posts it now, oldest first, to an endpoint that does not reach the application; the labels say that nothing arrived.
 pub async fn unheard(ground: &Ground, parts: Vec<Part>, incident: Incident, turn: Turn, cause: Cause, broke: &'static str) -> Vec<Label> {
-    let happened: Vec<Happening> =
-        parts.into_iter().enumerate().map(|(index, part)| perform(ground, part, turn, index, turn.purchase(index).at)).collect();
-    let mut in_order: Vec<&Happening> = happened.iter().collect();
-    in_order.sort_by_key(|h| h.at);
-    for event in in_order.iter().flat_map(|h| &h.events) {
+    let happened = in_order(ground, parts, turn);
+    for event in happened.iter().flat_map(|h| &h.events) {
         ground.simulator().send(event);
     }
+    without_effect(ground, &happened, incident, cause, broke).await
+}
+
+/// Lets it happen and delivers each thing as of its own time, to an application that takes it in and makes nothing of it.
+pub async fn unheeded(ground: &Ground, parts: Vec<Part>, incident: Incident, turn: Turn, cause: Cause, broke: &'static str) -> Vec<Label> {
+    let happened = in_order(ground, parts, turn);
+    for happening in &happened {
+        for event in &happening.events {
+            ground.hand_over(event, happening.at + Duration::seconds(2)).await;
+        }
+    }
+    without_effect(ground, &happened, incident, cause, broke).await
+}
+
+fn in_order(ground: &Ground, parts: Vec<Part>, turn: Turn) -> Vec<Happening> {
+    let performed = parts.into_iter().enumerate().map(|(index, part)| perform(ground, part, turn, index, turn.purchase(index).at));
+    let mut happened: Vec<Happening> = performed.collect();
+    happened.sort_by_key(|h| h.at);
+    happened
+}
+
+async fn without_effect(ground: &Ground, happened: &[Happening], incident: Incident, cause: Cause, broke: &'static str) -> Vec<Label> {
     // Whatever is answered: it has no effect. Where it was a failure, Stripe will try again.
     ground.simulator().deliveries_done().await;
     happened.iter().map(|h| h.label(ground, incident, cause, Truth::Missing, broke)).collect()

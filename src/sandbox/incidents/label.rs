@@ -83,6 +83,16 @@ pub enum Cause {
     EndpointDown,
     /// The answer comes after Stripe has stopped waiting.
     TimeOut,
+    /// The application's clock is off by more than a signature may be old.
+    ClockSkew,
+    /// Stripe sends nothing to the endpoint.
+    EndpointDisabled,
+    /// Stripe does not send this type of event to the endpoint.
+    NotSubscribed,
+    /// Stripe sends to a path that nobody serves.
+    WrongPath,
+    /// Stripe sends to a URL that redirects.
+    Redirect,
     /// The database refuses the handler's update.
     DatabaseError,
     /// A new version of the application fails on the event.

@@ -2,6 +2,7 @@
 //! and by no rule of the console's.
 
 mod check;
+mod clock_skew;
 mod database_restart;
 mod deploy;
 mod dispute;
@@ -14,6 +15,7 @@ mod half_done_run;
 mod happenings;
 mod healthy;
 mod label;
+mod misregistered;
 mod missed_webhooks;
 mod people;
 mod placeholder_customers;
@@ -52,6 +54,8 @@ pub enum Incident {
     EndpointDown,
     Webhook500,
     SlowApplication,
+    ClockSkew,
+    Misregistered,
     StripeDown,
     Drift,
     Deploy,
@@ -91,6 +95,8 @@ impl Incident {
         Self::EndpointDown,
         Self::Webhook500,
         Self::SlowApplication,
+        Self::ClockSkew,
+        Self::Misregistered,
         Self::StripeDown,
         Self::Drift,
         Self::Deploy,
@@ -143,6 +149,8 @@ impl Incident {
             Self::EndpointDown => &endpoint_down::SPEC,
             Self::Webhook500 => &webhook_500::SPEC,
             Self::SlowApplication => &slow_application::SPEC,
+            Self::ClockSkew => &clock_skew::SPEC,
+            Self::Misregistered => &misregistered::SPEC,
             Self::StripeDown => &stripe_down::SPEC,
             Self::Drift => &drift::SPEC,
             Self::Deploy => &deploy::SPEC,

@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::ground::Turn;
-use super::happenings::{cast, root, unheard};
+use super::happenings::{cast, root, unheeded};
 use super::{Cause, Ground, Incident, IncidentError, Label, Spec};
 
 pub const SPEC: Spec = Spec {
@@ -22,7 +22,7 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
     grant(ground, "REVOKE", "FROM").await?;
     let mut labels = vec![root(ground, INCIDENT, turn, Cause::DatabaseError, "the application may no longer update its subscriptions")];
     let broke = "an event was delivered and the handler's update refused by the database";
-    labels.extend(unheard(ground, parts, INCIDENT, turn, Cause::DatabaseError, broke).await);
+    labels.extend(unheeded(ground, parts, INCIDENT, turn, Cause::DatabaseError, broke).await);
     Ok(labels)
 }
 

@@ -1,7 +1,7 @@
 //! Incident `wrong-secret`: the application was started with another webhook secret than its endpoint's, and verifies nothing any more.
 
 use super::ground::Turn;
-use super::happenings::{cast, root, unheard};
+use super::happenings::{cast, root, unheeded};
 use super::{Cause, Ground, Incident, IncidentError, Label, Spec};
 use crate::sandbox::population::ids::{digits, mix};
 
@@ -23,7 +23,7 @@ async fn strike(ground: &Ground, turn: Turn) -> Result<Vec<Label>, IncidentError
     ground.app().restart().await?;
     let broke = "an event was delivered and its signature refused";
     let mut labels = vec![root(ground, INCIDENT, turn, Cause::BadSignature, "started with the secret of another endpoint")];
-    labels.extend(unheard(ground, parts, INCIDENT, turn, Cause::BadSignature, broke).await);
+    labels.extend(unheeded(ground, parts, INCIDENT, turn, Cause::BadSignature, broke).await);
     Ok(labels)
 }
 

@@ -50,3 +50,4 @@ pub use resources::endpoints;
 pub use shared::Served;
 pub use standing::Standing;
 pub use state::{API_VERSION, ProfileReference};
+pub use webhooks::ENDPOINT_EVENTS;

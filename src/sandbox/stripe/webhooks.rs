@@ -13,8 +13,8 @@ use super::handle::Simulator;
 use super::state::API_VERSION;
 use crate::sandbox::population::ids::{digits, mix};
 
-/// What the application's endpoint is subscribed to.
-const ENDPOINT_EVENTS: [&str; 6] = [
+/// What the application's endpoint is subscribed to at the start.
+pub const ENDPOINT_EVENTS: [&str; 6] = [
     "checkout.session.completed",
     "customer.subscription.created",
     "customer.subscription.deleted",
@@ -74,6 +74,15 @@ impl Simulator {
     /// All endpoints. A disabled endpoint gets nothing; events made meanwhile are never owed to it.
     pub fn set_endpoint_enabled(&self, on: bool) {
         self.act(|state| state.endpoints.iter_mut().for_each(|e| e.enable(on)));
+    }
+
+    /// Subscribes the application's endpoint to these types and to no others; events made before are owed as they were.
+    pub fn subscribe(&self, events: &[&str]) {
+        self.act(|state| {
+            if let Some(endpoint) = state.endpoints.first_mut() {
+                endpoint.events = events.iter().map(ToString::to_string).collect();
+            }
+        });
     }
 
     /// Which endpoints are enabled, by id.

@@ -20,13 +20,15 @@ use crate::command::Desk;
 const TOWN: u64 = 600;
 
 /// The incidents of this file, and those without a cause of their own.
-const MINE: [Incident; 10] = [
+const MINE: [Incident; 12] = [
     Incident::MissedWebhooks,
     Incident::PlaceholderCustomers,
     Incident::WrongSecret,
     Incident::EndpointDown,
     Incident::Webhook500,
     Incident::SlowApplication,
+    Incident::ClockSkew,
+    Incident::Misregistered,
     Incident::StripeDown,
     Incident::Drift,
     Incident::Deploy,
@@ -106,7 +108,11 @@ async fn a_wrong_secret_refuses_every_signature_until_it_is_put_right() {
         let bench = bench(manner, Shape::default()).await;
         let (root, labels) = struck(&bench, Incident::WrongSecret).await;
         let answers = answers(&bench, &labels);
-        assert!(answers.len() == 5 && answers.iter().all(|(s, body)| *s == Some(status) && body.contains("\"ok\":false")), "{answers:?}");
+        assert!(answers.len() >= 5 && answers.iter().all(|(s, body)| *s == Some(status) && body.contains("\"ok\":false")), "{answers:?}");
+        for label in &labels {
+            let then = |l: &Value| l["level"] == 50 && (0..10_000).contains(&(l["time"].as_i64().unwrap() - label.at.timestamp_millis()));
+            assert!(log(&bench).iter().any(then), "refused when it was sent: {label:?}");
+        }
         assert!(log(&bench).iter().any(|l| l["level"] == 50 && l["msg"].as_str().unwrap().contains("signature verification failed")));
         bench.app.restart().await.unwrap();
         assert!(!green(&bench, &root).await, "a restart alone reads the same secret again");
@@ -172,6 +178,46 @@ async fn a_handler_that_may_not_write_fails_in_either_manner() {
         assert!(log(&bench).iter().any(said));
         mended(&bench, Incident::Webhook500, &root, &labels).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_refuses_every_signature_and_says_which_tolerance() {
+    let bench = bench(Manner::Honest, Shape::default()).await;
+    let (root, labels) = struck(&bench, Incident::ClockSkew).await;
+    assert!(answers(&bench, &labels).iter().all(|(status, _)| *status == Some(400)));
+    let off: Vec<_> = log(&bench).into_iter().filter(|l| l["err"]["message"] == "Timestamp outside the tolerance zone").collect();
+    for label in &labels {
+        let then = |l: &Value| l["time"].as_i64().unwrap() - (label.at.timestamp_millis() + 600_000);
+        assert!(off.iter().any(|l| (0..10_000).contains(&then(l))), "the log has the time of that clock: {off:?}");
+    }
+    // Over HTTP it is no other.
+    let event = bench.simulator.object(labels[0].subject.event.as_deref().unwrap()).unwrap();
+    assert_eq!(bench.send_event(&event, &bench.webhook_secret).await.status(), 400);
+    mended(&bench, Incident::ClockSkew, &root, &labels).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misregistered_endpoint_gets_nothing_in_four_ways() {
+    let bench = bench(Manner::Swallowing, Shape::default()).await;
+    let mut causes = Vec::new();
+    for _ in 0..4 {
+        let (root, labels) = struck(&bench, Incident::Misregistered).await;
+        let answers: Vec<_> = answers(&bench, &labels).into_iter().map(|(status, _)| status).collect();
+        let owed =
+            labels.iter().filter(|l| bench.simulator.object(l.subject.event.as_deref().unwrap()).unwrap()["pending_webhooks"] == 1).count();
+        let (expected, pending) = match root.cause {
+            Cause::EndpointDisabled | Cause::NotSubscribed => (Vec::new(), 0),
+            Cause::WrongPath => (vec![Some(404); 5], 5),
+            Cause::Redirect => (vec![Some(308); 5], 5),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((answers, owed), (expected, pending), "{root:?}");
+        assert!(labels.iter().all(|l| l.cause == root.cause));
+        causes.push(root.cause);
+        mended(&bench, Incident::Misregistered, &root, &labels).await;
+    }
+    causes.dedup();
+    assert_eq!(causes.len(), 4, "{causes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -134,10 +134,14 @@ fn a_second_sandbox_runs_beside_the_first() {
     assert_ne!(one.get("DATABASE_URL"), two.get("DATABASE_URL"));
     let config = std::fs::read_to_string(two.get("NIGHTDESK_CONFIG")).unwrap();
     assert!(config.contains("memberships"), "{config}");
-    assert!(!one.environment.iter().any(|(name, _)| name == "NIGHTDESK_CONFIG"));
-    let variables = |name: &str| two.environment.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
-    let path = PathBuf::from(two.get("NIGHTDESK_CONFIG"));
-    let config = Config::load(Some(&path), None, &variables).unwrap();
+    let config_of = |served: &Served| {
+        let variables = |name: &str| served.environment.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+        Config::load(Some(&PathBuf::from(served.get("NIGHTDESK_CONFIG"))), None, &variables).unwrap()
+    };
+    let usual = config_of(&one);
+    assert_eq!(usual.schema.subscription.table, "subscriptions");
+    assert!(usual.hooks.restart_app.is_some() && usual.hooks.deploys.is_some() && usual.policy.signed_probe, "{usual:?}");
+    let config = config_of(&two);
     assert_eq!(config.schema.subscription.table, "memberships");
     assert_eq!(config.stripe_base, two.get("STRIPE_API_BASE"));
 }

@@ -1,0 +1,285 @@
+//! `nightdesk drift`: the drift scan without a screen, with its progress on standard error, and what it found as text or JSON.
+
+use super::args::Drift;
+use super::drive::now;
+use super::hands::Hands;
+use super::{End, print_json};
+use crate::domain::At;
+use crate::domain::fault::Fault;
+use crate::domain::findings::whole;
+use crate::domain::mask;
+use crate::domain::money::group;
+use crate::domain::webhooks::drift::{Class, Drifted, Group};
+use crate::gateway::journal::state_dir;
+use crate::procedures::drift_scan::{Progress, Scan, Scope, Standing};
+use crate::protocol::query::{Query, Reply};
+use chrono::{DateTime, Duration, Utc};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+/// So many of a class are named in text.
+const NAMED: usize = 20;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    scope: &'static str,
+    since: Option<At>,
+    began: At,
+    ended: Option<At>,
+    progress: &'a Progress,
+    classes: Vec<ShownGroup<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShownGroup<'a> {
+    class: &'static str,
+    subjects: u64,
+    /// In the smallest unit of each currency.
+    monthly: Vec<(&'a str, i64)>,
+    named: Vec<ShownDrift<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShownDrift<'a> {
+    profile: Option<&'a str>,
+    customer: Option<&'a str>,
+    says: &'a str,
+    fields: Vec<&'static str>,
+}
+
+/// Scans, and prints what has drifted.
+///
+/// # Errors
+/// One sentence: bad input, an interrupted scan, or a source without which nothing can be compared.
+pub async fn run(hands: &Hands, args: &Drift) -> Result<End, String> {
+    let classes = args.class.iter().map(|c| class(c)).collect::<Result<Vec<_>, _>>()?;
+    let shown = |group: &Group| classes.is_empty() || classes.contains(&group.class);
+    let kept = state_dir().join(format!("drift-{}.json", hands.env.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_")));
+    let mut scan = if args.resume {
+        taken_up(&kept)?
+    } else {
+        Scan::new(if args.full { Scope::Account } else { Scope::Since(since(&args.since, now())?) }, now())
+    };
+    let interrupted = drive(hands, &mut scan).await;
+    if scan.scope() == Scope::Account {
+        keep(&kept, &scan);
+    }
+    match scan.standing() {
+        Standing::Failed(fault) => return Err(format!("{}; nothing was compared further, {}", fault.say, go_on(&scan))),
+        _ if interrupted => return Err(format!("interrupted, {}", go_on(&scan))),
+        _ => {}
+    }
+    let groups: Vec<Group> = scan.found().groups().into_iter().filter(shown).collect();
+    if args.json {
+        print_json(&report(&scan, &groups));
+    } else {
+        print(&scan, &groups, args.unmasked);
+    }
+    let progress = scan.progress();
+    if groups.is_empty() && progress.unread > 0 {
+        let why = progress.unread_because.as_deref().unwrap_or("no reason was given");
+        return Err(format!("{} customer(s) could not be compared: {why}", progress.unread));
+    }
+    Ok(if groups.is_empty() && progress.unknown == 0 { End::Well } else { End::Badly })
+}
+
+fn go_on(scan: &Scan) -> &'static str {
+    if scan.scope() == Scope::Account { "go on with nightdesk drift --full --resume" } else { "run it again" }
+}
+
+/// Answers the scan's questions until it is through; `true`: the operator has interrupted it.
+async fn drive(hands: &Hands, scan: &mut Scan) -> bool {
+    type Answered = (u16, Query, Result<Reply, Fault>);
+    let mut under_way = FuturesUnordered::new();
+    let ask = async |slot: u16, query: Query| -> Answered {
+        let result = hands.ask_in_background(query.clone()).await;
+        (slot, query, result)
+    };
+    let interrupt = tokio::signal::ctrl_c();
+    tokio::pin!(interrupt);
+    let mut second = tokio::time::interval(std::time::Duration::from_secs(1));
+    let mut line = Line::new();
+    loop {
+        for (slot, query) in scan.advance(now()) {
+            under_way.push(ask(slot, query));
+        }
+        if !scan.is_under_way() {
+            line.end();
+            return false;
+        }
+        tokio::select! {
+            Some((slot, query, result)) = under_way.next(), if !under_way.is_empty() => {
+                scan.replied(slot, &query, &result, &hands.env.tiers, now());
+            }
+            _ = second.tick() => line.show(scan),
+            _ = &mut interrupt => {
+                line.end();
+                return true;
+            }
+        }
+    }
+}
+
+/// The progress on standard error: one line that replaces itself on a terminal, one in ten seconds elsewhere.
+struct Line {
+    terminal: bool,
+    ticks: u64,
+    drawn: bool,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self { terminal: std::io::stderr().is_terminal(), ticks: 0, drawn: false }
+    }
+
+    fn show(&mut self, scan: &Scan) {
+        self.ticks += 1;
+        if !self.terminal && !self.ticks.is_multiple_of(10) {
+            return;
+        }
+        let text = said(scan);
+        if self.terminal {
+            eprint!("\r\x1b[2K{text}");
+            // A line that is not shown in time is shown a second later.
+            let _ = std::io::stderr().flush();
+            self.drawn = true;
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
+    fn end(&self) {
+        if self.drawn {
+            eprintln!();
+        }
+    }
+}
+
+fn said(scan: &Scan) -> String {
+    let p = scan.progress();
+    let mut text = format!(
+        "{} subscriptions, {} rows, {} looked at, {} wait; {} drifted",
+        group(p.subscriptions),
+        group(p.rows),
+        group(p.looked),
+        p.waiting,
+        group(scan.found().len())
+    );
+    if let Standing::Held(reason) = scan.standing() {
+        text.push_str(&format!("; stands still: {reason}"));
+    } else if let Some(trouble) = &p.trouble {
+        text.push_str(&format!("; asks again: {trouble}"));
+    }
+    text
+}
+
+fn class(word: &str) -> Result<Class, String> {
+    let known = || Class::ALL.map(Class::id).join(", ");
+    Class::ALL.into_iter().find(|c| c.id() == word).ok_or_else(|| format!("`{word}` is no class of drift; there are {}", known()))
+}
+
+/// A point in time, or how long ago.
+fn since(text: &str, now: At) -> Result<At, String> {
+    let odd = || format!("`{text}` is no time: write 90m, 24h, 7d, or 2026-01-31T02:00:00Z");
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Ok(at.with_timezone(&Utc));
+    }
+    let unit = text.chars().last().ok_or_else(odd)?;
+    let n: i64 = text.strip_suffix(unit).and_then(|n| n.parse().ok()).filter(|n| *n > 0).ok_or_else(odd)?;
+    let minutes = match unit {
+        'm' => n,
+        'h' => n.saturating_mul(60),
+        'd' => n.saturating_mul(1_440),
+        _ => return Err(odd()),
+    };
+    if minutes > 30 * 1_440 {
+        return Err("Stripe keeps events for 30 days: for longer ago compare everything, with --full".into());
+    }
+    Ok(now - Duration::minutes(minutes))
+}
+
+/// Keeps a scan that has not come to its end, for whoever takes it up; removes what was kept of one that has.
+fn keep(path: &PathBuf, scan: &Scan) {
+    let finished = *scan.standing() == Standing::Done;
+    let kept = if finished {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    } else {
+        // Ids of customers stand in it: only the operator may read it.
+        let open = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
+        open.and_then(|file| serde_json::to_writer(std::io::BufWriter::new(file), scan).map_err(Into::into))
+    };
+    if let Err(error) = kept {
+        eprintln!("nightdesk: {}: {error}", path.display());
+    }
+}
+
+fn taken_up(path: &PathBuf) -> Result<Scan, String> {
+    let text = std::fs::read(path).map_err(|e| format!("there is no interrupted scan to go on with ({}: {e})", path.display()))?;
+    let mut scan: Scan = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}; begin anew without --resume", path.display()))?;
+    scan.reopen();
+    Ok(scan)
+}
+
+fn report<'a>(scan: &'a Scan, groups: &'a [Group<'a>]) -> Report<'a> {
+    let (scope, since) = match scan.scope() {
+        Scope::Account => ("account", None),
+        Scope::Since(at) => ("since", Some(at)),
+    };
+    let drift = |d: &&'a Drifted| ShownDrift {
+        profile: d.subject.as_ref().map(|s| s.as_str()),
+        customer: d.customer.as_ref().map(|c| c.as_str()),
+        says: &d.sentence,
+        fields: d.differs.iter().map(|c| c.field.contract_name()).collect(),
+    };
+    let classes = groups.iter().map(|g| ShownGroup {
+        class: g.class.id(),
+        subjects: g.subjects,
+        monthly: g.monthly.iter().map(|m| (m.currency.as_str(), m.minor)).collect(),
+        named: g.named.iter().map(drift).collect(),
+    });
+    Report { scope, since, began: scan.began(), ended: scan.ended(), progress: scan.progress(), classes: classes.collect() }
+}
+
+fn print(scan: &Scan, groups: &[Group], unmasked: bool) {
+    let p = scan.progress();
+    let seconds = (scan.ended().unwrap_or_else(now) - scan.began()).num_seconds();
+    println!("{} subscriptions and {} rows compared in {seconds} s", group(p.subscriptions), group(p.rows));
+    for (n, what) in [
+        (p.settling, "changed just now: look again in a minute"),
+        (p.unknown, "differ, and our role may not see the rows that are there: nightdesk check"),
+        (p.unread, p.unread_because.as_deref().unwrap_or("could not be read")),
+        (p.unreadable, "elements of Stripe's list are no subscriptions that can be read"),
+    ] {
+        if n > 0 {
+            println!("  {n} {what}");
+        }
+    }
+    if groups.is_empty() {
+        println!("no drift");
+    }
+    for g in groups {
+        let money = g.monthly.iter().map(|m| format!("{}/mo", whole(m))).collect::<Vec<_>>().join(" + ");
+        println!("\n{:<28} {:>7}  {money}", g.class.word(), group(g.subjects));
+        let most = if unmasked { usize::MAX } else { NAMED };
+        for d in g.named.iter().take(most) {
+            let id = |text: &str| if unmasked { text.to_string() } else { mask::id(text) };
+            let profile = d.subject.as_ref().map_or("-".into(), |s| id(s.as_str()));
+            let customer = d.customer.as_ref().map_or("-".into(), |c| id(c.as_str()));
+            println!("  {profile:<9}  {customer:<10}  {}", d.sentence);
+        }
+        let rest = g.subjects - g.named.len().min(most) as u64;
+        if rest > 0 {
+            println!("  and {} more", group(rest));
+        }
+    }
+    if let Some(first) = groups.iter().flat_map(|g| &g.named).find_map(|d| d.customer.as_ref()).filter(|_| unmasked) {
+        println!("\nfix one: nightdesk run tier-update --customer {first} --reason \"…\"");
+    }
+}

@@ -1,0 +1,67 @@
+//! The apply lag: how long effects take here, learned from those that came. Nothing younger is ever called missing.
+
+use chrono::Duration;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Nothing is judged before this.
+pub const LEAST: Duration = Duration::seconds(60);
+/// Effects that took longer came by a retry or a repair: they say nothing about the queue.
+const MOST: Duration = Duration::seconds(600);
+/// So many of the newest are remembered.
+const REMEMBERED: usize = 2_000;
+
+/// How long the newest effects took, in milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lag {
+    took: VecDeque<u32>,
+}
+
+impl Lag {
+    /// An effect was there this long after its event. What cannot be told from a repair is left out.
+    pub fn took(&mut self, took: Duration) {
+        if took < Duration::zero() || took > MOST {
+            return;
+        }
+        if self.took.len() == REMEMBERED {
+            self.took.pop_front();
+        }
+        self.took.push_back(u32::try_from(took.num_milliseconds()).unwrap_or(u32::MAX));
+    }
+
+    /// What 99 of 100 effects stayed under, at least a minute; with half as much again, since one of a hundred is no rarity.
+    #[must_use]
+    pub fn allowance(&self) -> Duration {
+        let Some(p99) = self.p99() else { return LEAST };
+        (p99 + p99 / 2).max(LEAST)
+    }
+
+    /// `None` before anything was seen.
+    #[must_use]
+    pub fn p99(&self) -> Option<Duration> {
+        let mut sorted: Vec<u32> = self.took.iter().copied().collect();
+        sorted.sort_unstable();
+        let at = (sorted.len() * 99).div_ceil(100).checked_sub(1)?;
+        Some(Duration::milliseconds(i64::from(sorted[at])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_is_the_least_and_a_slow_queue_is_given_its_time() {
+        let mut lag = Lag::default();
+        assert_eq!(lag.allowance(), LEAST);
+        (0..500).for_each(|_| lag.took(Duration::seconds(2)));
+        assert_eq!(lag.allowance(), LEAST);
+        (0..20).for_each(|_| lag.took(Duration::seconds(120)));
+        assert_eq!(lag.p99(), Some(Duration::seconds(120)));
+        assert_eq!(lag.allowance(), Duration::seconds(180));
+        (0..500).for_each(|_| lag.took(Duration::hours(2)));
+        assert_eq!(lag.allowance(), Duration::seconds(180), "repairs teach nothing");
+        (0..5_000).for_each(|_| lag.took(Duration::seconds(1)));
+        assert_eq!(lag.allowance(), LEAST, "and what is over is forgotten");
+    }
+}

@@ -1,0 +1,94 @@
+//! Steps done by hand, and stages: what remains of a plan after what was done, and when that is a matter for a new review.
+
+use super::{Goal, Hold, Phase, Run};
+use crate::procedures::by_id;
+use crate::protocol::command::Outcome;
+use crate::protocol::effect::Effect;
+use crate::protocol::record::{AttestedDetail, Detail, Entry, OpenedDetail};
+use crate::protocol::run::{Plan, StepKind, StepState};
+
+impl Run {
+    /// The operator did the next step by hand, and says what was done. It is journaled, and everything is read again.
+    ///
+    /// # Errors
+    /// One sentence: there is no such step, or nothing was said.
+    pub fn attest(&mut self, words: &str) -> Result<Vec<Effect>, String> {
+        let words = crate::domain::text::clean(words.trim());
+        let (Phase::Review, Some(plan)) = (&self.phase, &self.plan) else {
+            return Err("There is no step to do by hand.".into());
+        };
+        let step = plan.next_manual().ok_or("There is no step to do by hand.")?.id.clone();
+        if words.is_empty() {
+            return Err("Say in a few words what was done.".into());
+        }
+        let detail =
+            OpenedDetail { inputs: self.pinned(), subject: plan.subject.clone(), who: plan.who.clone(), undoes: self.undoing.clone() };
+        self.attesting = Some((step, words));
+        if self.hold == Hold::Held {
+            return Ok(self.attested());
+        }
+        self.hold = Hold::Asked;
+        self.phase = Phase::Gathering;
+        Ok(vec![Effect::OpenRun { run: self.id, procedure: self.procedure.clone(), detail: Detail::of(&detail) }])
+    }
+
+    /// The run is open: the words go to the journal, and the plan is made anew.
+    pub(super) fn attested(&mut self) -> Vec<Effect> {
+        let Some((step, words)) = self.attesting.take() else { return Vec::new() };
+        self.inputs.attested.insert(step.clone(), words.clone());
+        self.goal = Goal::Review;
+        self.phase = Phase::Gathering;
+        let entry = Entry::Attested { run: self.id, step };
+        let mut effects = vec![Effect::Record { run: Some(self.id), entry, detail: Detail::of(&AttestedDetail { words }) }];
+        effects.extend(self.gather());
+        effects
+    }
+
+    /// The plan without what this run has done already: nothing is sent twice, and what was sent to no effect is replaced by the act
+    /// that the plan has instead.
+    pub(super) fn remaining(&self, mut plan: Plan) -> Plan {
+        let done = |id: &str| self.tries.iter().any(|t| t.attempt.step == id && matches!(t.outcome, Some(Outcome::Done { .. })));
+        if self.undoing.is_some() || !(self.many || plan.pace.is_some()) || self.tries.is_empty() {
+            return plan;
+        }
+        for step in plan.steps.iter_mut().filter(|s| s.command.is_some()) {
+            if done(&step.id) {
+                step.state = StepState::Passed;
+            }
+            if step.instead_of.as_ref().is_some_and(|first| done(first)) {
+                step.instead_of = None;
+            }
+        }
+        if plan.pace.is_some() {
+            plan.typed = plan.text_to_type();
+        }
+        plan
+    }
+
+    /// Every act that remains was reviewed with the plan on screen: some of it has come about by itself meanwhile.
+    pub(super) fn is_part_of_the_reviewed(&self, plan: &Plan) -> bool {
+        let Some(reviewed) = self.plan.as_ref().filter(|_| plan.pace.is_some()) else { return false };
+        let known: std::collections::HashMap<&str, _> = reviewed.steps.iter().map(|s| (s.id.as_str(), s.command.as_ref())).collect();
+        let acts = || plan.steps.iter().filter(|s| s.command.is_some());
+        acts().next().is_some() && acts().all(|s| known.get(s.id.as_str()).is_some_and(|c| *c == s.command.as_ref()))
+    }
+
+    /// The proof of one act asks for another one, which nobody has confirmed.
+    pub(super) fn is_next_stage(&self, plan: &Plan) -> bool {
+        let staged = self.undoing.is_none() && by_id(&self.procedure).is_some_and(super::super::Procedure::is_staged);
+        let mut open = plan.steps.iter().filter(|s| !matches!(s.state, StepState::Passed | StepState::Skipped(_)));
+        let next = open.find(|s| s.command.is_some() || s.kind == StepKind::Manual);
+        staged && next.is_some_and(|s| !self.tries.iter().any(|t| t.attempt.step == s.id))
+    }
+
+    pub(super) fn next_stage(&mut self, plan: Plan) -> Vec<Effect> {
+        let mut effects = self.recorded_again();
+        if let Some(id) = self.tries.last().filter(|_| self.bulk.is_none()).map(|t| t.attempt.step.clone()) {
+            effects.push(self.verified(&id, true));
+        }
+        self.bulk = None;
+        self.plan = Some(plan);
+        self.back_to_review("One step further: this is what remains.".into());
+        effects
+    }
+}

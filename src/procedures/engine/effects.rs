@@ -1,0 +1,244 @@
+//! Whether acts of a plan with a pace had their effect, and what became of those that nobody answered for: by reading, in batches.
+
+use super::bulk::{Item, Stage};
+use super::gather::row_query;
+use super::reconcile::{Seen, seen};
+use super::{Goal, Phase, Run, Try};
+use crate::domain::At;
+use crate::domain::facts::Known;
+use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::ids::{StripeId, StripeKind};
+use crate::domain::row::{Field, Image, same};
+use crate::protocol::answers::Answers;
+use crate::protocol::command::{Command, Outcome};
+use crate::protocol::effect::Effect;
+use crate::protocol::environment::Environment;
+use crate::protocol::query::{Query, Reply};
+use crate::protocol::run::{Expect, StepState};
+use chrono::Duration;
+
+/// So many rows are asked for in one statement.
+const ROWS_AT_ONCE: usize = 100;
+/// Between two readings of effects, in milliseconds.
+const EVERY_MILLISECONDS: i64 = 1_500;
+/// As long as a change may still be on its way in the database, in seconds.
+const SETTLED_AFTER_SECONDS: i64 = 15;
+/// Between two looks at a try that another process left behind, in seconds.
+const LOOK_AGAIN_SECONDS: i64 = 3;
+
+/// What was read about one item.
+enum Read {
+    Holds,
+    /// Not there; what there is instead.
+    Lacks(String),
+    /// Not answered.
+    Silent,
+}
+
+impl Run {
+    /// Reads the effects that are waited for, unless they are being read or were read just now.
+    pub(super) fn read_effects(&mut self, now: At) -> Vec<Effect> {
+        let Some(bulk) = self.bulk.as_mut() else { return Vec::new() };
+        let awaited: Vec<usize> = (0..bulk.items.len()).filter(|i| matches!(bulk.items[*i].stage, Stage::Effect { .. })).collect();
+        let rested = bulk.read_at.is_none_or(|then| now - then >= Duration::milliseconds(EVERY_MILLISECONDS));
+        if awaited.is_empty() || !bulk.reading.is_empty() || !rested {
+            return Vec::new();
+        }
+        bulk.reading = awaited;
+        bulk.read_at = Some(now);
+        self.goal = Goal::Effects;
+        self.gather()
+    }
+
+    /// The questions whose answers show the effects.
+    pub(super) fn effect_reads(&self) -> Vec<Query> {
+        let (Some(plan), Some(bulk)) = (&self.plan, &self.bulk) else { return Vec::new() };
+        let (mut customers, mut wanted) = (Vec::new(), Vec::new());
+        for item in bulk.reading.iter().map(|i| &bulk.items[*i]) {
+            let Stage::Effect { step, open, .. } = item.stage else { continue };
+            let Some(Expect::Row { subject, image }) = &plan.steps[step].expect else { continue };
+            match customer(image).filter(|_| !open) {
+                Some(id) => customers.push(id),
+                // What nobody answered for is compared with the row before, too: it is found by its profile.
+                None => wanted.push(row_query(subject)),
+            }
+            if self.is_canary(item) {
+                wanted.push(Query::Entitlement(subject.clone()));
+            }
+        }
+        wanted.extend(customers.chunks(ROWS_AT_ONCE).map(|c| Query::RowsOf(c.to_vec())));
+        wanted
+    }
+
+    /// One of the first: what the application enforces is asked too.
+    fn is_canary(&self, item: &Item) -> bool {
+        self.bulk.as_ref().is_some_and(|b| b.items.iter().take(b.pace.canary.max(1)).any(|i| i.act == item.act))
+    }
+
+    /// Everything that was asked is answered: each item gets its verdict, or more time.
+    pub(super) fn effects_read(&mut self, env: &Environment, now: At) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let reading = self.bulk.as_mut().map(|b| std::mem::take(&mut b.reading)).unwrap_or_default();
+        for at in reading {
+            let Some(item) = self.bulk.as_ref().map(|b| b.items[at].clone()) else { break };
+            let Stage::Effect { step, since, open } = item.stage else { continue };
+            let read = self.read(&item, step, env);
+            match read {
+                Read::Holds => effects.extend(self.applied(at, step, open)),
+                Read::Silent => {}
+                Read::Lacks(what) => effects.extend(self.lacking(&item, step, since, open, &what, now)),
+            }
+        }
+        self.goal = Goal::Effects;
+        effects.extend(self.work(now));
+        effects
+    }
+
+    fn read(&self, item: &Item, step: usize, env: &Environment) -> Read {
+        let Some(Expect::Row { subject, image }) = self.plan.as_ref().and_then(|p| p.steps[step].expect.as_ref()) else {
+            return Read::Holds;
+        };
+        let row = match row_among(&self.answers, |key| key == subject) {
+            Ok(row) => row,
+            Err(()) => return Read::Silent,
+        };
+        let Some(row) = row else { return Read::Lacks("no row holds the customer".into()) };
+        if let Some((field, due)) = image.iter().find(|(f, due)| row.get(f).is_none_or(|v| !same(v, due))) {
+            let held = row.get(field).map_or_else(|| "unread".to_string(), ToString::to_string);
+            return Read::Lacks(format!("{} is {held}, {due} is due", field.label()));
+        }
+        let due = image.get(&Field::Tier).and_then(|t| t.as_text());
+        if !self.is_canary(item) || !env.set_up.contains(&Source::Application) {
+            return Read::Holds;
+        }
+        match (self.answers.get(&Query::Entitlement(subject.clone())), due) {
+            (Some(Known::Is { value: Reply::Entitlement(Some(e)), .. }), Some(due)) if !e.tier.eq_ignore_ascii_case(due) => {
+                Read::Lacks(format!("the row is right, and the application enforces {}", e.tier))
+            }
+            (Some(Known::Failed(fault)), _) if fault.kind != FaultKind::NotSetUp => Read::Silent,
+            _ => Read::Holds,
+        }
+    }
+
+    fn applied(&mut self, at: usize, step: usize, open: bool) -> Vec<Effect> {
+        let (Some(plan), Some(bulk)) = (&mut self.plan, &mut self.bulk) else { return Vec::new() };
+        let item = &mut bulk.items[at];
+        item.stage = Stage::Applied(step);
+        plan.steps[step].state = StepState::Passed;
+        if let Some(instead) = item.instead.filter(|i| *i != step) {
+            plan.steps[instead].state = StepState::Skipped("not needed".into());
+        }
+        let id = plan.steps[step].id.clone();
+        let mut effects = Vec::new();
+        if open {
+            effects.extend(self.conclude_step(&id, Outcome::Done { note: "read back: the row is as it should be".into() }));
+        }
+        effects.push(self.verified(&id, true));
+        effects
+    }
+
+    /// No effect: more time, or the end of this act.
+    fn lacking(&mut self, item: &Item, step: usize, since: At, open: bool, what: &str, now: At) -> Vec<Effect> {
+        let (Some(plan), Some(bulk)) = (&self.plan, &self.bulk) else { return Vec::new() };
+        let id = plan.steps[step].id.clone();
+        let patience = Duration::seconds(i64::from(bulk.pace.patience_seconds));
+        let writes_the_row = matches!(plan.steps[step].command, Some(Command::SetSubscriptionRow { .. }));
+        let patience = if writes_the_row && open { patience.max(Duration::seconds(SETTLED_AFTER_SECONDS)) } else { patience };
+        if now - since < patience {
+            return Vec::new();
+        }
+        let mut effects = Vec::new();
+        if open {
+            let last = self.tries.iter().rfind(|t| t.attempt.step == id);
+            if let Some(outcome) = last.and_then(|t| self.told(t, true)) {
+                effects.extend(self.conclude_step(&id, outcome));
+            }
+        }
+        effects.push(self.verified(&id, false));
+        self.came_to_nothing(item.act, step, &format!("no effect within {} s: {what}", patience.num_seconds()));
+        effects
+    }
+
+    /// What a try comes to that nobody answered for, by what its subject's row shows. `None`: it cannot be told yet.
+    fn told(&self, of: &Try, settled: bool) -> Option<Outcome> {
+        if !matches!(of.command, Some(Command::SetSubscriptionRow { .. })) {
+            // It may have been sent, so it counts as sent: whether it helped, the row says, and it is not sent again.
+            return Some(Outcome::Done { note: "nobody answered; it counts as sent and is not sent again".into() });
+        }
+        match seen(of, &self.answers) {
+            Seen::Applied => Some(Outcome::Done { note: "read back: the row holds what was sent".into() }),
+            Seen::AsBefore if settled => {
+                Some(Outcome::NotDone(Fault::new(Source::Database, FaultKind::Timeout, "read back: the row is as it was before")))
+            }
+            // A compare-and-set changes the whole row or nothing: this is somebody else's later change.
+            Seen::Other(what) => Some(Outcome::Done { note: format!("cannot be told any more: {what}; it is not sent again") }),
+            Seen::AsBefore | Seen::Unread(_) | Seen::CannotTell => None,
+        }
+    }
+
+    fn conclude_step(&mut self, id: &str, outcome: Outcome) -> Option<Effect> {
+        let at = self.tries.iter().rposition(|t| t.attempt.step == id)?;
+        self.tries[at].outcome = Some(outcome.clone());
+        Some(self.concluded(&self.tries[at], &outcome))
+    }
+
+    /// The rows of those whose try another process left behind.
+    pub(super) fn doubt_reads(&self) -> Vec<Query> {
+        let mut subjects: Vec<_> =
+            self.tries.iter().filter(|t| t.is_open()).filter_map(|t| t.command.as_ref()?.subject().cloned()).collect();
+        subjects.sort();
+        subjects.dedup();
+        subjects.iter().map(row_query).collect()
+    }
+
+    /// What the dead process had on its way is settled by reading, one by one; then everything is planned anew.
+    pub(super) fn settle_doubts(&mut self, now: At) -> Vec<Effect> {
+        let settled = self.sent.is_none_or(|sent| now - sent >= Duration::seconds(SETTLED_AFTER_SECONDS));
+        let mut effects = Vec::new();
+        for at in 0..self.tries.len() {
+            if !self.tries[at].is_open() {
+                continue;
+            }
+            let outcome = self.told(&self.tries[at], settled);
+            if let Some(outcome) = outcome {
+                self.tries[at].outcome = Some(outcome.clone());
+                effects.push(self.concluded(&self.tries[at], &outcome));
+            }
+        }
+        if self.tries.iter().any(Try::is_open) {
+            self.next_read = Some(now + Duration::seconds(LOOK_AGAIN_SECONDS));
+            return effects;
+        }
+        self.goal = Goal::Review;
+        self.phase = Phase::Gathering;
+        effects.extend(self.gather());
+        effects
+    }
+}
+
+/// The customer that the row will hold, by which many rows are read at once.
+fn customer(image: &Image) -> Option<StripeId> {
+    image.get(&Field::Customer).and_then(|c| c.as_text()).and_then(|c| StripeId::of(StripeKind::Customer, c))
+}
+
+/// The row of this subject among all that was read; an error where not everything could be.
+fn row_among(answers: &Answers, is: impl Fn(&crate::domain::ids::SubjectKey) -> bool) -> Result<Option<&Image>, ()> {
+    let mut silent = false;
+    for known in answers.all() {
+        match known {
+            (Query::RowsOf(_), Known::Is { value: Reply::Rows(rows), .. }) => {
+                if let Some((row, _)) = rows.iter().find(|(row, _)| is(&row.subject)) {
+                    return Ok(Some(&row.image));
+                }
+            }
+            (Query::Records(_), Known::Is { value: Reply::Records(records), .. }) => {
+                if let Some(row) = records.iter().find(|r| is(&r.subject.key)).and_then(|r| r.row.as_ref()) {
+                    return Ok(Some(&row.image));
+                }
+            }
+            (Query::RowsOf(_) | Query::Records(_), Known::Failed(_)) => silent = true,
+            _ => {}
+        }
+    }
+    if silent { Err(()) } else { Ok(None) }
+}

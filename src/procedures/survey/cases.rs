@@ -1,0 +1,178 @@
+//! The cases of customers whose events look unapplied: read a few at a time, so that a finding rests on more than an event. Bounded at each step.
+
+use super::feed::Outcome;
+use super::{Moment, Survey};
+use crate::domain::At;
+use crate::domain::diagnosis::{self, Word, diagnose};
+use crate::domain::facts::{Handle, Known};
+use crate::domain::fault::Fault;
+use crate::domain::findings::Judged;
+use crate::domain::ids::StripeId;
+use crate::domain::row::Image;
+use crate::domain::webhooks::demand::Demand;
+use crate::protocol::answers::{Answers, assemble, next_reads};
+use crate::protocol::query::{Query, Reply};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Cases read because an event looked unapplied: at most so many at all, and so many at a time.
+const AT_MOST: usize = 50;
+const AT_ONCE: usize = 2;
+/// What a case said is asked again after so many milliseconds; sooner where it could not say or has to settle.
+const RECHECK: u64 = 300_000;
+const RECHECK_SETTLING: u64 = 20_000;
+const RECHECK_UNKNOWN: u64 = 60_000;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cases {
+    /// Customers whose newest event looks unapplied, and how many more there were.
+    pub suspects: Vec<StripeId>,
+    pub beyond: usize,
+    checks: BTreeMap<StripeId, Check>,
+}
+
+/// The case of one suspect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Check {
+    /// What made it suspect: a change of either asks for a new reading.
+    newest: At,
+    row: Option<Image>,
+    /// What has been answered so far, while it is being read.
+    reading: Option<Answers>,
+    outcome: Option<(u64, Judged)>,
+}
+
+impl Cases {
+    /// Every case that waits for this answer gets it.
+    pub fn answered(&mut self, query: &Query, result: &Result<Reply, Fault>, now: At) {
+        for check in self.checks.values_mut() {
+            if let Some(answers) = check.reading.as_mut().filter(|a| a.get(query).is_some_and(Known::is_waiting)) {
+                answers.put(query.clone(), result.clone(), now);
+            }
+        }
+    }
+
+    pub fn judged(&self, customer: &StripeId) -> Option<&Judged> {
+        self.checks.get(customer).and_then(|c| c.outcome.as_ref()).map(|(_, j)| j)
+    }
+
+    pub fn progress(&self) -> (usize, usize) {
+        (self.checks.values().filter(|c| c.outcome.is_some()).count(), self.suspects.len())
+    }
+
+    /// The case will say what is due of their subscriptions: nobody need ask for each of them.
+    pub fn will_read(&self, customer: &StripeId) -> bool {
+        self.checks.get(customer).is_some_and(|c| c.outcome.is_none())
+    }
+
+    /// The case as it was read after that event found nothing wrong.
+    pub fn cleared(&self, customer: &StripeId, newest: At) -> bool {
+        self.checks
+            .get(customer)
+            .is_some_and(|c| c.newest >= newest && c.outcome.as_ref().is_some_and(|(at, j)| *at > 0 && j.diagnosis.word == Word::Ok))
+    }
+
+    pub fn nobody(&self, customer: &StripeId) -> bool {
+        self.judged(customer).is_some_and(|j| j.diagnosis.cause == diagnosis::Cause::NoProfile)
+    }
+}
+
+impl Check {
+    fn is_due(&self, tick: u64) -> bool {
+        self.outcome.as_ref().is_none_or(|(at, j)| {
+            let patience = match j.diagnosis.word {
+                Word::Settling => RECHECK_SETTLING,
+                Word::Unknown => RECHECK_UNKNOWN,
+                _ => RECHECK,
+            };
+            *at == 0 || tick.saturating_sub(*at) >= patience
+        })
+    }
+}
+
+impl Survey {
+    /// Whose case is to be read: the newest first, since where there are more than can be read, those count that are being hurt now.
+    fn choose(&mut self) {
+        let mut newest: BTreeMap<&StripeId, At> = BTreeMap::new();
+        for h in self.feed.bad.iter().filter_map(|s| self.feed.courses.get(s)) {
+            // A check that cleared somebody stays until something changes: otherwise it would be read in turns.
+            let suspect = matches!(h.outcome, Outcome::Suspect | Outcome::Failing | Outcome::Nobody);
+            let open = h.outcome == Outcome::Doubted && self.doubt().is_none();
+            if suspect || open {
+                let at = newest.entry(&h.customer).or_default();
+                *at = h.newest().max(*at);
+            }
+        }
+        for (customer, check) in &self.cases.checks {
+            let still = self.feed.of_customer.get(customer).into_iter().flatten().filter_map(|s| self.feed.courses.get(s));
+            let last = still.map(super::feed::History::newest).max();
+            if last.is_some_and(|at| at == check.newest && self.cases.cleared(customer, at)) {
+                newest.entry(customer).or_insert(check.newest);
+            }
+        }
+        let mut chosen: Vec<(At, StripeId)> = newest.into_iter().map(|(c, at)| (at, c.clone())).collect();
+        chosen.sort_by(|a, b| b.cmp(a));
+        self.cases.beyond = chosen.len().saturating_sub(AT_MOST);
+        chosen.truncate(AT_MOST);
+        let mut old = std::mem::take(&mut self.cases.checks);
+        for (at, customer) in &chosen {
+            let row = self.rows.get(customer).map(|r| r.image.clone());
+            let check = match old.remove(customer) {
+                Some(c) if c.newest == *at && (c.row == row || c.outcome.is_none()) => c,
+                // What it said last stays until it is read anew.
+                Some(c) => Check { newest: *at, row, reading: None, outcome: c.outcome.map(|(_, j)| (0, j)) },
+                None => Check { newest: *at, row, reading: None, outcome: None },
+            };
+            self.cases.checks.insert(customer.clone(), check);
+        }
+        self.cases.suspects = chosen.into_iter().map(|(_, c)| c).collect();
+    }
+
+    /// Goes on reading the cases of suspects, a few at a time.
+    pub(super) fn check(&mut self, m: &Moment) -> Vec<Query> {
+        self.choose();
+        let mut asks: BTreeSet<Query> = BTreeSet::new();
+        let mut order = Vec::new();
+        let mut finished = Vec::new();
+        let mut busy = self.cases.checks.values().filter(|c| c.reading.is_some()).count();
+        for customer in &self.cases.suspects {
+            let Some(check) = self.cases.checks.get_mut(customer) else { continue };
+            if check.reading.is_none() && busy < AT_ONCE && check.is_due(m.tick) {
+                check.reading = Some(Answers::default());
+                busy += 1;
+            }
+            let Some(answers) = check.reading.as_mut() else { continue };
+            let handle = Handle::Stripe(customer.clone());
+            // What the application enforces is the customer's own screen's business: here those two are asked that can disagree.
+            let wanted = next_reads(&handle, None, answers).into_iter().filter(|q| !matches!(q, Query::Entitlement(_)));
+            for query in wanted {
+                answers.asked(query.clone());
+                if asks.insert(query.clone()) {
+                    order.push(query);
+                }
+            }
+            if answers.outstanding().next().is_none() {
+                let case = assemble(&handle, None, answers);
+                let diagnosis = diagnose(&case, &m.env.tiers, m.now);
+                check.outcome = Some((m.tick.max(1), Judged::of(customer.clone(), &case, diagnosis)));
+                check.reading = None;
+                busy -= 1;
+                let due = case.subscriptions.value().cloned().unwrap_or_default();
+                finished.push((customer.clone(), due));
+            }
+        }
+        for (customer, due) in &finished {
+            let theirs = self.feed.of_customer.get(customer).cloned().unwrap_or_default();
+            for id in theirs {
+                if let Some(s) = due.iter().find(|s| s.id == id) {
+                    self.told(&id, Some(Demand::of(s, &m.env.tiers)), m);
+                }
+            }
+        }
+        if !finished.is_empty() {
+            self.version += 1;
+            order.extend(self.check(m));
+        }
+        order
+    }
+}

@@ -1,0 +1,299 @@
+//! The events that were read, newest first, and the course of each subscription that they tell. Judges nothing.
+
+use crate::domain::At;
+use crate::domain::ids::{StripeId, SubjectKey};
+use crate::domain::stripe::{Status, StripeEvent};
+use crate::domain::tiers::TierRules;
+use crate::domain::webhooks::demand::Demand;
+use crate::domain::webhooks::endpoint::HANDLED;
+use crate::domain::webhooks::feed::{Line, RawEvent};
+use crate::domain::webhooks::judge::{Course, Stand};
+use crate::domain::webhooks::verdict::Verdict;
+use chrono::Duration;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Snapshots of one moment do not come in the same second.
+const SAME_MOMENT: Duration = Duration::seconds(60);
+/// So many elements that cannot be read are kept.
+const RAW_AT_MOST: usize = 1_000;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Feed {
+    /// Newest first; of one second in the order in which Stripe lists them.
+    pub lines: Vec<Line>,
+    pub raw: Vec<RawEvent>,
+    /// By subscription.
+    pub courses: BTreeMap<StripeId, History>,
+    pub of_customer: BTreeMap<StripeId, Vec<StripeId>>,
+    /// The subscriptions whose row is not as it should be, or not known to be.
+    pub bad: BTreeSet<StripeId>,
+    kinds: BTreeSet<Arc<str>>,
+}
+
+/// One subscription's events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    pub customer: StripeId,
+    /// What each snapshot demands, oldest first.
+    pub states: Vec<State>,
+    /// Events that say that something happened, and not what.
+    pub loose: Vec<(At, StripeId)>,
+    pub before: Option<Box<Demand>>,
+    pub current: Option<Current>,
+    /// The profile that metadata names.
+    pub profile: Option<SubjectKey>,
+    pub outcome: Outcome,
+    pub stand: Option<Stand>,
+    /// When the row was read that it was last compared with.
+    pub row_at: Option<At>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    pub event: StripeId,
+    pub at: At,
+    pub demand: Demand,
+}
+
+/// What Stripe said when asked for the subscription itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Current {
+    pub at: At,
+    /// `None`: Stripe has none of this id.
+    pub demand: Option<Demand>,
+}
+
+/// What became of a subscription's newest event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The row has not been compared with it yet.
+    Unread,
+    Fine,
+    Settling,
+    /// Event and row differ; Stripe is still to be asked for the subscription itself.
+    Suspect,
+    Failing,
+    /// As failing, and nobody's: no profile can be named.
+    Nobody,
+    /// Rows may be hidden or late, or the tier is open.
+    Doubted,
+}
+
+impl History {
+    fn new(customer: StripeId) -> Self {
+        Self {
+            customer,
+            states: Vec::new(),
+            loose: Vec::new(),
+            before: None,
+            current: None,
+            profile: None,
+            outcome: Outcome::Unread,
+            stand: None,
+            row_at: None,
+        }
+    }
+
+    /// When its newest event happened.
+    pub fn newest(&self) -> At {
+        let state = self.states.last().map(|s| s.at);
+        state.max(self.loose.iter().map(|(at, _)| *at).max()).unwrap_or_default()
+    }
+
+    /// What Stripe said itself, where nothing has happened since.
+    pub fn current(&self) -> Option<&Current> {
+        self.current.as_ref().filter(|c| c.at >= self.newest())
+    }
+
+    /// A snapshot tells what came of every event, or Stripe was asked since.
+    pub fn is_told(&self) -> bool {
+        let Some((loose, _)) = self.loose.iter().max_by_key(|(at, _)| *at) else { return true };
+        self.current().is_some() || self.states.last().is_some_and(|s| s.at >= *loose || Self::tells(s, *loose))
+    }
+
+    /// The snapshot of a failed payment may be a moment older than the event that names it.
+    fn tells(state: &State, at: At) -> bool {
+        state.at + SAME_MOMENT >= at && !matches!(state.demand.status, Status::Active | Status::Trialing)
+    }
+
+    /// Every event with the state that it is judged by.
+    pub fn events(&self) -> impl Iterator<Item = (At, &StripeId, usize)> {
+        let own = self.states.iter().enumerate().map(|(i, s)| (s.at, &s.event, i));
+        own.chain(self.loose.iter().map(|(at, id)| (*at, id, self.in_force(*at))))
+    }
+
+    fn in_force(&self, at: At) -> usize {
+        let of_states = self.states.iter().rposition(|s| s.at <= at || Self::tells(s, at));
+        let last = self.states.len().checked_sub(1);
+        match (of_states, self.current()) {
+            // After the last snapshot, and Stripe's object says otherwise than that: it is the object that counts.
+            (at_most, Some(current)) if at_most == last && current.demand.as_ref() != self.states.last().map(|s| &s.demand) => {
+                let told = self.states.last().is_some_and(|s| s.at >= at || Self::tells(s, at));
+                if told { last.unwrap_or(0) } else { self.states.len() }
+            }
+            (Some(i), _) => i,
+            (None, _) => 0,
+        }
+    }
+
+    /// Hands its course to whoever judges it.
+    pub fn with<T>(&self, subscription: &StripeId, follows_live: bool, f: impl FnOnce(&Course) -> T) -> T {
+        let states: Vec<&Demand> = self.states.iter().map(|s| &s.demand).collect();
+        f(&Course {
+            customer: &self.customer,
+            subscription,
+            states: &states,
+            before: self.before.as_deref(),
+            current: self.current().and_then(|c| c.demand.as_ref()),
+            follows_live,
+        })
+    }
+
+    /// What is due by the newest that is known.
+    pub fn due(&self) -> Option<&Demand> {
+        self.current().and_then(|c| c.demand.as_ref()).or(self.states.last().map(|s| &s.demand))
+    }
+}
+
+impl Feed {
+    /// Takes a page in, as Stripe lists it: newest first. Gives the customers whose rows are to be looked at.
+    pub fn take(&mut self, page: &[StripeEvent], raw: &[RawEvent], rules: &TierRules) -> BTreeSet<StripeId> {
+        for odd in raw {
+            if !self.raw.contains(odd) && self.raw.len() < RAW_AT_MOST {
+                self.raw.push(odd.clone());
+            }
+        }
+        let fresh: Vec<&StripeEvent> = page.iter().filter(|e| self.place(e.created, &e.id).is_none()).collect();
+        let Some(newest) = fresh.first().map(|e| e.created) else { return BTreeSet::new() };
+        // Of one second, what came to the list later is newer: a page from its head goes in front, one from its tail behind.
+        let head = self.lines.first().is_none_or(|l| newest >= l.at);
+        let mut touched = BTreeSet::new();
+        let mut lines: Vec<Line> = Vec::with_capacity(fresh.len());
+        for event in &fresh {
+            lines.push(self.line(event));
+        }
+        let in_time: Box<dyn Iterator<Item = &&StripeEvent>> = if head { Box::new(fresh.iter().rev()) } else { Box::new(fresh.iter()) };
+        for event in in_time {
+            touched.extend(self.tell(event, head, rules));
+        }
+        if head {
+            lines.append(&mut self.lines);
+            self.lines = lines;
+        } else {
+            self.lines.append(&mut lines);
+        }
+        if !self.lines.is_sorted_by(|a, b| a.at >= b.at) {
+            self.lines.sort_by_key(|l| std::cmp::Reverse(l.at));
+        }
+        touched
+    }
+
+    fn line(&mut self, e: &StripeEvent) -> Line {
+        let kind = self.kinds.get(e.kind.as_str()).cloned().unwrap_or_else(|| {
+            let kind: Arc<str> = e.kind.as_str().into();
+            self.kinds.insert(Arc::clone(&kind));
+            kind
+        });
+        let snapshot = e.subscription.as_deref();
+        let subscription = snapshot.map(|s| &s.id).or(e.subscription_id.as_ref());
+        let customer = snapshot.map(|s| &s.customer).or(e.customer.as_ref());
+        // Each id once, however many events name it.
+        let subscription = subscription.map(|s| self.courses.get_key_value(s).map_or(s, |(k, _)| k).clone());
+        let customer = customer.map(|c| self.of_customer.get_key_value(c).map_or(c, |(k, _)| k).clone());
+        let object = e.object.clone().map(|o| subscription.clone().filter(|s| *s == o).unwrap_or(o));
+        let handled = HANDLED.contains(&e.kind.as_str());
+        let verdict = match (handled, &subscription, &customer) {
+            (false, ..) => Verdict::UnhandledType,
+            (true, Some(_), Some(_)) => Verdict::Unknown,
+            (true, ..) => Verdict::NoSubject,
+        };
+        Line {
+            id: e.id.clone(),
+            kind,
+            at: e.created,
+            object,
+            customer,
+            subscription,
+            pending: e.pending_webhooks > 0,
+            verdict,
+            cause: None,
+        }
+    }
+
+    /// Adds the event to the course of its subscription. `head`: events come oldest first, else newest first.
+    fn tell(&mut self, e: &StripeEvent, head: bool, rules: &TierRules) -> Option<StripeId> {
+        if !HANDLED.contains(&e.kind.as_str()) {
+            return None;
+        }
+        let snapshot = e.subscription.as_deref();
+        let customer = snapshot.map(|s| &s.customer).or(e.customer.as_ref())?.clone();
+        let subscription = snapshot.map(|s| &s.id).or(e.subscription_id.as_ref())?.clone();
+        if !self.courses.contains_key(&subscription) {
+            self.of_customer.entry(customer.clone()).or_default().push(subscription.clone());
+            self.courses.insert(subscription.clone(), History::new(customer.clone()));
+            self.bad.insert(subscription.clone());
+        }
+        let h = self.courses.get_mut(&subscription).expect("invariant: it was just put there");
+        h.profile = h.profile.take().or_else(|| e.profile.clone());
+        match snapshot {
+            None => h.loose.push((e.created, e.id.clone())),
+            Some(s) => {
+                let at =
+                    if head { h.states.partition_point(|s| s.at <= e.created) } else { h.states.partition_point(|s| s.at < e.created) };
+                if at == 0 {
+                    h.before = e.previous.as_deref().map(|p| Box::new(Demand::of(p, rules)));
+                }
+                h.states.insert(at, State { event: e.id.clone(), at: e.created, demand: Demand::of(s, rules) });
+            }
+        }
+        Some(customer)
+    }
+
+    /// Where the event stands in the list.
+    pub fn place(&self, at: At, id: &StripeId) -> Option<usize> {
+        let begin = self.lines.partition_point(|l| l.at > at);
+        self.lines[begin..].iter().take_while(|l| l.at == at).position(|l| l.id == *id).map(|i| begin + i)
+    }
+
+    /// Lets go of what happened before then.
+    pub fn forget_before(&mut self, then: At) {
+        let keep = self.lines.partition_point(|l| l.at >= then);
+        if keep == self.lines.len() {
+            return;
+        }
+        let gone = self.lines.split_off(keep);
+        for subscription in gone.into_iter().filter_map(|l| l.subscription).collect::<BTreeSet<_>>() {
+            let Some(h) = self.courses.get_mut(&subscription) else { continue };
+            // The last one that goes is what was before the first that stays.
+            if let Some(last) = h.states.iter().rposition(|s| s.at < then) {
+                h.before = Some(Box::new(h.states[last].demand.clone()));
+            }
+            h.states.retain(|s| s.at >= then);
+            h.loose.retain(|(at, _)| *at >= then);
+            if h.states.is_empty() && h.loose.is_empty() {
+                let customer = h.customer.clone();
+                self.courses.remove(&subscription);
+                self.bad.remove(&subscription);
+                if let Some(theirs) = self.of_customer.get_mut(&customer) {
+                    theirs.retain(|s| *s != subscription);
+                    if theirs.is_empty() {
+                        self.of_customer.remove(&customer);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Subscriptions that Stripe is still to be asked for, the newest first.
+    pub fn suspects(&self) -> impl Iterator<Item = &StripeId> {
+        self.bad.iter().filter(|s| self.courses.get(*s).is_some_and(|h| h.outcome == Outcome::Suspect))
+    }
+
+    /// The row names another subscription of theirs that has not ended, as far as its events tell.
+    pub fn is_live(&self, subscription: &StripeId) -> bool {
+        self.courses.get(subscription).and_then(History::due).is_some_and(Demand::binds)
+    }
+}

@@ -1,0 +1,344 @@
+//! The survey: which of Stripe's events are in the database and which are not, read bit by bit. Home, the webhooks pane and the command line look
+//! at the same one. A pure machine: time in, questions out, answers in.
+
+mod cases;
+mod feed;
+mod groups;
+mod reads;
+mod rows;
+mod series;
+mod shared;
+
+use crate::domain::At;
+use crate::domain::diagnosis::Word;
+use crate::domain::facts::Known;
+use crate::domain::fault::{Fault, Source};
+use crate::domain::findings::{About, Finding, Judged};
+use crate::domain::ids::StripeId;
+use crate::domain::row::SubscriptionRow;
+use crate::domain::shape::Shape;
+use crate::domain::webhooks::feed::{Group, Line, RawEvent};
+use crate::domain::webhooks::judge::Received;
+use crate::domain::webhooks::lag::Lag;
+use crate::domain::webhooks::verdict::{Judgement, Verdict};
+use crate::protocol::environment::Environment;
+use crate::protocol::freshness::{Freshness, Health};
+use crate::protocol::query::{Query, Reply};
+use cases::Cases;
+use chrono::Duration;
+use feed::Feed;
+use rows::Reading;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use series::{COLUMNS, Series};
+
+/// How far back it looks unless told otherwise, in hours.
+pub const HOURS: i64 = 24;
+/// How far back Stripe's list reaches, in days.
+pub const DAYS_AT_MOST: i64 = 30;
+/// How often events and rows are read anew, in milliseconds.
+const EVERY: u64 = 15_000;
+
+/// What the survey may know about the moment: it reads no clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    pub now: At,
+    /// Milliseconds on a clock that only goes forward.
+    pub tick: u64,
+    pub env: &'a Environment,
+    /// Empty where nobody watches them: then every source is asked.
+    pub sources: &'a BTreeMap<Source, Freshness>,
+}
+
+/// The survey's state. Its big parts are shared, since the console's state is copied whenever a key may be the first of a paste.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Survey {
+    shape: Known<Shape>,
+    #[serde(with = "shared")]
+    feed: Arc<Feed>,
+    /// The rows that are not as they should be, by the customer they hold; the others are as their events say.
+    #[serde(with = "shared")]
+    rows: Arc<BTreeMap<StripeId, SubscriptionRow>>,
+    #[serde(with = "shared")]
+    received: Arc<BTreeMap<StripeId, Received>>,
+    reading: Reading,
+    cases: Cases,
+    lag: Lag,
+    /// What effects are given to come, in seconds: the lag, computed once a round.
+    allowance: i64,
+    series: Series,
+    #[serde(with = "shared")]
+    groups: Arc<Vec<Group>>,
+    last_round: Option<u64>,
+    began: Option<u64>,
+    /// How far back, in hours; 0: the usual day.
+    hours: i64,
+    /// Every type is listed, not only those that change a row.
+    all_types: bool,
+    /// Grows whenever lines, verdicts or groups change.
+    version: u64,
+}
+
+/// How far the survey has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Pages of events that were read of this range.
+    pub pages: u32,
+    /// The list reaches back the whole range.
+    pub complete: bool,
+    /// Customers whose rows are still to be read.
+    pub rows_left: usize,
+    /// Subscriptions that are still to be asked for, since an event and the row differ.
+    pub unconfirmed: usize,
+}
+
+impl Moment<'_> {
+    fn is_out(&self, source: Source) -> bool {
+        self.sources.get(&source).is_some_and(|f| matches!(f.health(self.now), Health::Down | Health::NotSetUp))
+    }
+}
+
+impl Survey {
+    /// Begins a round at the next tick, unless one has just begun.
+    pub fn hurry(&mut self, tick: u64) {
+        if self.last_round.is_some_and(|t| tick.saturating_sub(t) > 3_000) {
+            self.last_round = None;
+        }
+    }
+
+    /// Once a second: what is to be read now.
+    pub fn ticked(&mut self, m: &Moment) -> Vec<Query> {
+        let mut asks = Vec::new();
+        if self.last_round.is_none_or(|t| m.tick.saturating_sub(t) >= EVERY) {
+            self.last_round = Some(m.tick);
+            self.began.get_or_insert(m.tick);
+            self.allowance = self.lag.allowance().num_seconds();
+            self.forget_older(m.now);
+            asks.push(Query::Shape);
+            self.begin_pages(m);
+            self.want_rows(m);
+        }
+        asks.extend(self.go_on(m));
+        asks
+    }
+
+    /// An answer to one of its questions, and what is to be read next. Answers to nobody's question change nothing.
+    pub fn replied(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Moment) -> Vec<Query> {
+        self.take_shape(query, result, m);
+        self.take_page(query, result, m);
+        self.take_rows(query, result, m);
+        self.take_subscription(query, result, m);
+        self.take_received(query, result);
+        self.cases.answered(query, result, m.now);
+        self.go_on(m)
+    }
+
+    /// Everything that can be asked at once now.
+    fn go_on(&mut self, m: &Moment) -> Vec<Query> {
+        let mut asks = self.next_page(m);
+        asks.extend(self.next_rows(m));
+        let cases = self.check(m);
+        asks.extend(self.next_subscriptions(m));
+        asks.extend(cases);
+        self.settle(m);
+        asks
+    }
+
+    /// Events of the range, newest first, each with its verdict.
+    #[must_use]
+    pub fn lines(&self) -> &[Line] {
+        &self.feed.lines
+    }
+
+    /// Elements of Stripe's list that could not be read as events.
+    #[must_use]
+    pub fn raw(&self) -> &[RawEvent] {
+        &self.feed.raw
+    }
+
+    /// The failures by cause, the most customers first.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Grows whenever lines, verdicts or groups have changed.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The verdict on one of the listed events, with what it rests on.
+    #[must_use]
+    pub fn judgement(&self, event: &StripeId) -> Option<Judgement> {
+        self.explain(event)
+    }
+
+    /// Since when events are listed, at that moment.
+    #[must_use]
+    pub fn range(&self, now: At) -> At {
+        now - Duration::hours(self.hours())
+    }
+
+    fn hours(&self) -> i64 {
+        if self.hours == 0 { HOURS } else { self.hours }
+    }
+
+    /// How far back to look, in hours: at most the thirty days that Stripe keeps.
+    pub fn set_range(&mut self, hours: i64, now: At) {
+        let hours = hours.clamp(1, DAYS_AT_MOST * 24);
+        if hours == self.hours() {
+            return;
+        }
+        let longer = hours > self.hours();
+        self.hours = hours;
+        if longer {
+            self.reading.restart();
+            self.last_round = None;
+        } else {
+            self.forget_older(now);
+        }
+    }
+
+    /// Whether every type of event is listed, those included that nobody acts upon.
+    pub fn set_all_types(&mut self, all: bool) {
+        if all != self.all_types {
+            self.all_types = all;
+            self.feed = Arc::default();
+            self.reading.restart();
+            self.last_round = None;
+            self.version += 1;
+        }
+    }
+
+    #[must_use]
+    pub fn lists_all_types(&self) -> bool {
+        self.all_types
+    }
+
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress {
+            pages: self.reading.pages(),
+            complete: self.reading.is_whole(),
+            rows_left: self.reading.rows_left(),
+            unconfirmed: self.feed.suspects().count(),
+        }
+    }
+
+    /// Events received and applied in the last day, by column.
+    #[must_use]
+    pub fn series(&self) -> &Series {
+        &self.series
+    }
+
+    /// When the newest event happened whose effect is in the database.
+    #[must_use]
+    pub fn last_applied(&self) -> Option<At> {
+        self.series.last_applied
+    }
+
+    /// What effects are given to come before they are missed.
+    #[must_use]
+    pub fn allowance(&self) -> Duration {
+        Duration::seconds(self.allowance.max(crate::domain::webhooks::lag::LEAST.num_seconds()))
+    }
+
+    /// When the first read went out, on the tick's clock.
+    #[must_use]
+    pub fn began(&self) -> Option<u64> {
+        self.began
+    }
+
+    /// Customers whose cases were read because an event looks unapplied, the newest first.
+    #[must_use]
+    pub fn suspects(&self) -> &[StripeId] {
+        &self.cases.suspects
+    }
+
+    /// How many more there are than can be read.
+    #[must_use]
+    pub fn beyond(&self) -> usize {
+        self.cases.beyond
+    }
+
+    /// Events that are too young to judge.
+    #[must_use]
+    pub fn settling(&self) -> usize {
+        self.series.settling
+    }
+
+    /// What the case of a customer said, where one was read.
+    #[must_use]
+    pub fn judged(&self, customer: &StripeId) -> Option<&Judged> {
+        self.cases.judged(customer)
+    }
+
+    /// How many suspects' cases have been read, of how many.
+    #[must_use]
+    pub fn cases(&self) -> (usize, usize) {
+        self.cases.progress()
+    }
+
+    /// Events and rows are known, and every suspect has been read.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let (read, of) = self.cases();
+        self.reading.has_seen_both() && self.shape.value().is_some() && read == of
+    }
+
+    /// Nothing has been compared yet.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.series.received.is_empty()
+    }
+
+    /// The list reaches back the whole range.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.reading.is_whole()
+    }
+
+    /// The fault that keeps it from seeing, if any.
+    #[must_use]
+    pub fn fault(&self) -> Option<&Fault> {
+        self.shape.fault().or(self.reading.fault())
+    }
+
+    /// Why nothing can be called missing, where that is so.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Finding> {
+        let reasons = self.shape.value()?.trust.reasons();
+        let reason = reasons.first()?.clone();
+        Some(Finding {
+            word: Word::Unknown,
+            sentence: "What is missing in the database cannot be told".into(),
+            size: String::new(),
+            reason,
+            about: About::Sight,
+            evidence: reasons.to_vec(),
+        })
+    }
+
+    /// The verdict of an event in the list.
+    #[must_use]
+    pub fn verdict(&self, event: &StripeId) -> Option<Verdict> {
+        self.feed.lines.iter().find(|l| l.id == *event).map(|l| l.verdict)
+    }
+
+    fn take_shape(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Moment) {
+        match (query, result) {
+            (Query::Shape, Ok(Reply::Shape(shape))) => {
+                let known = self.shape.value() == Some(&**shape);
+                self.shape = Known::Is { value: (**shape).clone(), at: m.now };
+                if !known {
+                    self.judge_anew();
+                }
+            }
+            (Query::Shape, Err(f)) if self.shape.value().is_none() => self.shape = Known::Failed(f.clone()),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What the survey reads at Stripe: pages of events, the subscriptions whose event and row differ, and what the application noted of events.
+
+use super::feed::{Current, Outcome};
+use super::rows::Page;
+use super::{Moment, Survey};
+use crate::domain::fault::{Fault, Source};
+use crate::domain::ids::StripeId;
+use crate::domain::webhooks::demand::Demand;
+use crate::protocol::query::{EventRange, Query, Reply};
+use chrono::Duration;
+use std::sync::Arc;
+
+/// New events may be listed a little late: each read goes back this far behind the newest one seen.
+const OVERLAP: Duration = Duration::seconds(120);
+/// Subscriptions asked for at a time.
+const AT_ONCE: usize = 3;
+/// A subscription that could not be read is asked for again after so many milliseconds.
+const AGAIN: u64 = 60_000;
+
+impl Survey {
+    /// A round begins: the list is read from its head, and on through the range where that has not been done.
+    pub(super) fn begin_pages(&mut self, m: &Moment) {
+        if m.is_out(Source::Stripe) {
+            return;
+        }
+        let since = self.range(m.now);
+        let handled_only = !self.all_types;
+        let range = |since, until| EventRange { since, until, handled_only, undelivered_only: false, after: None };
+        let newest = self.feed.lines.first().map(|l| l.at);
+        if let Some(page) = &mut self.reading.back {
+            page.failed = false;
+        }
+        if self.reading.back.is_none() && !self.reading.whole {
+            // What is there already is not read again.
+            let until = self.feed.lines.last().map(|l| l.at).filter(|_| self.reading.head_done);
+            self.reading.back = Some(Page::of(range(since, until)));
+        }
+        if let Some(newest) = newest.filter(|_| self.reading.head.is_none() && self.reading.pages > 0) {
+            self.reading.head = Some(Page::of(range((newest - OVERLAP).max(since), None)));
+        }
+    }
+
+    /// The next page of each reading that has none under way.
+    pub(super) fn next_page(&mut self, m: &Moment) -> Vec<Query> {
+        if m.is_out(Source::Stripe) {
+            return Vec::new();
+        }
+        let pages = [&mut self.reading.head, &mut self.reading.back];
+        let free = pages.into_iter().flatten().filter(|p| !p.out && !p.failed);
+        free.map(|page| {
+            page.out = true;
+            Query::EventPage(page.range.clone())
+        })
+        .collect()
+    }
+
+    pub(super) fn take_page(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Moment) {
+        let Query::EventPage(range) = query else { return };
+        let is_head = self.reading.head.as_ref().is_some_and(|p| p.out && p.range == *range);
+        let is_back = self.reading.back.as_ref().is_some_and(|p| p.out && p.range == *range);
+        if !is_head && !is_back {
+            return;
+        }
+        let next = match result {
+            Ok(Reply::EventPage { events, raw, next }) => {
+                let touched = Arc::make_mut(&mut self.feed).take(events, raw, &m.env.tiers);
+                if !touched.is_empty() || !raw.is_empty() {
+                    self.version += 1;
+                }
+                self.reading.want(touched);
+                self.reading.events_answered(m.now);
+                next.clone()
+            }
+            Ok(_) => None,
+            Err(fault) => {
+                // The round ends here; the next one goes on where this one stopped.
+                self.reading.events_failed(fault);
+                if is_head {
+                    self.reading.head = None;
+                }
+                if is_back && let Some(page) = &mut self.reading.back {
+                    (page.out, page.failed) = (false, true);
+                }
+                return;
+            }
+        };
+        if is_back {
+            self.reading.pages += 1;
+        }
+        let go_on = |page: &mut Option<Page>| match next.clone() {
+            Some(after) => *page = page.take().map(|p| Page::of(EventRange { after: Some(after), ..p.range })),
+            None => *page = None,
+        };
+        if is_head {
+            go_on(&mut self.reading.head);
+        }
+        if is_back {
+            go_on(&mut self.reading.back);
+            self.reading.whole = self.reading.back.is_none();
+            self.reading.head_done = true;
+        }
+    }
+
+    /// Subscriptions whose newest event and row differ, the newest first; those whose case is being read come with the case.
+    pub(super) fn next_subscriptions(&mut self, m: &Moment) -> Vec<Query> {
+        if m.is_out(Source::Stripe) {
+            return Vec::new();
+        }
+        let free = AT_ONCE.saturating_sub(self.reading.subscriptions_out.len());
+        if free == 0 {
+            return Vec::new();
+        }
+        let mut due: Vec<(crate::domain::At, StripeId)> = self
+            .feed
+            .suspects()
+            .filter(|s| !self.reading.subscriptions_out.contains(*s))
+            .filter(|s| self.reading.refused.get(*s).is_none_or(|t| m.tick.saturating_sub(*t) >= AGAIN))
+            .filter_map(|s| {
+                let h = self.feed.courses.get(s)?;
+                (!self.cases.will_read(&h.customer)).then(|| (h.newest(), s.clone()))
+            })
+            .collect();
+        due.sort_by(|a, b| b.cmp(a));
+        due.truncate(free);
+        due.into_iter()
+            .map(|(_, s)| {
+                self.reading.subscriptions_out.insert(s.clone());
+                Query::Subscription(s)
+            })
+            .collect()
+    }
+
+    pub(super) fn take_subscription(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Moment) {
+        let Query::Subscription(id) = query else { return };
+        if !self.reading.subscriptions_out.remove(id) {
+            return;
+        }
+        match result {
+            Ok(Reply::Subscriptions(found)) => {
+                let demand = found.iter().find(|s| s.id == *id).map(|s| Demand::of(s, &m.env.tiers));
+                self.reading.refused.remove(id);
+                self.told(id, demand, m);
+            }
+            _ => {
+                self.reading.refused.insert(id.clone(), m.tick);
+            }
+        }
+    }
+
+    /// Stripe itself has said what is due of the subscription.
+    pub(super) fn told(&mut self, id: &StripeId, demand: Option<Demand>, m: &Moment) {
+        let Some(h) = Arc::make_mut(&mut self.feed).courses.get_mut(id) else { return };
+        h.current = Some(Current { at: m.now, demand });
+        if h.outcome != Outcome::Fine
+            && let Some(row_at) = h.row_at
+        {
+            let row = self.rows.get(&h.customer).cloned();
+            self.compare(id, row.as_ref(), row_at, m);
+        }
+    }
+
+    /// What the application itself noted of the failures: evidence where it is kept.
+    pub(super) fn take_received(&mut self, _query: &Query, _result: &Result<Reply, Fault>) {}
+}

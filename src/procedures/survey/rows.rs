@@ -1,0 +1,354 @@
+//! What the survey reads in the database, and the comparison: the rows of customers that events are about, against what is due.
+
+use super::feed::{Feed, Outcome};
+use super::{Moment, Survey};
+use crate::domain::At;
+use crate::domain::facts::Known;
+use crate::domain::fault::{Fault, Source};
+use crate::domain::ids::StripeId;
+use crate::domain::row::{Field, SubscriptionRow, Value};
+use crate::domain::webhooks::judge::{Stand, changes, delivery, evidence, says};
+use crate::domain::webhooks::verdict::{Judgement, Verdict};
+use crate::protocol::query::{EventRange, Query, Reply};
+use chrono::Duration;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Customers of one question.
+const BATCH: usize = 500;
+/// Up to so many customers, all rows are read in every round; beyond, one batch of those that are fine.
+const ALL_AT_ONCE: usize = 1_000;
+/// Customers whose events are younger than this are looked at in every round.
+const HOT: Duration = Duration::minutes(15);
+
+/// What is being read, and what is still to be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// From the head of the list back to what is known.
+    pub head: Option<Page>,
+    /// Through the whole range.
+    pub back: Option<Page>,
+    pub head_done: bool,
+    pub whole: bool,
+    pub pages: u32,
+    events_at: Known<()>,
+    rows_at: Known<()>,
+    wanted: BTreeSet<StripeId>,
+    rows_out: Option<(Vec<StripeId>, At)>,
+    /// Rows could not be read at this tick: not again before the next round.
+    rows_failed: bool,
+    /// Where the turn through those that are fine has come to.
+    turn: Option<StripeId>,
+    pub subscriptions_out: BTreeSet<StripeId>,
+    /// Subscriptions that Stripe did not give, and when that was.
+    pub refused: BTreeMap<StripeId, u64>,
+}
+
+/// A reading of a range, page by page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    pub range: EventRange,
+    /// The question is on its way.
+    pub out: bool,
+    /// It was not answered: asked again in the next round.
+    pub failed: bool,
+}
+
+impl Page {
+    pub fn of(range: EventRange) -> Self {
+        Self { range, out: false, failed: false }
+    }
+}
+
+impl Reading {
+    pub fn restart(&mut self) {
+        (self.head, self.back, self.whole, self.pages) = (None, None, false, 0);
+    }
+
+    pub fn want(&mut self, customers: impl IntoIterator<Item = StripeId>) {
+        self.wanted.extend(customers);
+    }
+
+    pub fn events_answered(&mut self, at: At) {
+        self.events_at = Known::Is { value: (), at };
+        // Nobody's rows are wanted: then there is nothing that was not read.
+        if self.wanted.is_empty() && self.rows_out.is_none() && self.rows_at.is_waiting() {
+            self.rows_at = Known::Is { value: (), at };
+        }
+    }
+
+    pub fn events_failed(&mut self, fault: &Fault) {
+        self.events_at = Known::Failed(fault.clone());
+    }
+
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    pub fn rows_left(&self) -> usize {
+        self.wanted.len() + self.rows_out.as_ref().map_or(0, |(c, _)| c.len())
+    }
+
+    pub fn has_seen_both(&self) -> bool {
+        self.events_at.value().is_some() && self.rows_at.value().is_some()
+    }
+
+    pub fn fault(&self) -> Option<&Fault> {
+        self.rows_at.fault().or(self.events_at.fault())
+    }
+}
+
+impl Survey {
+    /// A round begins: whose rows are to be read in it.
+    pub(super) fn want_rows(&mut self, m: &Moment) {
+        self.reading.rows_failed = false;
+        let feed = &self.feed;
+        let customers = &feed.of_customer;
+        if customers.len() <= ALL_AT_ONCE {
+            self.reading.wanted.extend(customers.keys().cloned());
+            return;
+        }
+        let hot = feed.lines.iter().take_while(|l| m.now - l.at < HOT).filter_map(|l| l.customer.as_ref());
+        let bad = feed.bad.iter().filter_map(|s| feed.courses.get(s)).map(|h| &h.customer);
+        self.reading.wanted.extend(hot.chain(bad).filter(|c| customers.contains_key(*c)).cloned());
+        let from = self.reading.turn.clone().map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let batch: Vec<StripeId> = customers.range((from, std::ops::Bound::Unbounded)).take(BATCH).map(|(c, _)| c.clone()).collect();
+        self.reading.turn = batch.last().filter(|_| batch.len() == BATCH).cloned();
+        self.reading.wanted.extend(batch);
+    }
+
+    pub(super) fn next_rows(&mut self, m: &Moment) -> Option<Query> {
+        let r = &mut self.reading;
+        if r.rows_out.is_some() || r.wanted.is_empty() || r.rows_failed || m.is_out(Source::Database) {
+            return None;
+        }
+        let mut batch = Vec::with_capacity(BATCH.min(r.wanted.len()));
+        while batch.len() < BATCH
+            && let Some(customer) = r.wanted.pop_first()
+        {
+            batch.push(customer);
+        }
+        r.rows_out = Some((batch.clone(), m.now));
+        Some(Query::RowsOf(batch))
+    }
+
+    pub(super) fn take_rows(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Moment) {
+        let Query::RowsOf(of) = query else { return };
+        let Some((batch, asked)) = self.reading.rows_out.take_if(|(batch, _)| batch == of) else { return };
+        match result {
+            Ok(Reply::Rows(rows)) => {
+                self.reading.rows_at = Known::Is { value: (), at: m.now };
+                let mut held: BTreeMap<&str, &SubscriptionRow> = BTreeMap::new();
+                for (row, _) in rows {
+                    held.extend(row.text(Field::Customer).map(|c| (c, row)));
+                }
+                for customer in &batch {
+                    let row = held.get(customer.as_str()).copied();
+                    let theirs = self.feed.of_customer.get(customer).cloned().unwrap_or_default();
+                    for subscription in &theirs {
+                        // As of when it was asked for: what came later may be missing in it.
+                        self.compare(subscription, row, asked, m);
+                    }
+                    self.keep(customer, row, &theirs);
+                }
+            }
+            Ok(_) => {}
+            Err(fault) => {
+                self.reading.rows_at = Known::Failed(fault.clone());
+                self.reading.rows_failed = true;
+                self.reading.wanted.extend(batch);
+            }
+        }
+    }
+
+    /// Only rows that are not as they should be are kept.
+    fn keep(&mut self, customer: &StripeId, row: Option<&SubscriptionRow>, theirs: &[StripeId]) {
+        let wrong = theirs.iter().any(|s| self.feed.bad.contains(s));
+        match row.filter(|_| wrong) {
+            Some(row) if self.rows.get(customer) != Some(row) => drop(Arc::make_mut(&mut self.rows).insert(customer.clone(), row.clone())),
+            None if self.rows.contains_key(customer) => drop(Arc::make_mut(&mut self.rows).remove(customer)),
+            _ => {}
+        }
+    }
+
+    /// Compares a subscription's course with the row as it was read then, and gives each of its events its verdict.
+    pub(super) fn compare(&mut self, subscription: &StripeId, row: Option<&SubscriptionRow>, row_at: At, m: &Moment) {
+        let Some(shape) = self.shape.value() else { return };
+        let named = row.and_then(|r| r.text(Field::Subscription)).filter(|n| *n != subscription.as_str());
+        let follows_live = named.and_then(|n| StripeId::parse(n).ok()).is_some_and(|n| self.feed.is_live(&n));
+        let cleared = |h: &super::feed::History| self.cases.cleared(&h.customer, h.newest());
+        let Some(h) = self.feed.courses.get(subscription) else { return };
+        let (rules, allowance) = (&m.env.tiers, self.allowance());
+        let trusted = shape.trust.reasons().is_empty();
+        let nobody = self.cases.nobody(&h.customer);
+        let current = h.current().cloned();
+        let (stand, verdicts, outcome) = h.with(subscription, follows_live, |course| {
+            let Some(stand) = course.stand(row, rules, shape) else {
+                // Nothing tells what is due: Stripe has to be asked, where it has not said that there is nothing.
+                let young = row_at - h.newest() < allowance;
+                let gone = current.as_ref().is_some_and(|c| c.demand.is_none());
+                let (verdict, outcome) = match (young, gone) {
+                    (true, _) => (Verdict::Settling, Outcome::Settling),
+                    (_, true) => (Verdict::NoSubject, Outcome::Fine),
+                    _ => (Verdict::Unknown, Outcome::Suspect),
+                };
+                return (None, h.events().map(|(at, id, _)| (at, id.clone(), verdict)).collect::<Vec<_>>(), outcome);
+            };
+            let mut outcome = Outcome::Fine;
+            let worse = |outcome: &mut Outcome, than: Outcome| {
+                if rank(than) > rank(*outcome) {
+                    *outcome = than;
+                }
+            };
+            let confirmed = current.is_some();
+            let mut verdicts = Vec::new();
+            for (at, id, own) in h.events() {
+                let mut verdict = course.verdict(stand, own);
+                if verdict.is_failure() {
+                    if cleared(h) {
+                        verdict = Verdict::Superseded;
+                    } else if row_at - at < allowance {
+                        verdict = Verdict::Settling;
+                        worse(&mut outcome, Outcome::Settling);
+                    } else if !trusted {
+                        verdict = Verdict::Unknown;
+                        worse(&mut outcome, Outcome::Doubted);
+                    } else if row.is_none() && nobody {
+                        verdict = Verdict::NoSubject;
+                        worse(&mut outcome, Outcome::Nobody);
+                    } else {
+                        worse(&mut outcome, if confirmed { Outcome::Failing } else { Outcome::Suspect });
+                    }
+                } else if verdict == Verdict::Unknown {
+                    worse(&mut outcome, Outcome::Doubted);
+                }
+                verdicts.push((at, id.clone(), verdict));
+            }
+            // An event that no snapshot covers is not applied because an older one is.
+            if !h.is_told() && outcome == Outcome::Fine && !cleared(h) {
+                outcome = if row_at - h.newest() < allowance { Outcome::Settling } else { Outcome::Suspect };
+            }
+            (Some(stand), verdicts, outcome)
+        });
+        let took = effect_took(h, stand, row).filter(|_| h.outcome != Outcome::Fine && outcome == Outcome::Fine);
+        let untold = (!h.is_told() && matches!(outcome, Outcome::Settling | Outcome::Suspect)).then(|| h.states.last().map(|s| s.at));
+        if let Some(took) = took {
+            self.lag.took(took);
+        }
+        let feed = Arc::make_mut(&mut self.feed);
+        if let Some(h) = feed.courses.get_mut(subscription) {
+            (h.stand, h.row_at, h.outcome) = (stand, Some(row_at), outcome);
+        }
+        if outcome == Outcome::Fine {
+            feed.bad.remove(subscription)
+        } else {
+            feed.bad.insert(subscription.clone())
+        };
+        for (at, id, verdict) in verdicts {
+            let open = untold.is_some_and(|last| last.is_none_or(|last| at > last));
+            let verdict = match (open, outcome) {
+                (true, Outcome::Settling) => Verdict::Settling,
+                (true, _) => Verdict::Unknown,
+                _ => verdict,
+            };
+            self.version += u64::from(feed.write(at, &id, verdict, outcome == Outcome::Suspect));
+        }
+    }
+
+    /// The shape of the database has changed: everything is to be compared anew.
+    pub(super) fn judge_anew(&mut self) {
+        self.reading.wanted.extend(self.feed.of_customer.keys().cloned());
+    }
+
+    /// Lets go of what has left the range.
+    pub(super) fn forget_older(&mut self, now: At) {
+        let then = self.range(now);
+        if self.feed.lines.last().is_some_and(|l| l.at < then) {
+            Arc::make_mut(&mut self.feed).forget_before(then);
+            self.version += 1;
+        }
+        let gone: Vec<StripeId> = self.rows.keys().filter(|c| !self.feed.of_customer.contains_key(*c)).cloned().collect();
+        if !gone.is_empty() {
+            Arc::make_mut(&mut self.rows).retain(|c, _| !gone.contains(c));
+        }
+    }
+
+    /// Verdict, reason and evidence of one event.
+    pub(super) fn explain(&self, event: &StripeId) -> Option<Judgement> {
+        let line = self.feed.lines.iter().find(|l| l.id == *event)?;
+        let plain = |because: &str| Judgement { verdict: line.verdict, because: because.into(), evidence: Vec::new(), differs: Vec::new() };
+        if line.verdict == Verdict::UnhandledType {
+            return Some(plain(&format!("The application does not act upon {}.", line.kind)));
+        }
+        let Some(subscription) = &line.subscription else { return Some(plain("The event names no customer and subscription.")) };
+        let h = self.feed.courses.get(subscription)?;
+        let (Some(shape), Some(row_at)) = (self.shape.value(), h.row_at) else {
+            return Some(plain("The row has not been read yet."));
+        };
+        let row = self.rows.get(&h.customer);
+        let named = row.and_then(|r| r.text(Field::Subscription)).filter(|n| *n != subscription.as_str());
+        let follows_live = named.and_then(|n| StripeId::parse(n).ok()).is_some_and(|n| self.feed.is_live(&n));
+        let mut judgement = h.with(subscription, follows_live, |course| {
+            let because = match (line.verdict, h.stand) {
+                (Verdict::Settling, _) => format!("Younger than {} s when the row was read, given time.", self.allowance().num_seconds()),
+                (Verdict::Unknown, _) if h.outcome == Outcome::Suspect => {
+                    "The row differs; Stripe is being asked for the subscription.".into()
+                }
+                (Verdict::Unknown, _) if !shape.trust.reasons().is_empty() => {
+                    format!("Nothing can be called missing: {}", shape.trust.reasons().join("; "))
+                }
+                (Verdict::NoSubject, _) => "No profile can be named for its customer.".into(),
+                (_, Some(stand)) => says(course, stand, line.verdict, row),
+                (_, None) => "What the event demands is not known.".into(),
+            };
+            // Rows that are right are not kept: there is nothing more to say about them.
+            let known = h.outcome != Outcome::Fine;
+            let lines = if known { evidence(course, row) } else { Vec::new() };
+            let differs = if known { changes(course, row, shape) } else { Vec::new() };
+            Judgement { verdict: line.verdict, because, evidence: lines, differs }
+        });
+        judgement.evidence.push(format!("database: read at {}", row_at.format("%H:%M:%SZ")));
+        judgement.evidence.extend(self.received.get(event).map(crate::domain::webhooks::judge::Received::says));
+        judgement.evidence.push(delivery(line.pending));
+        Some(judgement)
+    }
+}
+
+impl Feed {
+    /// Writes the verdict down; whether it is another one than before. While Stripe is asked, what was a failure stays one.
+    fn write(&mut self, at: At, id: &StripeId, verdict: Verdict, unconfirmed: bool) -> bool {
+        let Some(place) = self.place(at, id) else { return false };
+        let line = &mut self.lines[place];
+        let verdict = if unconfirmed && verdict.is_failure() && !line.verdict.is_failure() { Verdict::Unknown } else { verdict };
+        let changed = line.verdict != verdict;
+        line.verdict = verdict;
+        if !verdict.is_failure() {
+            line.cause = None;
+        }
+        changed
+    }
+}
+
+fn rank(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Fine => 0,
+        Outcome::Unread => 1,
+        Outcome::Settling => 2,
+        Outcome::Doubted => 3,
+        Outcome::Nobody => 4,
+        Outcome::Suspect => 5,
+        Outcome::Failing => 6,
+    }
+}
+
+/// How long the newest effect took to come, where the row says when it was written.
+fn effect_took(h: &super::feed::History, stand: Option<Stand>, row: Option<&SubscriptionRow>) -> Option<Duration> {
+    let last = h.states.last()?;
+    let Some(Value::Time(written)) = row?.get(Field::UpdatedAt) else { return None };
+    (stand == Some(Stand::At(h.states.len() - 1))).then(|| *written - last.at)
+}
