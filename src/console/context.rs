@@ -5,6 +5,7 @@ use crate::domain::desk::DeskState;
 use crate::domain::fault::Source;
 use crate::domain::policy::{Mode, Writes};
 use crate::procedures::drift_scan::Scan;
+use crate::procedures::survey::Survey;
 use crate::protocol::environment::Environment;
 use crate::protocol::freshness::{Freshness, Health};
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ pub struct Context<'a> {
     pub mode: Mode,
     pub writes: &'a Writes,
     pub sources: &'a BTreeMap<Source, Freshness>,
+    /// Which of Stripe's events are in the database.
+    pub survey: &'a Survey,
     /// Personal data is shown unmasked at the moment.
     pub revealed: bool,
     /// Who has which cause, what is muted and accepted; `None` until it was read.

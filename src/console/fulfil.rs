@@ -2,12 +2,13 @@
 
 use super::ask::{Ask, CopyItem};
 use super::modal::{Dialog, Modal, escalate, masked};
-use super::panes::customer;
+use super::panes::{customer, event};
 use super::screen::Screen;
 use super::state::State;
 use crate::domain::At;
 use crate::domain::facts::Handle;
 use crate::domain::fault::Fault;
+use crate::domain::ids::StripeId;
 use crate::procedures::by_id;
 use crate::procedures::engine::Run;
 use crate::protocol::effect::Effect;
@@ -36,6 +37,12 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             state.screens.open(Screen::Subscription);
             entered(state, id)
         }
+        Ask::OpenEvent(event) => open_event(state, &event, id),
+        Ask::Range { hours } => {
+            let now = state.world.now;
+            state.world.survey.set_range(hours, now);
+            entered(state, id)
+        }
         Ask::Search(text) => search(state, &text, id),
         Ask::Hits { title, hits } => {
             // The list stays as it was found: what is repaired meanwhile still stands in it.
@@ -49,12 +56,12 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             show_run(state, run);
             effects
         }
-        Ask::StartFromBook(procedure) => start(state, &procedure, id),
-        Ask::Escalate(contact) => escalate(state, contact),
         Ask::Drift(order) => {
             let asks = state.world.drift.order(order, state.world.now);
             fulfil(state, asks, id)
         }
+        Ask::StartFromBook(procedure) => start(state, &procedure, id),
+        Ask::Escalate(contact) => escalate(state, contact),
         Ask::Resume(run) => resume(state, run),
         Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {
@@ -117,6 +124,8 @@ pub fn entered(state: &mut State, id: Uuid) -> Vec<Effect> {
     let cx = state.world.context();
     let asks = match state.screens.top() {
         Screen::Home => state.home.entered(&cx),
+        Screen::Webhooks => state.webhooks.entered(&cx),
+        Screen::Event => state.event.entered(&cx),
         Screen::Customers => state.customers.entered(&cx),
         Screen::Customer => state.customer.entered(&cx),
         Screen::Subscription => state.subscription.entered(&cx),
@@ -133,6 +142,19 @@ fn open_customer(state: &mut State, handle: Handle, id: Uuid) -> Vec<Effect> {
     state.customer = customer::Model::of(handle);
     state.screens.open(Screen::Customer);
     state.remember_customer();
+    entered(state, id)
+}
+
+fn open_event(state: &mut State, event: &StripeId, id: Uuid) -> Vec<Effect> {
+    let Some(line) = state.world.survey.lines().iter().find(|l| l.id == *event).cloned() else {
+        state.say("That event is not in the range that is listed");
+        return Vec::new();
+    };
+    state.dialog = None;
+    // Answers about the event before are nobody's any more.
+    state.tickets.cancel_where(|slot| matches!(slot, Slot::Event(_)));
+    state.event = event::Model::of(line);
+    state.screens.open(Screen::Event);
     entered(state, id)
 }
 

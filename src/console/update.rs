@@ -135,14 +135,16 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     }
     let cx = state.world.context();
     let mut asks = state.home.ticked(&cx);
+    let top = state.screens.top();
+    asks.extend(state.webhooks.ticked(top == Screen::Webhooks, &cx));
+    asks.extend(state.event.ticked(top == Screen::Event, &cx));
     asks.extend(state.customers.ticked(&cx));
     asks.extend(state.customer.ticked(&cx));
     asks.extend(state.subscription.ticked(&cx));
     if state.screens.top() == Screen::Runbook {
         asks.extend(state.runbook.ticked(&cx));
     }
-    let now = state.world.now;
-    asks.extend(state.world.drift.ticked(now));
+    asks.extend(state.world.drift.ticked(state.world.now));
     let mut effects = fulfil::fulfil(state, asks, id);
     if state.world.wants_desk() {
         effects.push(state.tickets.read(Slot::Desk, Query::Desk));
@@ -207,6 +209,8 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
         Slot::Home(_) => state.home.replied(ticket.slot, query, result, &cx),
+        Slot::Endpoints => state.webhooks.replied(ticket.slot, query, result, &cx),
+        Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
         Slot::Runs => {
             if let Ok(reply) = result {
                 state.tasks.told(reply);

@@ -7,6 +7,7 @@ use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::{Mode, Writes};
+use crate::procedures::survey::Survey;
 use crate::protocol::environment::Environment;
 use crate::protocol::freshness::Freshness;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct World {
     pub revealed_of: Option<SubjectKey>,
     /// What the sandbox can break: name and description.
     pub incidents: Vec<(String, String)>,
+    /// Which of Stripe's events are in the database: Home and the webhooks pane look at the same.
+    pub survey: Survey,
     /// The comparison of Stripe with the database, in the background.
     pub drift: Drift,
     /// What operators have said about causes and drift; `None` until it was read.
@@ -70,6 +73,7 @@ impl World {
             revealed_until: None,
             revealed_of: None,
             incidents: Vec::new(),
+            survey: Survey::default(),
             drift: Drift::default(),
             desk: None,
             desk_asked: None,
@@ -94,6 +98,7 @@ impl World {
             mode: self.mode(),
             writes: &self.writes,
             sources: &self.sources,
+            survey: &self.survey,
             revealed: self.revealed_until.is_some(),
             desk: self.desk.as_ref(),
             columns: self.columns,

@@ -219,16 +219,6 @@ impl Performer for Sources {
     }
 }
 
-/// The configured contacts, all of them; the runbook's where none are.
-fn contacts(config: &Config) -> Vec<Contact> {
-    let contact =
-        |issue: &str, contact: &str, responds: &str| Contact { issue: issue.into(), contact: contact.into(), responds: responds.into() };
-    if config.contacts.is_empty() {
-        return book().contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect();
-    }
-    config.contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect()
-}
-
 impl Sources {
     /// The key to write to Stripe with; `None`: the one that reads.
     fn writing(&self) -> Result<Option<Credential>, Fault> {
@@ -242,6 +232,16 @@ impl Sources {
     fn write_key(&self) -> MutexGuard<'_, Option<Result<Credential, Fault>>> {
         self.write_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The configured contacts, all of them; the runbook's where none are.
+fn contacts(config: &Config) -> Vec<Contact> {
+    let contact =
+        |issue: &str, contact: &str, responds: &str| Contact { issue: issue.into(), contact: contact.into(), responds: responds.into() };
+    if config.contacts.is_empty() {
+        return book().contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect();
+    }
+    config.contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect()
 }
 
 fn not_set_up(source: Source, say: &str) -> Fault {

@@ -13,6 +13,10 @@ pub enum Slot {
     Case(u16),
     /// A read of Home's scan.
     Home(u16),
+    /// The endpoints registered in Stripe.
+    Endpoints,
+    /// A read about the event on screen.
+    Event(u16),
     /// A read of the drift scan.
     Drift(u16),
     /// A read that this run needs.

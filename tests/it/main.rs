@@ -6,6 +6,7 @@ mod command;
 mod console;
 mod console_drawer;
 mod console_random;
+mod console_review;
 mod contract;
 mod crash;
 mod desk;

@@ -98,7 +98,6 @@ fn run(state: &State, id: uuid::Uuid) -> Vec<String> {
     if let Phase::Halted(why) | Phase::Unknown(why) | Phase::Waiting(why) = &model.run.phase {
         lines.push(why.clone());
     }
-    let subject = model.run.plan.as_ref().and_then(|p| p.subject.as_ref());
-    lines.extend(subject.map(|s| format!("profile {s}")));
+    lines.extend(model.run.plan.as_ref().and_then(|p| p.subject.as_ref()).map(|s| format!("profile {s}")));
     lines
 }

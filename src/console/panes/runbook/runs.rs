@@ -94,7 +94,7 @@ fn said(entry: &Entry) -> String {
             format!("{}, try {}: {word}", attempt.step, attempt.attempt)
         }
         Entry::Verified { step, holds, .. } => format!("{step}: {}", if *holds { "proven" } else { "does not hold" }),
-        Entry::Attested { step, .. } => format!("{step}: done by hand, attested"),
+        Entry::Attested { step, .. } => format!("{step}: attested"),
         Entry::RunClosed { how, run } => format!("run {} closed: {}", short(*run), closed(*how)),
         Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed | Entry::DeskWrite { .. } => "beside the run".into(),
     }
