@@ -75,6 +75,9 @@ pub enum Subcommands {
     /// Compare Stripe's subscriptions with the database: of whoever changed lately, or of the whole account.
     #[command(after_help = EXIT)]
     Drift(Drift),
+    /// Runbook 4: bring the missing effects of events about, and count effects, not answers.
+    #[command(after_help = EXIT)]
+    Replay(Replay),
     /// Run a procedure without a screen, through the same gate and journal.
     #[command(subcommand)]
     Run(Procedures),
@@ -169,6 +172,24 @@ pub struct TierUpdate {
     /// The tier that counts, where two items map to different ones.
     #[arg(long, value_name = "TIER")]
     pub tier: Option<String>,
+    #[command(flatten)]
+    pub how: How,
+}
+
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// These events, by id (evt_…).
+    #[arg(value_name = "EVENT")]
+    pub events: Vec<String>,
+    /// Every event since then whose effect is missing: 45m, 2h, 3d, or a time such as 2026-11-22T02:41:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Every event without its effect since the last ones that have it.
+    #[arg(long)]
+    pub since_last_applied: bool,
+    /// Only those that are missing for this cause, such as bad_signature.
+    #[arg(long, value_name = "CAUSE")]
+    pub cause: Option<String>,
     #[command(flatten)]
     pub how: How,
 }

@@ -13,6 +13,7 @@ mod find;
 mod hands;
 mod probe;
 mod procedures;
+mod replay;
 mod runs;
 pub mod sandbox;
 mod shown;
@@ -58,6 +59,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
                 Subcommands::Status { json } => status::run(&hands, json).await,
                 Subcommands::Probe { yes, json } => probe::run(&hands, yes, json).await,
                 Subcommands::Drift(args) => drift::run(&hands, &args).await,
+                Subcommands::Replay(args) => replay::run(&hands, &args).await,
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,
                 Subcommands::Sandbox(_)

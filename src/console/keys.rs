@@ -126,6 +126,13 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
                 return Vec::new();
             }
             Action::Open => return choose(state, run, id),
+            // Going on starts writes again, so that is a menu's to ask; stopping is nobody's harm.
+            Action::Freeze if state.tasks.get(run).is_some_and(|r| !r.run.is_paused()) => {
+                return fulfil::run(state, run, id, |r, _, now| {
+                    r.pause(now);
+                    Vec::new()
+                });
+            }
             _ => {}
         }
     }
@@ -221,12 +228,32 @@ pub fn confirm(state: &mut State, run: Uuid) -> Vec<Effect> {
 fn confirm_typed(state: &mut State, run: Uuid) -> Vec<Effect> {
     let tick = state.world.tick;
     let Some(model) = state.tasks.get(run) else { return Vec::new() };
+    if model.manual().is_some() && model.is_settled(tick) {
+        return attested(state, run);
+    }
     let complete = model.run.plan.as_ref().and_then(|p| p.typed.as_deref()) == Some(model.typed.text().trim());
     if !complete || !model.is_settled(tick) {
         return Vec::new();
     }
     let typed = model.typed.text().trim().to_string();
     confirmed(state, run, &typed)
+}
+
+/// Enter after the operator's words about a step done by hand.
+fn attested(state: &mut State, run: Uuid) -> Vec<Effect> {
+    let Some(model) = state.tasks.get_mut(run) else { return Vec::new() };
+    let words = model.typed.text().trim().to_string();
+    match model.run.attest(&words) {
+        Ok(effects) => {
+            model.follow();
+            model.confirmed();
+            effects
+        }
+        Err(reason) => {
+            state.say(reason);
+            Vec::new()
+        }
+    }
 }
 
 fn confirmed(state: &mut State, run: Uuid, typed: &str) -> Vec<Effect> {
