@@ -273,7 +273,7 @@ impl World {
                 events: vec!["*".into()],
                 livemode: false,
             }]),
-            Query::Logs(_) => Reply::Logs { lines: Vec::new(), complete: true },
+            Query::Logs(_) => Reply::Logs { lines: Vec::new(), complete: true, note: None },
             other => panic!("no procedure asks {other:?}"),
         })
     }

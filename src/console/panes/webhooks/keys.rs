@@ -1,6 +1,7 @@
 //! The keys of the webhooks pane: moving, opening, filtering, sorting. What an action does stands in `actions`.
 
 use super::actions::{actions, copies, fix, why};
+use super::desk;
 use super::events::Row;
 use super::index::{By, Sort};
 use super::model::{Model, Tab};
@@ -64,7 +65,11 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
         Action::Open => open(m, survey, cx),
         Action::Fix => vec![fix(m, survey).unwrap_or_else(Ask::Say)],
         Action::Why => why(m, survey).into_iter().collect(),
-        Action::Actions => vec![Ask::Actions(actions(m, survey))],
+        Action::Actions => {
+            let mut all = actions(m, survey);
+            all.extend(desk::items(m, cx));
+            vec![Ask::Actions(all)]
+        }
         Action::Copy => copies(m, survey).map(Ask::Copy).into_iter().collect(),
         Action::Refresh => {
             m.events.accept(survey.lines());

@@ -1,6 +1,7 @@
 //! Webhooks: what was missed and why, every event with its verdict, and the endpoints that get them.
 
 mod actions;
+mod desk;
 mod events;
 pub mod index;
 mod keys;

@@ -1,5 +1,6 @@
 //! How the webhooks pane looks: the tabs with what they cover, the causes, the endpoints. The list of events is drawn in `list`.
 
+use super::desk;
 use super::list;
 use super::model::{Model, Tab};
 use crate::console::context::Context;
@@ -143,7 +144,13 @@ fn causes(m: &Model, survey: &Survey, cx: &Context, area: Rect, buf: &mut Buffer
         no_rows(survey, cx, area, buf, theme, &empty);
         return;
     }
-    two_lined(buf, theme, area, groups.len(), m.causes.at, |i, line, buf| cause(&groups[i], cx.now, line, buf, theme));
+    let settled = desk::settled(groups, cx.desk);
+    let list = Rect { height: area.height - u16::from(!settled.is_empty()), ..area };
+    two_lined(buf, theme, list, groups.len(), m.causes.at, |i, line, buf| cause(&groups[i], cx, line, buf, theme));
+    if !settled.is_empty() {
+        let text = format!("settled: {}", settled.join(", "));
+        put(buf, theme, area.x + TEXT, list.bottom(), &text, theme.dim(), area.width.saturating_sub(TEXT + 1));
+    }
 }
 
 /// Rows of two lines with a gap between them as long as all fit, without one where they do not, scrolled where even that is too much.
@@ -165,10 +172,13 @@ fn two_lined(buf: &mut Buffer, theme: &Theme, area: Rect, all: usize, at: usize,
     }
 }
 
-fn cause(g: &Group, now: At, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    put(buf, theme, area.x + 1, area.y, "FAIL", theme.fail(), 5);
+fn cause(g: &Group, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let (word, style) = if desk::is_muted(g, cx.desk, cx.now) { ("mute", theme.dim()) } else { ("FAIL", theme.fail()) };
+    put(buf, theme, area.x + 1, area.y, word, style, 5);
     let people = if g.customers == 0 { String::new() } else { format!("{}  ", count(g.customers, "customer", "customers")) };
-    let size = format!("{}  {people}last {}", count(g.events.len(), "event", "events"), when(g.last, now));
+    let said = desk::standing(g, cx.desk, cx.now);
+    let said = if said.is_empty() { said } else { format!("{said}  ") };
+    let size = format!("{said}{}  {people}last {}", count(g.events.len(), "event", "events"), when(g.last, cx.now));
     let end = put_right(buf, theme, area.right() - 1, area.y, &size, theme.plain(), area.width / 2 + 10);
     let start = area.x + TEXT;
     let at = put(buf, theme, start, area.y, g.cause.word(), theme.plain(), end.saturating_sub(start + 1));
