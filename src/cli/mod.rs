@@ -11,6 +11,7 @@ pub mod drill;
 mod drive;
 mod find;
 mod hands;
+mod logs;
 mod probe;
 mod procedures;
 mod runs;

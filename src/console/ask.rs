@@ -23,6 +23,12 @@ pub enum Ask {
     Open(Handle),
     /// The detail of one subscription of the customer on screen.
     OpenSubscription(StripeId),
+    /// The screen of one event of the list.
+    OpenEvent(StripeId),
+    /// How far back events are looked at, in hours.
+    Range {
+        hours: i64,
+    },
     /// The customers pane, searching for this text.
     Search(String),
     /// The customers pane, filled with these.
@@ -37,6 +43,10 @@ pub enum Ask {
     },
     /// Start or steer the drift scan.
     Drift(Order),
+    /// This procedure, asked for by its name alone: where it needs somebody, the screen where they are found comes first.
+    StartFromBook(String),
+    /// The message to this contact, filled in with what is on screen.
+    Escalate(usize),
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
     /// Look at events and rows anew, now.

@@ -1,17 +1,20 @@
 //! What panes ask for, turned into effects, screens and dialogs; and the one door to the engine's runs.
 
 use super::ask::{Ask, CopyItem};
-use super::modal::{Dialog, Modal, masked};
-use super::panes::customer;
+use super::modal::{Dialog, Modal, escalate, masked};
+use super::panes::{customer, event};
 use super::screen::Screen;
 use super::state::State;
 use crate::domain::At;
 use crate::domain::facts::Handle;
 use crate::domain::fault::Fault;
+use crate::domain::ids::StripeId;
+use crate::procedures::by_id;
 use crate::procedures::engine::Run;
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::Query;
+use crate::protocol::run::Inputs;
 use crate::protocol::ticket::Slot;
 use uuid::Uuid;
 
@@ -34,6 +37,12 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             state.screens.open(Screen::Subscription);
             entered(state, id)
         }
+        Ask::OpenEvent(event) => open_event(state, &event, id),
+        Ask::Range { hours } => {
+            let now = state.world.now;
+            state.world.survey.set_range(hours, now);
+            entered(state, id)
+        }
         Ask::Search(text) => search(state, &text, id),
         Ask::Hits { title, hits } => {
             // The list stays as it was found: what is repaired meanwhile still stands in it.
@@ -51,6 +60,8 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             let asks = state.world.drift.order(order, state.world.now);
             fulfil(state, asks, id)
         }
+        Ask::StartFromBook(procedure) => start(state, &procedure, id),
+        Ask::Escalate(contact) => escalate(state, contact),
         Ask::Resume(run) => resume(state, run),
         Ask::Survey => {
             state.world.survey.hurry(state.world.tick);
@@ -69,6 +80,19 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         Ask::Actions(items) => dialog(state, Modal::Actions { items }),
         Ask::Back => back(state, id),
     }
+}
+
+/// A procedure by its name: about the customer on screen, or, with nobody there, by way of finding one.
+pub fn start(state: &mut State, procedure: &str, id: Uuid) -> Vec<Effect> {
+    let on_screen = matches!(state.screens.top(), Screen::Customer | Screen::Subscription).then(|| state.customer.handle().cloned());
+    if let Some(handle) = on_screen.flatten() {
+        return fulfil(state, vec![Ask::Start { procedure: procedure.into(), inputs: Inputs::of(handle) }], id);
+    }
+    state.screens.go(Screen::Customers);
+    let effects = entered(state, id);
+    let title = by_id(procedure).map_or(procedure, |p| p.title());
+    state.say(format!("{title}: find the customer, then f"));
+    effects
 }
 
 /// Puts a dialog over the screen.
@@ -104,9 +128,12 @@ pub fn entered(state: &mut State, id: Uuid) -> Vec<Effect> {
     let cx = state.world.context();
     let asks = match state.screens.top() {
         Screen::Home => state.home.entered(&cx),
+        Screen::Webhooks => state.webhooks.entered(&cx),
+        Screen::Event => state.event.entered(&cx),
         Screen::Customers => state.customers.entered(&cx),
         Screen::Customer => state.customer.entered(&cx),
         Screen::Subscription => state.subscription.entered(&cx),
+        Screen::Runbook => state.runbook.entered(&cx),
         Screen::Run(_) => Vec::new(),
     };
     fulfil(state, asks, id)
@@ -119,6 +146,19 @@ fn open_customer(state: &mut State, handle: Handle, id: Uuid) -> Vec<Effect> {
     state.customer = customer::Model::of(handle);
     state.screens.open(Screen::Customer);
     state.remember_customer();
+    entered(state, id)
+}
+
+fn open_event(state: &mut State, event: &StripeId, id: Uuid) -> Vec<Effect> {
+    let Some(line) = state.world.survey.lines().iter().find(|l| l.id == *event).cloned() else {
+        state.say("That event is not in the range that is listed");
+        return Vec::new();
+    };
+    state.dialog = None;
+    // Answers about the event before are nobody's any more.
+    state.tickets.cancel_where(|slot| matches!(slot, Slot::Event(_)));
+    state.event = event::Model::of(line);
+    state.screens.open(Screen::Event);
     entered(state, id)
 }
 

@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::keymap::{Action, Binding, meaning};
 use super::modal::{self, Modal};
-use super::panes::{customer, customers, home, run, subscription};
+use super::panes::{customer, customers, event, home, run, runbook, subscription, webhooks};
 use super::screen::Screen;
 use super::state::State;
 use super::widgets::form::TextField;
@@ -73,9 +73,12 @@ pub fn pane_bindings(state: &State) -> Vec<Binding> {
     let cx = state.world.context();
     match state.screens.top() {
         Screen::Home => home::bindings(&state.home, &cx),
+        Screen::Webhooks => webhooks::bindings(&state.webhooks, &cx),
+        Screen::Event => event::bindings(&state.event, &cx),
         Screen::Customers => customers::bindings(&state.customers, &cx),
         Screen::Customer => customer::bindings(&state.customer, &cx),
         Screen::Subscription => subscription::bindings(&state.subscription, &cx),
+        Screen::Runbook => runbook::bindings(&state.runbook, &cx),
         Screen::Run(id) => state.tasks.get(id).map(|r| run::bindings(r, &cx)).unwrap_or_default(),
     }
 }
@@ -101,7 +104,9 @@ pub fn own_bindings(state: &State) -> Vec<Binding> {
         Binding::new(Action::Reveal, "").when(connected.clone()),
         Binding::new(Action::Refresh, "").when(connected),
         Binding::quiet(Action::GoHome),
+        Binding::quiet(Action::GoWebhooks),
         Binding::quiet(Action::GoCustomers),
+        Binding::quiet(Action::GoRunbook),
         Binding::quiet(Action::Help),
         Binding::quiet(Action::Redraw),
         Binding::quiet(Action::Suspend),
@@ -131,9 +136,12 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
         let cx = state.world.context();
         let asks = match state.screens.top() {
             Screen::Home => home::act(&mut state.home, action, &cx),
+            Screen::Webhooks => webhooks::act(&mut state.webhooks, action, &cx),
+            Screen::Event => event::act(&mut state.event, action, &cx),
             Screen::Customers => customers::act(&mut state.customers, action, &cx),
             Screen::Customer => customer::act(&mut state.customer, action, &cx),
             Screen::Subscription => subscription::act(&mut state.subscription, action, &cx),
+            Screen::Runbook => runbook::act(&mut state.runbook, action, &cx),
             Screen::Run(run) => state.tasks.get_mut(run).map(|r| run::act(r, action, &cx)).unwrap_or_default(),
         };
         let mut effects = fulfil::fulfil(state, asks, id);
@@ -148,9 +156,13 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
 fn own(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
     match action {
         Action::Back => fulfil::back(state, id),
-        Action::GoHome | Action::GoCustomers => {
-            let pane = if action == Action::GoHome { Screen::Home } else { Screen::Customers };
-            state.screens.go(pane);
+        Action::GoHome | Action::GoWebhooks | Action::GoCustomers | Action::GoRunbook => {
+            state.screens.go(match action {
+                Action::GoHome => Screen::Home,
+                Action::GoWebhooks => Screen::Webhooks,
+                Action::GoCustomers => Screen::Customers,
+                _ => Screen::Runbook,
+            });
             let effects = fulfil::entered(state, id);
             if action == Action::GoCustomers {
                 state.customers.focus();
@@ -182,9 +194,12 @@ fn edit(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
     let cx = state.world.context();
     let asks = match state.screens.top() {
         Screen::Home => home::edit(&mut state.home, key, &cx),
+        Screen::Webhooks => webhooks::edit(&mut state.webhooks, key, &cx),
+        Screen::Event => event::edit(&mut state.event, key, &cx),
         Screen::Customers => customers::edit(&mut state.customers, key, &cx),
         Screen::Customer => customer::edit(&mut state.customer, key, &cx),
         Screen::Subscription => subscription::edit(&mut state.subscription, key, &cx),
+        Screen::Runbook => runbook::edit(&mut state.runbook, key, &cx),
         Screen::Run(run) => match key {
             Key::Esc => return fulfil::back(state, id),
             Key::Enter => return confirm_typed(state, run),
@@ -249,8 +264,12 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
     let mut given_up = state.tickets.cancel_where(|slot| match slot {
         Slot::SearchDatabase | Slot::SearchStripe => screen == Screen::Customers,
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
-        Slot::Survey(_) | Slot::Runs => screen == Screen::Home,
-        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Book(_) => false,
+        Slot::Book(_) => screen == Screen::Runbook,
+        Slot::Endpoints => screen == Screen::Webhooks,
+        Slot::Event(_) => screen == Screen::Event,
+        Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
+        Slot::Runs => screen == Screen::Home,
+        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => false,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -268,11 +287,14 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         let follow = match slot {
             Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(slot, &query, &result, &cx),
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
+            Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
+            Slot::Endpoints => state.webhooks.replied(slot, &query, &result, &cx),
+            Slot::Event(_) => state.event.replied(slot, &query, &result, &cx),
             Slot::Runs => {
                 state.home.replied(&query, &result, &cx);
                 Vec::new()
             }
-            Slot::Survey(_) | Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Book(_) => Vec::new(),
+            Slot::Survey(_) | Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => Vec::new(),
         };
         for ask in follow {
             match ask {

@@ -2,7 +2,7 @@
 
 use super::burst::Burst;
 use super::modal::Dialog;
-use super::panes::{customer, customers, home, subscription};
+use super::panes::{customer, customers, event, home, runbook, subscription, webhooks};
 use super::screen::{Screen, Stack};
 use super::tasks::Tasks;
 use super::tickets::Tickets;
@@ -20,9 +20,12 @@ pub struct State {
     pub screens: Stack,
     pub dialog: Option<Dialog>,
     pub home: home::Model,
+    pub webhooks: webhooks::Model,
+    pub event: event::Model,
     pub customers: customers::Model,
     pub customer: customer::Model,
     pub subscription: subscription::Model,
+    pub runbook: runbook::Model,
     pub tasks: Tasks,
     pub tickets: Tickets,
     pub said: Option<Said>,
@@ -53,9 +56,12 @@ impl State {
             screens: Stack::default(),
             dialog: None,
             home: home::Model::default(),
+            webhooks: webhooks::Model::default(),
+            event: event::Model::default(),
             customers: customers::Model::default(),
             customer: customer::Model::default(),
             subscription: subscription::Model::default(),
+            runbook: runbook::Model::default(),
             tasks: Tasks::default(),
             tickets: Tickets::default(),
             said: None,
@@ -89,10 +95,13 @@ impl State {
         let customer = || self.customer.case().and_then(|c| c.record().map(|r| r.subject.key.clone()));
         match self.screens.top() {
             Screen::Home => (None, "home"),
+            Screen::Webhooks => (None, "webhooks"),
+            Screen::Event => (self.event.subject().cloned(), "event"),
             Screen::Customers => (None, "customers"),
             Screen::Customer => (customer(), "customer"),
             Screen::Subscription => (customer(), "subscription"),
             Screen::Run(id) => (self.tasks.get(id).and_then(|r| r.run.plan.as_ref()).and_then(|p| p.subject.clone()), "run"),
+            Screen::Runbook => (None, "runbook"),
         }
     }
 
@@ -104,9 +113,12 @@ impl State {
         }
         match self.screens.top() {
             Screen::Home => self.home.is_editing(),
+            Screen::Webhooks => self.webhooks.is_editing(),
+            Screen::Event => self.event.is_editing(),
             Screen::Customers => self.customers.is_editing(),
             Screen::Customer => self.customer.is_editing(),
             Screen::Subscription => self.subscription.is_editing(),
+            Screen::Runbook => self.runbook.is_editing(),
             Screen::Run(id) => self.tasks.get(id).is_some_and(|r| r.is_editing(&self.world.context())),
         }
     }

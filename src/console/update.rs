@@ -1,5 +1,6 @@
 //! One event in, effects out. This file routes and nothing else.
 
+use super::screen::Screen;
 use super::state::State;
 use super::world::{Account, Start};
 use super::{burst, fulfil, keys};
@@ -136,11 +137,16 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     let mut effects = state.world.survey_ticked(&mut state.tickets);
     let cx = state.world.context();
     let mut asks = state.home.ticked(&cx);
+    let top = state.screens.top();
+    asks.extend(state.webhooks.ticked(top == Screen::Webhooks, &cx));
+    asks.extend(state.event.ticked(top == Screen::Event, &cx));
     asks.extend(state.customers.ticked(&cx));
     asks.extend(state.customer.ticked(&cx));
     asks.extend(state.subscription.ticked(&cx));
-    let now = state.world.now;
-    asks.extend(state.world.drift.ticked(now));
+    if state.screens.top() == Screen::Runbook {
+        asks.extend(state.runbook.ticked(&cx));
+    }
+    asks.extend(state.world.drift.ticked(state.world.now));
     effects.extend(fulfil::fulfil(state, asks, id));
     if state.world.wants_desk() {
         effects.push(state.tickets.read(Slot::Desk, Query::Desk));
@@ -160,7 +166,7 @@ fn painted(state: &mut State) {
         (Some(dialog), _) if unseen && dialog.modal != super::modal::Modal::Quit => {}
         (None, _) if unseen => {}
         (Some(dialog), _) => dialog.guard.painted(tick),
-        (None, super::screen::Screen::Run(id)) => {
+        (None, Screen::Run(id)) => {
             if let Some(run) = state.tasks.get_mut(id) {
                 run.painted(tick);
             }
@@ -208,6 +214,8 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
+        Slot::Endpoints => state.webhooks.replied(ticket.slot, query, result, &cx),
+        Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
         Slot::Survey(_) => {
             state.home.looked(&cx);
             Vec::new()
@@ -225,7 +233,8 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             }
             Vec::new()
         }
-        Slot::Run(..) | Slot::Drift(_) | Slot::Beside(_) | Slot::Book(_) => Vec::new(),
+        Slot::Book(_) => state.runbook.replied(ticket.slot, query, result, &cx),
+        Slot::Run(..) | Slot::Drift(_) | Slot::Beside(_) => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

@@ -2,18 +2,20 @@
 
 use super::gate::Gate;
 use super::journal::store::Store;
-use super::journal::{Desk, Journal, Shipped, Shipping, ship, team_runs};
+use super::journal::{Desk, Journal, Shipped, Shipping, ship, team_recorded, team_runs};
 use super::sources::Sources;
 use super::stripe::Priority;
 use super::writes::WriteLane;
 use crate::config::Config;
 use crate::domain::fault::{Fault, Source};
 use crate::protocol::query::{Query, Reply};
+use crate::protocol::record::Recorded;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// The outside of one environment. Clones share everything.
 #[derive(Clone)]
@@ -74,9 +76,19 @@ impl Reader {
                 Some(store) => team_runs(self.journal()?, store).await.map(Reply::Runs),
                 None => Ok(Reply::Runs(Vec::new())),
             },
-            Query::Recorded(run) => Ok(Reply::Recorded(self.journal()?.recorded(run).await?)),
+            Query::Recorded(run) => self.recorded(run).await.map(Reply::Recorded),
             Query::Desk => self.desk()?.state().await.map(Reply::Desk),
             query => self.sources.ask(query, priority).await,
+        }
+    }
+
+    /// What this journal has of a run, or else the shared store.
+    async fn recorded(&self, run: Uuid) -> Result<Vec<Recorded>, Fault> {
+        let journal = self.journal()?;
+        let own = journal.recorded(run).await?;
+        match &self.store {
+            Some(store) if own.is_empty() => team_recorded(journal, store, run).await,
+            _ => Ok(own),
         }
     }
 

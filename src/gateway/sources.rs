@@ -2,12 +2,14 @@
 
 use super::application::{self, Application};
 use super::hooks;
+use super::logs::Logs;
 use super::postgres::Database;
 use super::stripe::{Priority, Stripe};
 use super::writes::Performer;
 use crate::config::secret::Credential;
 use crate::config::{Config, Writer};
 use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::runbook::book;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::environment::{self, Contact, Environment, Offers};
 use crate::protocol::gate::Permit;
@@ -25,6 +27,7 @@ pub struct Sources {
     pub database: Result<Option<Database>, Fault>,
     pub stripe: Option<Stripe>,
     pub application: Option<Application>,
+    pub logs: Option<Logs>,
     /// The key for writes to Stripe, while writes are on: fetched, or why it could not be.
     write_key: Arc<Mutex<Option<Result<Credential, Fault>>>>,
     /// What hooks print while they run.
@@ -35,6 +38,8 @@ const STRIPE_INTERACTIVE: Duration = Duration::from_secs(5);
 /// Five pages at the budget's pace, and the wait for others' turns.
 const STRIPE_BACKGROUND: Duration = Duration::from_secs(60);
 const APPLICATION: Duration = Duration::from_secs(3);
+/// The logs keep a shorter limit of their own, but for what waits for a command's first words.
+const LOGS: Duration = Duration::from_secs(6);
 /// The endpoints from Stripe, the secret, and the shots, each with limits of its own.
 const PROBE: Duration = Duration::from_secs(16);
 /// Lines of a hook that wait for the screen.
@@ -48,6 +53,7 @@ impl Sources {
             database: Database::start(Arc::clone(&config)),
             stripe: Stripe::new(&config).ok(),
             application: Application::new(&config),
+            logs: Logs::new(&config),
             write_key: Arc::default(),
             said: broadcast::channel(LINES).0,
             config,
@@ -84,6 +90,15 @@ impl Sources {
         self.application.as_ref().ok_or_else(missing)
     }
 
+    /// The application's logs, or why there are none.
+    ///
+    /// # Errors
+    /// Not configured.
+    pub fn logs(&self) -> Result<&Logs, Fault> {
+        let missing = || not_set_up(Source::Log, "no log is configured: set [[env.NAME.logs]] with file or command, or APP_LOG");
+        self.logs.as_ref().ok_or_else(missing)
+    }
+
     /// Answers a query of any outside source; dropping the future cancels it there.
     ///
     /// # Errors
@@ -113,7 +128,11 @@ impl Sources {
                 let late = |_| Err(Fault::new(Source::Application, FaultKind::Timeout, "the application did not answer in time"));
                 tokio::time::timeout(APPLICATION, self.application()?.answer(&query)).await.unwrap_or_else(late)
             }
-            Source::Store | Source::Log => Err(not_set_up(query.source(), "this is not a question to the outside")),
+            Source::Log => {
+                let late = |_| Err(Fault::new(Source::Log, FaultKind::Timeout, "the logs could not be read in time"));
+                tokio::time::timeout(LOGS, self.logs()?.answer(&query)).await.unwrap_or_else(late)
+            }
+            Source::Store => Err(not_set_up(query.source(), "this is not a question to the outside")),
         }
     }
 
@@ -141,6 +160,7 @@ impl Sources {
             (Source::Database, !matches!(self.database, Ok(None))),
             (Source::Stripe, self.stripe.is_some()),
             (Source::Application, self.application.is_some()),
+            (Source::Log, self.logs.is_some()),
             (Source::Store, true),
         ];
         Environment {
@@ -162,11 +182,7 @@ impl Sources {
                 deliver: config.policy.deliver && config.webhook_secret.is_some() && config.webhook_url.is_some(),
                 signed_probe: config.policy.signed_probe && config.webhook_secret.is_some(),
             },
-            contacts: config
-                .contacts
-                .iter()
-                .map(|c| Contact { issue: c.issue.clone(), contact: c.contact.clone(), responds: c.responds.clone() })
-                .collect(),
+            contacts: contacts(config),
         }
     }
 
@@ -174,6 +190,9 @@ impl Sources {
     pub async fn close(&self) {
         if let Ok(Some(database)) = &self.database {
             database.close().await;
+        }
+        if let Some(logs) = &self.logs {
+            logs.close().await;
         }
     }
 }
@@ -235,6 +254,16 @@ impl Sources {
     fn write_key(&self) -> MutexGuard<'_, Option<Result<Credential, Fault>>> {
         self.write_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The configured contacts, all of them; the runbook's where none are.
+fn contacts(config: &Config) -> Vec<Contact> {
+    let contact =
+        |issue: &str, contact: &str, responds: &str| Contact { issue: issue.into(), contact: contact.into(), responds: responds.into() };
+    if config.contacts.is_empty() {
+        return book().contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect();
+    }
+    config.contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect()
 }
 
 fn not_set_up(source: Source, say: &str) -> Fault {

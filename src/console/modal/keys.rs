@@ -125,7 +125,7 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
             *at = moved(*at, key, len);
             let chosen = *at;
             if key == Key::Enter {
-                return super::help::escalation(state, chosen).map(|text| fulfil::dialog(state, text)).unwrap_or_default();
+                return super::escalate(state, chosen);
             }
         }
         Modal::Quit => {

@@ -1,5 +1,6 @@
 //! Dialogs over the screen: what each holds, and what its keys do.
 
+mod escalate;
 mod help;
 mod keys;
 mod palette;
@@ -8,6 +9,7 @@ mod tasks;
 mod view;
 mod words;
 
+pub use escalate::escalate;
 pub use keys::press;
 pub use screen::masked;
 pub use view::{draw, hints};

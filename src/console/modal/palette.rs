@@ -10,10 +10,11 @@ use crate::console::state::State;
 use crate::console::tasks::word;
 use crate::domain::facts::Handle;
 use crate::domain::needle::Needle;
+use crate::domain::runbook::book;
 use crate::procedures;
 use crate::protocol::effect::Effect;
 use crate::protocol::query::Query;
-use crate::protocol::run::{Inputs, short};
+use crate::protocol::run::short;
 use crate::protocol::ticket::Slot;
 use uuid::Uuid;
 
@@ -46,8 +47,9 @@ pub fn entries(state: &State, typed: &str) -> Vec<Entry> {
     let typed = typed.trim();
     let mut found: Vec<(u8, Entry)> =
         all(state).into_iter().filter_map(|(entry, words)| score(typed, &entry.label, &words).map(|s| (s, entry))).collect();
-    // An incident breaks something at Enter: it stands in front of what mends it only where it is called by its name.
-    let yields = |e: &Entry| e.kind == "incident" && !typed.is_empty() && !(typed.contains('-') && e.label.starts_with(typed));
+    // An incident breaks something at Enter: it stands in front of what mends it only where it is called by its name, and by no procedure's.
+    let named = typed.contains('-') && !procedures::ALL.iter().any(|p| p.id().starts_with(typed));
+    let yields = |e: &Entry| e.kind == "incident" && !typed.is_empty() && !(named && e.label.starts_with(typed));
     found.sort_by_key(|(s, e)| (yields(e), *s));
     let mut entries: Vec<Entry> = found.into_iter().map(|(_, e)| e).collect();
     if let Some(needle) = Needle::parse(typed) {
@@ -75,18 +77,7 @@ pub fn go(state: &mut State, entry: Entry, id: Uuid) -> Vec<Effect> {
             state.screens.go(pane);
             fulfil::entered(state, id)
         }
-        Goes::Procedure(procedure) => match subject(state) {
-            Some(handle) => {
-                let start = Ask::Start { procedure: procedure.into(), inputs: Inputs::of(handle) };
-                fulfil::fulfil(state, vec![start], id)
-            }
-            None => {
-                state.screens.go(Screen::Customers);
-                let effects = fulfil::entered(state, id);
-                state.say(format!("{}: find the customer, then f", entry.label));
-                effects
-            }
-        },
+        Goes::Procedure(procedure) => fulfil::start(state, procedure, id),
         Goes::Customer(handle) => fulfil::fulfil(state, vec![Ask::Open(handle)], id),
         Goes::Tasks => {
             let at = tasks::tasks(state).first().map(|t| t.run);
@@ -101,11 +92,6 @@ pub fn go(state: &mut State, entry: Entry, id: Uuid) -> Vec<Effect> {
         }
         Goes::Do(action) => keys::act(state, action, id),
     }
-}
-
-/// The customer on screen, whom a procedure would be about.
-fn subject(state: &State) -> Option<Handle> {
-    matches!(state.screens.top(), Screen::Customer | Screen::Subscription).then(|| state.customer.handle().cloned()).flatten()
 }
 
 fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
@@ -130,13 +116,15 @@ fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
         add("run", label, String::new(), goes, vec!["tasks".into(), "resume".into(), "unfinished".into()]);
     }
     for (digit, title, screen) in PANES {
-        add("pane", (*title).to_string(), digit.to_string(), Ok(Goes::Pane(*screen)), Vec::new());
+        add("pane", (*title).to_string(), digit.to_string(), Ok(Goes::Pane(*screen)), names(*screen));
     }
     for (handle, title) in &state.recent {
         add("recent", title.clone(), String::new(), Ok(Goes::Customer(handle.clone())), Vec::new());
     }
     for procedure in procedures::ALL {
-        let words = procedure.words().iter().map(ToString::to_string).collect();
+        let mut words: Vec<String> = procedure.words().iter().map(ToString::to_string).collect();
+        words.push(procedure.id().into());
+        words.extend(book().sections.iter().filter(|s| s.procedure == procedure.id()).flat_map(|s| [s.title.clone(), s.scenario.clone()]));
         let section = format!("section {}", procedure.section());
         add("runbook", procedure.title().to_string(), section, Ok(Goes::Procedure(procedure.id())), words);
     }
@@ -161,6 +149,15 @@ fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
         add("do", action.row().meaning.to_string(), action.key().to_string(), goes, vec![words.into()]);
     }
     all
+}
+
+/// What people call a pane besides its title.
+fn names(pane: Screen) -> Vec<String> {
+    let names: &[&str] = match pane {
+        Screen::Webhooks => &["events", "webhook logs", "endpoints", "deliveries", "signature"],
+        _ => &[],
+    };
+    names.iter().map(ToString::to_string).collect()
 }
 
 fn title(procedure: &str) -> String {

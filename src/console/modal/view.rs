@@ -74,7 +74,7 @@ pub fn hints(modal: &Modal) -> &'static [(&'static str, &'static str)] {
         Modal::Palette { .. } => &[("type", "to search"), ("up down", "choose"), ("enter", "go"), ("esc", "close")],
         Modal::Tasks { at: None } => &[("esc", "close")],
         Modal::Tasks { .. } => &[("j k", "choose"), ("enter", "open"), ("esc", "close")],
-        Modal::Escalate { .. } => &[("j k", "choose"), ("enter", "message to copy"), ("esc", "close")],
+        Modal::Escalate { .. } => &[("j k", "choose"), ("enter", "copy the message"), ("esc", "close")],
         Modal::Quit => &[("y", "quit"), ("esc", "stay")],
     }
 }

@@ -9,9 +9,10 @@ use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::ids::SubjectKey;
 use crate::protocol::desk::DeskWrite;
-use crate::protocol::record::{Detail, Entry, RunSummary};
+use crate::protocol::record::{Detail, Entry, Recorded, RunSummary};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use uuid::Uuid;
 
 /// Where it is kept, and how it is audited.
 #[derive(Debug, Clone)]
@@ -111,15 +112,28 @@ fn fold(said: impl Iterator<Item = (At, String, DeskWrite)>) -> DeskState {
 /// # Errors
 /// [`Fault`] where the store cannot be read; one that was never migrated has none.
 pub async fn team_runs(journal: &Journal, store: &Store) -> Result<Vec<RunSummary>, Fault> {
-    let (records, leased) = match store.of_others(journal.environment(), journal.operator()).await {
-        Ok(found) => found,
-        Err(fault) if fault.kind == FaultKind::NotSetUp => return Ok(Vec::new()),
-        Err(fault) => return Err(fault),
-    };
-    let mut found = runs::fold(records.iter().filter_map(|r| format::parse(r).ok()).map(|l| l.body), &HashMap::new());
+    let (records, leased) = of_others(journal, store).await?;
+    let mut found = runs::fold(records.into_iter(), &HashMap::new());
     for run in found.iter_mut().filter(|r| !r.is_finished()) {
         run.held = leased.contains(&run.run);
     }
     runs::sort(&mut found, FINISHED_OF_OTHERS);
     Ok(found)
+}
+
+/// What the store has of another operator's run, oldest first; empty where it has nothing.
+///
+/// # Errors
+/// As [`team_runs`].
+pub async fn team_recorded(journal: &Journal, store: &Store, run: Uuid) -> Result<Vec<Recorded>, Fault> {
+    let (records, _) = of_others(journal, store).await?;
+    Ok(runs::recorded(records.into_iter(), run, &HashMap::new()))
+}
+
+async fn of_others(journal: &Journal, store: &Store) -> Result<(Vec<format::Body>, Vec<Uuid>), Fault> {
+    match store.of_others(journal.environment(), journal.operator()).await {
+        Ok((records, leased)) => Ok((records.iter().filter_map(|r| format::parse(r).ok()).map(|l| l.body).collect(), leased)),
+        Err(fault) if fault.kind == FaultKind::NotSetUp => Ok((Vec::new(), Vec::new())),
+        Err(fault) => Err(fault),
+    }
 }

@@ -11,7 +11,7 @@ mod shipping;
 pub mod store;
 mod verify;
 
-pub use desk::{Desk, team_runs};
+pub use desk::{Desk, team_recorded, team_runs};
 pub use format::{Body, Line, genesis};
 pub use shipping::{Shipped, Shipping, compare, ship};
 pub use verify::{Break, Verification};

@@ -39,7 +39,7 @@ async fn database() -> Database {
 #[tokio::test]
 async fn records_reach_the_store_once_and_cannot_be_changed_there() {
     let db = database().await;
-    assert_eq!(migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap(), 1);
+    assert_eq!(migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap(), 2);
     assert_eq!(migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap(), 0, "applying again changes nothing");
     let (_state, journal) = with_records(250).await;
     let store = Store::of_url(&db.console).unwrap();

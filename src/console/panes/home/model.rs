@@ -3,6 +3,7 @@
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
+use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::findings::{About, Finding, Interrupted, Judged, Silent, findings};
 use crate::domain::ids::StripeId;
@@ -82,6 +83,12 @@ impl Model {
     pub fn customers_of(&self, finding: &Finding) -> Vec<&Judged> {
         let (About::Customers(ids) | About::Webhooks { customers: ids, .. }) = &finding.about else { return Vec::new() };
         ids.iter().filter_map(|id| self.judged(id)).collect()
+    }
+
+    /// Since when this has been so, as far as Stripe's objects tell.
+    #[must_use]
+    pub fn since(&self, finding: &Finding) -> Option<At> {
+        self.customers_of(finding).iter().filter_map(|j| j.diagnosis.since).min()
     }
 
     /// How many findings a screen shows at least.

@@ -1,5 +1,6 @@
 //! The named causes of missing effects, one word each, and what helps against them. Which evidence leads to which is the rule book's.
 
+mod book;
 mod evidence;
 mod look;
 mod remedy;

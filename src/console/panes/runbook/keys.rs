@@ -1,0 +1,122 @@
+//! The keys of the runbook pane: starting a section's procedure, opening a run, calling a contact.
+
+use super::Model;
+use super::book::{sections, text};
+use super::model::Tab;
+use crate::console::ask::{Ask, CopyItem};
+use crate::console::context::Context;
+use crate::console::keymap::{Action, Binding};
+use crate::protocol::key::Key;
+
+#[must_use]
+pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
+    let mut all = match m.tab {
+        Tab::Book => vec![Binding::new(Action::Open, "start"), Binding::new(Action::Why, "whole text")],
+        Tab::Runs => {
+            let rows = m.rows(cx);
+            let label = rows.get(m.at(cx)).map_or("open", |r| if r.calls && r.own { "resume" } else { "steps" });
+            // What cannot be done is not offered below; the key still says why.
+            if rows.is_empty() {
+                vec![Binding::quiet(Action::Open).because("There is no run to open")]
+            } else {
+                vec![Binding::new(Action::Open, label), Binding::quiet(Action::Copy)]
+            }
+        }
+        Tab::Contacts => {
+            if contacts(cx) == 0 {
+                vec![Binding::quiet(Action::Open).because("There is nobody to call")]
+            } else {
+                vec![Binding::new(Action::Open, "copy a message"), Binding::quiet(Action::Copy)]
+            }
+        }
+    };
+    all.push(Binding::new(Action::NextTab, "tab"));
+    all.push(Binding::quiet(Action::PreviousTab));
+    all.push(Binding::quiet(Action::Refresh));
+    all.extend(Binding::moves());
+    all
+}
+
+pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
+    match action {
+        Action::NextTab | Action::PreviousTab => return m.turn(action == Action::NextTab, cx),
+        Action::Refresh => return m.entered(cx),
+        _ => {}
+    }
+    match m.tab {
+        Tab::Book => book(m, action),
+        Tab::Runs => runs(m, action, cx),
+        Tab::Contacts => people(m, action, cx),
+    }
+}
+
+/// The pane has no text field.
+pub fn edit(_m: &mut Model, _key: Key, _cx: &Context) -> Vec<Ask> {
+    Vec::new()
+}
+
+fn book(m: &mut Model, action: Action) -> Vec<Ask> {
+    match action {
+        // The list is short: pages scroll the text.
+        Action::PageDown | Action::HalfDown => m.scroll = m.scroll.saturating_add(5),
+        Action::PageUp | Action::HalfUp => m.scroll = m.scroll.saturating_sub(5),
+        Action::Open => return m.selected().map(|(_, p)| Ask::StartFromBook(p.id().into())).into_iter().collect(),
+        Action::Why => return why(m).into_iter().collect(),
+        _ => {
+            if let Some(by) = action.rows(1) {
+                m.section.by(by, sections().len());
+                m.scroll = 0;
+            }
+        }
+    }
+    Vec::new()
+}
+
+fn why(m: &Model) -> Option<Ask> {
+    let (section, procedure) = m.selected()?;
+    let lines = text(section, procedure).into_iter().map(|t| format!("{}  {}", t.lead, t.text)).collect();
+    Some(Ask::Evidence { title: section.heading(), lines })
+}
+
+fn runs(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
+    let at = m.at(cx);
+    let rows = m.rows(cx);
+    if let Some(by) = action.rows(usize::from(cx.rows.saturating_sub(9))) {
+        let to = at.saturating_add_signed(by).min(rows.len().saturating_sub(1));
+        m.run = rows.get(to).map(|r| r.run.run);
+        return Vec::new();
+    }
+    let Some(row) = rows.get(at) else { return Vec::new() };
+    let (run, own, calls) = (row.run.run, row.own, row.calls);
+    match action {
+        Action::Open if calls && own => vec![Ask::Resume(run)],
+        Action::Open => vec![m.open(run)],
+        Action::Copy => {
+            let mut items = vec![CopyItem::new("run id", run.to_string())];
+            if calls && own {
+                items.push(CopyItem::new("resume command", format!("nightdesk runs resume {run}")));
+            }
+            vec![Ask::Copy(items)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn people(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
+    if let Some(by) = action.rows(usize::from(cx.rows.saturating_sub(9))) {
+        m.contact.by(by, contacts(cx));
+        return Vec::new();
+    }
+    match action {
+        Action::Open => vec![Ask::Escalate(m.contact.at)],
+        Action::Copy => {
+            let contact = cx.env.and_then(|e| e.contacts.get(m.contact.at));
+            contact.map(|c| Ask::Copy(vec![CopyItem::new("contact", c.contact.clone())])).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn contacts(cx: &Context) -> usize {
+    cx.env.map_or(0, |e| e.contacts.len())
+}
