@@ -4,7 +4,8 @@ use super::{ago, ask, logs, pino, search};
 use chrono::{DateTime, TimeDelta, Utc};
 use nightdesk::config::LogSource;
 use nightdesk::domain::fault::FaultKind;
-use nightdesk::domain::webhooks::log::{Level, LogSearch, Speaks, speaks};
+use nightdesk::domain::webhooks::log::{Level, LogSearch};
+use nightdesk::domain::webhooks::saying::{Saying, saying};
 use nightdesk::gateway::logs::Logs;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -63,7 +64,7 @@ async fn the_newest_come_first_and_the_range_and_the_level_are_kept() {
 
     let warned = ask(&place.logs, LogSearch::about_webhooks(ago(60), 500)).await.unwrap();
     assert_eq!(warned.lines, all.lines, "what went well is left out");
-    assert!(warned.lines.iter().all(|l| l.level == Some(Level::Error) && speaks(l) == Some(Speaks::Failed) && l.source == "app.log"));
+    assert!(warned.lines.iter().all(|l| l.level == Some(Level::Error) && saying(&l.text) == Some(Saying::Failed) && l.source == "app.log"));
     let everything = ask(&place.logs, LogSearch::everything(ago(1_000), 5_000)).await.unwrap();
     assert_eq!(everything.lines.len(), 360);
     assert!(everything.note.as_deref().is_some_and(|n| n.starts_with("app.log begins at ")), "{:?}", everything.note);

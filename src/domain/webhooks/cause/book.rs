@@ -3,11 +3,11 @@
 use super::Cause;
 use super::evidence::{Held, Named};
 use super::look::{Look, TOLERANCE_SECONDS, cut};
-use super::saying::Saying;
 use crate::domain::mask;
 use crate::domain::webhooks::endpoint::HANDLED;
 use crate::domain::webhooks::log::LogLine;
 use crate::domain::webhooks::probe::{Came, Shot};
+use crate::domain::webhooks::saying::Saying;
 use crate::domain::webhooks::verdict::Verdict;
 
 /// One entry of the book.

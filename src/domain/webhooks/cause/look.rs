@@ -1,12 +1,12 @@
 //! One event as the rules look at it: what was said about it, what was said around it, and what its endpoint answers. It concludes nothing.
 
 use super::evidence::{Evidence, Held, Named, Receipt, Scene};
-use super::saying::{Saying, saying};
 use super::trail::names_event;
 use crate::domain::At;
 use crate::domain::mask;
 use crate::domain::webhooks::log::LogLine;
 use crate::domain::webhooks::probe::{Came, Shot};
+use crate::domain::webhooks::saying::{Saying, saying};
 use chrono::Duration;
 
 /// The first delivery comes within seconds; a queue at Stripe's or a slow log may make it minutes.
@@ -50,7 +50,7 @@ impl<'a> Look<'a> {
         for (said, line) in trail.unnamed(from, to) {
             let Some(at) = line.at else { continue };
             let of_probe = scene.probed_at.is_some_and(|p| (at - p).num_seconds().abs() <= PROBE_SECONDS);
-            let heard = said == Saying::Tolerance || look.is_near(at);
+            let heard = if said == Saying::Tolerance { look.is_skewed(at) } else { look.is_near(at) };
             if said.is_failure() && heard && !of_probe && !look.around.iter().any(|(s, _)| *s == said) {
                 look.around.push((said, line));
             }
@@ -61,6 +61,12 @@ impl<'a> Look<'a> {
     fn is_near(&self, at: At) -> bool {
         let late = (at - self.e.at).num_seconds();
         (-NEAR_BEFORE_SECONDS..=NEAR_AFTER_SECONDS).contains(&late)
+    }
+
+    /// A line of a clock that is off stands where that clock stood when the event came: further away than a right one's would.
+    fn is_skewed(&self, at: At) -> bool {
+        let off = (at - self.e.at).num_seconds();
+        !(-TOLERANCE_SECONDS + NEAR_BEFORE_SECONDS..=TOLERANCE_SECONDS - NEAR_BEFORE_SECONDS).contains(&off)
     }
 
     /// The line, where that was the last said about this event.

@@ -5,14 +5,13 @@ mod evidence;
 mod look;
 mod remedy;
 mod rules;
-mod saying;
 #[cfg(test)]
 mod tests;
 mod trail;
 
+pub use super::saying::{NEEDLES, Saying, saying};
 pub use evidence::{Answer, Attributed, Evidence, Held, Named, Receipt, Scene};
 pub use rules::{attribute, likely};
-pub use saying::{NEEDLES, Saying, saying};
 pub use trail::Trail;
 
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! The application's log lines around a range of events, by time and by the ids they name. It reads no log.
 
-use super::saying::{Saying, is_general, saying};
 use crate::domain::At;
-use crate::domain::webhooks::log::LogLine;
+use crate::domain::webhooks::log::{Level, LogLine};
+use crate::domain::webhooks::saying::{Saying, is_general, saying};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -34,7 +34,9 @@ impl Trail {
     #[must_use]
     pub fn new(lines: impl IntoIterator<Item = LogLine>, since: Option<At>) -> Self {
         let heard = |line: LogLine| {
-            let said = saying(&line.text)?;
+            // A failure in words that nobody foresaw is one all the same.
+            let failed = || (line.level == Some(Level::Error) && names_event(&line)).then_some(Saying::Failed);
+            let said = saying(&line.text).or_else(failed)?;
             let general = !names_event(&line) && is_general(said, &line.text);
             Some(Heard { said, general, line })
         };
