@@ -266,7 +266,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
         Slot::Home(_) | Slot::Runs => screen == Screen::Home,
         Slot::Book(_) => screen == Screen::Runbook,
-        Slot::Endpoints => screen == Screen::Webhooks,
+        Slot::Endpoints | Slot::Probe => screen == Screen::Webhooks,
         Slot::Event(_) => screen == Screen::Event,
         Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => false,
     });
@@ -283,7 +283,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
             Slot::Home(_) | Slot::Runs => state.home.replied(slot, &query, &result, &cx),
             Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
-            Slot::Endpoints => state.webhooks.replied(slot, &query, &result, &cx),
+            Slot::Endpoints | Slot::Probe => state.webhooks.replied(slot, &query, &result, &cx),
             Slot::Event(_) => state.event.replied(slot, &query, &result, &cx),
             Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => Vec::new(),
         };

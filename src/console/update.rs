@@ -209,7 +209,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
         Slot::Home(_) => state.home.replied(ticket.slot, query, result, &cx),
-        Slot::Endpoints => state.webhooks.replied(ticket.slot, query, result, &cx),
+        Slot::Endpoints | Slot::Probe => state.webhooks.replied(ticket.slot, query, result, &cx),
         Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
         Slot::Runs => {
             if let Ok(reply) = result {

@@ -15,6 +15,8 @@ pub enum Slot {
     Home(u16),
     /// The endpoints registered in Stripe.
     Endpoints,
+    /// The probe of the webhook endpoint.
+    Probe,
     /// A read about the event on screen.
     Event(u16),
     /// A read of the drift scan.
