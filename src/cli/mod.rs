@@ -17,6 +17,7 @@ mod runs;
 pub mod sandbox;
 mod shown;
 mod status;
+mod webhooks;
 
 use crate::config::{Config, ConfigError};
 use args::{Audit, Cli, Place, Procedures, Subcommands};
@@ -55,6 +56,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
             let hands = Hands::open(&config);
             let ended = match command {
                 Subcommands::Find { id, json } => find::run(&hands, &id, json).await,
+                Subcommands::Webhooks(args) => webhooks::run(&hands, &args).await,
                 Subcommands::Status { json } => status::run(&hands, json).await,
                 Subcommands::Probe { yes, json } => probe::run(&hands, yes, json).await,
                 Subcommands::Drift(args) => drift::run(&hands, &args).await,

@@ -51,6 +51,8 @@ pub enum Ask {
     Escalate(usize),
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
+    /// Look at events and rows anew, now.
+    Survey,
     /// Say this about a cause or about drift, for all consoles.
     Desk(DeskWrite),
     /// A line for the status row, gone after a while.

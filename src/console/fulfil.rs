@@ -67,6 +67,10 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         Ask::StartFromBook(procedure) => start(state, &procedure, id),
         Ask::Escalate(contact) => escalate(state, contact),
         Ask::Resume(run) => resume(state, run),
+        Ask::Survey => {
+            state.world.survey.hurry(state.world.tick);
+            state.world.survey_ticked(&mut state.tickets)
+        }
         Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {
             state.say(text);

@@ -11,8 +11,8 @@ pub enum Slot {
     SearchStripe,
     /// A read of the customer's case on screen.
     Case(u16),
-    /// A read of Home's scan.
-    Home(u16),
+    /// A read of the survey of events and rows.
+    Survey(u16),
     /// The endpoints registered in Stripe.
     Endpoints,
     /// The probe of the webhook endpoint.

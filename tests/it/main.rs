@@ -32,4 +32,5 @@ mod scripting;
 mod simulator;
 mod terminal;
 mod trust;
+mod webhooks;
 mod world;

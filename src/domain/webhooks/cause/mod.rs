@@ -59,6 +59,31 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every cause, in the order of the list.
+    pub const ALL: [Cause; 21] = [
+        Cause::BadSignature,
+        Cause::WrongPath,
+        Cause::Redirect,
+        Cause::Tls,
+        Cause::Dns,
+        Cause::Timeout,
+        Cause::Down,
+        Cause::Database,
+        Cause::ProfileNotFound,
+        Cause::NoRowForCustomer,
+        Cause::PriceNotMapped,
+        Cause::TypeNotHandled,
+        Cause::NotSubscribed,
+        Cause::EndpointDisabled,
+        Cause::OlderApplied,
+        Cause::Duplicate,
+        Cause::ModeMismatch,
+        Cause::ApiVersion,
+        Cause::ClockSkew,
+        Cause::WrittenOver,
+        Cause::Unknown,
+    ];
+
     /// A word or two for lists.
     #[must_use]
     pub fn word(self) -> &'static str {
