@@ -27,6 +27,8 @@ pub enum Ask {
     OpenSubscription(StripeId),
     /// The screen of one event of the list.
     OpenEvent(StripeId),
+    /// Probe the webhook endpoint: a few requests that change no customer.
+    Probe,
     /// How far back events are looked at, in hours.
     Range {
         hours: i64,

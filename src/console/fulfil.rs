@@ -39,6 +39,10 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             entered(state, id)
         }
         Ask::OpenEvent(event) => open_event(state, &event, id),
+        Ask::Probe => {
+            state.webhooks.probe(state.world.tick);
+            vec![state.tickets.read(Slot::Probe, Query::Probe)]
+        }
         Ask::Range { hours } => {
             let now = state.world.now;
             state.world.survey.set_range(hours, now);

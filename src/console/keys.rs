@@ -292,7 +292,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::SearchDatabase | Slot::SearchStripe => screen == Screen::Customers,
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
         Slot::Book(_) => screen == Screen::Runbook,
-        Slot::Endpoints => screen == Screen::Webhooks,
+        Slot::Endpoints | Slot::Probe => screen == Screen::Webhooks,
         Slot::Event(_) => screen == Screen::Event,
         Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
         Slot::Runs => screen == Screen::Home,
@@ -315,7 +315,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
             Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(slot, &query, &result, &cx),
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
             Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
-            Slot::Endpoints => state.webhooks.replied(slot, &query, &result, &cx),
+            Slot::Endpoints | Slot::Probe => state.webhooks.replied(slot, &query, &result, &cx),
             Slot::Event(_) => state.event.replied(slot, &query, &result, &cx),
             Slot::Runs => {
                 state.home.replied(&query, &result, &cx);

@@ -214,10 +214,13 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
-        Slot::Endpoints => state.webhooks.replied(ticket.slot, query, result, &cx),
+        Slot::Endpoints | Slot::Probe => state.webhooks.replied(ticket.slot, query, result, &cx),
         Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
         Slot::Survey(_) => {
             state.home.looked(&cx);
+            if state.screens.top() == Screen::Webhooks {
+                state.webhooks.sync(&cx);
+            }
             Vec::new()
         }
         Slot::Runs => {
