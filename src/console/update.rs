@@ -81,6 +81,12 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
         }
         Event::RunOpened { run, result } => fulfil::opened(state, run, &result, id),
         Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
+        Event::HookSaid { run, line } => {
+            if let Some(run) = state.tasks.get_mut(run) {
+                run.hear(line);
+            }
+            Vec::new()
+        }
         Event::Revealed { subject } => {
             revealed(state, subject);
             Vec::new()
