@@ -268,7 +268,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::Book(_) => screen == Screen::Runbook,
         Slot::Endpoints => screen == Screen::Webhooks,
         Slot::Event(_) => screen == Screen::Event,
-        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => false,
+        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -285,7 +285,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
             Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
             Slot::Endpoints => state.webhooks.replied(slot, &query, &result, &cx),
             Slot::Event(_) => state.event.replied(slot, &query, &result, &cx),
-            Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => Vec::new(),
+            Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => Vec::new(),
         };
         for ask in follow {
             match ask {
