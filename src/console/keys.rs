@@ -126,6 +126,13 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
                 return Vec::new();
             }
             Action::Open => return choose(state, run, id),
+            // Going on starts writes again, so that is a menu's to ask; stopping is nobody's harm.
+            Action::Freeze if state.tasks.get(run).is_some_and(|r| !r.run.is_paused()) => {
+                return fulfil::run(state, run, id, |r, _, now| {
+                    r.pause(now);
+                    Vec::new()
+                });
+            }
             _ => {}
         }
     }
@@ -221,12 +228,32 @@ pub fn confirm(state: &mut State, run: Uuid) -> Vec<Effect> {
 fn confirm_typed(state: &mut State, run: Uuid) -> Vec<Effect> {
     let tick = state.world.tick;
     let Some(model) = state.tasks.get(run) else { return Vec::new() };
+    if model.manual().is_some() && model.is_settled(tick) {
+        return attested(state, run);
+    }
     let complete = model.run.plan.as_ref().and_then(|p| p.typed.as_deref()) == Some(model.typed.text().trim());
     if !complete || !model.is_settled(tick) {
         return Vec::new();
     }
     let typed = model.typed.text().trim().to_string();
     confirmed(state, run, &typed)
+}
+
+/// Enter after the operator's words about a step done by hand.
+fn attested(state: &mut State, run: Uuid) -> Vec<Effect> {
+    let Some(model) = state.tasks.get_mut(run) else { return Vec::new() };
+    let words = model.typed.text().trim().to_string();
+    match model.run.attest(&words) {
+        Ok(effects) => {
+            model.follow();
+            model.confirmed();
+            effects
+        }
+        Err(reason) => {
+            state.say(reason);
+            Vec::new()
+        }
+    }
 }
 
 fn confirmed(state: &mut State, run: Uuid, typed: &str) -> Vec<Effect> {
@@ -264,10 +291,11 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
     let mut given_up = state.tickets.cancel_where(|slot| match slot {
         Slot::SearchDatabase | Slot::SearchStripe => screen == Screen::Customers,
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
-        Slot::Home(_) | Slot::Runs => screen == Screen::Home,
         Slot::Book(_) => screen == Screen::Runbook,
         Slot::Endpoints => screen == Screen::Webhooks,
         Slot::Event(_) => screen == Screen::Event,
+        Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
+        Slot::Runs => screen == Screen::Home,
         Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
     });
     if given_up.is_empty() {
@@ -275,17 +303,25 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         return Vec::new();
     }
     let mut asks = Vec::new();
+    let mut effects = Vec::new();
+    for (_, query) in given_up.extract_if(.., |(slot, _)| matches!(slot, Slot::Survey(_))) {
+        let result = Err(Fault::new(query.source(), FaultKind::Timeout, "given up with ^C"));
+        effects.extend(state.world.survey_replied(&query, &result, &mut state.tickets));
+    }
     let cx = state.world.context();
     while let Some((slot, query)) = given_up.pop() {
         let result = Err(Fault::new(query.source(), FaultKind::Timeout, "given up with ^C"));
         let follow = match slot {
             Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(slot, &query, &result, &cx),
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
-            Slot::Home(_) | Slot::Runs => state.home.replied(slot, &query, &result, &cx),
             Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
             Slot::Endpoints => state.webhooks.replied(slot, &query, &result, &cx),
             Slot::Event(_) => state.event.replied(slot, &query, &result, &cx),
-            Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => Vec::new(),
+            Slot::Runs => {
+                state.home.replied(&query, &result, &cx);
+                Vec::new()
+            }
+            Slot::Survey(_) | Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => Vec::new(),
         };
         for ask in follow {
             match ask {
@@ -295,5 +331,6 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
             }
         }
     }
-    fulfil::fulfil(state, asks, id)
+    effects.extend(fulfil::fulfil(state, asks, id));
+    effects
 }

@@ -1,7 +1,9 @@
 //! The runbook as code: one file per procedure, each a pure plan over facts, and the one engine that runs them all.
 
+mod drift_fix;
 pub mod drift_scan;
 pub mod engine;
+pub mod failed_webhook;
 pub mod survey;
 mod tier_update;
 mod undo;
@@ -53,7 +55,7 @@ pub const ROW: &str = "row";
 pub const ENTITLEMENT: &str = "entitlement";
 
 /// Every procedure there is, in the runbook's order.
-pub static ALL: &[&dyn Procedure] = &[&tier_update::TierUpdate];
+pub static ALL: &[&dyn Procedure] = &[&tier_update::TierUpdate, &failed_webhook::FailedWebhook, &drift_fix::DriftFix];
 
 #[must_use]
 pub fn by_id(id: &str) -> Option<&'static dyn Procedure> {
