@@ -216,6 +216,10 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
         let asks = state.world.drift.replied(slot, query, result, &rules, now);
         return fulfil::fulfil(state, asks, id);
     }
+    if ticket.slot == Slot::Log {
+        super::modal::log_replied(state, result);
+        return Vec::new();
+    }
     let cx = state.world.context();
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
@@ -243,7 +247,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             Vec::new()
         }
         Slot::Book(_) => state.runbook.replied(ticket.slot, query, result, &cx),
-        Slot::Run(..) | Slot::Drift(_) | Slot::Beside(_) => Vec::new(),
+        Slot::Run(..) | Slot::Drift(_) | Slot::Beside(_) | Slot::Log => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

@@ -29,6 +29,8 @@ pub enum Slot {
     Desk,
     /// What Home wants to know beside its scan: payments, deploys.
     Beside(u16),
+    /// The application's last lines, in the evidence panel.
+    Log,
     /// A read of the runbook's pane.
     Book(u16),
 }

@@ -3,6 +3,7 @@
 mod escalate;
 mod help;
 mod keys;
+mod log;
 mod palette;
 mod screen;
 mod tasks;
@@ -11,6 +12,7 @@ mod words;
 
 pub use escalate::escalate;
 pub use keys::press;
+pub use log::replied as log_replied;
 pub use screen::masked;
 pub use view::{draw, hints};
 

@@ -1,6 +1,5 @@
-//! Log lines as evidence: one shape for plain text and JSON lines, wherever they came from. What they say is told elsewhere.
+//! Log lines as evidence: one shape for plain text and JSON lines, wherever they came from. What a line says is the rule book's.
 
-use super::saying::NEEDLES;
 use crate::domain::At;
 use serde::{Deserialize, Serialize};
 
@@ -41,16 +40,15 @@ pub struct LogSearch {
 }
 
 impl LogSearch {
-    /// Every warning since then that may speak about webhooks, the newest `limit` of them, newest first.
-    #[must_use]
-    pub fn about_webhooks(since: At, limit: u32) -> Self {
-        let needles = NEEDLES.iter().map(ToString::to_string).collect();
-        Self { needles, at_least: Some(Level::Warn), since, limit, oldest_first: false }
-    }
-
     /// Every line since then, the newest `limit` of them, newest first.
     #[must_use]
     pub fn everything(since: At, limit: u32) -> Self {
         Self { needles: Vec::new(), at_least: None, since, limit, oldest_first: false }
+    }
+
+    /// Warnings, errors and lines without a level since then, the newest `limit` of them, newest first.
+    #[must_use]
+    pub fn warnings(since: At, limit: u32) -> Self {
+        Self { at_least: Some(Level::Warn), ..Self::everything(since, limit) }
     }
 }

@@ -55,6 +55,7 @@ fn priority(slot: Slot) -> Priority {
         | Slot::Runs
         | Slot::Desk
         | Slot::Book(_)
+        | Slot::Log
         | Slot::Endpoints
         | Slot::Probe
         | Slot::Event(_) => Priority::Interactive,
