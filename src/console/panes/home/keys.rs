@@ -6,12 +6,16 @@ use crate::console::context::Context;
 use crate::console::keymap::{Action, Binding};
 use crate::domain::facts::Handle;
 use crate::domain::fault::Source;
-use crate::domain::findings::{About, Finding, Judged};
+use crate::domain::findings::{About, Finding, Judged, whole};
+use crate::domain::ids::StripeId;
+use crate::domain::webhooks::drift::Drifted;
 use crate::procedures::by_id;
 use crate::protocol::key::Key;
 use crate::protocol::query::Hit;
 use crate::protocol::run::{Inputs, Selection};
 
+/// As many customers as one review of drift holds.
+const FIXED_AT_ONCE: usize = 500;
 const NOTHING: &str = "there is no finding to act on";
 
 #[must_use]
@@ -72,7 +76,10 @@ fn open(m: &Model, finding: &Finding) -> Vec<Ask> {
 }
 
 fn list(m: &Model, finding: &Finding) -> Ask {
-    let hits = m.customers_of(finding).into_iter().map(hit).collect();
+    let mut hits: Vec<Hit> = m.customers_of(finding).into_iter().map(hit).collect();
+    if let (About::Customers(ids), true) = (&finding.about, hits.is_empty()) {
+        hits.extend(m.drifted_of(ids).into_iter().filter_map(hit_of_drift));
+    }
     Ask::Hits { title: finding.sentence.clone(), hits }
 }
 
@@ -89,6 +96,21 @@ fn hit(j: &Judged) -> Hit {
     }
 }
 
+fn hit_of_drift(d: &Drifted) -> Option<Hit> {
+    let customer = d.customer.clone()?;
+    let money = d.monthly.as_ref().map(|m| format!(" · {}/mo", whole(m))).unwrap_or_default();
+    Some(Hit {
+        source: Source::Stripe,
+        customer: Some(customer.to_string()),
+        handle: Handle::Stripe(customer),
+        name: None,
+        email: None,
+        subject: d.subject.clone(),
+        note: format!("{}{money}", d.class.word()),
+        rank: 0,
+    })
+}
+
 fn why(finding: &Finding) -> Ask {
     let mut lines = vec![finding.reason.clone()];
     lines.extend(finding.evidence.clone());
@@ -100,7 +122,8 @@ fn fix(m: &Model) -> Result<Ask, String> {
     let finding = m.selected().ok_or(NOTHING)?;
     match &finding.about {
         About::Run(run) => Ok(Ask::Resume(*run)),
-        About::Customers(_) => match m.customers_of(finding).as_slice() {
+        About::Customers(ids) => match m.customers_of(finding).as_slice() {
+            [] => Ok(fix_drift(ids)),
             [one] => one.diagnosis.fix.as_ref().map_or_else(
                 || Err("nothing is recommended here; open the customer".to_string()),
                 |f| Ok(Ask::Start { procedure: f.procedure.clone(), inputs: Inputs::of(Handle::Stripe(one.customer.clone())) }),
@@ -109,6 +132,17 @@ fn fix(m: &Model) -> Result<Ask, String> {
         },
         About::Webhooks { .. } => replay(),
         About::Source(_) | About::Sight => Err("nothing here mends a source; e says what it answered".to_string()),
+    }
+}
+
+/// Whom only the drift scan has looked at: one by the procedure for one, several under one review.
+fn fix_drift(customers: &[StripeId]) -> Ask {
+    match customers {
+        [one] => Ask::Start { procedure: "tier-update".into(), inputs: Inputs::of(Handle::Stripe(one.clone())) },
+        several => {
+            let these = several.iter().take(FIXED_AT_ONCE).cloned().collect();
+            Ask::Start { procedure: "drift-fix".into(), inputs: Inputs::about(Selection::Customers(these)) }
+        }
     }
 }
 

@@ -4,9 +4,11 @@ use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
 use crate::domain::At;
+use crate::domain::diagnosis::Word;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::findings::{About, Finding, Interrupted, Judged, Silent, findings};
 use crate::domain::ids::StripeId;
+use crate::domain::webhooks::drift::{Drifted, finding};
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{RunState, RunSummary};
@@ -19,6 +21,8 @@ pub struct Model {
     /// What the cases of customers in the findings said, as of the survey's last answer.
     judged: Vec<Judged>,
     quiet: bool,
+    /// Those of the drift scan whom no case has told of, as far as they are listed.
+    drifted: Vec<Drifted>,
     runs: Vec<RunSummary>,
     runs_read: Option<u64>,
     pub(super) findings: Vec<Finding>,
@@ -27,6 +31,8 @@ pub struct Model {
     pub(super) moved: bool,
 }
 
+/// So many of a class of drift can be listed from here.
+const LISTED: usize = 100;
 /// How often unfinished runs are looked for, in milliseconds.
 const RUNS_EVERY: u64 = 30_000;
 
@@ -116,6 +122,7 @@ impl Model {
             self.findings.insert(0, silence);
         }
         self.findings.extend(survey.doubt());
+        self.find_drift(cx);
         self.quiet = self.findings.is_empty() && survey.is_complete();
         // The selection follows what it stands on, wherever that has moved.
         let same = |f: &Finding, about: &About| match (&f.about, about) {
@@ -127,6 +134,27 @@ impl Model {
             self.cursor.at = at;
         }
         self.cursor.clamp(self.findings.len());
+    }
+
+    /// What the drift scan has found and no case tells of: a line for each class, behind what is as bad.
+    fn find_drift(&mut self, cx: &Context) {
+        self.drifted.clear();
+        let Some(scan) = cx.drift else { return };
+        let told = |d: &Drifted| {
+            let Some(customer) = &d.customer else { return false };
+            let by_case = self.judged.iter().any(|j| j.customer == *customer && matches!(j.diagnosis.word, Word::Fail | Word::Warn));
+            by_case || cx.desk.is_some_and(|desk| desk.accepted(customer, d.class, cx.now).is_some())
+        };
+        let groups: Vec<_> = scan.found().groups().into_iter().filter_map(|group| group.without(told)).collect();
+        self.findings.extend(groups.iter().filter_map(finding));
+        self.drifted = groups.iter().flat_map(|g| g.named.iter().take(LISTED)).map(|d| (*d).clone()).collect();
+        self.findings.sort_by_key(|f| std::cmp::Reverse(f.word));
+    }
+
+    /// What the drift scan says about these customers.
+    #[must_use]
+    pub fn drifted_of(&self, customers: &[StripeId]) -> Vec<&Drifted> {
+        self.drifted.iter().filter(|d| d.customer.as_ref().is_some_and(|c| customers.contains(c))).collect()
     }
 
     fn interrupted(&self, cx: &Context) -> Vec<Interrupted> {
