@@ -72,6 +72,9 @@ pub enum Subcommands {
         #[arg(long)]
         json: bool,
     },
+    /// Which of Stripe's events have no effect in the database, by cause: the verdict comes from the rows, never from deliveries.
+    #[command(after_help = EXIT)]
+    Webhooks(super::webhooks::WebhooksArgs),
     /// Compare Stripe's subscriptions with the database: of whoever changed lately, or of the whole account.
     #[command(after_help = EXIT)]
     Drift(Drift),

@@ -13,12 +13,13 @@ use crate::gateway::application::ApplicationReport;
 use crate::gateway::postgres::{DatabaseReport, Privilege};
 use crate::gateway::sources::Sources;
 use crate::gateway::stripe::PermissionCheck;
+use chrono::Utc;
 use serde::Serialize;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+pub(super) enum Verdict {
     Ok,
     Warn,
     Fail,
@@ -43,7 +44,7 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
     report.configuration(config);
     report.journal(config).await;
     let sources = Sources::open(Arc::clone(config));
-    let (database, stripe, application) = tokio::join!(
+    let (database, stripe, application, logs) = tokio::join!(
         async {
             match sources.database() {
                 Ok(database) => Some(database.report().await),
@@ -65,6 +66,12 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
                 Ok(application) => Ok(application.report().await),
                 Err(fault) => Err(fault),
             }
+        },
+        async {
+            match sources.logs() {
+                Ok(logs) => Some(logs.look().await),
+                Err(_) => None,
+            }
         }
     );
     if let Some(database) = database {
@@ -77,6 +84,10 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
     match application {
         Ok(found) => report.application(&found),
         Err(fault) => report.fault("application", &fault),
+    }
+    for look in logs.into_iter().flatten() {
+        let (verdict, says) = super::logs::judged(&look, Utc::now());
+        report.say(verdict, "log", format!("{}: {says}", look.name));
     }
     sources.close().await;
     if json {

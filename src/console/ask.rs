@@ -60,6 +60,8 @@ pub enum Ask {
         cause: Cause,
         until: At,
     },
+    /// Look at events and rows anew, now.
+    Survey,
     /// Say this about a cause or about drift, for all consoles.
     Desk(DeskWrite),
     /// A line for the status row, gone after a while.

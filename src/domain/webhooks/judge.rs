@@ -239,7 +239,7 @@ pub fn says(course: &Course, stand: Stand, verdict: Verdict, row: Option<&Subscr
             Verdict::Applied => "The row holds what the event demands.".into(),
             Verdict::Superseded => "The row holds something newer.".into(),
             Verdict::Unknown => match course.due().map(|d| &d.tier) {
-                Some(Due::Open(why)) => sentence(why),
+                Some(Due::Open(why)) => sentence(&why.to_string()),
                 _ => "Which tier is due is open.".into(),
             },
             _ => "The row is still as before the event.".into(),

@@ -47,7 +47,7 @@ impl Reads {
 /// Only scans are asked for by nobody in particular.
 fn priority(slot: Slot) -> Priority {
     match slot {
-        Slot::Home(_) | Slot::Beside(_) | Slot::Drift(_) => Priority::Background,
+        Slot::Survey(_) | Slot::Beside(_) | Slot::Drift(_) => Priority::Background,
         Slot::SearchDatabase
         | Slot::SearchStripe
         | Slot::Case(_)

@@ -7,9 +7,10 @@ use crate::console::keymap::{Action, Binding};
 use crate::domain::facts::Handle;
 use crate::domain::fault::Source;
 use crate::domain::findings::{About, Finding, Judged};
+use crate::procedures::by_id;
 use crate::protocol::key::Key;
 use crate::protocol::query::Hit;
-use crate::protocol::run::Inputs;
+use crate::protocol::run::{Inputs, Selection};
 
 const NOTHING: &str = "there is no finding to act on";
 
@@ -19,9 +20,15 @@ pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
     let label = match m.selected().map(|f| &f.about) {
         Some(About::Customers(c)) if c.len() > 1 => "list them",
         Some(About::Run(_)) => "resume",
-        Some(About::Source(_) | About::Sight) => "why",
+        Some(About::Webhooks { .. }) => "list them",
+        Some(About::Source(_) | About::Payments | About::Sight) => "why",
         _ => "open",
     };
+    if m.selected().is_none() {
+        // A quiet night offers nothing that does nothing; the keys still say why.
+        let silent = [Action::Open, Action::Fix, Action::Why, Action::Actions, Action::Copy].map(|a| Binding::quiet(a).because(NOTHING));
+        return silent.into_iter().chain([Binding::quiet(Action::Refresh)]).chain(Binding::moves()).collect();
+    }
     let mut all = vec![
         Binding::new(Action::Open, label).when(some.clone()),
         Binding::new(Action::Fix, "fix").when(fix(m).map(|_| ())),
@@ -63,9 +70,9 @@ pub fn edit(_m: &mut Model, _key: Key, _cx: &Context) -> Vec<Ask> {
 fn open(m: &Model, finding: &Finding) -> Vec<Ask> {
     match &finding.about {
         About::Customers(ids) if ids.len() == 1 => vec![Ask::Open(Handle::Stripe(ids[0].clone()))],
-        About::Customers(_) => vec![list(m, finding)],
+        About::Customers(_) | About::Webhooks { .. } => vec![list(m, finding)],
         About::Run(run) => vec![Ask::Resume(*run)],
-        About::Source(_) | About::Sight => vec![why(finding)],
+        About::Source(_) | About::Payments | About::Sight => vec![why(finding)],
     }
 }
 
@@ -105,8 +112,17 @@ fn fix(m: &Model) -> Result<Ask, String> {
             ),
             _ => Err("one at a time: enter lists them".to_string()),
         },
+        About::Webhooks { .. } if m.endpoint => begin("endpoint-down"),
+        About::Webhooks { .. } => begin("failed-webhook"),
+        About::Payments => Err("nothing here mends a declined payment; e has the figures, ! calls somebody".to_string()),
         About::Source(_) | About::Sight => Err("nothing here mends a source; e says what it answered".to_string()),
     }
+}
+
+/// The review of this procedure about everything since the last event that was applied.
+fn begin(procedure: &str) -> Result<Ask, String> {
+    let procedure = by_id(procedure).ok_or("enter lists the customers; each can be repaired on its own screen")?;
+    Ok(Ask::Start { procedure: procedure.id().into(), inputs: Inputs::about(Selection::SinceLastApplied) })
 }
 
 fn actions(m: &Model, finding: &Finding) -> Vec<ActionItem> {
@@ -115,7 +131,7 @@ fn actions(m: &Model, finding: &Finding) -> Vec<ActionItem> {
         Err(reason) => ActionItem::impossible('f', "review the recommended fix", reason),
     };
     let list = match &finding.about {
-        About::Customers(_) => ActionItem::new('l', "list the customers", list(m, finding)),
+        About::Customers(_) | About::Webhooks { .. } => ActionItem::new('l', "list the customers", list(m, finding)),
         _ => ActionItem::impossible('l', "list the customers", "this finding is about no customers"),
     };
     vec![fix, list, ActionItem::new('e', "why", why(finding))]

@@ -1,8 +1,8 @@
 //! Home: one list of findings, worst first.
 
+mod beside;
 mod keys;
 mod model;
-mod scan;
 mod view;
 
 pub use keys::{act, bindings, edit};

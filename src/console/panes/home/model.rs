@@ -1,6 +1,6 @@
 //! What Home knows: the events of the last day, the rows they should be in, the cases that were read because they were not, and the findings.
 
-use super::scan::{Check, Scan};
+use super::beside::Beside;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
@@ -17,7 +17,12 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Model {
-    pub(super) scan: Scan,
+    /// What the cases of customers in the findings said, as of the survey's last answer.
+    judged: Vec<Judged>,
+    quiet: bool,
+    pub(super) beside: Beside,
+    /// What is missing points at the endpoint itself, not at what it does with events.
+    pub(super) endpoint: bool,
     runs: Vec<RunSummary>,
     runs_read: Option<u64>,
     pub(super) findings: Vec<Finding>,
@@ -33,22 +38,23 @@ impl Model {
     /// The pane comes on screen, or the environment has just been connected.
     pub fn entered(&mut self, cx: &Context) -> Vec<Ask> {
         self.runs_read = None;
-        self.scan.hurry(cx.tick);
-        self.ticked(cx)
+        let mut asks = vec![Ask::Survey];
+        asks.extend(self.ticked(cx));
+        asks
     }
 
-    /// An answer to one of its reads: only those that are still wanted arrive.
-    pub fn replied(&mut self, slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) -> Vec<Ask> {
-        let asks = match (query, result) {
-            (Query::Runs, Ok(Reply::Runs(runs))) => {
-                self.runs.clone_from(runs);
-                Vec::new()
-            }
-            (Query::Runs, _) => Vec::new(),
-            _ => self.scan.replied(slot, query, result, cx),
-        };
+    /// The unfinished runs were looked for, or what stands beside the events was.
+    pub fn replied(&mut self, slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) {
+        if let (Query::Runs, Ok(Reply::Runs(runs))) = (query, result) {
+            self.runs.clone_from(runs);
+        }
+        self.beside.replied(slot, result);
         self.refind(cx);
-        asks
+    }
+
+    /// The survey has got an answer.
+    pub fn looked(&mut self, cx: &Context) {
+        self.refind(cx);
     }
 
     /// Once a second, on screen or not.
@@ -56,7 +62,7 @@ impl Model {
         if cx.env.is_none() {
             return Vec::new();
         }
-        let mut asks = self.scan.ticked(cx);
+        let mut asks = self.beside.ticked(cx);
         if self.runs_read.is_none_or(|t| cx.tick.saturating_sub(t) >= RUNS_EVERY) {
             self.runs_read = Some(cx.tick);
             asks.push(Ask::Read { slot: Slot::Runs, query: Query::Runs });
@@ -80,7 +86,7 @@ impl Model {
     /// The customers of a finding with what their cases say, worst first.
     #[must_use]
     pub fn customers_of(&self, finding: &Finding) -> Vec<&Judged> {
-        let About::Customers(ids) = &finding.about else { return Vec::new() };
+        let (About::Customers(ids) | About::Webhooks { customers: ids, .. }) = &finding.about else { return Vec::new() };
         ids.iter().filter_map(|id| self.judged(id)).collect()
     }
 
@@ -97,29 +103,56 @@ impl Model {
     }
 
     fn judged(&self, id: &StripeId) -> Option<&Judged> {
-        self.scan.checks.get(id).and_then(Check::judged)
+        self.judged.iter().find(|j| j.customer == *id)
     }
 
     /// Everything that was looked at is as it should be.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.findings.is_empty() && self.scan.is_complete()
+        self.quiet
     }
 
     fn refind(&mut self, cx: &Context) {
         let selected = self.selected().filter(|_| self.moved).map(|f| f.about.clone());
-        let judged: Vec<Judged> = self.scan.suspects.iter().filter_map(|id| self.judged(id)).cloned().collect();
-        self.findings = findings(&judged, &self.interrupted(cx), &silent(cx), cx.now);
-        self.findings.extend(self.scan.doubt());
+        let survey = cx.survey;
+        self.judged = survey.suspects().iter().filter_map(|id| survey.judged(id)).cloned().collect();
+        self.findings = findings(&self.judged, &self.interrupted(cx), &silent(cx), cx.now);
+        if let Some(silence) = survey.silence_finding() {
+            self.findings.insert(0, silence);
+        }
+        self.findings.extend(self.beside.finding());
+        self.findings.extend(survey.doubt());
+        self.name_deploys();
+        self.endpoint = survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints());
+        self.quiet = self.findings.is_empty() && survey.is_complete();
         // The selection follows what it stands on, wherever that has moved.
         let same = |f: &Finding, about: &About| match (&f.about, about) {
             (About::Customers(a), About::Customers(b)) => a.iter().any(|c| b.contains(c)),
+            (About::Webhooks { .. }, About::Webhooks { .. }) => true,
             (a, b) => a == b,
         };
         if let Some(at) = selected.and_then(|about| self.findings.iter().position(|f| same(f, &about))) {
             self.cursor.at = at;
         }
         self.cursor.clamp(self.findings.len());
+    }
+
+    /// What began shortly after a deploy says so: the deploy is what changed.
+    fn name_deploys(&mut self) {
+        let named: Vec<Option<String>> = self
+            .findings
+            .iter()
+            .map(|f| {
+                let since = if let About::Webhooks { since, .. } = &f.about { Some(*since) } else { self.since(f) };
+                let deploy = self.beside.deploy_before(since?).filter(|d| !f.reason.contains(&d.version))?;
+                Some(format!("Deploy {} at {} came shortly before. {}", deploy.version, deploy.at.format("%H:%MZ"), f.reason))
+            })
+            .collect();
+        for (finding, reason) in self.findings.iter_mut().zip(named) {
+            if let Some(reason) = reason {
+                finding.reason = reason;
+            }
+        }
     }
 
     fn interrupted(&self, cx: &Context) -> Vec<Interrupted> {

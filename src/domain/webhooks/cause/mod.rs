@@ -1,5 +1,6 @@
 //! The named causes of missing effects, one word each, and what helps against them. Which evidence leads to which is the rule book's.
 
+mod book;
 mod evidence;
 mod look;
 mod remedy;
@@ -59,6 +60,48 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every cause, in the order of the list.
+    pub const ALL: [Cause; 21] = [
+        Cause::BadSignature,
+        Cause::WrongPath,
+        Cause::Redirect,
+        Cause::Tls,
+        Cause::Dns,
+        Cause::Timeout,
+        Cause::Down,
+        Cause::Database,
+        Cause::ProfileNotFound,
+        Cause::NoRowForCustomer,
+        Cause::PriceNotMapped,
+        Cause::TypeNotHandled,
+        Cause::NotSubscribed,
+        Cause::EndpointDisabled,
+        Cause::OlderApplied,
+        Cause::Duplicate,
+        Cause::ModeMismatch,
+        Cause::ApiVersion,
+        Cause::ClockSkew,
+        Cause::WrittenOver,
+        Cause::Unknown,
+    ];
+
+    /// It stands at the endpoint itself: no event has an effect until that is mended.
+    #[must_use]
+    pub fn is_endpoints(self) -> bool {
+        matches!(
+            self,
+            Cause::BadSignature
+                | Cause::WrongPath
+                | Cause::Redirect
+                | Cause::Tls
+                | Cause::Dns
+                | Cause::Timeout
+                | Cause::Down
+                | Cause::EndpointDisabled
+                | Cause::ClockSkew
+        )
+    }
+
     /// A word or two for lists.
     #[must_use]
     pub fn word(self) -> &'static str {
