@@ -51,6 +51,8 @@ pub enum Ask {
     Escalate(usize),
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
+    /// Look at events and rows anew, now.
+    Survey,
     /// A run of many acts goes on after a pause.
     GoOn(Uuid),
     /// A run of many acts begins no more of them.
@@ -60,8 +62,6 @@ pub enum Ask {
         cause: Cause,
         until: At,
     },
-    /// Look at events and rows anew, now.
-    Survey,
     /// Say this about a cause or about drift, for all consoles.
     Desk(DeskWrite),
     /// A line for the status row, gone after a while.

@@ -64,13 +64,13 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         Ask::StartFromBook(procedure) => start(state, &procedure, id),
         Ask::Escalate(contact) => escalate(state, contact),
         Ask::Resume(run) => resume(state, run),
-        Ask::GoOn(id_of_run) => run(state, id_of_run, id, |r, _, now| r.go_on_after_pause(now)),
-        Ask::Stop(id_of_run) => run(state, id_of_run, id, |r, _, now| r.cancel(now)),
-        Ask::Mute { cause, until } => dialog(state, Modal::Mute { cause, until, reason: TextField::default() }),
         Ask::Survey => {
             state.world.survey.hurry(state.world.tick);
             state.world.survey_ticked(&mut state.tickets)
         }
+        Ask::GoOn(id_of_run) => run(state, id_of_run, id, |r, _, now| r.go_on_after_pause(now)),
+        Ask::Stop(id_of_run) => run(state, id_of_run, id, |r, _, now| r.cancel(now)),
+        Ask::Mute { cause, until } => dialog(state, Modal::Mute { cause, until, reason: TextField::default() }),
         Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {
             state.say(text);

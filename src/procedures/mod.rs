@@ -1,5 +1,6 @@
 //! The runbook as code: one file per procedure, each a pure plan over facts, and the one engine that runs them all.
 
+mod drift_fix;
 pub mod drift_scan;
 mod endpoint_down;
 pub mod engine;
@@ -70,7 +71,8 @@ pub const ROW: &str = "row";
 pub const ENTITLEMENT: &str = "entitlement";
 
 /// Every procedure there is, in the runbook's order.
-pub static ALL: &[&dyn Procedure] = &[&tier_update::TierUpdate, &failed_webhook::FailedWebhook, &endpoint_down::EndpointDown];
+pub static ALL: &[&dyn Procedure] =
+    &[&endpoint_down::EndpointDown, &tier_update::TierUpdate, &failed_webhook::FailedWebhook, &drift_fix::DriftFix];
 
 #[must_use]
 pub fn by_id(id: &str) -> Option<&'static dyn Procedure> {
