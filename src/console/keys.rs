@@ -318,7 +318,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
             Slot::Endpoints | Slot::Probe => state.webhooks.replied(slot, &query, &result, &cx),
             Slot::Event(_) => state.event.replied(slot, &query, &result, &cx),
             Slot::Runs => {
-                state.home.replied(&query, &result, &cx);
+                state.home.replied(slot, &query, &result, &cx);
                 Vec::new()
             }
             Slot::Survey(_) | Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => Vec::new(),

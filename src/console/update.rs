@@ -237,7 +237,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             if let Ok(reply) = result {
                 state.tasks.told(reply);
             }
-            state.home.replied(query, result, &cx);
+            state.home.replied(ticket.slot, query, result, &cx);
             Vec::new()
         }
         Slot::Desk => {
@@ -247,7 +247,11 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             Vec::new()
         }
         Slot::Book(_) => state.runbook.replied(ticket.slot, query, result, &cx),
-        Slot::Run(..) | Slot::Drift(_) | Slot::Beside(_) | Slot::Log => Vec::new(),
+        Slot::Beside(_) => {
+            state.home.replied(ticket.slot, query, result, &cx);
+            Vec::new()
+        }
+        Slot::Run(..) | Slot::Drift(_) | Slot::Log => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

@@ -30,6 +30,12 @@ fn worlds(procedure: &dyn Procedure) -> Vec<(World, Inputs)> {
             all.extend([by_customer(), by_profile].map(|inputs| (World::missed(), inputs)));
             all
         }
+        "endpoint-down" => {
+            let since = Selection::Window { from: Utc::now() - chrono::Duration::hours(4), until: None };
+            let mut inputs = Inputs::about(since);
+            inputs.attested.insert("probe".into(), "leave".into());
+            vec![(World::placeholder(), inputs.clone()), (World::missed(), inputs)]
+        }
         "failed-webhook" => {
             let since = Selection::Window { from: Utc::now() - chrono::Duration::hours(4), until: None };
             let selections = [since, Selection::SinceLastApplied, Selection::Customers(vec![id(CUSTOMER)])];

@@ -25,9 +25,14 @@ pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
         Some(About::Customers(c)) if c.len() > 1 => "list them",
         Some(About::Run(_)) => "resume",
         Some(About::Webhooks { .. }) => "list them",
-        Some(About::Source(_) | About::Sight) => "why",
+        Some(About::Source(_) | About::Payments | About::Sight) => "why",
         _ => "open",
     };
+    if m.selected().is_none() {
+        // A quiet night offers nothing that does nothing; the keys still say why.
+        let silent = [Action::Open, Action::Fix, Action::Why, Action::Actions, Action::Copy].map(|a| Binding::quiet(a).because(NOTHING));
+        return silent.into_iter().chain([Binding::quiet(Action::Refresh)]).chain(Binding::moves()).collect();
+    }
     let mut all = vec![
         Binding::new(Action::Open, label).when(some.clone()),
         Binding::new(Action::Fix, "fix").when(fix(m).map(|_| ())),
@@ -71,7 +76,7 @@ fn open(m: &Model, finding: &Finding) -> Vec<Ask> {
         About::Customers(ids) if ids.len() == 1 => vec![Ask::Open(Handle::Stripe(ids[0].clone()))],
         About::Customers(_) | About::Webhooks { .. } => vec![list(m, finding)],
         About::Run(run) => vec![Ask::Resume(*run)],
-        About::Source(_) | About::Sight => vec![why(finding)],
+        About::Source(_) | About::Payments | About::Sight => vec![why(finding)],
     }
 }
 
@@ -130,7 +135,9 @@ fn fix(m: &Model) -> Result<Ask, String> {
             ),
             _ => Err("one at a time: enter lists them".to_string()),
         },
-        About::Webhooks { .. } => replay(),
+        About::Webhooks { .. } if m.endpoint => begin("endpoint-down"),
+        About::Webhooks { .. } => begin("failed-webhook"),
+        About::Payments => Err("nothing here mends a declined payment; e has the figures, ! calls somebody".to_string()),
         About::Source(_) | About::Sight => Err("nothing here mends a source; e says what it answered".to_string()),
     }
 }
@@ -146,9 +153,9 @@ fn fix_drift(customers: &[StripeId]) -> Ask {
     }
 }
 
-/// The review of the procedure that brings about everything since the last event that was applied.
-fn replay() -> Result<Ask, String> {
-    let procedure = by_id("failed-webhook").ok_or("enter lists the customers; each can be repaired on its own screen")?;
+/// The review of this procedure about everything since the last event that was applied.
+fn begin(procedure: &str) -> Result<Ask, String> {
+    let procedure = by_id(procedure).ok_or("enter lists the customers; each can be repaired on its own screen")?;
     Ok(Ask::Start { procedure: procedure.id().into(), inputs: Inputs::about(Selection::SinceLastApplied) })
 }
 

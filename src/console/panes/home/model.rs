@@ -1,5 +1,6 @@
 //! What Home knows: the events of the last day, the rows they should be in, the cases that were read because they were not, and the findings.
 
+use super::beside::Beside;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
@@ -23,6 +24,9 @@ pub struct Model {
     quiet: bool,
     /// Those of the drift scan whom no case has told of, as far as they are listed.
     drifted: Vec<Drifted>,
+    pub(super) beside: Beside,
+    /// What is missing points at the endpoint itself, not at what it does with events.
+    pub(super) endpoint: bool,
     runs: Vec<RunSummary>,
     runs_read: Option<u64>,
     pub(super) findings: Vec<Finding>,
@@ -45,11 +49,12 @@ impl Model {
         asks
     }
 
-    /// The unfinished runs were looked for.
-    pub fn replied(&mut self, query: &Query, result: &Result<Reply, Fault>, cx: &Context) {
+    /// The unfinished runs were looked for, or what stands beside the events was.
+    pub fn replied(&mut self, slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) {
         if let (Query::Runs, Ok(Reply::Runs(runs))) = (query, result) {
             self.runs.clone_from(runs);
         }
+        self.beside.replied(slot, result);
         self.refind(cx);
     }
 
@@ -63,7 +68,7 @@ impl Model {
         if cx.env.is_none() {
             return Vec::new();
         }
-        let mut asks = Vec::new();
+        let mut asks = self.beside.ticked(cx);
         if self.runs_read.is_none_or(|t| cx.tick.saturating_sub(t) >= RUNS_EVERY) {
             self.runs_read = Some(cx.tick);
             asks.push(Ask::Read { slot: Slot::Runs, query: Query::Runs });
@@ -121,8 +126,11 @@ impl Model {
         if let Some(silence) = survey.silence_finding() {
             self.findings.insert(0, silence);
         }
+        self.findings.extend(self.beside.finding());
         self.findings.extend(survey.doubt());
         self.find_drift(cx);
+        self.name_deploys();
+        self.endpoint = survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints());
         self.quiet = self.findings.is_empty() && survey.is_complete();
         // The selection follows what it stands on, wherever that has moved.
         let same = |f: &Finding, about: &About| match (&f.about, about) {
@@ -155,6 +163,24 @@ impl Model {
     #[must_use]
     pub fn drifted_of(&self, customers: &[StripeId]) -> Vec<&Drifted> {
         self.drifted.iter().filter(|d| d.customer.as_ref().is_some_and(|c| customers.contains(c))).collect()
+    }
+
+    /// What began shortly after a deploy says so: the deploy is what changed.
+    fn name_deploys(&mut self) {
+        let named: Vec<Option<String>> = self
+            .findings
+            .iter()
+            .map(|f| {
+                let since = if let About::Webhooks { since, .. } = &f.about { Some(*since) } else { self.since(f) };
+                let deploy = self.beside.deploy_before(since?).filter(|d| !f.reason.contains(&d.version))?;
+                Some(format!("Deploy {} at {} came shortly before. {}", deploy.version, deploy.at.format("%H:%MZ"), f.reason))
+            })
+            .collect();
+        for (finding, reason) in self.findings.iter_mut().zip(named) {
+            if let Some(reason) = reason {
+                finding.reason = reason;
+            }
+        }
     }
 
     fn interrupted(&self, cx: &Context) -> Vec<Interrupted> {

@@ -6,6 +6,7 @@ use crate::console::widgets::form::TextField;
 use crate::domain::fault::{FaultKind, Source};
 use crate::domain::policy::{Standing, judge};
 use crate::procedures::engine::{Phase, Run};
+use crate::protocol::command::Command;
 use crate::protocol::run::{Step, short};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -134,6 +135,10 @@ impl Model {
         }
         let standing = Standing { mode: cx.mode, writes: cx.writes.clone(), now: cx.now, confirmed: true, journal: true };
         judge(plan.tier(), &standing).map_err(|denied| denied.to_string())?;
+        // A restart is for what does not answer, and rests on nothing but that.
+        if plan.commands().iter().all(|c| matches!(c, Command::RunHook { .. })) {
+            return Ok(());
+        }
         // The plan was made from Stripe and the database; a write on old facts is a guess.
         let mut needed = vec![Source::Stripe, Source::Database];
         needed.extend(plan.commands().iter().map(|c| c.target()));

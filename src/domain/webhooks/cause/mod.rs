@@ -84,6 +84,23 @@ impl Cause {
         Cause::Unknown,
     ];
 
+    /// It stands at the endpoint itself: no event has an effect until that is mended.
+    #[must_use]
+    pub fn is_endpoints(self) -> bool {
+        matches!(
+            self,
+            Cause::BadSignature
+                | Cause::WrongPath
+                | Cause::Redirect
+                | Cause::Tls
+                | Cause::Dns
+                | Cause::Timeout
+                | Cause::Down
+                | Cause::EndpointDisabled
+                | Cause::ClockSkew
+        )
+    }
+
     /// A word or two for lists.
     #[must_use]
     pub fn word(self) -> &'static str {
