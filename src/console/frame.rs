@@ -3,7 +3,7 @@
 use super::keymap::{Action, Binding};
 use super::keys::{own_bindings, pane_bindings};
 use super::modal;
-use super::panes::{customer, customers, home, run, runbook, subscription};
+use super::panes::{customer, customers, event, home, run, runbook, subscription, webhooks};
 use super::screen::{PANES, Screen};
 use super::state::State;
 use super::widgets::format::{clock, source};
@@ -123,6 +123,8 @@ fn screen(state: &State, buf: &mut Buffer, body: Rect) {
     }
     match state.screens.top() {
         Screen::Home => home::draw(&state.home, &cx, body, buf, theme),
+        Screen::Webhooks => webhooks::draw(&state.webhooks, &cx, body, buf, theme),
+        Screen::Event => event::draw(&state.event, &cx, body, buf, theme),
         Screen::Customers => customers::draw(&state.customers, &cx, body, buf, theme),
         Screen::Customer => customer::draw(&state.customer, &cx, body, buf, theme),
         Screen::Subscription => subscription::draw(&state.subscription, &cx, body, buf, theme),

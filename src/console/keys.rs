@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::keymap::{Action, Binding, meaning};
 use super::modal::{self, Modal};
-use super::panes::{customer, customers, home, run, runbook, subscription};
+use super::panes::{customer, customers, event, home, run, runbook, subscription, webhooks};
 use super::screen::Screen;
 use super::state::State;
 use super::widgets::form::TextField;
@@ -73,6 +73,8 @@ pub fn pane_bindings(state: &State) -> Vec<Binding> {
     let cx = state.world.context();
     match state.screens.top() {
         Screen::Home => home::bindings(&state.home, &cx),
+        Screen::Webhooks => webhooks::bindings(&state.webhooks, &cx),
+        Screen::Event => event::bindings(&state.event, &cx),
         Screen::Customers => customers::bindings(&state.customers, &cx),
         Screen::Customer => customer::bindings(&state.customer, &cx),
         Screen::Subscription => subscription::bindings(&state.subscription, &cx),
@@ -102,6 +104,7 @@ pub fn own_bindings(state: &State) -> Vec<Binding> {
         Binding::new(Action::Reveal, "").when(connected.clone()),
         Binding::new(Action::Refresh, "").when(connected),
         Binding::quiet(Action::GoHome),
+        Binding::quiet(Action::GoWebhooks),
         Binding::quiet(Action::GoCustomers),
         Binding::quiet(Action::GoRunbook),
         Binding::quiet(Action::Help),
@@ -123,6 +126,13 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
                 return Vec::new();
             }
             Action::Open => return choose(state, run, id),
+            // Going on starts writes again, so that is a menu's to ask; stopping is nobody's harm.
+            Action::Freeze if state.tasks.get(run).is_some_and(|r| !r.run.is_paused()) => {
+                return fulfil::run(state, run, id, |r, _, now| {
+                    r.pause(now);
+                    Vec::new()
+                });
+            }
             _ => {}
         }
     }
@@ -133,6 +143,8 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
         let cx = state.world.context();
         let asks = match state.screens.top() {
             Screen::Home => home::act(&mut state.home, action, &cx),
+            Screen::Webhooks => webhooks::act(&mut state.webhooks, action, &cx),
+            Screen::Event => event::act(&mut state.event, action, &cx),
             Screen::Customers => customers::act(&mut state.customers, action, &cx),
             Screen::Customer => customer::act(&mut state.customer, action, &cx),
             Screen::Subscription => subscription::act(&mut state.subscription, action, &cx),
@@ -151,13 +163,13 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
 fn own(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
     match action {
         Action::Back => fulfil::back(state, id),
-        Action::GoHome | Action::GoCustomers | Action::GoRunbook => {
-            let pane = match action {
+        Action::GoHome | Action::GoWebhooks | Action::GoCustomers | Action::GoRunbook => {
+            state.screens.go(match action {
                 Action::GoHome => Screen::Home,
+                Action::GoWebhooks => Screen::Webhooks,
                 Action::GoCustomers => Screen::Customers,
                 _ => Screen::Runbook,
-            };
-            state.screens.go(pane);
+            });
             let effects = fulfil::entered(state, id);
             if action == Action::GoCustomers {
                 state.customers.focus();
@@ -189,6 +201,8 @@ fn edit(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
     let cx = state.world.context();
     let asks = match state.screens.top() {
         Screen::Home => home::edit(&mut state.home, key, &cx),
+        Screen::Webhooks => webhooks::edit(&mut state.webhooks, key, &cx),
+        Screen::Event => event::edit(&mut state.event, key, &cx),
         Screen::Customers => customers::edit(&mut state.customers, key, &cx),
         Screen::Customer => customer::edit(&mut state.customer, key, &cx),
         Screen::Subscription => subscription::edit(&mut state.subscription, key, &cx),
@@ -214,12 +228,32 @@ pub fn confirm(state: &mut State, run: Uuid) -> Vec<Effect> {
 fn confirm_typed(state: &mut State, run: Uuid) -> Vec<Effect> {
     let tick = state.world.tick;
     let Some(model) = state.tasks.get(run) else { return Vec::new() };
+    if model.manual().is_some() && model.is_settled(tick) {
+        return attested(state, run);
+    }
     let complete = model.run.plan.as_ref().and_then(|p| p.typed.as_deref()) == Some(model.typed.text().trim());
     if !complete || !model.is_settled(tick) {
         return Vec::new();
     }
     let typed = model.typed.text().trim().to_string();
     confirmed(state, run, &typed)
+}
+
+/// Enter after the operator's words about a step done by hand.
+fn attested(state: &mut State, run: Uuid) -> Vec<Effect> {
+    let Some(model) = state.tasks.get_mut(run) else { return Vec::new() };
+    let words = model.typed.text().trim().to_string();
+    match model.run.attest(&words) {
+        Ok(effects) => {
+            model.follow();
+            model.confirmed();
+            effects
+        }
+        Err(reason) => {
+            state.say(reason);
+            Vec::new()
+        }
+    }
 }
 
 fn confirmed(state: &mut State, run: Uuid, typed: &str) -> Vec<Effect> {
@@ -257,8 +291,11 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
     let mut given_up = state.tickets.cancel_where(|slot| match slot {
         Slot::SearchDatabase | Slot::SearchStripe => screen == Screen::Customers,
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
-        Slot::Survey(_) | Slot::Runs => screen == Screen::Home,
         Slot::Book(_) => screen == Screen::Runbook,
+        Slot::Endpoints => screen == Screen::Webhooks,
+        Slot::Event(_) => screen == Screen::Event,
+        Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
+        Slot::Runs => screen == Screen::Home,
         Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => false,
     });
     if given_up.is_empty() {
@@ -277,11 +314,13 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         let follow = match slot {
             Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(slot, &query, &result, &cx),
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
+            Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
+            Slot::Endpoints => state.webhooks.replied(slot, &query, &result, &cx),
+            Slot::Event(_) => state.event.replied(slot, &query, &result, &cx),
             Slot::Runs => {
                 state.home.replied(&query, &result, &cx);
                 Vec::new()
             }
-            Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
             Slot::Survey(_) | Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => Vec::new(),
         };
         for ask in follow {

@@ -6,6 +6,9 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Screen {
     Home,
+    Webhooks,
+    /// One event of the webhooks pane.
+    Event,
     Customers,
     Customer,
     Subscription,
@@ -14,8 +17,12 @@ pub enum Screen {
 }
 
 /// The finished panes, each with its final digit.
-pub const PANES: &[(char, &str, Screen)] =
-    &[('1', "Home", Screen::Home), ('3', "Customers", Screen::Customers), ('6', "Runbook", Screen::Runbook)];
+pub const PANES: &[(char, &str, Screen)] = &[
+    ('1', "Home", Screen::Home),
+    ('2', "Webhooks", Screen::Webhooks),
+    ('3', "Customers", Screen::Customers),
+    ('6', "Runbook", Screen::Runbook),
+];
 
 /// Screens from Home to the one shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::burst::Burst;
 use super::modal::Dialog;
-use super::panes::{customer, customers, home, runbook, subscription};
+use super::panes::{customer, customers, event, home, runbook, subscription, webhooks};
 use super::screen::{Screen, Stack};
 use super::tasks::Tasks;
 use super::tickets::Tickets;
@@ -20,6 +20,8 @@ pub struct State {
     pub screens: Stack,
     pub dialog: Option<Dialog>,
     pub home: home::Model,
+    pub webhooks: webhooks::Model,
+    pub event: event::Model,
     pub customers: customers::Model,
     pub customer: customer::Model,
     pub subscription: subscription::Model,
@@ -54,6 +56,8 @@ impl State {
             screens: Stack::default(),
             dialog: None,
             home: home::Model::default(),
+            webhooks: webhooks::Model::default(),
+            event: event::Model::default(),
             customers: customers::Model::default(),
             customer: customer::Model::default(),
             subscription: subscription::Model::default(),
@@ -91,6 +95,8 @@ impl State {
         let customer = || self.customer.case().and_then(|c| c.record().map(|r| r.subject.key.clone()));
         match self.screens.top() {
             Screen::Home => (None, "home"),
+            Screen::Webhooks => (None, "webhooks"),
+            Screen::Event => (self.event.subject().cloned(), "event"),
             Screen::Customers => (None, "customers"),
             Screen::Customer => (customer(), "customer"),
             Screen::Subscription => (customer(), "subscription"),
@@ -107,6 +113,8 @@ impl State {
         }
         match self.screens.top() {
             Screen::Home => self.home.is_editing(),
+            Screen::Webhooks => self.webhooks.is_editing(),
+            Screen::Event => self.event.is_editing(),
             Screen::Customers => self.customers.is_editing(),
             Screen::Customer => self.customer.is_editing(),
             Screen::Subscription => self.subscription.is_editing(),

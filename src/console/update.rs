@@ -137,14 +137,16 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     let mut effects = state.world.survey_ticked(&mut state.tickets);
     let cx = state.world.context();
     let mut asks = state.home.ticked(&cx);
+    let top = state.screens.top();
+    asks.extend(state.webhooks.ticked(top == Screen::Webhooks, &cx));
+    asks.extend(state.event.ticked(top == Screen::Event, &cx));
     asks.extend(state.customers.ticked(&cx));
     asks.extend(state.customer.ticked(&cx));
     asks.extend(state.subscription.ticked(&cx));
     if state.screens.top() == Screen::Runbook {
         asks.extend(state.runbook.ticked(&cx));
     }
-    let now = state.world.now;
-    asks.extend(state.world.drift.ticked(now));
+    asks.extend(state.world.drift.ticked(state.world.now));
     effects.extend(fulfil::fulfil(state, asks, id));
     if state.world.wants_desk() {
         effects.push(state.tickets.read(Slot::Desk, Query::Desk));
@@ -212,6 +214,8 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
+        Slot::Endpoints => state.webhooks.replied(ticket.slot, query, result, &cx),
+        Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
         Slot::Survey(_) => {
             state.home.looked(&cx);
             Vec::new()

@@ -6,6 +6,7 @@ pub mod entitlement;
 pub mod expected;
 pub mod facts;
 pub mod fault;
+pub mod filter;
 pub mod findings;
 pub mod ids;
 pub mod link;

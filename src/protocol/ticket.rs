@@ -11,6 +11,10 @@ pub enum Slot {
     SearchStripe,
     /// A read of the customer's case on screen.
     Case(u16),
+    /// The endpoints registered in Stripe.
+    Endpoints,
+    /// A read about the event on screen.
+    Event(u16),
     /// A read of the survey of events and rows.
     Survey(u16),
     /// A read of the drift scan.

@@ -1,53 +1,15 @@
-//! The console, walked by keys: frame, palette, dialogs, the review of a run, the paste rule, the bar of keys.
+//! The console, walked by keys: frame, palette, dialogs, the paste rule, what is revealed.
 
+use super::console_review::{review, writes_on};
 use super::fixtures::*;
 use super::script::*;
 use nightdesk::console::screen::Screen;
 use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::policy::Writes;
-use nightdesk::procedures::engine::{Phase, Run};
-use nightdesk::protocol::command::Outcome;
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::environment::Environment;
 use nightdesk::protocol::event::Event;
 use nightdesk::protocol::key::Key;
-use nightdesk::protocol::run::Inputs;
-use uuid::Uuid;
-
-const RUN: Uuid = Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_7f3a);
-
-/// A console with the review of the tier update on screen, read-only.
-fn review(world: World) -> Script {
-    review_of(world, by_customer())
-}
-
-fn review_of(world: World, handle: nightdesk::domain::facts::Handle) -> Script {
-    let mut script = Script::connected(world);
-    let (run, effects) = Run::draft(RUN, "tier-update", Inputs::of(handle));
-    script.state.tasks.add(run);
-    script.state.screens.open(Screen::Run(RUN));
-    for effect in effects {
-        let Effect::Read { ticket, query } = effect else { panic!("{effect:?}") };
-        let result = script.world.answer(&query);
-        script.event(Event::ReplyArrived { ticket, query, result });
-    }
-    script.event(Event::Painted);
-    script
-}
-
-fn phase(script: &Script) -> &Phase {
-    &script.state.tasks.get(RUN).expect("the run").run.phase
-}
-
-fn writes_on(script: &mut Script) {
-    script.key(Key::Char('w'));
-    script.keys("ticket 4411");
-    script.key(Key::Enter);
-}
-
-fn performs(effects: &[Effect]) -> usize {
-    effects.iter().filter(|e| matches!(e, Effect::Perform(_))).count()
-}
 
 #[test]
 fn the_frame_says_where_one_is_at_every_stage() {
@@ -61,8 +23,8 @@ fn the_frame_says_where_one_is_at_every_stage() {
         .sees(" TEST  acme · prod-primary")
         .sees("read-only  oncall 03:12Z")
         .sees("stripe 0s  db 0s  app 0s")
-        .sees("›1 Home ── 3 Customers");
-    script.does_not_see("log ").does_not_see("2 Webhooks");
+        .sees("›1 Home ── 2 Webhooks ── 3 Customers");
+    script.does_not_see("log ").does_not_see("4 Quota");
 }
 
 #[test]
@@ -187,99 +149,6 @@ fn esc_leads_home_and_home_asks_before_quitting() {
 }
 
 #[test]
-fn the_review_shows_everything_and_offers_writes() {
-    let mut script = review(World::placeholder());
-    assert_eq!(*phase(&script), Phase::Review);
-    insta::assert_snapshot!("review", script.screen());
-    insta::assert_snapshot!("review-wide", script.screen_at(120, 36));
-    script.key(Key::Char('y'));
-    script.sees("read-only: turn writes on with w and a reason");
-    assert_eq!(performs(&script.effects), 0);
-    script.key(Key::Char('e'));
-    insta::assert_snapshot!("review-evidence", script.screen());
-}
-
-#[test]
-fn a_confirmed_plan_is_done_proven_and_can_be_undone() {
-    let mut script = review(World::placeholder());
-    let before = script.world.records[0].row.clone();
-    writes_on(&mut script);
-    insta::assert_snapshot!("review-writes-on", script.screen());
-    let effects = script.key(Key::Char('y'));
-    assert_eq!(performs(&effects), 1, "{effects:?}");
-    assert!(matches!(phase(&script), Phase::Done(_)), "{:?}", phase(&script));
-    insta::assert_snapshot!("done", script.screen());
-    script.key(Key::Char('u'));
-    assert_eq!(performs(&script.effects), 1, "the undo is shown first");
-    script.sees("Undo: Manual tier update");
-    insta::assert_snapshot!("undo-review", script.screen());
-    assert_eq!(performs(&script.key(Key::Char('y'))), 1);
-    let after = script.world.records[0].row.clone();
-    assert_eq!(
-        after.map(|r| r.image.into_iter().filter(|(f, _)| *f != nightdesk::domain::row::Field::UpdatedAt).collect::<Vec<_>>()),
-        before.map(|r| r.image.into_iter().filter(|(f, _)| *f != nightdesk::domain::row::Field::UpdatedAt).collect::<Vec<_>>()),
-        "the row is as it was"
-    );
-}
-
-#[test]
-fn ten_minutes_later_nothing_is_undone_with_one_key() {
-    let mut script = review(World::placeholder());
-    writes_on(&mut script);
-    script.key(Key::Char('y'));
-    script.wait(11 * 60_000);
-    script.key(Key::Char('u'));
-    script.sees("Nothing here can be undone");
-}
-
-#[test]
-fn a_y_that_was_pressed_before_the_review_was_read_confirms_nothing() {
-    let mut script = review(World::placeholder());
-    writes_on(&mut script);
-    // A new question on screen: the world has changed under the review.
-    let (run, effects) = Run::draft(Uuid::from_u128(0x99), "tier-update", Inputs::of(by_customer()));
-    script.state.tasks.add(run);
-    script.state.screens.open(Screen::Run(Uuid::from_u128(0x99)));
-    for effect in effects {
-        let Effect::Read { ticket, query } = effect else { panic!("{effect:?}") };
-        let result = script.world.answer(&query);
-        script.event(Event::ReplyArrived { ticket, query, result });
-    }
-    script.event(Event::Key(Key::Char('y')));
-    script.wait(100);
-    script.event(Event::KeysPaused);
-    script.event(Event::Painted);
-    script.wait(200);
-    script.event(Event::Key(Key::Char('y')));
-    script.wait(60);
-    script.event(Event::KeysPaused);
-    assert_eq!(performs(&script.effects), 0);
-    script.wait(200);
-    script.event(Event::Key(Key::Char('y')));
-    script.wait(60);
-    script.event(Event::KeysPaused);
-    assert_eq!(performs(&script.effects), 1, "once it has been there for 300 ms it does");
-}
-
-#[test]
-fn a_paste_confirms_nothing_with_brackets_and_without() {
-    for text in ["y", "yvonne@acme.com", "yyy", "cus_QxAbCdEf98d", "y\n"] {
-        let mut script = review(World::placeholder());
-        writes_on(&mut script);
-        script.paste(text);
-        script.seconds(2);
-        assert_eq!(performs(&script.effects), 0, "{text}");
-    }
-    for text in ["yvonne@acme.com", "cus_QxAbCdEf98d", "yy", "fy", "yxcv\n", "ya"] {
-        let mut script = review(World::placeholder());
-        writes_on(&mut script);
-        script.burst(text);
-        script.seconds(2);
-        assert_eq!(performs(&script.effects), 0, "{text}");
-    }
-}
-
-#[test]
 fn an_unbracketed_paste_acts_on_nothing_and_is_looked_up() {
     let mut script = Script::connected(World::placeholder());
     // `q` would ask to quit, `w` for writes, `1` go home: the first three act, the fourth takes them back.
@@ -295,111 +164,6 @@ fn an_unbracketed_paste_acts_on_nothing_and_is_looked_up() {
     script.wait(60);
     script.event(Event::KeysPaused);
     assert_eq!(script.state.screens.top(), Screen::Home, "a key held down is no paste");
-}
-
-#[test]
-fn stale_facts_confirm_nothing() {
-    let mut script = review(World::placeholder());
-    writes_on(&mut script);
-    script.wait(20_000);
-    script.event(Event::SourceReported { source: Source::Database, result: Ok(()) });
-    script.event(Event::SourceReported { source: Source::Application, result: Ok(()) });
-    script.key(Key::Char('y'));
-    assert_eq!(performs(&script.effects), 0);
-    script.sees("stripe does not answer: the facts may be old");
-}
-
-#[test]
-fn nobody_knows_is_a_state_that_reads_and_repeats_nothing() {
-    let mut script = review(World::placeholder());
-    writes_on(&mut script);
-    let fault = Fault::new(Source::Database, FaultKind::Timeout, "the database did not answer in time");
-    script.outcome = Some(Outcome::Unknown(fault));
-    script.silent = false;
-    script.world.down = Vec::new();
-    let effects = script.key(Key::Char('y'));
-    assert_eq!(performs(&effects), 1);
-    insta::assert_snapshot!("unknown", script.screen());
-    script.seconds(3);
-    assert_eq!(performs(&script.effects), 1);
-}
-
-#[test]
-fn the_operator_decides_where_the_evidence_does_not() {
-    let mut world = World::placeholder();
-    world.sessions.clear();
-    let mut script = review_of(world, by_customer());
-    assert!(matches!(phase(&script), Phase::Deciding(_)), "{:?}", phase(&script));
-    insta::assert_snapshot!("decision", script.screen());
-    script.key(Key::Down);
-    script.key(Key::Enter);
-    assert_eq!(*phase(&script), Phase::Review);
-}
-
-#[test]
-fn leaving_gives_up_a_draft_and_keeps_what_was_sent() {
-    let mut script = review(World::placeholder());
-    script.key(Key::Esc);
-    assert!(script.state.tasks.runs.is_empty());
-    let mut script = review(World::placeholder());
-    writes_on(&mut script);
-    script.key(Key::Char('y'));
-    script.key(Key::Esc);
-    assert_eq!(script.state.tasks.runs.len(), 1);
-}
-
-#[test]
-fn leaving_while_the_lock_is_taken_gives_it_back_when_it_comes() {
-    let mut world = World::healthy();
-    let mut left = super::panes::interrupted();
-    (left.attempts, left.commands, left.state) = (Vec::new(), Vec::new(), nightdesk::protocol::record::RunState::Open);
-    world.runs = vec![left.clone()];
-    let mut script = Script::connected(world);
-    script.seconds(3);
-    script.silent = true;
-    let effects = script.key(Key::Enter);
-    assert!(effects.contains(&Effect::ResumeRun { run: left.run }), "{effects:?}");
-    script.key(Key::Esc);
-    assert_eq!(script.state.tasks.runs.len(), 1, "its lock is still to come");
-    let effects = script.event(Event::RunOpened { run: left.run, result: Ok(()) });
-    let closed = |e: &Effect| matches!(e, Effect::Record { entry: nightdesk::protocol::record::Entry::RunClosed { .. }, .. });
-    assert!(effects.iter().any(closed), "what closes it gives the lock back: {effects:?}");
-    assert!(script.state.tasks.runs.is_empty());
-}
-
-#[test]
-fn of_finished_runs_only_the_newest_are_kept() {
-    let mut tasks = nightdesk::console::State::new(nightdesk::console::widgets::theme::Theme::mono(), now()).tasks;
-    for n in 0..30 {
-        let (mut run, _) = Run::draft(Uuid::from_u128(n), "tier-update", Inputs::of(by_customer()));
-        if n != 3 {
-            run.phase = Phase::Done("proven".into());
-        }
-        tasks.add(run);
-    }
-    let kept: Vec<u128> = tasks.runs.iter().map(|r| r.run.id.as_u128()).collect();
-    assert_eq!(kept.len(), 21);
-    assert!(kept.contains(&3), "what goes on stays, however old");
-    assert!(!kept.contains(&9) && kept.contains(&10));
-}
-
-#[test]
-fn a_journal_that_cannot_be_written_is_said_before_y() {
-    let mut script = review(World::placeholder());
-    writes_on(&mut script);
-    script.does_not_see("store");
-    let full = Fault::new(Source::Store, FaultKind::Journal, "The journal's disk is full");
-    for _ in 0..3 {
-        script.event(Event::SourceReported { source: Source::Store, result: Err(full.clone()) });
-    }
-    script.sees("store DOWN").sees("cannot be journaled: The journal's disk is full");
-    script.key(Key::Char('y'));
-    assert_eq!(performs(&script.effects), 0);
-    // The shared store's silence stops nobody: its records wait here.
-    let silent = Fault::new(Source::Store, FaultKind::Unreachable, "The shared store cannot be reached");
-    script.event(Event::SourceReported { source: Source::Store, result: Err(silent) });
-    script.key(Key::Char('y'));
-    assert_eq!(performs(&script.effects), 1);
 }
 
 #[test]
@@ -493,50 +257,12 @@ fn hostile_words_reach_no_cell() {
 }
 
 #[test]
-fn from_a_paste_to_a_proven_repair_in_five_keys_and_a_reason() {
-    for bracketed in [true, false] {
-        let mut script = Script::connected(World::placeholder());
-        // 1: the paste. 2: the answer.
-        if bracketed {
-            script.paste(CUSTOMER)
-        } else {
-            script.burst(CUSTOMER)
-        };
-        assert_eq!(script.state.screens.top(), Screen::Customers);
-        script.sees(CUSTOMER);
-        script.key(Key::Enter);
-        script.sees("Paid in Stripe, FREE in the app");
-        // 3: the review. 4: writes, with a reason. 5: done.
-        script.key(Key::Char('f'));
-        script.sees("Link, then copy five fields from Stripe").sees("turns writes on, for a reason");
-        script.key(Key::Char('w'));
-        script.keys("ticket 4411");
-        script.key(Key::Enter);
-        assert_eq!(performs(&script.effects), 0);
-        script.key(Key::Char('y'));
-        assert_eq!(performs(&script.effects), 1);
-        script.sees(" DONE  The row equals Stripe, and the app enforces PRO.");
-        script.key(Key::Esc);
-        script.sees("PRO until").does_not_see("FREE in the app");
-    }
-}
-
-#[test]
 fn a_stranger_finds_the_procedure_by_the_books_words() {
     let mut script = Script::connected(World::placeholder());
     script.key(Key::Char(':'));
     script.keys("still free");
     script.key(Key::Enter);
     script.sees("Manual tier update: find the customer, then f");
-}
-
-#[test]
-fn a_runs_screen_and_the_frame_fit_every_size() {
-    let mut script = review(World::placeholder());
-    for (columns, rows) in [(60, 20), (80, 24), (100, 30), (120, 36), (250, 80)] {
-        let screen = script.screen_at(columns, rows);
-        assert!(screen.contains("turns writes on") && screen.contains("? keys"), "{screen}");
-    }
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
         add("run", label, String::new(), goes, vec!["tasks".into(), "resume".into(), "unfinished".into()]);
     }
     for (digit, title, screen) in PANES {
-        add("pane", (*title).to_string(), digit.to_string(), Ok(Goes::Pane(*screen)), Vec::new());
+        add("pane", (*title).to_string(), digit.to_string(), Ok(Goes::Pane(*screen)), names(*screen));
     }
     for (handle, title) in &state.recent {
         add("recent", title.clone(), String::new(), Ok(Goes::Customer(handle.clone())), Vec::new());
@@ -149,6 +149,15 @@ fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
         add("do", action.row().meaning.to_string(), action.key().to_string(), goes, vec![words.into()]);
     }
     all
+}
+
+/// What people call a pane besides its title.
+fn names(pane: Screen) -> Vec<String> {
+    let names: &[&str] = match pane {
+        Screen::Webhooks => &["events", "webhook logs", "endpoints", "deliveries", "signature"],
+        _ => &[],
+    };
+    names.iter().map(ToString::to_string).collect()
 }
 
 fn title(procedure: &str) -> String {

@@ -2,7 +2,9 @@
 
 pub mod customer;
 pub mod customers;
+pub mod event;
 pub mod home;
 pub mod run;
 pub mod runbook;
 pub mod subscription;
+pub mod webhooks;

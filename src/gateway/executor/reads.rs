@@ -48,8 +48,14 @@ impl Reads {
 fn priority(slot: Slot) -> Priority {
     match slot {
         Slot::Survey(_) | Slot::Beside(_) | Slot::Drift(_) => Priority::Background,
-        Slot::SearchDatabase | Slot::SearchStripe | Slot::Case(_) | Slot::Run(..) | Slot::Runs | Slot::Desk | Slot::Book(_) => {
-            Priority::Interactive
-        }
+        Slot::SearchDatabase
+        | Slot::SearchStripe
+        | Slot::Case(_)
+        | Slot::Run(..)
+        | Slot::Runs
+        | Slot::Desk
+        | Slot::Book(_)
+        | Slot::Endpoints
+        | Slot::Event(_) => Priority::Interactive,
     }
 }

@@ -140,8 +140,9 @@ impl Survey {
         }
         let most = counts.into_iter().max_by_key(|(_, n)| *n).map(|(cause, _)| cause);
         let known = most.and_then(|cause| likely(cause, since, &self.scene));
-        let group = self.groups.iter().find(|g| g.cause == most.unwrap_or(Cause::Unknown));
-        known.or_else(|| group.map(|g| g.because.clone())).unwrap_or_else(|| "Nothing here says why.".into())
+        // What is said of one event of an unknown cause is not said of all of them.
+        let group = self.groups.iter().find(|g| Some(g.cause) == most);
+        known.or_else(|| group.map(|g| g.because.clone())).unwrap_or_else(|| "Cause unknown: no log line and no answer says why.".into())
     }
 }
 

@@ -195,7 +195,9 @@ impl Survey {
         now - Duration::hours(self.hours())
     }
 
-    fn hours(&self) -> i64 {
+    /// How far back it looks, in hours.
+    #[must_use]
+    pub fn hours(&self) -> i64 {
         if self.hours == 0 { HOURS } else { self.hours }
     }
 

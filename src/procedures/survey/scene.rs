@@ -1,4 +1,4 @@
-//! The scene of the failures: endpoints and log are read once there are any; probe and deploys are told by whoever asked for them.
+//! The scene of the failures: endpoints, log and deploys are read once there are any; a probe is told by whoever sent it.
 
 use super::{Moment, Survey};
 use crate::domain::At;
@@ -28,6 +28,7 @@ pub struct Scenery {
     endpoints_asked: Option<u64>,
     log_asked: Option<u64>,
     search: Option<LogSearch>,
+    deploys_asked: Option<u64>,
     receipts: bool,
     receipts_asked: Option<u64>,
 }
@@ -51,10 +52,9 @@ impl Survey {
         self.version += 1;
     }
 
-    /// The deploys are known.
-    pub fn deployed(&mut self, deploys: Vec<Deploy>) {
+    fn deployed(&mut self, deploys: &[Deploy]) {
         if self.scene.deploys != deploys {
-            Arc::make_mut(&mut self.scene).deploys = deploys;
+            Arc::make_mut(&mut self.scene).deploys = deploys.to_vec();
             self.version += 1;
         }
     }
@@ -83,6 +83,10 @@ impl Survey {
             self.scenery.endpoints_asked = Some(m.tick);
             asks.push(Query::Endpoints);
         }
+        if due(self.scenery.deploys_asked, ENDPOINTS_EVERY) && m.env.offers.deploys {
+            self.scenery.deploys_asked = Some(m.tick);
+            asks.push(Query::Deploys);
+        }
         if due(self.scenery.receipts_asked, RECEIPTS_EVERY) && !m.is_out(Source::Database) {
             self.scenery.receipts_asked = Some(m.tick);
             let failures = self.feed.lines.iter().filter(|l| l.verdict.is_failure());
@@ -109,6 +113,7 @@ impl Survey {
                 Arc::make_mut(&mut self.scene).endpoints = Some(endpoints.clone());
                 self.version += 1;
             }
+            (Query::Deploys, Ok(Reply::Deploys(deploys))) => self.deployed(deploys),
             (Query::Logs(search), Ok(Reply::Logs { lines, complete, .. })) if self.scenery.search.as_ref() == Some(search) => {
                 let trail = Trail::new(lines.iter().cloned(), complete.then_some(search.since));
                 if self.scene.log.as_ref() != Some(&trail) {

@@ -6,7 +6,7 @@ use crate::console::widgets::form::TextField;
 use crate::domain::fault::{FaultKind, Source};
 use crate::domain::policy::{Standing, judge};
 use crate::procedures::engine::{Phase, Run};
-use crate::protocol::run::short;
+use crate::protocol::run::{Step, short};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,9 +82,18 @@ impl Model {
         matches!(self.run.phase, Phase::Running | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_)) && !self.is_draft()
     }
 
+    /// The step that is the operator's own to do now.
+    #[must_use]
+    pub fn manual(&self) -> Option<&Step> {
+        self.run.plan.as_ref().filter(|_| self.run.phase == Phase::Review).and_then(|p| p.next_manual())
+    }
+
     /// The text that confirms is being typed.
     #[must_use]
     pub fn is_editing(&self, cx: &Context) -> bool {
+        if self.manual().is_some() {
+            return true;
+        }
         self.run.phase == Phase::Review && self.run.plan.as_ref().is_some_and(|p| p.typed.is_some()) && self.may_confirm(cx).is_ok()
     }
 

@@ -1,0 +1,159 @@
+//! What the webhooks pane knows besides the survey: which tab is shown, what is selected in each, and the endpoints as they were last read.
+
+use super::events::{Events, Row};
+use crate::console::ask::Ask;
+use crate::console::context::Context;
+use crate::console::widgets::table::Cursor;
+use crate::domain::facts::Known;
+use crate::domain::fault::{Fault, Source};
+use crate::domain::filter::quoted;
+use crate::domain::webhooks::cause::Cause;
+use crate::domain::webhooks::endpoint::Endpoint;
+use crate::domain::webhooks::feed::{Group, Line};
+use crate::procedures::survey::Survey;
+use crate::protocol::freshness::Health;
+use crate::protocol::query::{Query, Reply};
+use crate::protocol::ticket::Slot;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    pub(super) tab: Tab,
+    pub(super) causes: Cursor,
+    /// What the selection among the causes stands on, once it was moved.
+    cause: Option<Cause>,
+    pub events: Events,
+    pub(super) endpoints: Known<Vec<Endpoint>>,
+    pub(super) endpoint: Cursor,
+    /// When the endpoints were last asked for, in milliseconds.
+    asked: Option<u64>,
+    /// The filter was set by opening this cause: the way back leads to it.
+    pub(super) from_cause: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tab {
+    #[default]
+    Causes,
+    Events,
+    Endpoints,
+}
+
+/// How often the endpoints are read while their tab is on screen, in milliseconds.
+const ENDPOINTS_EVERY: u64 = 60_000;
+
+impl Tab {
+    pub const ALL: [Tab; 3] = [Tab::Causes, Tab::Events, Tab::Endpoints];
+
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Tab::Causes => "Causes",
+            Tab::Events => "Events",
+            Tab::Endpoints => "Endpoints",
+        }
+    }
+}
+
+impl Model {
+    /// The pane comes on screen, or the environment has just been connected.
+    pub fn entered(&mut self, cx: &Context) -> Vec<Ask> {
+        self.sync(cx);
+        self.read_endpoints(cx, 5_000)
+    }
+
+    /// An answer to one of its own reads: only those that are still wanted arrive.
+    pub fn replied(&mut self, _slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) -> Vec<Ask> {
+        match (query, result) {
+            (Query::Endpoints, Ok(Reply::Endpoints(endpoints))) => {
+                self.endpoints = Known::Is { value: endpoints.clone(), at: cx.now };
+                self.endpoint.clamp(endpoints.len());
+            }
+            // What was read before stays on screen; its age says how old it is.
+            (Query::Endpoints, Err(fault)) if self.endpoints.value().is_none() => self.endpoints = Known::Failed(fault.clone()),
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    /// Once a second, on screen or not.
+    pub fn ticked(&mut self, on_screen: bool, cx: &Context) -> Vec<Ask> {
+        if !on_screen {
+            return Vec::new();
+        }
+        self.sync(cx);
+        let back = matches!(&self.endpoints, Known::Failed(f) if f.passes() && cx.health(Source::Stripe) == Health::Ok);
+        self.read_endpoints(cx, if back { 5_000 } else { ENDPOINTS_EVERY })
+    }
+
+    /// Takes in what the survey has learned; the selection stays on what it stands on.
+    pub fn sync(&mut self, cx: &Context) {
+        let survey = cx.survey;
+        self.events.sync(survey.lines(), survey.raw(), cx.now);
+        let groups = survey.groups();
+        if let Some(at) = self.cause.and_then(|c| groups.iter().position(|g| g.cause == c)) {
+            self.causes.at = at;
+        }
+        self.causes.clamp(groups.len());
+    }
+
+    /// A text field has the focus: keys go to `edit`.
+    #[must_use]
+    pub fn is_editing(&self) -> bool {
+        self.events.focused
+    }
+
+    #[must_use]
+    pub fn tab(&self) -> Tab {
+        self.tab
+    }
+
+    pub(super) fn turn(&mut self, by: usize) {
+        let at = Tab::ALL.iter().position(|t| *t == self.tab).unwrap_or(0);
+        self.tab = Tab::ALL[(at + by) % Tab::ALL.len()];
+        self.from_cause = false;
+    }
+
+    /// Shows the events of this cause.
+    pub fn list_cause(&mut self, cause: Cause, cx: &Context) {
+        self.cause = Some(cause);
+        self.tab = Tab::Events;
+        self.from_cause = true;
+        self.events.look(&format!("cause:{}", quoted(cause.word())));
+        self.sync(cx);
+    }
+
+    pub(super) fn move_cause(&mut self, by: isize, groups: &[Group]) {
+        self.causes.by(by, groups.len());
+        self.cause = groups.get(self.causes.at).map(|g| g.cause);
+    }
+
+    #[must_use]
+    pub fn group<'a>(&self, survey: &'a Survey) -> Option<&'a Group> {
+        survey.groups().get(self.causes.at)
+    }
+
+    /// The event under the cursor.
+    #[must_use]
+    pub fn line<'a>(&'a self, survey: &'a Survey) -> Option<&'a Line> {
+        match self.events.selected(survey.lines(), survey.raw()) {
+            Some(Row::Event(line)) => Some(line),
+            _ => None,
+        }
+    }
+
+    /// Everything of its own anew, unless it was read so many milliseconds ago.
+    pub(super) fn read_endpoints(&mut self, cx: &Context, at_most_every: u64) -> Vec<Ask> {
+        let due = self.asked.is_none_or(|t| cx.tick.saturating_sub(t) >= at_most_every);
+        if cx.env.is_none() || self.tab != Tab::Endpoints || !due {
+            return Vec::new();
+        }
+        self.asked = Some(cx.tick);
+        vec![Ask::Read { slot: Slot::Endpoints, query: Query::Endpoints }]
+    }
+
+    /// For how long the endpoints have been waited for, in milliseconds.
+    pub(super) fn waited(&self, cx: &Context) -> u64 {
+        self.asked.map_or(0, |t| cx.tick.saturating_sub(t))
+    }
+}
