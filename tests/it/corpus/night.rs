@@ -6,6 +6,7 @@ use nightdesk::sandbox::incidents::{Ground, Incident, Label};
 use nightdesk::sandbox::stripe::Schedule;
 use nightdesk::sandbox::{Sandbox, SandboxOptions};
 
+use super::look::A_MONTH;
 use super::seeds;
 use crate::bench;
 
@@ -57,7 +58,11 @@ pub async fn night(seed: u64, manner: Manner) -> Night {
         Incident::SlowApplication => drop(ground.strike(Incident::SlowApplication, EACH).await.unwrap()),
         other => strike(ground, other, EACH, born).await,
     }
-    let labels = ground.all_labels();
+    // Stripe's list reaches a month back: what is older is in nobody's list.
+    let oldest = (Utc::now() - Duration::hours(A_MONTH)).timestamp();
+    let created = |event: &str| sandbox.simulator().object(event).and_then(|e| e["created"].as_i64()).unwrap_or_default();
+    let mut labels = ground.all_labels();
+    labels.retain(|l| l.subject.event.as_deref().is_none_or(|event| created(event) > oldest));
     Night { labels, sandbox }
 }
 

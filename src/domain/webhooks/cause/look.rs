@@ -27,17 +27,14 @@ pub(super) struct Look<'a> {
     said: Option<(Saying, &'a LogLine)>,
     /// Whether it ever said that it had processed it.
     processed: bool,
-    /// Something was processed later: what stood in the way of all events is over.
-    pub recovered: bool,
     /// What it said around that time about no event by name; the first of each kind.
     around: Vec<(Saying, &'a LogLine)>,
 }
 
 impl<'a> Look<'a> {
     pub fn new(e: &'a Evidence, scene: &'a Scene, now: At) -> Self {
-        let mut look = Self { e, scene, now, said: None, processed: false, recovered: e.recovered, around: Vec::new() };
+        let mut look = Self { e, scene, now, said: None, processed: false, around: Vec::new() };
         let Some(trail) = &scene.log else { return look };
-        look.recovered = trail.processed_since(e.at).unwrap_or(e.recovered);
         let by_name = trail.naming(e.event.as_str());
         // A line that names the customer and no event is about this event only where it was written then.
         let then = |(_, l): &(Saying, &LogLine)| l.at.is_some_and(|at| look.is_near(at)) && !names_event(l);
@@ -90,6 +87,11 @@ impl<'a> Look<'a> {
         self.said.is_some() || matches!(self.e.receipt, Receipt::Taken | Receipt::Processed(_))
     }
 
+    /// Stripe may never have sent it: no delivery is owed, nobody saw it, and as things stand now they have stood since.
+    pub fn may_be_unsent(&self) -> bool {
+        !self.e.pending && !self.is_seen() && !self.e.recovered
+    }
+
     /// It never came as far as the handler, and silence proves it.
     pub fn is_unseen(&self) -> bool {
         !self.is_seen() && (self.e.receipt == Receipt::Absent || self.scene.log.as_ref().is_some_and(|t| t.would_name(self.e.at)))
@@ -127,7 +129,7 @@ impl<'a> Look<'a> {
     /// What came back from a request of the probe.
     pub fn came(&self, shot: Shot) -> Option<&'a Came> {
         // What stands in the way now says nothing about what stood in the way before something was applied again.
-        let probe = self.scene.probe.as_ref().filter(|_| !self.recovered)?;
+        let probe = self.scene.probe.as_ref().filter(|_| !self.e.recovered)?;
         probe.shots.iter().find(|(s, _)| *s == shot).map(|(_, came)| came)
     }
 
@@ -148,7 +150,7 @@ impl<'a> Look<'a> {
 
     /// How far the application's clock is off, where that is more than a signature allows.
     pub fn skew(&self) -> Option<i64> {
-        let probe = self.scene.probe.as_ref().filter(|_| !self.recovered)?;
+        let probe = self.scene.probe.as_ref().filter(|_| !self.e.recovered)?;
         let skews = probe.shots.iter().filter_map(|(_, came)| match came {
             Came::Answer { skew_seconds, .. } => *skew_seconds,
             _ => None,

@@ -16,8 +16,8 @@ pub struct Trail {
     since: Option<At>,
     /// It names events, so that its silence about one means something.
     names_events: bool,
-    /// When the newest event was processed.
-    last_processed: Option<At>,
+    /// It says of events that they were processed.
+    tells_processed: bool,
 }
 
 /// A line with what it says.
@@ -48,9 +48,7 @@ impl Trail {
                 trail.by_id.entry(id.clone()).or_default().push(position);
             }
             trail.names_events |= names_event(&heard.line);
-            if heard.said == Saying::Processed {
-                trail.last_processed = trail.last_processed.max(heard.line.at);
-            }
+            trail.tells_processed |= heard.said == Saying::Processed && names_event(&heard.line);
         }
         trail
     }
@@ -74,14 +72,15 @@ impl Trail {
     }
 
     /// When that event was processed last.
+    #[must_use]
     pub fn processed(&self, event: &str) -> Option<At> {
         self.naming(event).filter(|(said, _)| *said == Saying::Processed).filter_map(|(_, line)| line.at).max()
     }
 
-    /// Whether an event was processed later than that. `None`: the log does not say when events are processed.
+    /// Whether the log says which events were processed.
     #[must_use]
-    pub fn processed_since(&self, at: At) -> Option<bool> {
-        self.last_processed.map(|last| last > at)
+    pub fn tells_processed(&self) -> bool {
+        self.tells_processed
     }
 
     /// The last start of the process that is no younger than the moment, and not half an hour older.
