@@ -22,6 +22,7 @@ mod panes_case;
 mod panes_desk;
 mod panes_findings;
 mod panes_runbook;
+mod panes_webhooks;
 mod procedures;
 mod pty;
 mod readme;
