@@ -81,6 +81,12 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
         }
         Event::RunOpened { run, result } => fulfil::opened(state, run, &result, id),
         Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
+        Event::HookSaid { run, line } => {
+            if let Some(run) = state.tasks.get_mut(run) {
+                run.hear(line);
+            }
+            Vec::new()
+        }
         Event::Revealed { subject } => {
             revealed(state, subject);
             Vec::new()
@@ -214,6 +220,8 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
+        Slot::Endpoints | Slot::Probe => state.webhooks.replied(ticket.slot, query, result, &cx),
+        Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
         Slot::Survey(_) => {
             state.home.looked(&cx);
             if state.screens.top() == Screen::Webhooks {
@@ -221,8 +229,6 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             }
             Vec::new()
         }
-        Slot::Endpoints | Slot::Probe => state.webhooks.replied(ticket.slot, query, result, &cx),
-        Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
         Slot::Runs => {
             if let Ok(reply) = result {
                 state.tasks.told(reply);

@@ -11,9 +11,10 @@ use nightdesk::domain::money::Money;
 use nightdesk::domain::row::{Change, Field, Image, Record, Subject, SubscriptionRow, Value};
 use nightdesk::domain::shape::{IntervalWords, KeyType, Shape, Trust};
 use nightdesk::domain::stripe::{
-    CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Period, Price, Status, Subscription, named_profile,
+    CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Period, Price, Status, StripeEvent, Subscription, named_profile,
 };
 use nightdesk::domain::tiers::TierRules;
+use nightdesk::domain::webhooks::endpoint::Endpoint;
 use nightdesk::gateway::gate::Gate;
 use nightdesk::gateway::journal::Journal;
 use nightdesk::gateway::writes::{Performer, WriteLane};
@@ -259,8 +260,41 @@ impl World {
             Query::SessionsOf(c) => Reply::Sessions(self.sessions.iter().filter(|s| s.customer.as_ref() == Some(c)).cloned().collect()),
             Query::InvoicesOf(c) => Reply::Invoices(self.invoices.iter().filter(|i| i.customer.as_ref() == Some(c)).cloned().collect()),
             Query::Entitlement(key) => Reply::Entitlement(self.enforced(key)),
+            Query::Subscription(id) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *id).cloned().collect()),
+            Query::EventPage(range) => {
+                let kept = self.events().into_iter().filter(|e| e.created >= range.since).collect();
+                Reply::EventPage { events: kept, raw: Vec::new(), next: None }
+            }
+            Query::Endpoints => Reply::Endpoints(vec![Endpoint {
+                id: id("we_Main00000001"),
+                url: "https://app.acme.example/webhooks/stripe".into(),
+                enabled: true,
+                api_version: None,
+                events: vec!["*".into()],
+                livemode: false,
+            }]),
+            Query::Logs(_) => Reply::Logs { lines: Vec::new(), complete: true, note: None },
             other => panic!("no procedure asks {other:?}"),
         })
+    }
+
+    /// Each subscription's newest state as the event that told it, two hours ago.
+    fn events(&self) -> Vec<StripeEvent> {
+        let event = |(nth, s): (usize, &Subscription)| StripeEvent {
+            id: id(&format!("evt_Made0000000{nth}")),
+            kind: "customer.subscription.updated".into(),
+            created: Utc::now() - Duration::hours(2),
+            object: Some(s.id.clone()),
+            customer: Some(s.customer.clone()),
+            subscription_id: Some(s.id.clone()),
+            subscription: Some(Box::new(s.clone())),
+            previous: None,
+            profile: None,
+            api_version: None,
+            pending_webhooks: 0,
+            livemode: false,
+        };
+        self.subscriptions.iter().enumerate().map(event).collect()
     }
 
     fn enforced(&mut self, key: &SubjectKey) -> Option<Entitlement> {

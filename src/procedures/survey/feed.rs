@@ -171,7 +171,8 @@ impl Feed {
                 self.raw.push(odd.clone());
             }
         }
-        let fresh: Vec<&StripeEvent> = page.iter().filter(|e| self.place(e.created, &e.id).is_none()).collect();
+        let mut met = BTreeSet::new();
+        let fresh: Vec<&StripeEvent> = page.iter().filter(|e| self.place(e.created, &e.id).is_none() && met.insert(&e.id)).collect();
         let Some(newest) = fresh.first().map(|e| e.created) else { return BTreeSet::new() };
         // Of one second, what came to the list later is newer: a page from its head goes in front, one from its tail behind.
         let head = self.lines.first().is_none_or(|l| newest >= l.at);

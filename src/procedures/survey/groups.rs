@@ -5,6 +5,7 @@ use crate::domain::At;
 use crate::domain::diagnosis;
 use crate::domain::expected::NoExpectation;
 use crate::domain::ids::{StripeId, SubjectKey, is_placeholder};
+use crate::domain::row::{Field, Value};
 use crate::domain::shape::KeyType;
 use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, Named, Receipt, Remedy, attribute, likely};
 use crate::domain::webhooks::demand::Due;
@@ -62,7 +63,13 @@ impl Survey {
                 (Some(_), None) if j.served.is_some() => Held::Other(None),
                 (Some(_), None) => Held::NoRow,
             },
-            (None, None) => Held::Unknown,
+            // A failure's row is kept where there is one.
+            (None, None) => Held::Nowhere,
+        };
+        let written = line.customer.as_ref().and_then(|c| self.rows.get(c)).and_then(|r| r.get(Field::UpdatedAt));
+        e.written_since = match written {
+            Some(Value::Time(at)) => Some(*at > line.at),
+            _ => None,
         };
         let metadata = history.and_then(|h| h.profile.as_ref());
         e.named = match (judged.and_then(|j| j.subject.as_ref()), metadata) {
@@ -82,7 +89,11 @@ impl Survey {
                 },
                 Due::Tier(_) => None,
             });
-            e.older_in_row = matches!(h.stand, Some(Stand::At(_)));
+            let own = h.states.iter().position(|s| s.event == line.id);
+            e.older_in_row = match (h.stand, own) {
+                (Some(Stand::At(k)), Some(own)) if k < own => h.states.get(k).map(|s| s.event.clone()),
+                _ => None,
+            };
         }
         e.receipt = match self.received.get(&line.id) {
             None if self.scenery.has_receipts() => Receipt::Absent,
@@ -112,8 +123,9 @@ impl Survey {
         }
         let most = counts.into_iter().max_by_key(|(_, n)| *n).map(|(cause, _)| cause);
         let known = most.and_then(|cause| likely(cause, since, &self.scene));
-        let group = self.groups.iter().find(|g| g.cause == most.unwrap_or(Cause::Unknown));
-        known.or_else(|| group.map(|g| g.because.clone())).unwrap_or_else(|| "Nothing here says why.".into())
+        // What is said of one event of an unknown cause is not said of all of them.
+        let group = self.groups.iter().find(|g| Some(g.cause) == most);
+        known.or_else(|| group.map(|g| g.because.clone())).unwrap_or_else(|| "Cause unknown: no log line and no answer says why.".into())
     }
 }
 

@@ -74,6 +74,7 @@ impl Survey {
         }
         if self.scene.url != m.env.webhook_url {
             Arc::make_mut(&mut self.scene).url.clone_from(&m.env.webhook_url);
+            self.version += 1;
         }
         let Some(first) = self.groups.iter().map(|g| g.first).min() else { return Vec::new() };
         let mut asks = Vec::new();

@@ -1,17 +1,17 @@
 //! The named causes of missing effects, one word each, and what helps against them. Which evidence leads to which is the rule book's.
 
+mod book;
 mod evidence;
 mod look;
 mod remedy;
 mod rules;
-mod saying;
 #[cfg(test)]
 mod tests;
 mod trail;
 
+pub use super::saying::{NEEDLES, Saying, saying};
 pub use evidence::{Answer, Attributed, Evidence, Held, Named, Receipt, Scene};
 pub use rules::{attribute, likely};
-pub use saying::{NEEDLES, Saying, saying};
 pub use trail::Trail;
 
 use serde::{Deserialize, Serialize};
