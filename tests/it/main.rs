@@ -25,6 +25,7 @@ mod panes_case;
 mod panes_desk;
 mod panes_findings;
 mod panes_runbook;
+mod panes_webhooks;
 mod probe;
 mod procedures;
 mod pty;
