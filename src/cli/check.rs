@@ -1,5 +1,7 @@
 //! `nightdesk check`: what would fail tonight, found by day. Each line is OK, WARN or FAIL, and says what to do.
 
+mod commands;
+
 use super::hands::journal;
 use super::{End, print_json};
 use crate::config::schema::{Column, CounterMap, LimitMap, SchemaMap};
@@ -13,12 +15,13 @@ use crate::gateway::application::ApplicationReport;
 use crate::gateway::postgres::{DatabaseReport, Privilege};
 use crate::gateway::sources::Sources;
 use crate::gateway::stripe::PermissionCheck;
+use chrono::Utc;
 use serde::Serialize;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+pub(super) enum Verdict {
     Ok,
     Warn,
     Fail,
@@ -43,7 +46,7 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
     report.configuration(config);
     report.journal(config).await;
     let sources = Sources::open(Arc::clone(config));
-    let (database, stripe, application) = tokio::join!(
+    let (database, stripe, application, logs) = tokio::join!(
         async {
             match sources.database() {
                 Ok(database) => Some(database.report().await),
@@ -65,6 +68,12 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
                 Ok(application) => Ok(application.report().await),
                 Err(fault) => Err(fault),
             }
+        },
+        async {
+            match sources.logs() {
+                Ok(logs) => Some(logs.look().await),
+                Err(_) => None,
+            }
         }
     );
     if let Some(database) = database {
@@ -78,6 +87,11 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
         Ok(found) => report.application(&found),
         Err(fault) => report.fault("application", &fault),
     }
+    for look in logs.into_iter().flatten() {
+        let (verdict, says) = super::logs::judged(&look, Utc::now());
+        report.say(verdict, "log", format!("{}: {says}", look.name));
+    }
+    report.commands(config, &sources).await;
     sources.close().await;
     if json {
         print_json(&report.0);
@@ -320,6 +334,8 @@ pub async fn grants(config: &Arc<Config>) {
     for slug in READ_PERMISSIONS {
         println!("--   {slug}");
     }
+    println!("\n-- Stripe: for stripe_write_key, to have events sent again, this one");
+    println!("--   rak_webhook_write");
 }
 
 /// What the console reads of Stripe. Payment intents, charges (their refunds with them) and disputes: to find whose a pasted one is.

@@ -11,6 +11,7 @@ pub mod drill;
 mod drive;
 mod find;
 mod hands;
+mod logs;
 mod probe;
 mod procedures;
 mod replay;
@@ -18,6 +19,7 @@ mod runs;
 pub mod sandbox;
 mod shown;
 mod status;
+mod webhooks;
 
 use crate::config::{Config, ConfigError};
 use args::{Audit, Cli, Place, Procedures, Subcommands};
@@ -56,11 +58,13 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
             let hands = Hands::open(&config);
             let ended = match command {
                 Subcommands::Find { id, json } => find::run(&hands, &id, json).await,
+                Subcommands::Webhooks(args) => webhooks::run(&hands, &args).await,
                 Subcommands::Status { json } => status::run(&hands, json).await,
                 Subcommands::Probe { yes, json } => probe::run(&hands, yes, json).await,
                 Subcommands::Replay(args) => replay::run(&hands, &args).await,
                 Subcommands::Drift(args) => drift::run(&hands, &args).await,
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
+                Subcommands::Run(Procedures::DriftFix(args)) => drift::fix(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,
                 Subcommands::Sandbox(_)
                 | Subcommands::Drill(_)

@@ -4,7 +4,9 @@ use super::hands::Hands;
 use super::{End, print_json};
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::policy::Mode;
+use crate::gateway::logs::Look;
 use crate::protocol::query::{Query, Reply};
+use chrono::Utc;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -37,8 +39,13 @@ pub async fn run(hands: &Hands, json: bool) -> Result<End, String> {
             Err(fault) => Err(fault),
         }
     };
-    let (database, stripe, application, store) =
-        tokio::join!(timed(hands.ask(Query::Shape)), timed(hands.ask(Query::Account)), timed(application), timed(hands.poll_store()));
+    let (database, stripe, application, store, logs) = tokio::join!(
+        timed(hands.ask(Query::Shape)),
+        timed(hands.ask(Query::Account)),
+        timed(application),
+        timed(hands.poll_store()),
+        logs(hands)
+    );
     let livemode = if let (Ok(Reply::Account(account)), _) = &stripe { Some(account.livemode) } else { None };
     let runs = match hands.ask(Query::Runs).await.map_err(|f| f.say)? {
         Reply::Runs(runs) => runs,
@@ -53,7 +60,10 @@ pub async fn run(hands: &Hands, json: bool) -> Result<End, String> {
             line(Source::Stripe, stripe),
             line(Source::Application, application),
             line(Source::Store, store),
-        ],
+        ]
+        .into_iter()
+        .chain(logs)
+        .collect(),
         unfinished_runs: runs.iter().filter(|r| !r.is_finished()).count(),
     };
     if json {
@@ -70,6 +80,18 @@ pub async fn run(hands: &Hands, json: bool) -> Result<End, String> {
     }
     let bad = status.sources.iter().any(|l| l.state == "down");
     Ok(if bad { End::Badly } else { End::Well })
+}
+
+/// A line for each configured log, or one that says that there is none.
+async fn logs(hands: &Hands) -> Vec<Line> {
+    let logs = match hands.sources().logs() {
+        Ok(logs) => logs,
+        Err(fault) => return vec![line::<()>(Source::Log, (Err(fault), Duration::ZERO))],
+    };
+    let begun = Instant::now();
+    let looks = logs.look().await;
+    let took = begun.elapsed();
+    looks.into_iter().map(|look| line(Source::Log, (look.seen.clone().map(|_| look), took))).collect()
 }
 
 async fn timed<T>(work: impl Future<Output = Result<T, Fault>>) -> (Result<T, Fault>, Duration) {
@@ -98,6 +120,12 @@ impl Says for Reply {
             Reply::Account(account) => account.name.clone(),
             _ => String::new(),
         }
+    }
+}
+
+impl Says for Look {
+    fn says(&self) -> String {
+        format!("{} · {}", self.name, super::logs::judged(self, Utc::now()).1)
     }
 }
 

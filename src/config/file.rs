@@ -1,8 +1,8 @@
 //! The TOML file's own shape. Unknown keys are errors, and every error names its line and column.
 
-use super::ConfigError;
 use super::schema::SchemaMap;
 use super::secret::SecretRef;
+use super::{ConfigError, LogSource};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,16 @@ pub struct Env {
     pub webhook_secret: Option<SecretRef>,
     pub admin_token: Option<SecretRef>,
     pub subject_key: Option<SecretRef>,
+    #[serde(default)]
+    pub logs: Vec<LogEntry>,
+}
+
+/// One of the application's logs: a file, or a command that prints it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogEntry {
+    pub file: Option<PathBuf>,
+    pub command: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -97,6 +107,20 @@ pub struct ContactEntry {
     pub contact: String,
     #[serde(default)]
     pub responds: String,
+}
+
+impl LogEntry {
+    /// # Errors
+    /// [`ConfigError::Invalid`] where it names neither or both, or nothing.
+    pub fn source(self) -> Result<LogSource, ConfigError> {
+        let invalid = |why: &str| Err(ConfigError::Invalid { what: "[[env.NAME.logs]]".into(), why: why.into() });
+        match (self.file, self.command) {
+            (Some(file), None) if !file.as_os_str().is_empty() => Ok(LogSource::File(file)),
+            (None, Some(argv)) if argv.first().is_some_and(|p| !p.is_empty()) => Ok(LogSource::Command(argv)),
+            (Some(_), Some(_)) => invalid("file or command, not both: write one entry for each"),
+            _ => invalid("it needs file = \"…\", or command = [\"docker\", \"logs\", \"-f\", \"…\"]"),
+        }
+    }
 }
 
 impl File {

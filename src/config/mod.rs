@@ -55,6 +55,16 @@ pub struct Config {
     /// Events that Stripe is asked to send again, per second.
     pub stripe_resends_per_s: u32,
     pub contacts: Vec<file::ContactEntry>,
+    /// Where the application's log lines are read.
+    pub logs: Vec<LogSource>,
+}
+
+/// Where log lines come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogSource {
+    File(PathBuf),
+    /// This argv, never a shell line; what it prints, standard error too.
+    Command(Vec<String>),
 }
 
 /// What the operator's organisation lets the console do beyond its defaults.
@@ -120,6 +130,7 @@ pub const VARIABLES: &[&str] = &[
     "APP_URL",
     "APP_WEBHOOK_URL",
     "APP_ADMIN_TOKEN",
+    "APP_LOG",
     "NIGHTDESK_SANDBOX_URL",
 ];
 
@@ -198,6 +209,10 @@ impl Config {
         let held = |what: &'static str, given: Option<SecretRef>, variable: &str| -> Result<Option<Kept>, ConfigError> {
             Ok(kept(what, given, variable)?.map(|from| Kept::new(what, from, variables)))
         };
+        let mut logs = env.logs.into_iter().map(file::LogEntry::source).collect::<Result<Vec<_>, _>>()?;
+        if logs.is_empty() {
+            logs.extend(variables("APP_LOG").filter(|v| !v.is_empty()).map(|path| LogSource::File(path.into())));
+        }
         let operator = plain(env.operator, "NIGHTDESK_OPERATOR").or_else(|| variables("USER")).or_else(|| variables("LOGNAME"));
         Ok(Self {
             production: env.production,
@@ -225,6 +240,7 @@ impl Config {
             stripe_resends_per_s: stripe.resends_per_s.unwrap_or(2).max(1),
             pause_file,
             contacts: file.contacts,
+            logs,
             name,
         })
     }

@@ -51,6 +51,7 @@ pub struct SchemaMap {
     pub subscription: SubscriptionMap,
     pub counter: CounterMap,
     pub limit: LimitMap,
+    pub event: EventMap,
 }
 
 /// Whom a subscription belongs to. Tables may be qualified: `app.profiles`.
@@ -103,6 +104,16 @@ pub struct LimitMap {
     pub value: String,
 }
 
+/// The application's own record of the events it was sent: evidence where it is there, never required.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventMap {
+    pub table: String,
+    pub stripe_event_id: String,
+    pub processed: Column,
+    pub processed_at: Column,
+}
+
 fn plain(name: &str) -> Column {
     Column::Plain(name.into())
 }
@@ -141,6 +152,17 @@ impl Default for CounterMap {
             used: "used".into(),
             period_start: plain("period_start"),
             period_end: plain("period_end"),
+        }
+    }
+}
+
+impl Default for EventMap {
+    fn default() -> Self {
+        Self {
+            table: "stripe_events".into(),
+            stripe_event_id: "stripe_event_id".into(),
+            processed: plain("processed"),
+            processed_at: plain("processed_at"),
         }
     }
 }

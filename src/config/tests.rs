@@ -89,9 +89,26 @@ fn what_one_command_needs_is_fetched_by_that_command_alone() {
 
 #[test]
 fn keys_that_do_nothing_are_unknown() {
-    for line in ["rescue_key = { env = \"X\" }", "logs = [{ file = \"/var/log/app.log\" }]"] {
+    for line in ["rescue_key = { env = \"X\" }", "logs = [{ path = \"/var/log/app.log\" }]"] {
         let err = parse(&format!("[env.prod]\n{line}\n")).expect_err(line);
         assert!(err.to_string().contains("unknown field"), "{err}");
+    }
+}
+
+#[test]
+fn logs_are_files_or_commands() {
+    let logs = |text: &str, variable: Option<&str>| {
+        let file = parse(&format!("[env.prod]\n{text}\n")).expect("it parses");
+        let given = |name: &str| variable.filter(|_| name == "APP_LOG").map(str::to_string);
+        Config::assemble("prod".into(), file.env["prod"].clone(), file, &given).map(|c| c.logs)
+    };
+    let both = "[[env.prod.logs]]\nfile = \"/var/log/app.log\"\n[[env.prod.logs]]\ncommand = [\"docker\", \"logs\", \"-f\", \"api\"]";
+    let argv = ["docker", "logs", "-f", "api"].map(str::to_string).to_vec();
+    assert_eq!(logs(both, Some("/x")), Ok(vec![LogSource::File("/var/log/app.log".into()), LogSource::Command(argv)]));
+    assert_eq!(logs("", Some("/x")), Ok(vec![LogSource::File("/x".into())]), "a variable fills what the file leaves out");
+    for bad in ["logs = [{}]", "logs = [{ command = [] }]", "logs = [{ file = \"a\", command = [\"b\"] }]"] {
+        let err = logs(bad, None).expect_err(bad).to_string();
+        assert!(err.starts_with("[[env.NAME.logs]]: "), "{err}");
     }
 }
 

@@ -291,10 +291,11 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
     let mut given_up = state.tickets.cancel_where(|slot| match slot {
         Slot::SearchDatabase | Slot::SearchStripe => screen == Screen::Customers,
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
-        Slot::Home(_) | Slot::Runs => screen == Screen::Home,
         Slot::Book(_) => screen == Screen::Runbook,
-        Slot::Endpoints => screen == Screen::Webhooks,
+        Slot::Endpoints | Slot::Probe => screen == Screen::Webhooks,
         Slot::Event(_) => screen == Screen::Event,
+        Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
+        Slot::Runs => screen == Screen::Home,
         Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => false,
     });
     if given_up.is_empty() {
@@ -302,17 +303,25 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         return Vec::new();
     }
     let mut asks = Vec::new();
+    let mut effects = Vec::new();
+    for (_, query) in given_up.extract_if(.., |(slot, _)| matches!(slot, Slot::Survey(_))) {
+        let result = Err(Fault::new(query.source(), FaultKind::Timeout, "given up with ^C"));
+        effects.extend(state.world.survey_replied(&query, &result, &mut state.tickets));
+    }
     let cx = state.world.context();
     while let Some((slot, query)) = given_up.pop() {
         let result = Err(Fault::new(query.source(), FaultKind::Timeout, "given up with ^C"));
         let follow = match slot {
             Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(slot, &query, &result, &cx),
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
-            Slot::Home(_) | Slot::Runs => state.home.replied(slot, &query, &result, &cx),
             Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
-            Slot::Endpoints => state.webhooks.replied(slot, &query, &result, &cx),
+            Slot::Endpoints | Slot::Probe => state.webhooks.replied(slot, &query, &result, &cx),
             Slot::Event(_) => state.event.replied(slot, &query, &result, &cx),
-            Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => Vec::new(),
+            Slot::Runs => {
+                state.home.replied(&query, &result, &cx);
+                Vec::new()
+            }
+            Slot::Survey(_) | Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => Vec::new(),
         };
         for ask in follow {
             match ask {
@@ -322,5 +331,6 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
             }
         }
     }
-    fulfil::fulfil(state, asks, id)
+    effects.extend(fulfil::fulfil(state, asks, id));
+    effects
 }

@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn going_back_asks_again_for_what_was_replaced() {
         let mut t = Tickets::default();
-        let kept = ticket(&t.read(Slot::Home(0), Query::Runs));
+        let kept = ticket(&t.read(Slot::Survey(0), Query::Runs));
         let lost = ticket(&t.read(Slot::Case(0), Query::Shape));
         let before = t.clone();
         let stray = ticket(&t.read(Slot::Case(0), Query::Account));

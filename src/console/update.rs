@@ -48,6 +48,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
         Event::EnvironmentChanged(env) => {
             state.world.connected(*env);
             let mut effects = vec![state.tickets.read(Slot::Runs, Query::Runs)];
+            effects.extend(state.world.survey_ticked(&mut state.tickets));
             let asks = state.home.entered(&state.world.context());
             effects.extend(fulfil::fulfil(state, asks, id));
             effects
@@ -80,6 +81,12 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
         }
         Event::RunOpened { run, result } => fulfil::opened(state, run, &result, id),
         Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
+        Event::HookSaid { run, line } => {
+            if let Some(run) = state.tasks.get_mut(run) {
+                run.hear(line);
+            }
+            Vec::new()
+        }
         Event::Revealed { subject } => {
             revealed(state, subject);
             Vec::new()
@@ -133,6 +140,7 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     {
         writes_changed(state, Writes::Off);
     }
+    let mut effects = state.world.survey_ticked(&mut state.tickets);
     let cx = state.world.context();
     let mut asks = state.home.ticked(&cx);
     let top = state.screens.top();
@@ -145,7 +153,7 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
         asks.extend(state.runbook.ticked(&cx));
     }
     asks.extend(state.world.drift.ticked(state.world.now));
-    let mut effects = fulfil::fulfil(state, asks, id);
+    effects.extend(fulfil::fulfil(state, asks, id));
     if state.world.wants_desk() {
         effects.push(state.tickets.read(Slot::Desk, Query::Desk));
     }
@@ -198,6 +206,10 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     if !state.tickets.arrived(ticket) {
         return Vec::new();
     }
+    let mut effects = Vec::new();
+    if matches!(ticket.slot, Slot::Survey(_)) {
+        effects = state.world.survey_replied(query, result, &mut state.tickets);
+    }
     if let Slot::Drift(slot) = ticket.slot {
         let rules = state.world.env.as_ref().map(|e| e.tiers.clone()).unwrap_or_default();
         let now = state.world.now;
@@ -208,14 +220,21 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
-        Slot::Home(_) => state.home.replied(ticket.slot, query, result, &cx),
-        Slot::Endpoints => state.webhooks.replied(ticket.slot, query, result, &cx),
+        Slot::Endpoints | Slot::Probe => state.webhooks.replied(ticket.slot, query, result, &cx),
         Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
+        Slot::Survey(_) => {
+            state.home.looked(&cx);
+            if state.screens.top() == Screen::Webhooks {
+                state.webhooks.sync(&cx);
+            }
+            Vec::new()
+        }
         Slot::Runs => {
             if let Ok(reply) = result {
                 state.tasks.told(reply);
             }
-            state.home.replied(ticket.slot, query, result, &cx)
+            state.home.replied(query, result, &cx);
+            Vec::new()
         }
         Slot::Desk => {
             if let Ok(Reply::Desk(desk)) = result {
@@ -232,5 +251,6 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             state.subscription.show(case, id);
         }
     }
-    fulfil::fulfil(state, asks, id)
+    effects.extend(fulfil::fulfil(state, asks, id));
+    effects
 }

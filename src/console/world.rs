@@ -2,14 +2,18 @@
 
 use super::context::Context;
 use super::drift::Drift;
+use super::tickets::Tickets;
 use crate::domain::At;
 use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::{Mode, Writes};
-use crate::procedures::survey::Survey;
+use crate::procedures::survey::{Moment, Survey};
+use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::freshness::Freshness;
+use crate::protocol::query::{Query, Reply};
+use crate::protocol::ticket::Slot;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -31,6 +35,8 @@ pub struct World {
     pub incidents: Vec<(String, String)>,
     /// Which of Stripe's events are in the database: Home and the webhooks pane look at the same.
     pub survey: Survey,
+    /// The slot of the survey's last read: each has one of its own.
+    survey_slot: u16,
     /// The comparison of Stripe with the database, in the background.
     pub drift: Drift,
     /// What operators have said about causes and drift; `None` until it was read.
@@ -74,6 +80,7 @@ impl World {
             revealed_of: None,
             incidents: Vec::new(),
             survey: Survey::default(),
+            survey_slot: 0,
             drift: Drift::default(),
             desk: None,
             desk_asked: None,
@@ -105,6 +112,26 @@ impl World {
             rows: self.rows,
             drift: self.drift.scan(),
         }
+    }
+
+    /// Asks what the survey wants to know now.
+    pub fn survey_ticked(&mut self, tickets: &mut Tickets) -> Vec<Effect> {
+        self.surveyed(tickets, Survey::ticked)
+    }
+
+    /// Hands the survey an answer, and asks what follows from it.
+    pub fn survey_replied(&mut self, query: &Query, result: &Result<Reply, Fault>, tickets: &mut Tickets) -> Vec<Effect> {
+        self.surveyed(tickets, |survey, m| survey.replied(query, result, m))
+    }
+
+    fn surveyed(&mut self, tickets: &mut Tickets, f: impl FnOnce(&mut Survey, &Moment) -> Vec<Query>) -> Vec<Effect> {
+        let Some(env) = &self.env else { return Vec::new() };
+        let wanted = f(&mut self.survey, &Moment { now: self.now, tick: self.tick, env, sources: &self.sources });
+        let slots = wanted.into_iter().map(|query| {
+            self.survey_slot = self.survey_slot.wrapping_add(1);
+            tickets.read(Slot::Survey(self.survey_slot), query)
+        });
+        slots.collect()
     }
 
     #[must_use]

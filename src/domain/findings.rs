@@ -43,6 +43,8 @@ pub struct Judged {
     pub email: Option<String>,
     /// What the row serves; `None` without a row.
     pub served: Option<String>,
+    /// The customer id that the row holds, placeholders included.
+    pub held: Option<String>,
     /// What the subscription bills per month.
     pub monthly: Option<Money>,
     pub diagnosis: Diagnosis,
@@ -78,6 +80,11 @@ pub enum About {
     Customers(Vec<StripeId>),
     Run(Uuid),
     Source(Source),
+    /// All events since then, and whom they hurt.
+    Webhooks {
+        since: At,
+        customers: Vec<StripeId>,
+    },
     /// How far anything can be told at all.
     Sight,
 }
@@ -332,6 +339,7 @@ impl Judged {
             subject: case.record().map(|r| r.subject.clone()),
             email: case.customer.value().and_then(Option::as_ref).and_then(|c| c.email.clone()),
             served: row.and_then(|r| r.text(Field::Tier)).map(String::from),
+            held: row.and_then(|r| r.text(Field::Customer)).map(String::from),
             monthly: case.subscription().or(case.live_subscriptions().first().copied()).and_then(monthly),
             customer,
             diagnosis,

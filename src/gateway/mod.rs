@@ -8,6 +8,7 @@ pub mod hooks;
 mod http;
 pub mod journal;
 pub mod log;
+pub mod logs;
 pub mod postgres;
 pub mod reader;
 mod sandbox;

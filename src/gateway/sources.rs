@@ -2,6 +2,7 @@
 
 use super::application::{self, Application};
 use super::hooks;
+use super::logs::Logs;
 use super::postgres::Database;
 use super::stripe::{Priority, Stripe};
 use super::writes::Performer;
@@ -26,6 +27,7 @@ pub struct Sources {
     pub database: Result<Option<Database>, Fault>,
     pub stripe: Option<Stripe>,
     pub application: Option<Application>,
+    pub logs: Option<Logs>,
     /// The key for writes to Stripe, while writes are on: fetched, or why it could not be.
     write_key: Arc<Mutex<Option<Result<Credential, Fault>>>>,
     /// What hooks print while they run.
@@ -36,6 +38,8 @@ const STRIPE_INTERACTIVE: Duration = Duration::from_secs(5);
 /// Five pages at the budget's pace, and the wait for others' turns.
 const STRIPE_BACKGROUND: Duration = Duration::from_secs(60);
 const APPLICATION: Duration = Duration::from_secs(3);
+/// The logs keep a shorter limit of their own, but for what waits for a command's first words.
+const LOGS: Duration = Duration::from_secs(6);
 /// The endpoints from Stripe, the secret, and the shots, each with limits of its own.
 const PROBE: Duration = Duration::from_secs(16);
 /// Lines of a hook that wait for the screen.
@@ -49,6 +53,7 @@ impl Sources {
             database: Database::start(Arc::clone(&config)),
             stripe: Stripe::new(&config).ok(),
             application: Application::new(&config),
+            logs: Logs::new(&config),
             write_key: Arc::default(),
             said: broadcast::channel(LINES).0,
             config,
@@ -85,6 +90,15 @@ impl Sources {
         self.application.as_ref().ok_or_else(missing)
     }
 
+    /// The application's logs, or why there are none.
+    ///
+    /// # Errors
+    /// Not configured.
+    pub fn logs(&self) -> Result<&Logs, Fault> {
+        let missing = || not_set_up(Source::Log, "no log is configured: set [[env.NAME.logs]] with file or command, or APP_LOG");
+        self.logs.as_ref().ok_or_else(missing)
+    }
+
     /// Answers a query of any outside source; dropping the future cancels it there.
     ///
     /// # Errors
@@ -114,7 +128,11 @@ impl Sources {
                 let late = |_| Err(Fault::new(Source::Application, FaultKind::Timeout, "the application did not answer in time"));
                 tokio::time::timeout(APPLICATION, self.application()?.answer(&query)).await.unwrap_or_else(late)
             }
-            Source::Store | Source::Log => Err(not_set_up(query.source(), "this is not a question to the outside")),
+            Source::Log => {
+                let late = |_| Err(Fault::new(Source::Log, FaultKind::Timeout, "the logs could not be read in time"));
+                tokio::time::timeout(LOGS, self.logs()?.answer(&query)).await.unwrap_or_else(late)
+            }
+            Source::Store => Err(not_set_up(query.source(), "this is not a question to the outside")),
         }
     }
 
@@ -142,6 +160,7 @@ impl Sources {
             (Source::Database, !matches!(self.database, Ok(None))),
             (Source::Stripe, self.stripe.is_some()),
             (Source::Application, self.application.is_some()),
+            (Source::Log, self.logs.is_some()),
             (Source::Store, true),
         ];
         Environment {
@@ -172,6 +191,9 @@ impl Sources {
     pub async fn close(&self) {
         if let Ok(Some(database)) = &self.database {
             database.close().await;
+        }
+        if let Some(logs) = &self.logs {
+            logs.close().await;
         }
     }
 }

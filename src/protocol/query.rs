@@ -13,6 +13,7 @@ use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeE
 use crate::domain::webhooks::deploy::Deploy;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::RawEvent;
+use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::log::{LogLine, LogSearch};
 use crate::domain::webhooks::probe::Probed;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub enum Query {
     Records(Locator),
     /// Rows by their Stripe customer id, for many customers at once: what Home compares with.
     RowsOf(Vec<StripeId>),
+    /// What the application itself noted of these events; `None` where it keeps no record.
+    Received(Vec<StripeId>),
     /// Rows that hold one of these subscriptions, or belong to one of these profiles, whatever customer they name.
     RowsNaming {
         subscriptions: Vec<StripeId>,
@@ -169,6 +172,7 @@ pub enum Reply {
     Records(Vec<Record>),
     /// Rows with the customer id they hold and the profile they belong to.
     Rows(Vec<(SubscriptionRow, Subject)>),
+    Received(Option<Vec<Received>>),
     RowPage {
         rows: Vec<SubscriptionRow>,
         /// Where the next page begins; `None`: this was the last.
@@ -229,6 +233,7 @@ impl Query {
             | Query::RowsOf(_)
             | Query::RowsNaming { .. }
             | Query::RowPage { .. }
+            | Query::Received(_)
             | Query::Pressure => Source::Database,
             Query::Account
             | Query::FindInStripe { .. }

@@ -11,10 +11,12 @@ pub enum Slot {
     SearchStripe,
     /// A read of the customer's case on screen.
     Case(u16),
-    /// A read of Home's scan.
-    Home(u16),
+    /// A read of the survey of events and rows.
+    Survey(u16),
     /// The endpoints registered in Stripe.
     Endpoints,
+    /// The probe of the webhook endpoint.
+    Probe,
     /// A read about the event on screen.
     Event(u16),
     /// A read of the drift scan.

@@ -337,6 +337,7 @@ impl World {
             }
             Query::Event(of) => Reply::Event(self.events.iter().find(|e| e.id == *of).map(|e| format!("{{ \"id\": \"{}\" }}", e.id))),
             Query::Subscription(of) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *of).cloned().collect()),
+            Query::Received(_) => Reply::Received(None),
             Query::SubscriptionPage(range) => {
                 let within = |s: &&Subscription| range.since.is_none_or(|t| s.created >= t) && range.before.is_none_or(|t| s.created < t);
                 Reply::SubscriptionPage {

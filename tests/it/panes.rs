@@ -224,6 +224,7 @@ fn home_follows_a_repair_within_a_scan() {
 #[test]
 fn home_opens_one_lists_several_and_resumes_runs() {
     let mut desk = Desk::settled(incident());
+    desk.keys("j");
     desk.key(Key::Enter);
     desk.expect("14 customers paid and are still FREE");
     desk.expect("cus_N…14");

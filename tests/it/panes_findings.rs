@@ -83,6 +83,7 @@ fn judged(n: usize, word: Word, class: Class, cause: Cause, cents: Option<i64>, 
         subject: None,
         email: None,
         served: Some("FREE".into()),
+        held: None,
         monthly: cents.map(|c| Money::new(c, currency)),
         diagnosis: d,
     }

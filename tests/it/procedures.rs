@@ -36,6 +36,7 @@ fn worlds(procedure: &dyn Procedure) -> Vec<(World, Inputs)> {
             let inputs = selections.map(Inputs::about);
             inputs.into_iter().flat_map(|i| [(World::placeholder(), i.clone()), (World::missed(), i)]).collect()
         }
+        "drift-fix" => vec![(World::missed(), Inputs::about(Selection::Customers(vec![id(CUSTOMER)])))],
         other => panic!("no world for {other}"),
     }
 }

@@ -17,6 +17,8 @@ pub use view::{draw, hints};
 use super::ask::{ActionItem, CopyItem};
 use super::guard::{Guard, PASTE_MS};
 use super::widgets::form::TextField;
+use crate::domain::At;
+use crate::domain::webhooks::cause::Cause;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -37,6 +39,12 @@ pub enum Modal {
     },
     /// Why personal data is to be shown.
     Reveal {
+        reason: TextField,
+    },
+    /// Why a cause is to be muted.
+    Mute {
+        cause: Cause,
+        until: At,
         reason: TextField,
     },
     /// What a sentence rests on.
@@ -98,6 +106,7 @@ impl Modal {
         match self {
             Modal::Writes { reason: field }
             | Modal::Reveal { reason: field }
+            | Modal::Mute { reason: field, .. }
             | Modal::Help { filter: field, .. }
             | Modal::Palette { query: field, .. } => Some(field),
             _ => None,
@@ -106,6 +115,6 @@ impl Modal {
 
     #[must_use]
     pub fn has_field(&self) -> bool {
-        matches!(self, Modal::Writes { .. } | Modal::Reveal { .. } | Modal::Help { .. } | Modal::Palette { .. })
+        matches!(self, Modal::Writes { .. } | Modal::Reveal { .. } | Modal::Mute { .. } | Modal::Help { .. } | Modal::Palette { .. })
     }
 }

@@ -1,7 +1,7 @@
 //! What one snapshot of a subscription demands of its row, small enough to keep for every event of a month. The rules are `expected`'s.
 
 use crate::domain::At;
-use crate::domain::expected::deciding_item;
+use crate::domain::expected::{NoExpectation, deciding_item};
 use crate::domain::ids::StripeId;
 use crate::domain::row::{Field, Image, SubscriptionRow, Value, diff};
 use crate::domain::shape::Shape;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub enum Due {
     Tier(Arc<str>),
     /// The object and the rules leave it open; why.
-    Open(Arc<str>),
+    Open(Arc<NoExpectation>),
 }
 
 /// What a snapshot demands, in Stripe's words: the database's are put in when it is compared.
@@ -41,7 +41,7 @@ impl Demand {
         let tier = match &decided {
             _ if !served => Due::Tier(rules.free().into()),
             Ok((_, tier, _)) => Due::Tier(tier.as_str().into()),
-            Err(why) => Due::Open(why.to_string().into()),
+            Err(why) => Due::Open(why.clone().into()),
         };
         // A deleted subscription keeps the ids and the last period that the row holds.
         let goes_on = s.status != Status::Canceled;

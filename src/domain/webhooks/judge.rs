@@ -95,6 +95,8 @@ impl Course<'_> {
             return Some(match named {
                 Some(_) if !due.binds() => Stand::Elsewhere,
                 Some(_) if self.follows_live => Stand::Neither,
+                // The subscription was there before these events: a row that names another is not as it was before them.
+                Some(_) if self.before.is_some() => Stand::Neither,
                 _ => Stand::Unlinked,
             });
         }
@@ -104,7 +106,9 @@ impl Course<'_> {
 
     /// What no event says and everybody knows: what ends or fails was served before. Only what is due differently is compared.
     fn was_before(&self, due: &Demand, row: &SubscriptionRow, rules: &TierRules, shape: &Shape) -> bool {
-        if !matches!(due.status, Status::Canceled | Status::PastDue | Status::Unpaid) {
+        // Where an event tells what was due before, that is what it would have to be like.
+        let told = self.states.iter().any(|d| *d != due && d.binds());
+        if told || !matches!(due.status, Status::Canceled | Status::PastDue | Status::Unpaid) {
             return false;
         }
         let image = due.image(self.customer, self.subscription, shape);
@@ -239,7 +243,7 @@ pub fn says(course: &Course, stand: Stand, verdict: Verdict, row: Option<&Subscr
             Verdict::Applied => "The row holds what the event demands.".into(),
             Verdict::Superseded => "The row holds something newer.".into(),
             Verdict::Unknown => match course.due().map(|d| &d.tier) {
-                Some(Due::Open(why)) => sentence(why),
+                Some(Due::Open(why)) => sentence(&why.to_string()),
                 _ => "Which tier is due is open.".into(),
             },
             _ => "The row is still as before the event.".into(),

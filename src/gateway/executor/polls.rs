@@ -67,7 +67,7 @@ async fn ask(source: Source, reader: &Reader) -> Result<(), Fault> {
         Source::Stripe => reader.learn_mode().await.map(drop),
         Source::Application => sources.application()?.ready().await,
         Source::Store => reader.poll_store().await,
-        Source::Log => Err(Fault::new(source, FaultKind::NotSetUp, "no log is read here")),
+        Source::Log => sources.logs()?.poll().await,
     }
 }
 

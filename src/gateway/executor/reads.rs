@@ -47,7 +47,7 @@ impl Reads {
 /// Only scans are asked for by nobody in particular.
 fn priority(slot: Slot) -> Priority {
     match slot {
-        Slot::Home(_) | Slot::Beside(_) | Slot::Drift(_) => Priority::Background,
+        Slot::Survey(_) | Slot::Beside(_) | Slot::Drift(_) => Priority::Background,
         Slot::SearchDatabase
         | Slot::SearchStripe
         | Slot::Case(_)
@@ -56,6 +56,7 @@ fn priority(slot: Slot) -> Priority {
         | Slot::Desk
         | Slot::Book(_)
         | Slot::Endpoints
+        | Slot::Probe
         | Slot::Event(_) => Priority::Interactive,
     }
 }

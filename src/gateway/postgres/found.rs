@@ -3,7 +3,7 @@
 use super::connect::Session;
 use super::fault::{self, Trouble};
 use super::names::{ident, literal, table};
-use crate::config::schema::{Column, CounterMap, LimitMap, SchemaMap, SubjectMap, SubscriptionMap};
+use crate::config::schema::{Column, CounterMap, EventMap, LimitMap, SchemaMap, SubjectMap, SubscriptionMap};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::row::Field;
 use crate::domain::shape::KeyType;
@@ -19,6 +19,8 @@ pub struct Found {
     /// `None`: this database has no such table, and the map does not insist.
     pub counter: Option<CounterFound>,
     pub limit: Option<LimitFound>,
+    /// `None` also where our role may not read it: it is evidence, and nothing rests on it.
+    pub event: Option<EventFound>,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,15 @@ pub struct LimitFound {
     pub tier: ColumnFound,
     pub feature: ColumnFound,
     pub value: ColumnFound,
+}
+
+/// The application's own record of events.
+#[derive(Debug)]
+pub struct EventFound {
+    pub table: TableFound,
+    pub id: ColumnFound,
+    pub processed: Option<ColumnFound>,
+    pub processed_at: Option<ColumnFound>,
 }
 
 /// A table that is there.
@@ -136,13 +147,14 @@ pub async fn read(session: &mut Session, map: &SchemaMap) -> Result<Arc<Found>, 
         subscription: catalogue.subscription(&map.subscription)?,
         counter: catalogue.counter(&map.counter)?,
         limit: catalogue.limit(&map.limit)?,
+        event: catalogue.event(&map.event)?,
     });
     session.found = Some(Arc::clone(&found));
     Ok(found)
 }
 
 async fn catalogue(session: &mut Session, map: &SchemaMap) -> Result<Catalogue, Trouble> {
-    let names: Vec<&String> = vec![&map.subject.table, &map.subscription.table, &map.counter.table, &map.limit.table];
+    let names: Vec<&String> = vec![&map.subject.table, &map.subscription.table, &map.counter.table, &map.limit.table, &map.event.table];
     let quoted: Vec<String> = names.iter().map(|n| table(n)).collect();
     let rows = session.sql(CATALOGUE.into()).bind(quoted).fetch_all(&mut session.conn).await?;
     let mut catalogue = Catalogue { tables: vec![None; names.len()], columns: BTreeMap::new() };
@@ -169,7 +181,8 @@ const SUBJECT: usize = 0;
 const SUBSCRIPTION: usize = 1;
 const COUNTER: usize = 2;
 const LIMIT: usize = 3;
-const CONTRACTS: [&str; 4] = ["subject", "subscription", "counter", "limit"];
+const EVENT: usize = 4;
+const CONTRACTS: [&str; 5] = ["subject", "subscription", "counter", "limit", "event"];
 
 impl Catalogue {
     fn table(&self, i: usize, name: &str) -> Result<TableFound, Fault> {
@@ -294,6 +307,24 @@ impl Catalogue {
             feature: self.plain(LIMIT, "feature", &map.feature)?,
             value: self.plain(LIMIT, "value", &map.value)?,
         }))
+    }
+
+    /// What is not as the default map has it is simply not there: only a map that was written insists.
+    fn event(&self, map: &EventMap) -> Result<Option<EventFound>, Fault> {
+        let usual = *map == EventMap::default();
+        if usual && (self.tables[EVENT].is_none() || !self.columns.contains_key(&(EVENT, map.stripe_event_id.clone()))) {
+            return Ok(None);
+        }
+        let column = |key: &str, column: &Column| self.mapped(EVENT, key, column).or_else(|f| if usual { Ok(None) } else { Err(f) });
+        let found = EventFound {
+            table: self.table(EVENT, &map.table)?,
+            id: self.plain(EVENT, "stripe_event_id", &map.stripe_event_id)?,
+            processed: column("processed", &map.processed)?,
+            processed_at: column("processed_at", &map.processed_at)?,
+        };
+        let all = [Some(&found.id), found.processed.as_ref(), found.processed_at.as_ref()];
+        let readable = all.into_iter().flatten().all(|c| c.readable) && !found.table.row_security;
+        Ok(readable.then_some(found))
     }
 }
 

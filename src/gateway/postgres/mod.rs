@@ -9,6 +9,7 @@ mod found;
 mod lane;
 mod names;
 mod pressure;
+mod received;
 mod records;
 mod shape;
 mod subscription_row;
@@ -140,6 +141,7 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
         Query::Shape => shape::read(session, &config.schema).await.map(|s| Reply::Shape(Box::new(s))),
         Query::Records(locator) => records::read(session, config, locator).await.map(Reply::Records),
         Query::RowsOf(customers) => records::rows_of(session, config, customers).await.map(Reply::Rows),
+        Query::Received(events) => received::of(session, config, events).await.map(Reply::Received),
         Query::RowsNaming { subscriptions, subjects } => {
             records::rows_naming(session, config, subscriptions, subjects).await.map(Reply::Rows)
         }

@@ -6,7 +6,7 @@ mod link;
 mod plan;
 mod words;
 
-use super::{Book, Procedure};
+use super::{Begins, Book, Procedure};
 use crate::domain::At;
 use crate::protocol::answers::Answers;
 use crate::protocol::environment::Environment;
@@ -61,6 +61,10 @@ impl Procedure for FailedWebhook {
                 "counts effects in the database, not answers of the endpoint; what one delivery did not settle is copied from Stripe",
             ],
         }
+    }
+
+    fn begins(&self) -> Begins {
+        Begins::WithEvents
     }
 
     fn reads(&self, inputs: &Inputs, answers: &Answers) -> Vec<Query> {

@@ -44,6 +44,9 @@ pub struct History {
     pub current: Option<Current>,
     /// The profile that metadata names.
     pub profile: Option<SubjectKey>,
+    /// The version that its newest event is rendered at.
+    pub api_version: Option<String>,
+    pub livemode: bool,
     pub outcome: Outcome,
     pub stand: Option<Stand>,
     /// When the row was read that it was last compared with.
@@ -91,6 +94,8 @@ impl History {
             before: None,
             current: None,
             profile: None,
+            api_version: None,
+            livemode: false,
             outcome: Outcome::Unread,
             stand: None,
             row_at: None,
@@ -166,7 +171,8 @@ impl Feed {
                 self.raw.push(odd.clone());
             }
         }
-        let fresh: Vec<&StripeEvent> = page.iter().filter(|e| self.place(e.created, &e.id).is_none()).collect();
+        let mut met = BTreeSet::new();
+        let fresh: Vec<&StripeEvent> = page.iter().filter(|e| self.place(e.created, &e.id).is_none() && met.insert(&e.id)).collect();
         let Some(newest) = fresh.first().map(|e| e.created) else { return BTreeSet::new() };
         // Of one second, what came to the list later is newer: a page from its head goes in front, one from its tail behind.
         let head = self.lines.first().is_none_or(|l| newest >= l.at);
@@ -238,6 +244,10 @@ impl Feed {
         }
         let h = self.courses.get_mut(&subscription).expect("invariant: it was just put there");
         h.profile = h.profile.take().or_else(|| e.profile.clone());
+        if head || h.api_version.is_none() {
+            h.api_version.clone_from(&e.api_version);
+        }
+        h.livemode = e.livemode;
         match snapshot {
             None => h.loose.push((e.created, e.id.clone())),
             Some(s) => {

@@ -1,35 +1,32 @@
-//! The failures by cause: the evidence that the survey holds, handed to the rule book.
+//! The failures by cause: what the survey holds about each of them, handed to the rule book, and gathered where the answer is the same.
 
 use super::{Moment, Survey};
+use crate::domain::At;
 use crate::domain::diagnosis;
-use crate::domain::ids::StripeId;
-use crate::domain::webhooks::cause::{Cause, Remedy};
+use crate::domain::expected::NoExpectation;
+use crate::domain::ids::{StripeId, SubjectKey, is_placeholder};
+use crate::domain::row::{Field, Value};
+use crate::domain::shape::KeyType;
+use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, Named, Receipt, Remedy, attribute, likely};
+use crate::domain::webhooks::demand::Due;
 use crate::domain::webhooks::feed::{Group, Line};
+use crate::domain::webhooks::judge::Stand;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// So many failures are looked at one by one, the newest first; what is older is an old story.
+const AT_MOST: usize = 5_000;
+
 impl Survey {
     /// Attributes every failure, and gathers those of one cause.
-    pub(super) fn group(&mut self, _m: &Moment) {
+    pub(super) fn group(&mut self, m: &Moment) {
         let mut groups: BTreeMap<(Cause, Remedy), (Group, BTreeSet<StripeId>)> = BTreeMap::new();
         let mut causes: Vec<(usize, Cause)> = Vec::new();
-        for (place, line) in self.feed.lines.iter().enumerate().filter(|(_, l)| l.verdict.is_failure()) {
-            let (cause, remedy) = self.attribute(line);
-            causes.push((place, cause));
-            let (group, customers) = groups.entry((cause, remedy.clone())).or_insert_with(|| {
-                let group = Group {
-                    cause,
-                    because: because(cause),
-                    helps: helps(&remedy),
-                    remedy,
-                    events: Vec::new(),
-                    customers: 0,
-                    first: line.at,
-                    last: line.at,
-                    evidence: Vec::new(),
-                };
-                (group, BTreeSet::new())
-            });
+        for (place, line) in self.feed.lines.iter().enumerate().filter(|(_, l)| l.verdict.is_failure()).take(AT_MOST) {
+            let found = attribute(&self.evidence(line), &self.scene, m.now);
+            causes.push((place, found.cause));
+            let key = (found.cause, found.remedy.clone());
+            let (group, customers) = groups.entry(key).or_insert_with(|| (begun(found, line), BTreeSet::new()));
             group.first = group.first.min(line.at);
             group.events.push(line.id.clone());
             customers.extend(line.customer.clone());
@@ -48,28 +45,101 @@ impl Survey {
         }
     }
 
-    fn attribute(&self, line: &Line) -> (Cause, Remedy) {
-        let case = line.customer.as_ref().and_then(|c| self.judged(c)).map(|j| j.diagnosis.cause);
-        match case {
-            Some(diagnosis::Cause::Placeholder | diagnosis::Cause::OtherCustomer) => (Cause::NoRowForCustomer, Remedy::Link),
-            Some(diagnosis::Cause::NoProfile) => (Cause::ProfileNotFound, Remedy::Skip("no profile can be named".into())),
-            _ => (Cause::Unknown, Remedy::Apply),
+    /// The facts of one failure, for the rule book.
+    #[must_use]
+    pub fn evidence(&self, line: &Line) -> Evidence {
+        let mut e = Evidence::of(line.id.clone(), &line.kind, line.at, line.verdict);
+        e.names = [&line.object, &line.customer, &line.subscription].into_iter().flatten().cloned().collect();
+        e.pending = line.pending;
+        e.recovered = self.series.last_applied.is_some_and(|at| at > line.at);
+        let judged = line.customer.as_ref().and_then(|c| self.judged(c));
+        let history = line.subscription.as_ref().and_then(|s| self.feed.courses.get(s));
+        e.held = match (line.customer.as_ref().and_then(|c| self.rows.get(c)), judged) {
+            (Some(_), _) => Held::Customer,
+            (None, Some(j)) => match (&j.subject, &j.held) {
+                (None, _) => Held::Unknown,
+                (Some(_), Some(held)) if is_placeholder(held) => Held::Placeholder(held.clone()),
+                (Some(_), Some(held)) => Held::Other(Some(held.clone())),
+                (Some(_), None) if j.served.is_some() => Held::Other(None),
+                (Some(_), None) => Held::NoRow,
+            },
+            // A failure's row is kept where there is one.
+            (None, None) => Held::Nowhere,
+        };
+        let written = line.customer.as_ref().and_then(|c| self.rows.get(c)).and_then(|r| r.get(Field::UpdatedAt));
+        e.written_since = match written {
+            Some(Value::Time(at)) => Some(*at > line.at),
+            _ => None,
+        };
+        let metadata = history.and_then(|h| h.profile.as_ref());
+        e.named = match (judged.and_then(|j| j.subject.as_ref()), metadata) {
+            (_, Some(key)) if self.is_malformed(key) => Named::Malformed(key.to_string()),
+            (Some(subject), _) => Named::Profile(subject.key.clone()),
+            (None, Some(key)) if judged.is_some_and(|j| j.diagnosis.cause == diagnosis::Cause::NoProfile) => Named::Gone(key.clone()),
+            (None, None) if judged.is_some_and(|j| j.diagnosis.cause == diagnosis::Cause::NoProfile) => Named::Nobody,
+            _ => Named::Unknown,
+        };
+        if let Some(h) = history {
+            e.api_version.clone_from(&h.api_version);
+            e.livemode = h.livemode;
+            e.unmapped = h.due().and_then(|d| match &d.tier {
+                Due::Open(why) => match &**why {
+                    NoExpectation::UnknownPrice(price) => Some(price.clone()),
+                    _ => None,
+                },
+                Due::Tier(_) => None,
+            });
+            let own = h.states.iter().position(|s| s.event == line.id);
+            e.older_in_row = match (h.stand, own) {
+                (Some(Stand::At(k)), Some(own)) if k < own => h.states.get(k).map(|s| s.event.clone()),
+                _ => None,
+            };
+        }
+        e.receipt = match self.received.get(&line.id) {
+            None if self.scenery.has_receipts() => Receipt::Absent,
+            None => Receipt::Unknown,
+            Some(r) if r.processed == Some(false) => Receipt::Taken,
+            Some(r) => Receipt::Processed(r.processed_at),
+        };
+        e
+    }
+
+    /// The profile in metadata could be no key of this database.
+    fn is_malformed(&self, key: &SubjectKey) -> bool {
+        match self.shape.value().map(|s| s.key) {
+            Some(KeyType::Uuid) => uuid::Uuid::parse_str(key.as_str()).is_err(),
+            Some(KeyType::BigInt) => key.as_str().parse::<i64>().is_err(),
+            Some(KeyType::Text) | None => false,
         }
     }
-}
 
-fn because(cause: Cause) -> String {
-    match cause {
-        Cause::NoRowForCustomer => "The row holds another customer id, so the handler found nobody.".into(),
-        Cause::ProfileNotFound => "No profile can be named.".into(),
-        _ => "Nothing here says why.".into(),
+    /// What lies below the finding that nothing is applied any more.
+    pub(super) fn likely(&self, since: At) -> String {
+        let mut counts: BTreeMap<Cause, usize> = BTreeMap::new();
+        for line in self.feed.lines.iter().take_while(|l| l.at >= since).filter(|l| self.could_be_found(l)) {
+            if let Some(cause) = line.cause.filter(|c| *c != Cause::Unknown) {
+                *counts.entry(cause).or_default() += 1;
+            }
+        }
+        let most = counts.into_iter().max_by_key(|(_, n)| *n).map(|(cause, _)| cause);
+        let known = most.and_then(|cause| likely(cause, since, &self.scene));
+        // What is said of one event of an unknown cause is not said of all of them.
+        let group = self.groups.iter().find(|g| Some(g.cause) == most);
+        known.or_else(|| group.map(|g| g.because.clone())).unwrap_or_else(|| "Cause unknown: no log line and no answer says why.".into())
     }
 }
 
-fn helps(remedy: &Remedy) -> String {
-    match remedy {
-        Remedy::Link => "Linking helps, resending does not.".into(),
-        Remedy::Skip(why) => crate::domain::text::sentence(why),
-        _ => "Copying from Stripe helps whatever the cause.".into(),
+fn begun(found: Attributed, line: &Line) -> Group {
+    let because = found.raw.filter(|_| found.cause == Cause::Unknown).unwrap_or(found.because);
+    Group {
+        cause: found.cause,
+        because,
+        helps: found.helps,
+        remedy: found.remedy,
+        events: Vec::new(),
+        customers: 0,
+        first: line.at,
+        last: line.at,
+        evidence: found.evidence,
     }
 }

@@ -6,6 +6,7 @@ mod feed;
 mod groups;
 mod reads;
 mod rows;
+mod scene;
 mod series;
 mod shared;
 
@@ -17,6 +18,7 @@ use crate::domain::findings::{About, Finding, Judged};
 use crate::domain::ids::StripeId;
 use crate::domain::row::SubscriptionRow;
 use crate::domain::shape::Shape;
+use crate::domain::webhooks::cause::Scene;
 use crate::domain::webhooks::feed::{Group, Line, RawEvent};
 use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::lag::Lag;
@@ -28,6 +30,7 @@ use cases::Cases;
 use chrono::Duration;
 use feed::Feed;
 use rows::Reading;
+use scene::Scenery;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,6 +74,10 @@ pub struct Survey {
     series: Series,
     #[serde(with = "shared")]
     groups: Arc<Vec<Group>>,
+    /// What is the same for all failures: endpoints, log, probe, deploys.
+    #[serde(with = "shared")]
+    scene: Arc<Scene>,
+    scenery: Scenery,
     last_round: Option<u64>,
     began: Option<u64>,
     /// How far back, in hours; 0: the usual day.
@@ -95,6 +102,10 @@ pub struct Progress {
 }
 
 impl Moment<'_> {
+    fn is_down(&self, source: Source) -> bool {
+        self.sources.get(&source).is_some_and(|f| f.health(self.now) == Health::Down)
+    }
+
     fn is_out(&self, source: Source) -> bool {
         self.sources.get(&source).is_some_and(|f| matches!(f.health(self.now), Health::Down | Health::NotSetUp))
     }
@@ -121,6 +132,7 @@ impl Survey {
             self.want_rows(m);
         }
         asks.extend(self.go_on(m));
+        asks.extend(self.look_around(m));
         asks
     }
 
@@ -131,6 +143,7 @@ impl Survey {
         self.take_rows(query, result, m);
         self.take_subscription(query, result, m);
         self.take_received(query, result);
+        self.take_scene(query, result, m);
         self.cases.answered(query, result, m.now);
         self.go_on(m)
     }

@@ -6,8 +6,10 @@ use super::{Moment, Survey};
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::StripeId;
 use crate::domain::webhooks::demand::Demand;
+use crate::domain::webhooks::judge::Received;
 use crate::protocol::query::{EventRange, Query, Reply};
 use chrono::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// New events may be listed a little late: each read goes back this far behind the newest one seen.
@@ -160,5 +162,13 @@ impl Survey {
     }
 
     /// What the application itself noted of the failures: evidence where it is kept.
-    pub(super) fn take_received(&mut self, _query: &Query, _result: &Result<Reply, Fault>) {}
+    pub(super) fn take_received(&mut self, query: &Query, result: &Result<Reply, Fault>) {
+        let (Query::Received(_), Ok(Reply::Received(found))) = (query, result) else { return };
+        self.scenery.keeps_receipts(found.is_some());
+        let known: BTreeMap<StripeId, Received> = found.iter().flatten().map(|r| (r.event.clone(), r.clone())).collect();
+        if *self.received != known {
+            self.received = Arc::new(known);
+            self.version += 1;
+        }
+    }
 }

@@ -7,6 +7,7 @@ use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::StripeId;
 use crate::domain::row::{Field, SubscriptionRow, Value};
+use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::judge::{Stand, changes, delivery, evidence, says};
 use crate::domain::webhooks::verdict::{Judgement, Verdict};
 use crate::protocol::query::{EventRange, Query, Reply};
@@ -156,12 +157,28 @@ impl Survey {
                     }
                     self.keep(customer, row, &theirs);
                 }
+                self.give_time(&batch, &held, asked, m);
             }
             Ok(_) => {}
             Err(fault) => {
                 self.reading.rows_at = Known::Failed(fault.clone());
                 self.reading.rows_failed = true;
                 self.reading.wanted.extend(batch);
+            }
+        }
+    }
+
+    /// What was just applied may show that effects take longer here than was thought: then those that differ are judged by that.
+    fn give_time(&mut self, batch: &[StripeId], held: &BTreeMap<&str, &SubscriptionRow>, asked: At, m: &Moment) {
+        let allowance = self.lag.allowance().num_seconds();
+        if allowance <= self.allowance {
+            return;
+        }
+        self.allowance = allowance;
+        for customer in batch {
+            let theirs = self.feed.of_customer.get(customer).cloned().unwrap_or_default();
+            for subscription in theirs.iter().filter(|s| self.feed.bad.contains(*s)).cloned().collect::<Vec<_>>() {
+                self.compare(&subscription, held.get(customer.as_str()).copied(), asked, m);
             }
         }
     }
@@ -280,7 +297,16 @@ impl Survey {
 
     /// Verdict, reason and evidence of one event.
     pub(super) fn explain(&self, event: &StripeId) -> Option<Judgement> {
-        let line = self.feed.lines.iter().find(|l| l.id == *event)?;
+        self.explain_line(self.feed.lines.iter().find(|l| l.id == *event)?)
+    }
+
+    /// Why a listed event has its verdict, in one sentence.
+    #[must_use]
+    pub fn because(&self, line: &Line) -> String {
+        self.explain_line(line).map_or_else(String::new, |j| j.because)
+    }
+
+    fn explain_line(&self, line: &Line) -> Option<Judgement> {
         let plain = |because: &str| Judgement { verdict: line.verdict, because: because.into(), evidence: Vec::new(), differs: Vec::new() };
         if line.verdict == Verdict::UnhandledType {
             return Some(plain(&format!("The application does not act upon {}.", line.kind)));
@@ -313,7 +339,7 @@ impl Survey {
             Judgement { verdict: line.verdict, because, evidence: lines, differs }
         });
         judgement.evidence.push(format!("database: read at {}", row_at.format("%H:%M:%SZ")));
-        judgement.evidence.extend(self.received.get(event).map(crate::domain::webhooks::judge::Received::says));
+        judgement.evidence.extend(self.received.get(&line.id).map(crate::domain::webhooks::judge::Received::says));
         judgement.evidence.push(delivery(line.pending));
         Some(judgement)
     }

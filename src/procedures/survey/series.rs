@@ -2,8 +2,12 @@
 
 use super::{HOURS, Moment, Survey};
 use crate::domain::At;
+use crate::domain::diagnosis::Word;
+use crate::domain::findings::{About, Finding};
 use crate::domain::ids::StripeId;
+use crate::domain::money::group;
 use crate::domain::webhooks::endpoint::HANDLED;
+use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::verdict::Verdict;
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
@@ -29,9 +33,12 @@ pub struct Series {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silence {
     pub since: At,
-    /// The failures, newest first.
-    pub events: Vec<StripeId>,
-    pub customers: BTreeSet<StripeId>,
+    /// Events since then, those that cannot be judged yet included.
+    pub received: usize,
+    /// How many of them are failures.
+    pub failed: usize,
+    /// Whom that hurts, those of the newest events first.
+    pub customers: Vec<StripeId>,
 }
 
 /// Fewer customers than this are a matter of their own, not of the endpoint.
@@ -44,7 +51,7 @@ impl Series {
         (self.received.iter().sum(), self.applied.iter().sum())
     }
 
-    /// How many of the day's events came since then.
+    /// Nothing was counted yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.received.is_empty()
@@ -84,21 +91,54 @@ impl Survey {
 
     /// Since when nothing is applied: the newest events are failures, of several customers whose rows could have been found.
     fn silence(&self) -> Option<Silence> {
-        let (mut events, mut customers, mut since) = (Vec::new(), BTreeSet::new(), None);
+        let (mut failed, mut received, mut since) = (0, 0, None);
+        let (mut customers, mut met) = (Vec::new(), BTreeSet::new());
+        let mut later = 0;
         for line in self.feed.lines.iter().filter(|l| HANDLED.contains(&&*l.kind)) {
+            later += 1;
             match line.verdict {
                 Verdict::Applied | Verdict::Superseded => break,
-                Verdict::Missing | Verdict::Contradicted => {
-                    events.push(line.id.clone());
-                    customers.extend(line.customer.clone());
-                    since = Some(line.at);
+                // A row that nobody linked would not be found on the best of days either: it says nothing about the endpoint.
+                Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) => {
+                    (failed, received, since) = (failed + 1, later, Some(line.at));
+                    customers.extend(line.customer.iter().filter(|c| met.insert(*c)).cloned());
                 }
                 _ => {}
             }
         }
-        // A row that nobody linked would not be found on the best of days either.
-        let linked = customers.iter().filter(|c| self.rows.contains_key(*c)).count();
-        let since = since.filter(|_| customers.len() >= SEVERAL && linked >= 1)?;
-        Some(Silence { since, events, customers })
+        let since = since.filter(|_| customers.len() >= SEVERAL)?;
+        Some(Silence { since, received, failed, customers })
     }
+
+    pub(super) fn could_be_found(&self, line: &Line) -> bool {
+        line.customer.as_ref().is_some_and(|c| self.rows.contains_key(c))
+    }
+
+    /// The finding that nothing is applied any more, with the likely cause below it.
+    #[must_use]
+    pub fn silence_finding(&self) -> Option<Finding> {
+        let silence = self.series.silence.as_ref()?;
+        let hurt = silence.customers.len();
+        let counted = |n: usize, of: &str| format!("{} {of}{}", group(n as u64), if n == 1 { "" } else { "s" });
+        let mut evidence = vec![format!(
+            "{} since {}, {} of them without effect",
+            counted(silence.received, "event"),
+            stamp(silence.since),
+            group(silence.failed as u64)
+        )];
+        evidence.extend(self.series.last_applied.map(|at| format!("the last one that was applied happened at {}", stamp(at))));
+        evidence.extend(self.groups.iter().flat_map(|g| g.evidence.iter().cloned()).take(12));
+        Some(Finding {
+            word: Word::Fail,
+            sentence: format!("Nothing Stripe sent was applied since {}", silence.since.format("%H:%M")),
+            size: format!("{} hurt", group(hurt as u64)),
+            reason: self.likely(silence.since),
+            about: About::Webhooks { since: silence.since, customers: silence.customers.clone() },
+            evidence,
+        })
+    }
+}
+
+fn stamp(at: At) -> String {
+    at.format("%-d %b %H:%M:%SZ").to_string()
 }

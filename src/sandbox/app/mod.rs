@@ -20,14 +20,18 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::schema::Shape;
+use log::Log;
 use process::{Life, Shared};
 
 pub use deploys::{Deploy, Flaw};
+
+/// Longer than Stripe keeps its events.
+const LOG_REACHES_BACK: TimeDelta = TimeDelta::days(40);
 
 /// How the application answers when its webhook handler fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -137,6 +141,7 @@ impl App {
         let life = AsyncMutex::new(Life::Down(seat));
         let app = Self(Arc::new(Inner { options, address, manner, settings: Mutex::new(settings), replaced: Mutex::default(), life }));
         deploys::record(&app.0.options.deploys, &app.settings().deploy)?;
+        app.log_reaches_back()?;
         app.restart().await?;
         Ok(app)
     }
@@ -257,6 +262,14 @@ impl App {
     pub async fn stop(&self) {
         let mut life = self.0.life.lock().await;
         let _ = life.end(self.0.address).await;
+    }
+
+    /// The log begins when the version that runs did, as logs do: else nothing that is not in it could be said to be missing there.
+    fn log_reaches_back(&self) -> Result<(), AppError> {
+        let path = &self.0.options.log;
+        let log = Log::open(path, self.settings().deploy.version).map_err(|source| AppError::Log { path: path.clone(), source })?;
+        log.write(Utc::now() - LOG_REACHES_BACK, 30, "Server listening", &json!({ "port": self.0.address.port() }));
+        Ok(())
     }
 
     fn replaced(&self) -> MutexGuard<'_, Option<Deploy>> {

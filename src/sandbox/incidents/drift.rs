@@ -84,6 +84,9 @@ async fn one(ground: &Ground, number: u64, class: Class, turn: Turn, index: usiz
     let pays = Standing::active(TIERS[1]);
     let before = ground.demanded(&profile, &plan.subscription, pays);
     let renewal = ground.population().id_at(Kind::Event, Place { number, cycle: plan.cycle, which: 4 });
+    let object = ground.simulator().object(&renewal).expect("invariant: picked among those who renewed");
+    let renewed = object["created"].as_i64().and_then(|at| DateTime::from_timestamp(at, 0)).expect("invariant: every event has a time");
+    ground.hand_over_object(&object, renewed + Duration::seconds(2)).await;
     let by_hand = |broke, change: &dyn Fn(&mut Expected)| {
         let mut row = before.clone();
         change(&mut row);

@@ -7,9 +7,10 @@ use crate::console::keymap::{Action, Binding};
 use crate::domain::facts::Handle;
 use crate::domain::fault::Source;
 use crate::domain::findings::{About, Finding, Judged};
+use crate::procedures::by_id;
 use crate::protocol::key::Key;
 use crate::protocol::query::Hit;
-use crate::protocol::run::Inputs;
+use crate::protocol::run::{Inputs, Selection};
 
 const NOTHING: &str = "there is no finding to act on";
 
@@ -19,6 +20,7 @@ pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
     let label = match m.selected().map(|f| &f.about) {
         Some(About::Customers(c)) if c.len() > 1 => "list them",
         Some(About::Run(_)) => "resume",
+        Some(About::Webhooks { .. }) => "list them",
         Some(About::Source(_) | About::Sight) => "why",
         _ => "open",
     };
@@ -63,7 +65,7 @@ pub fn edit(_m: &mut Model, _key: Key, _cx: &Context) -> Vec<Ask> {
 fn open(m: &Model, finding: &Finding) -> Vec<Ask> {
     match &finding.about {
         About::Customers(ids) if ids.len() == 1 => vec![Ask::Open(Handle::Stripe(ids[0].clone()))],
-        About::Customers(_) => vec![list(m, finding)],
+        About::Customers(_) | About::Webhooks { .. } => vec![list(m, finding)],
         About::Run(run) => vec![Ask::Resume(*run)],
         About::Source(_) | About::Sight => vec![why(finding)],
     }
@@ -105,8 +107,15 @@ fn fix(m: &Model) -> Result<Ask, String> {
             ),
             _ => Err("one at a time: enter lists them".to_string()),
         },
+        About::Webhooks { .. } => replay(),
         About::Source(_) | About::Sight => Err("nothing here mends a source; e says what it answered".to_string()),
     }
+}
+
+/// The review of the procedure that brings about everything since the last event that was applied.
+fn replay() -> Result<Ask, String> {
+    let procedure = by_id("failed-webhook").ok_or("enter lists the customers; each can be repaired on its own screen")?;
+    Ok(Ask::Start { procedure: procedure.id().into(), inputs: Inputs::about(Selection::SinceLastApplied) })
 }
 
 fn actions(m: &Model, finding: &Finding) -> Vec<ActionItem> {
@@ -115,7 +124,7 @@ fn actions(m: &Model, finding: &Finding) -> Vec<ActionItem> {
         Err(reason) => ActionItem::impossible('f', "review the recommended fix", reason),
     };
     let list = match &finding.about {
-        About::Customers(_) => ActionItem::new('l', "list the customers", list(m, finding)),
+        About::Customers(_) | About::Webhooks { .. } => ActionItem::new('l', "list the customers", list(m, finding)),
         _ => ActionItem::impossible('l', "list the customers", "this finding is about no customers"),
     };
     vec![fix, list, ActionItem::new('e', "why", why(finding))]

@@ -2,7 +2,6 @@
 
 mod keys;
 mod model;
-mod scan;
 mod view;
 
 pub use keys::{act, bindings, edit};

@@ -1,6 +1,5 @@
 //! What Home knows: the events of the last day, the rows they should be in, the cases that were read because they were not, and the findings.
 
-use super::scan::{Check, Scan};
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
@@ -17,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Model {
-    pub(super) scan: Scan,
+    /// What the cases of customers in the findings said, as of the survey's last answer.
+    judged: Vec<Judged>,
+    quiet: bool,
     runs: Vec<RunSummary>,
     runs_read: Option<u64>,
     pub(super) findings: Vec<Finding>,
@@ -33,22 +34,22 @@ impl Model {
     /// The pane comes on screen, or the environment has just been connected.
     pub fn entered(&mut self, cx: &Context) -> Vec<Ask> {
         self.runs_read = None;
-        self.scan.hurry(cx.tick);
-        self.ticked(cx)
+        let mut asks = vec![Ask::Survey];
+        asks.extend(self.ticked(cx));
+        asks
     }
 
-    /// An answer to one of its reads: only those that are still wanted arrive.
-    pub fn replied(&mut self, slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) -> Vec<Ask> {
-        let asks = match (query, result) {
-            (Query::Runs, Ok(Reply::Runs(runs))) => {
-                self.runs.clone_from(runs);
-                Vec::new()
-            }
-            (Query::Runs, _) => Vec::new(),
-            _ => self.scan.replied(slot, query, result, cx),
-        };
+    /// The unfinished runs were looked for.
+    pub fn replied(&mut self, query: &Query, result: &Result<Reply, Fault>, cx: &Context) {
+        if let (Query::Runs, Ok(Reply::Runs(runs))) = (query, result) {
+            self.runs.clone_from(runs);
+        }
         self.refind(cx);
-        asks
+    }
+
+    /// The survey has got an answer.
+    pub fn looked(&mut self, cx: &Context) {
+        self.refind(cx);
     }
 
     /// Once a second, on screen or not.
@@ -56,7 +57,7 @@ impl Model {
         if cx.env.is_none() {
             return Vec::new();
         }
-        let mut asks = self.scan.ticked(cx);
+        let mut asks = Vec::new();
         if self.runs_read.is_none_or(|t| cx.tick.saturating_sub(t) >= RUNS_EVERY) {
             self.runs_read = Some(cx.tick);
             asks.push(Ask::Read { slot: Slot::Runs, query: Query::Runs });
@@ -80,7 +81,7 @@ impl Model {
     /// The customers of a finding with what their cases say, worst first.
     #[must_use]
     pub fn customers_of(&self, finding: &Finding) -> Vec<&Judged> {
-        let About::Customers(ids) = &finding.about else { return Vec::new() };
+        let (About::Customers(ids) | About::Webhooks { customers: ids, .. }) = &finding.about else { return Vec::new() };
         ids.iter().filter_map(|id| self.judged(id)).collect()
     }
 
@@ -97,23 +98,29 @@ impl Model {
     }
 
     fn judged(&self, id: &StripeId) -> Option<&Judged> {
-        self.scan.checks.get(id).and_then(Check::judged)
+        self.judged.iter().find(|j| j.customer == *id)
     }
 
     /// Everything that was looked at is as it should be.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.findings.is_empty() && self.scan.is_complete()
+        self.quiet
     }
 
     fn refind(&mut self, cx: &Context) {
         let selected = self.selected().filter(|_| self.moved).map(|f| f.about.clone());
-        let judged: Vec<Judged> = self.scan.suspects.iter().filter_map(|id| self.judged(id)).cloned().collect();
-        self.findings = findings(&judged, &self.interrupted(cx), &silent(cx), cx.now);
-        self.findings.extend(self.scan.doubt());
+        let survey = cx.survey;
+        self.judged = survey.suspects().iter().filter_map(|id| survey.judged(id)).cloned().collect();
+        self.findings = findings(&self.judged, &self.interrupted(cx), &silent(cx), cx.now);
+        if let Some(silence) = survey.silence_finding() {
+            self.findings.insert(0, silence);
+        }
+        self.findings.extend(survey.doubt());
+        self.quiet = self.findings.is_empty() && survey.is_complete();
         // The selection follows what it stands on, wherever that has moved.
         let same = |f: &Finding, about: &About| match (&f.about, about) {
             (About::Customers(a), About::Customers(b)) => a.iter().any(|c| b.contains(c)),
+            (About::Webhooks { .. }, About::Webhooks { .. }) => true,
             (a, b) => a == b,
         };
         if let Some(at) = selected.and_then(|about| self.findings.iter().position(|f| same(f, &about))) {

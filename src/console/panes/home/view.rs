@@ -1,7 +1,6 @@
 //! How Home looks: findings, then one line of what is fine, then what was received and applied.
 
 use super::Model;
-use super::scan::COLUMNS;
 use crate::console::context::Context;
 use crate::console::widgets::format::age;
 use crate::console::widgets::paint::{put, put_right, select, width};
@@ -11,6 +10,7 @@ use crate::domain::diagnosis::Word;
 use crate::domain::fault::Source;
 use crate::domain::findings::{About, Finding};
 use crate::domain::money::group;
+use crate::procedures::survey::COLUMNS;
 use crate::protocol::freshness::Health;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -25,7 +25,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     if area.height < 3 {
         return;
     }
-    let charts = area.height >= 12 && area.width >= 60 && !m.scan.is_first();
+    let charts = area.height >= 12 && area.width >= 60 && !cx.survey.is_first();
     let foot = if charts { FOOT } else { 1 };
     let list = Rect { y: area.y + 1, height: area.height - 1 - foot, ..area };
     if m.findings.is_empty() {
@@ -33,7 +33,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     } else {
         findings(m, list, buf, theme);
     }
-    let note = note(m);
+    let note = note(cx);
     let mut y = area.bottom() - foot;
     if !note.is_empty() {
         put(buf, theme, area.x + TEXT + 1, y, &note, theme.dim(), area.width.saturating_sub(TEXT + 1));
@@ -47,7 +47,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         put(buf, theme, area.x + 1, y, "fine", theme.dim(), 4);
         put(buf, theme, area.x + TEXT + 1, y, &fine.join(&format!(" {} ", theme.dot())), theme.plain(), area.width - TEXT - 1);
     }
-    sparklines(m, cx, Rect { y: y + 2, height: 2, ..area }, buf, theme);
+    sparklines(cx, Rect { y: y + 2, height: 2, ..area }, buf, theme);
 }
 
 fn findings(m: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
@@ -90,13 +90,13 @@ fn word_style(word: Word, theme: &Theme) -> Style {
 fn nothing_found(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     // A panel keeps a column clear by itself.
     let text = Rect { x: area.x + TEXT - 1, width: area.width - TEXT + 1, ..area };
-    if let Some(fault) = m.scan.fault().filter(|_| m.scan.is_first()) {
+    if let Some(fault) = cx.survey.fault().filter(|_| cx.survey.is_first()) {
         let still = "Customers can be opened by any id; what other sources know is shown.";
         panel::draw(buf, theme, text, &Panel::Failed { fault, still });
     } else if m.is_quiet() {
-        put(buf, theme, area.x + TEXT, area.y, &quiet(m, cx, theme), theme.plain(), area.width - TEXT - 1);
-    } else if m.scan.is_first() {
-        let waited_ms = m.scan.began.map_or(0, |t| cx.tick.saturating_sub(t));
+        put(buf, theme, area.x + TEXT, area.y, &quiet(cx), theme.plain(), area.width - TEXT - 1);
+    } else if cx.survey.is_first() {
+        let waited_ms = cx.survey.began().map_or(0, |t| cx.tick.saturating_sub(t));
         let what = if cx.env.is_none() { "Connecting" } else { "Reading what Stripe sent in 24 h, and the rows it should be in" };
         panel::draw(buf, theme, text, &Panel::Reading { what, waited_ms });
     } else {
@@ -105,9 +105,9 @@ fn nothing_found(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &
 }
 
 /// The quiet night in one sentence, with real figures.
-fn quiet(m: &Model, cx: &Context, _theme: &Theme) -> String {
-    let (_, applied) = m.scan.totals();
-    let Some(last) = m.scan.last_applied else { return "All quiet. Stripe sent nothing in 24 h that changes a row.".into() };
+fn quiet(cx: &Context) -> String {
+    let (_, applied) = cx.survey.series().totals();
+    let Some(last) = cx.survey.last_applied() else { return "All quiet. Stripe sent nothing in 24 h that changes a row.".into() };
     let events = if applied == 1 { "1 event".to_string() } else { format!("{} events", group(u64::from(applied))) };
     format!("All quiet. {events} applied in 24 h, last {} ago.", spaced(&age((cx.now - last).num_seconds())))
 }
@@ -123,21 +123,21 @@ fn spaced(age: &str) -> String {
 }
 
 /// What the findings do not say yet, or cannot.
-fn note(m: &Model) -> String {
+fn note(cx: &Context) -> String {
     let mut parts = Vec::new();
-    let (read, of) = m.scan.progress();
+    let (read, of) = cx.survey.cases();
     if read < of {
         parts.push(format!("looking closer at {of}, {read} done"));
     }
-    if m.scan.beyond > 0 {
-        parts.push(format!("{} more not looked at", m.scan.beyond));
+    if cx.survey.beyond() > 0 {
+        parts.push(format!("{} more not looked at", cx.survey.beyond()));
     }
-    if m.scan.settling > 0 {
-        parts.push(format!("{} younger than a minute, given time", m.scan.settling));
+    if cx.survey.settling() > 0 {
+        parts.push(format!("{} younger than a minute, given time", cx.survey.settling()));
     }
-    if !m.scan.is_first() && m.scan.fault().is_some() {
+    if !cx.survey.is_first() && cx.survey.fault().is_some() {
         parts.push("as last read; a source does not answer".to_string());
-    } else if !m.scan.is_first() && !m.scan.whole {
+    } else if !cx.survey.is_first() && !cx.survey.is_whole() {
         parts.push("the list of events is not complete".to_string());
     }
     parts.join(", ")
@@ -146,7 +146,7 @@ fn note(m: &Model) -> String {
 fn fine(m: &Model, cx: &Context) -> Vec<String> {
     let about = |test: fn(&About) -> bool| m.findings.iter().any(|f| test(&f.about));
     let mut fine = Vec::new();
-    if m.scan.is_complete() && !about(|a| matches!(a, About::Customers(_) | About::Sight)) {
+    if cx.survey.is_complete() && !about(|a| matches!(a, About::Customers(_) | About::Webhooks { .. } | About::Sight)) {
         fine.push("webhook effects".to_string());
     }
     if !about(|a| matches!(a, About::Run(_))) {
@@ -160,15 +160,18 @@ fn fine(m: &Model, cx: &Context) -> Vec<String> {
     fine
 }
 
-fn sparklines(m: &Model, _cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+fn sparklines(cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     const CHART: u16 = 17;
-    let (received, applied) = m.scan.totals();
+    let (received, applied) = cx.survey.series().totals();
     let figure = |n: u32| if n == 0 { "none".to_string() } else { group(u64::from(n)) };
-    let texts = [format!("{} in 24 h", figure(received)), figure(applied)];
+    let texts = match &cx.survey.series().silence {
+        Some(silence) => [format!("{} since {}", group(silence.received as u64), silence.since.format("%H:%M")), "none".to_string()],
+        None => [format!("{} in 24 h", figure(received)), figure(applied)],
+    };
     let room = usize::from(area.width.saturating_sub(CHART + 3 + texts.iter().map(|t| width(t)).max().unwrap_or(0)));
     let columns = [96, 48, 32, 24, 16, 12, 8].into_iter().find(|c| *c <= room).unwrap_or(8);
     let merged = |values: &[u32]| values.chunks(COLUMNS / columns).map(|c| c.iter().sum::<u32>()).collect::<Vec<_>>();
-    let (a, b) = (merged(&m.scan.received), merged(&m.scan.applied));
+    let (a, b) = (merged(&cx.survey.series().received), merged(&cx.survey.series().applied));
     let most = a.iter().chain(&b).copied().max().unwrap_or(0);
     for (i, (label, values)) in [("received", a), ("applied", b)].into_iter().enumerate() {
         let y = area.y + u16::try_from(i).unwrap_or(0);

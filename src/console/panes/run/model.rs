@@ -8,6 +8,7 @@ use crate::domain::policy::{Standing, judge};
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::run::{Step, short};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
@@ -18,17 +19,30 @@ pub struct Model {
     pub typed: TextField,
     /// First line shown of a plan that is longer than the screen.
     pub scroll: u16,
+    /// The last lines of a command that is being run.
+    pub heard: VecDeque<String>,
     guard: Guard,
     /// The question on screen: the guard belongs to it.
     asked: Option<String>,
     confirmed: bool,
 }
 
+/// So many of a command's lines are shown.
+const HEARD: usize = 8;
+
 impl Model {
     #[must_use]
     pub fn of(run: Run) -> Self {
-        let mut model =
-            Self { run, choice: None, typed: TextField::default(), scroll: 0, guard: Guard::default(), asked: None, confirmed: false };
+        let mut model = Self {
+            run,
+            choice: None,
+            typed: TextField::default(),
+            scroll: 0,
+            heard: VecDeque::new(),
+            guard: Guard::default(),
+            asked: None,
+            confirmed: false,
+        };
         model.follow();
         model
     }
@@ -50,6 +64,14 @@ impl Model {
         self.choice = None;
         if self.asked.is_some() {
             self.confirmed = false;
+        }
+    }
+
+    /// A command of this run printed this.
+    pub fn hear(&mut self, line: String) {
+        self.heard.push_back(line);
+        if self.heard.len() > HEARD {
+            self.heard.pop_front();
         }
     }
 

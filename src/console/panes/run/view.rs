@@ -132,6 +132,12 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
     let say = |lines: &mut Vec<Line>, text: &str, style: Style| {
         lines.extend(wrap(text, room).into_iter().map(|l| vec![(INDENT, l, style)]));
     };
+    if !m.heard.is_empty() {
+        for line in &m.heard {
+            say(&mut lines, line, theme.dim());
+        }
+        lines.push(Vec::new());
+    }
     if let Some(note) = &m.run.note {
         say(&mut lines, note, theme.warn());
         lines.push(Vec::new());

@@ -48,14 +48,16 @@ pub struct Evidence {
     pub named: Named,
     /// The price that the configuration maps to no tier, where that is so.
     pub unmapped: Option<String>,
-    /// The row equals what an older event of the same subscription demanded.
-    pub older_in_row: bool,
+    /// The older event of the same subscription whose demand the row holds.
+    pub older_in_row: Option<StripeId>,
+    /// The row was written after the event had happened. `None`: no column says when.
+    pub written_since: Option<bool>,
     pub receipt: Receipt,
     /// What the endpoint answered when we delivered this event ourselves.
     pub answer: Option<Answer>,
     /// The tier that the application enforces.
     pub enforced: Option<String>,
-    /// An event made later was applied: what stood in the way of all events is over.
+    /// The effect of an event made later is there: what stood in the way of all events is over. Asked only where no log tells.
     pub recovered: bool,
 }
 
@@ -74,6 +76,8 @@ pub enum Held {
     Other(Option<String>),
     /// The profile has no row.
     NoRow,
+    /// No row holds the customer, and whose row it would be was not read.
+    Nowhere,
 }
 
 /// The profile that Stripe's objects name.
@@ -147,7 +151,8 @@ impl Evidence {
             held: Held::default(),
             named: Named::default(),
             unmapped: None,
-            older_in_row: false,
+            older_in_row: None,
+            written_since: None,
             receipt: Receipt::default(),
             answer: None,
             enforced: None,

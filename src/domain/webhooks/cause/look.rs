@@ -1,11 +1,12 @@
 //! One event as the rules look at it: what was said about it, what was said around it, and what its endpoint answers. It concludes nothing.
 
 use super::evidence::{Evidence, Held, Named, Receipt, Scene};
-use super::saying::{Saying, saying};
+use super::trail::names_event;
 use crate::domain::At;
 use crate::domain::mask;
 use crate::domain::webhooks::log::LogLine;
 use crate::domain::webhooks::probe::{Came, Shot};
+use crate::domain::webhooks::saying::{Saying, saying};
 use chrono::Duration;
 
 /// The first delivery comes within seconds; a queue at Stripe's or a slow log may make it minutes.
@@ -26,27 +27,30 @@ pub(super) struct Look<'a> {
     said: Option<(Saying, &'a LogLine)>,
     /// Whether it ever said that it had processed it.
     processed: bool,
+    /// Something was processed later: what stood in the way of all events is over.
+    pub recovered: bool,
     /// What it said around that time about no event by name; the first of each kind.
     around: Vec<(Saying, &'a LogLine)>,
 }
 
 impl<'a> Look<'a> {
     pub fn new(e: &'a Evidence, scene: &'a Scene, now: At) -> Self {
-        let mut look = Self { e, scene, now, said: None, processed: false, around: Vec::new() };
+        let mut look = Self { e, scene, now, said: None, processed: false, recovered: e.recovered, around: Vec::new() };
         let Some(trail) = &scene.log else { return look };
+        look.recovered = trail.processed_since(e.at).unwrap_or(e.recovered);
         let by_name = trail.naming(e.event.as_str());
         // A line that names the customer and no event is about this event only where it was written then.
-        let then = |l: &&LogLine| l.at.is_some_and(|at| look.is_near(at)) && !l.ids.iter().any(|id| id.starts_with("evt_"));
+        let then = |(_, l): &(Saying, &LogLine)| l.at.is_some_and(|at| look.is_near(at)) && !names_event(l);
         let by_object = e.names.iter().flat_map(|id| trail.naming(id.as_str())).filter(then);
-        let mut about: Vec<(Saying, &LogLine)> = by_name.chain(by_object).filter_map(|l| Some((saying(&l.text)?, l))).collect();
+        let mut about: Vec<(Saying, &LogLine)> = by_name.chain(by_object).collect();
         about.sort_by_key(|(_, l)| l.at);
         look.processed = about.iter().any(|(s, _)| *s == Saying::Processed);
         look.said = about.into_iter().rfind(|(s, _)| *s != Saying::Duplicate || !look.processed);
         let (from, to) = (e.at - Duration::seconds(SKEWED_SECONDS), e.at + Duration::seconds(SKEWED_SECONDS));
-        for line in trail.unnamed(from, to) {
-            let (Some(said), Some(at)) = (saying(&line.text), line.at) else { continue };
+        for (said, line) in trail.unnamed(from, to) {
+            let Some(at) = line.at else { continue };
             let of_probe = scene.probed_at.is_some_and(|p| (at - p).num_seconds().abs() <= PROBE_SECONDS);
-            let heard = said == Saying::Tolerance || look.is_near(at);
+            let heard = if said == Saying::Tolerance { look.is_skewed(at) } else { look.is_near(at) };
             if said.is_failure() && heard && !of_probe && !look.around.iter().any(|(s, _)| *s == said) {
                 look.around.push((said, line));
             }
@@ -57,6 +61,12 @@ impl<'a> Look<'a> {
     fn is_near(&self, at: At) -> bool {
         let late = (at - self.e.at).num_seconds();
         (-NEAR_BEFORE_SECONDS..=NEAR_AFTER_SECONDS).contains(&late)
+    }
+
+    /// A line of a clock that is off stands where that clock stood when the event came: further away than a right one's would.
+    fn is_skewed(&self, at: At) -> bool {
+        let off = (at - self.e.at).num_seconds();
+        !(-TOLERANCE_SECONDS + NEAR_BEFORE_SECONDS..=TOLERANCE_SECONDS - NEAR_BEFORE_SECONDS).contains(&off)
     }
 
     /// The line, where that was the last said about this event.
@@ -85,6 +95,30 @@ impl<'a> Look<'a> {
         !self.is_seen() && (self.e.receipt == Receipt::Absent || self.scene.log.as_ref().is_some_and(|t| t.would_name(self.e.at)))
     }
 
+    /// The log would say something of an event that had come to the application at all, and says nothing: not that it was taken, not that
+    /// anything was refused at the time.
+    pub fn log_is_silent(&self) -> bool {
+        !self.is_seen() && self.around.is_empty() && self.scene.log.as_ref().is_some_and(|t| t.would_name(self.e.at))
+    }
+
+    /// The older event whose demand the row holds was applied after this one. Where neither log nor record tells when, the row was at least
+    /// written after this event had happened.
+    pub fn was_overtaken(&self) -> bool {
+        let Some(older) = &self.e.older_in_row else { return false };
+        let log = self.scene.log.as_ref();
+        let of_record = match self.e.receipt {
+            Receipt::Processed(at) => at,
+            _ => None,
+        };
+        let own = log.and_then(|t| t.processed(self.e.event.as_str())).or(of_record);
+        match (own, log.and_then(|t| t.processed(older.as_str()))) {
+            (Some(own), Some(older)) => older > own,
+            // It was applied and is gone, and nothing says that the other came later.
+            (Some(_), None) => false,
+            (None, _) => !self.is_seen() && !self.is_unseen() && self.e.written_since == Some(true),
+        }
+    }
+
     /// Its effect was there once.
     pub fn was_applied(&self) -> bool {
         self.processed || matches!(self.e.receipt, Receipt::Processed(_))
@@ -93,7 +127,7 @@ impl<'a> Look<'a> {
     /// What came back from a request of the probe.
     pub fn came(&self, shot: Shot) -> Option<&'a Came> {
         // What stands in the way now says nothing about what stood in the way before something was applied again.
-        let probe = self.scene.probe.as_ref().filter(|_| !self.e.recovered)?;
+        let probe = self.scene.probe.as_ref().filter(|_| !self.recovered)?;
         probe.shots.iter().find(|(s, _)| *s == shot).map(|(_, came)| came)
     }
 
@@ -114,7 +148,7 @@ impl<'a> Look<'a> {
 
     /// How far the application's clock is off, where that is more than a signature allows.
     pub fn skew(&self) -> Option<i64> {
-        let probe = self.scene.probe.as_ref().filter(|_| !self.e.recovered)?;
+        let probe = self.scene.probe.as_ref().filter(|_| !self.recovered)?;
         let skews = probe.shots.iter().filter_map(|(_, came)| match came {
             Came::Answer { skew_seconds, .. } => *skew_seconds,
             _ => None,
@@ -147,6 +181,7 @@ impl<'a> Look<'a> {
             Held::Other(Some(id)) => Some(format!("database: the row holds another customer, {}", mask::id(id))),
             Held::Other(None) => Some("database: the row holds no customer".to_string()),
             Held::NoRow => Some("database: the profile has no subscription row".to_string()),
+            Held::Nowhere => Some("database: no row holds the customer".to_string()),
         });
         out.extend(match &e.named {
             Named::Unknown => None,

@@ -1,17 +1,17 @@
 //! The named causes of missing effects, one word each, and what helps against them. Which evidence leads to which is the rule book's.
 
+mod book;
 mod evidence;
 mod look;
 mod remedy;
 mod rules;
-mod saying;
 #[cfg(test)]
 mod tests;
 mod trail;
 
+pub use super::saying::{NEEDLES, Saying, saying};
 pub use evidence::{Answer, Attributed, Evidence, Held, Named, Receipt, Scene};
 pub use rules::{attribute, likely};
-pub use saying::{NEEDLES, Saying, saying};
 pub use trail::Trail;
 
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,31 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every cause, in the order of the list.
+    pub const ALL: [Cause; 21] = [
+        Cause::BadSignature,
+        Cause::WrongPath,
+        Cause::Redirect,
+        Cause::Tls,
+        Cause::Dns,
+        Cause::Timeout,
+        Cause::Down,
+        Cause::Database,
+        Cause::ProfileNotFound,
+        Cause::NoRowForCustomer,
+        Cause::PriceNotMapped,
+        Cause::TypeNotHandled,
+        Cause::NotSubscribed,
+        Cause::EndpointDisabled,
+        Cause::OlderApplied,
+        Cause::Duplicate,
+        Cause::ModeMismatch,
+        Cause::ApiVersion,
+        Cause::ClockSkew,
+        Cause::WrittenOver,
+        Cause::Unknown,
+    ];
+
     /// A word or two for lists.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -15,7 +15,7 @@ pub(super) fn remedy(cause: Cause, look: &Look) -> (Remedy, Option<String>) {
         return (Remedy::Skip(why.clone()), Some(why));
     }
     match &look.e.held {
-        Held::Placeholder(_) | Held::Other(_) => {
+        Held::Placeholder(_) | Held::Other(_) | Held::Nowhere => {
             let say = "Linking the row to the customer helps; resending does not, it would find nobody again.";
             return (Remedy::Link, Some(say.into()));
         }
@@ -23,7 +23,7 @@ pub(super) fn remedy(cause: Cause, look: &Look) -> (Remedy, Option<String>) {
     }
     match cannot_resend(look) {
         Some(why) => (Remedy::Apply, Some(why)),
-        None if passes(cause) && look.e.recovered => (Remedy::Resend, None),
+        None if passes(cause) && look.recovered => (Remedy::Resend, None),
         // The handler finds the row now that it is linked.
         None if cause == Cause::NoRowForCustomer && look.e.held == Held::Customer => (Remedy::Resend, None),
         None => (Remedy::Apply, None),

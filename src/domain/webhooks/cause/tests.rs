@@ -161,6 +161,8 @@ fn what_is_over_is_resent_and_what_is_not_is_copied() {
     assert!(still.helps.contains("resending does not"), "{}", still.helps);
     let over = Evidence { recovered: true, ..missing() };
     assert_eq!(attribute(&over, &refused, now()).remedy, Remedy::Resend);
+    let lines = vec![line(2, "Webhook signature verification failed", &[]), line(-60, "Webhook processed", &["evt_1Other"])];
+    assert_eq!(attribute(&over, &logged(lines), now()).remedy, Remedy::Apply, "the log knows better what was processed when");
     let old = attribute(&over, &refused, at() + Duration::days(31));
     assert_eq!(old.remedy, Remedy::Apply);
     assert!(old.helps.contains("30 days"), "{}", old.helps);
@@ -210,7 +212,14 @@ fn an_effect_that_was_there_is_told_from_one_that_never_was() {
     lost.receipt = Receipt::Processed(Some(at()));
     let found = attribute(&lost, &Scene::default(), now());
     assert_eq!((found.cause, found.remedy), (Cause::WrittenOver, Remedy::Apply));
-    lost.older_in_row = true;
+    lost.older_in_row = Some(StripeId::parse("evt_1Older").unwrap());
+    assert_eq!(cause(&lost, &Scene::default()), Cause::WrittenOver, "as before, and nothing says that the older one came later");
+    let order = |older: i64| logged(vec![line(60, "Webhook processed", &[EVENT]), line(older, "Webhook processed", &["evt_1Older"])]);
+    assert_eq!(cause(&lost, &order(120)), Cause::OlderApplied);
+    assert_eq!(cause(&lost, &order(-60)), Cause::WrittenOver);
+    lost.receipt = Receipt::Unknown;
+    assert_eq!(cause(&lost, &Scene::default()), Cause::Unknown, "as before the event: it may never have come");
+    lost.written_since = Some(true);
     assert_eq!(cause(&lost, &Scene::default()), Cause::OlderApplied);
     let twice = logged(vec![line(2, "event already processed, skipping", &[EVENT])]);
     assert_eq!(cause(&missing(), &twice), Cause::Duplicate);
@@ -233,12 +242,14 @@ fn never_sent_is_told_by_silence_that_means_something() {
     let others = logged(vec![line(-900, "Webhook processed", &["evt_1Other"])]);
     assert_eq!(cause(&e, &others), Cause::EndpointDisabled);
     e.pending = true;
-    assert_eq!(cause(&e, &others), Cause::Unknown, "a delivery is owed: something stood in its way");
+    assert_eq!(cause(&e, &others), Cause::Down, "a delivery is owed: it reached nobody");
     e.pending = false;
     let mute = logged(vec![line(-900, "Webhook processed", &[])]);
     assert_eq!(cause(&e, &mute), Cause::Unknown, "a log that names no events says nothing by its silence");
     e.receipt = Receipt::Absent;
-    assert_eq!(cause(&e, &Scene::default()), Cause::EndpointDisabled);
+    assert_eq!(cause(&e, &Scene::default()), Cause::Unknown, "its signature may have been refused: only a log would say");
+    let refused = vec![line(-900, "Webhook processed", &["evt_1Other"]), line(2, "Webhook signature verification failed", &[])];
+    assert_eq!(cause(&e, &logged(refused)), Cause::BadSignature);
 }
 
 #[test]

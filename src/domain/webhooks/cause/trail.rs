@@ -1,60 +1,97 @@
 //! The application's log lines around a range of events, by time and by the ids they name. It reads no log.
 
-use super::saying::{Saying, saying};
 use crate::domain::At;
-use crate::domain::webhooks::log::LogLine;
+use crate::domain::webhooks::log::{Level, LogLine};
+use crate::domain::webhooks::saying::{Saying, is_general, saying};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Lines that say something about webhooks, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trail {
-    lines: Vec<LogLine>,
+    lines: Vec<Heard>,
     /// Positions of the lines that name an id.
     by_id: BTreeMap<String, Vec<usize>>,
     /// From when on every such line is there. `None`: some may be lacking anywhere.
     since: Option<At>,
+    /// It names events, so that its silence about one means something.
+    names_events: bool,
+    /// When the newest event was processed.
+    last_processed: Option<At>,
+}
+
+/// A line with what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Heard {
+    said: Saying,
+    /// It names no event, and is about webhooks all the same.
+    general: bool,
+    line: LogLine,
 }
 
 impl Trail {
     /// `since`: from when on no line is lacking; `None` where the search was cut.
     #[must_use]
     pub fn new(lines: impl IntoIterator<Item = LogLine>, since: Option<At>) -> Self {
-        let mut lines: Vec<LogLine> = lines.into_iter().filter(|l| saying(&l.text).is_some() || !l.ids.is_empty()).collect();
+        let heard = |line: LogLine| {
+            // A failure in words that nobody foresaw is one all the same.
+            let failed = || (line.level == Some(Level::Error) && names_event(&line)).then_some(Saying::Failed);
+            let said = saying(&line.text).or_else(failed)?;
+            let general = !names_event(&line) && is_general(said, &line.text);
+            Some(Heard { said, general, line })
+        };
+        let mut trail = Self { lines: lines.into_iter().filter_map(heard).collect(), since, ..Self::default() };
         // A line without a time stands where nothing near a moment is looked for.
-        lines.sort_by_key(|l| l.at);
-        let mut by_id: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (position, line) in lines.iter().enumerate() {
-            for id in &line.ids {
-                by_id.entry(id.clone()).or_default().push(position);
+        trail.lines.sort_by_key(|h| h.line.at);
+        for (position, heard) in trail.lines.iter().enumerate() {
+            for id in &heard.line.ids {
+                trail.by_id.entry(id.clone()).or_default().push(position);
+            }
+            trail.names_events |= names_event(&heard.line);
+            if heard.said == Saying::Processed {
+                trail.last_processed = trail.last_processed.max(heard.line.at);
             }
         }
-        Self { lines, by_id, since }
+        trail
     }
 
-    /// Every line that names the id, oldest first.
-    pub fn naming<'a>(&'a self, id: &str) -> impl Iterator<Item = &'a LogLine> + use<'a> {
-        self.by_id.get(id).into_iter().flatten().filter_map(|position| self.lines.get(*position))
+    /// Every line that names the id, oldest first, with what it says.
+    pub fn naming<'a>(&'a self, id: &str) -> impl Iterator<Item = (Saying, &'a LogLine)> + use<'a> {
+        self.by_id.get(id).into_iter().flatten().filter_map(|position| self.lines.get(*position)).map(|h| (h.said, &h.line))
     }
 
-    /// The lines between two moments, both included, that name no event: what they say is about whatever came then.
-    pub fn unnamed(&self, from: At, to: At) -> impl Iterator<Item = &LogLine> {
-        let first = self.lines.partition_point(|l| l.at.is_none_or(|at| at < from));
-        let within = self.lines.iter().skip(first).take_while(move |l| l.at.is_some_and(|at| at <= to));
-        within.filter(|l| !l.ids.iter().any(|id| id.starts_with("evt_")))
+    /// The lines about webhooks between two moments, both included, that name no event: what they say is about whatever came then.
+    pub fn unnamed(&self, from: At, to: At) -> impl Iterator<Item = (Saying, &LogLine)> {
+        let first = self.lines.partition_point(|h| h.line.at.is_none_or(|at| at < from));
+        let within = self.lines.iter().skip(first).take_while(move |h| h.line.at.is_some_and(|at| at <= to));
+        within.filter(|h| h.general).map(|h| (h.said, &h.line))
     }
 
     /// Whether silence about an event of that time means something: every line is here, and the application names events in its log.
     #[must_use]
     pub fn would_name(&self, at: At) -> bool {
-        self.since.is_some_and(|since| since <= at)
-            && self.by_id.range("evt_".to_string()..).next().is_some_and(|(id, _)| id.starts_with("evt_"))
+        self.names_events && self.since.is_some_and(|since| since <= at)
+    }
+
+    /// When that event was processed last.
+    pub fn processed(&self, event: &str) -> Option<At> {
+        self.naming(event).filter(|(said, _)| *said == Saying::Processed).filter_map(|(_, line)| line.at).max()
+    }
+
+    /// Whether an event was processed later than that. `None`: the log does not say when events are processed.
+    #[must_use]
+    pub fn processed_since(&self, at: At) -> Option<bool> {
+        self.last_processed.map(|last| last > at)
     }
 
     /// The last start of the process that is no younger than the moment, and not half an hour older.
     #[must_use]
     pub fn started_before(&self, at: At) -> Option<At> {
-        let starts = self.lines.iter().filter(|l| saying(&l.text) == Some(Saying::Started)).filter_map(|l| l.at);
+        let starts = self.lines.iter().filter(|h| h.said == Saying::Started).filter_map(|h| h.line.at);
         starts.filter(|start| *start <= at && (at - *start).num_minutes() < 30).max()
     }
+}
+
+pub(super) fn names_event(line: &LogLine) -> bool {
+    line.ids.iter().any(|id| id.starts_with("evt_"))
 }

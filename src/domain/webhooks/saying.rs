@@ -1,7 +1,10 @@
 //! What applications say when a webhook fails, in log lines and in the bodies of answers: words to kinds. Which cause follows is the rule book's.
 
+use serde::{Deserialize, Serialize};
+
 /// What a line or an answer says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Saying {
     /// The signature is right, and too old or from the future.
     Tolerance,
@@ -11,7 +14,9 @@ pub enum Saying {
     /// No profile, or no row for the customer.
     NotFound,
     UnknownPrice,
-    /// The database refused, or could not be reached.
+    /// No connection to the database could be had, whoever wanted it.
+    Connections,
+    /// The database refused what the handler wanted.
     Database,
     /// The handler tripped over the object's shape.
     Shape,
@@ -107,23 +112,28 @@ const WORDS: &[(Saying, &[&str])] = &[
         ],
     ),
     (
-        Saying::Database,
+        Saying::Connections,
         &[
-            "failed to sync webhook to db",
-            "database connection failed",
-            "databaseerror",
             "connection pool exhausted",
             "timeout exceeded when trying to connect",
             "remaining connection slots",
             "too many connections",
             "too many clients",
+            "database connection failed",
+            "terminating connection",
+            "the database system is",
+            "connection terminated unexpectedly",
+        ],
+    ),
+    (
+        Saying::Database,
+        &[
+            "failed to sync webhook to db",
+            "databaseerror",
             "permission denied for",
             "deadlock detected",
             "could not serialize access",
             "canceling statement due to",
-            "terminating connection",
-            "the database system is",
-            "connection terminated unexpectedly",
             "read-only transaction",
             "violates",
             "econnrefused",
@@ -135,14 +145,38 @@ const WORDS: &[(Saying, &[&str])] = &[
 ];
 
 /// Words that together find every line which says something about webhooks, for a search of logs.
-pub const NEEDLES: &[&str] =
-    &["webhook", "signature", "tolerance", "evt_", "profile not found", "connection pool", "trying to connect", "listening"];
+pub const NEEDLES: &[&str] = &[
+    "webhook",
+    "stripe",
+    "evt_",
+    "signature",
+    "tolerance",
+    "timestamp",
+    "connection pool",
+    "trying to connect",
+    "connection slots",
+    "too many c",
+    "connection failed",
+    "connection terminated",
+    "terminating connection",
+    "the database system is",
+    "listening",
+    "server started",
+    "startup complete",
+];
 
 /// What the text says, if it is anything about webhooks.
 #[must_use]
 pub fn saying(text: &str) -> Option<Saying> {
     let text = text.to_lowercase();
     WORDS.iter().find(|(_, words)| words.iter().any(|w| text.contains(w))).map(|(saying, _)| *saying)
+}
+
+/// Whether a line that names no event speaks of webhooks all the same: elsewhere its words are somebody else's trouble.
+#[must_use]
+pub fn is_general(said: Saying, text: &str) -> bool {
+    let own = matches!(said, Saying::Tolerance | Saying::Signature | Saying::Connections | Saying::Started);
+    own || ["webhook", "stripe"].iter().any(|word| text.to_lowercase().contains(word))
 }
 
 impl Saying {
@@ -169,8 +203,9 @@ mod tests {
             ("Failed to sync webhook to DB: permission denied for table subscriptions", Some(Saying::Database)),
             ("Failed to sync webhook to DB: invalid input syntax for type uuid: \"undefined\"", Some(Saying::MalformedProfile)),
             ("Webhook error: Cannot read properties of undefined (reading 'toISOString')", Some(Saying::Shape)),
-            ("connection pool exhausted", Some(Saying::Database)),
-            ("timeout exceeded when trying to connect", Some(Saying::Database)),
+            ("connection pool exhausted", Some(Saying::Connections)),
+            ("Failed to sync webhook to DB: timeout exceeded when trying to connect", Some(Saying::Connections)),
+            ("Webhook error: Database connection failed", Some(Saying::Connections)),
             ("Webhook error: unknown price", Some(Saying::UnknownPrice)),
             ("Webhook processed", Some(Saying::Processed)),
             ("Webhook error:", Some(Saying::Failed)),
@@ -178,6 +213,29 @@ mod tests {
             ("GET /health 200 1 ms", None),
         ] {
             assert_eq!(saying(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_told_of_webhooks_in_general_escapes_the_needles() {
+        for (said, words) in WORDS {
+            for word in words.iter().filter(|w| is_general(*said, w)) {
+                assert!(NEEDLES.iter().any(|n| word.contains(n)), "{word}");
+            }
+        }
+    }
+
+    #[test]
+    fn words_about_something_else_are_somebody_elses_trouble() {
+        for (text, general) in [
+            ("Webhook signature verification failed", true),
+            ("connection pool exhausted", true),
+            ("Stripe sync failed: permission denied for table subscriptions", true),
+            ("Profile not found", false),
+            ("Report failed: permission denied for table reports", false),
+            ("GET /avatar: TypeError: Cannot read properties of undefined", false),
+        ] {
+            assert_eq!(is_general(saying(text).unwrap(), text), general, "{text}");
         }
     }
 }
