@@ -54,7 +54,7 @@ pub async fn at(sandbox: &Sandbox, base: Option<String>, sight: Sight) -> Survey
     let (env, sources) = (reader.sources().environment(), BTreeMap::new());
     let mut survey = Survey::default();
     survey.set_range(sight.hours, Utc::now());
-    survey.deployed(deploy::parse(&std::fs::read_to_string(sandbox.app().deploys()).unwrap()).unwrap_or_default());
+    survey.deployed(&deploy::parse(&std::fs::read_to_string(sandbox.app().deploys()).unwrap()).unwrap_or_default());
     if sight.probe
         && let Ok(Reply::Probed(probed)) = reader.ask(Query::Probe).await
     {
