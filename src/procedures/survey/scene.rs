@@ -52,9 +52,10 @@ impl Survey {
         self.version += 1;
     }
 
-    fn deployed(&mut self, deploys: &[Deploy]) {
+    /// What was deployed, and when.
+    pub fn deployed(&mut self, deploys: Vec<Deploy>) {
         if self.scene.deploys != deploys {
-            Arc::make_mut(&mut self.scene).deploys = deploys.to_vec();
+            Arc::make_mut(&mut self.scene).deploys = deploys;
             self.version += 1;
         }
     }
@@ -113,7 +114,7 @@ impl Survey {
                 Arc::make_mut(&mut self.scene).endpoints = Some(endpoints.clone());
                 self.version += 1;
             }
-            (Query::Deploys, Ok(Reply::Deploys(deploys))) => self.deployed(deploys),
+            (Query::Deploys, Ok(Reply::Deploys(deploys))) => self.deployed(deploys.clone()),
             (Query::Logs(search), Ok(Reply::Logs { lines, complete, .. })) if self.scenery.search.as_ref() == Some(search) => {
                 let trail = Trail::new(lines.iter().cloned(), complete.then_some(search.since));
                 if self.scene.log.as_ref() != Some(&trail) {
