@@ -1,4 +1,5 @@
-//! What must stay fast between a key and its bytes: one update and one frame, on a console full of findings. `cargo bench --bench console`.
+//! What must stay fast between a key and its bytes: one update and one frame, on a console full of findings and on a list of 100,000
+//! events. `cargo bench --bench console`.
 
 #![allow(dead_code, reason = "the fixtures are shared with the integration tests, which use more of them")]
 
@@ -37,6 +38,67 @@ fn main() {
     }
     report("update, one key", &mut updates);
     report("draw, 120x36", &mut frames);
+    events();
+}
+
+/// Filter and order over 100,000 events, each key with its frame; the ratio is of what a key may take.
+fn events() {
+    const EVENTS: u32 = 100_000;
+    const CUSTOMERS: u32 = 1_000;
+    let mut world = World::empty();
+    for n in 0..CUSTOMERS {
+        let mut s = fixtures::subscription(&format!("sub_Number{n:06}"), &format!("cus_Number{n:06}"));
+        s.created = fixtures::ago(i64::from(n % 1_400) + 2);
+        let profile = format!("{n:08x}-0000-4000-8000-{n:012}");
+        world.records.push(fixtures::record(&profile, None, Some(fixtures::right_row(&profile, &s))));
+        world.subscriptions.push(s);
+    }
+    for n in 0..EVENTS {
+        let s = &world.subscriptions[usize::try_from(n % CUSTOMERS).expect("small")];
+        let at = fixtures::now() - chrono::Duration::milliseconds(i64::from(n) * 800 + 120_000);
+        world.events.push(fixtures::event(&format!("evt_Number{n:06}"), "customer.subscription.updated", s, at));
+    }
+    let mut script = script::Script::connected(world);
+    script.seconds(20);
+    // What is measured is the console alone.
+    script.world = World::empty();
+    script.silent = true;
+    script.key(Key::Char('2'));
+    script.key(Key::Tab);
+    let listed = script.state.world.survey.lines().len();
+    assert_eq!(listed, 100_000, "the survey lists them all");
+    let mut state = script.state;
+    let mut buf = Buffer::empty(Rect::new(0, 0, 120, 36));
+    let mut tick = state.world.tick;
+    let mut press = |key: Key| {
+        tick += 200;
+        let at = state.world.now;
+        let began = Instant::now();
+        let _ = update(&mut state, Stamped { at, tick, id: Uuid::nil(), event: Event::Key(key) });
+        buf.reset();
+        draw(&state, &mut buf);
+        let took = began.elapsed();
+        let _ = update(&mut state, Stamped { at, tick: tick + 100, id: Uuid::nil(), event: Event::KeysPaused });
+        took
+    };
+    press(Key::Char('/'));
+    let mut filtering: Vec<Duration> = "cus_number000123 !type:invoice >1h".chars().map(|c| press(Key::Char(c))).collect();
+    press(Key::Esc);
+    let mut sorting: Vec<Duration> = (0..40).map(|n| press(Key::Char(if n % 8 < 5 { 's' } else { 'v' }))).collect();
+    report("filter, 100,000", &mut filtering);
+    report("sort, 100,000", &mut sorting);
+    for (what, times, limit) in [("filter", &filtering, 30.0), ("sort", &sorting, 60.0)] {
+        let worst = times.iter().max().map_or(0.0, Duration::as_secs_f64) * 1_000.0;
+        println!("{what:<18} worst {worst:>7.1} ms of {limit:.0} ms: ratio {:.2}", worst / limit);
+    }
+    println!("memory             {} MiB at most, the events handed in included", peak_mib());
+}
+
+/// The most memory this process has held, in MiB; 0 where the system does not say.
+fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1_024
 }
 
 fn report(what: &str, times: &mut [Duration]) {

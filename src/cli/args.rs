@@ -75,6 +75,9 @@ pub enum Subcommands {
     /// Which of Stripe's events have no effect in the database, by cause: the verdict comes from the rows, never from deliveries.
     #[command(after_help = EXIT)]
     Webhooks(super::webhooks::WebhooksArgs),
+    /// Runbook 4: bring the missing effects of events about, and count effects, not answers.
+    #[command(after_help = EXIT)]
+    Replay(Replay),
     /// Compare Stripe's subscriptions with the database: of whoever changed lately, or of the whole account.
     #[command(after_help = EXIT)]
     Drift(Drift),
@@ -143,6 +146,15 @@ pub struct Drift {
     /// Go on with the scan of the whole account that was interrupted last.
     #[arg(long, requires = "full")]
     pub resume: bool,
+    /// Let this customer's drift of the one class be until a time: it is not shown before.
+    #[arg(long, value_name = "CUS", requires_all = ["class", "until", "reason"])]
+    pub accept: Option<String>,
+    /// Until when it is accepted: `14d`, `2026-02-28`, or a time such as 2026-02-28T08:00:00Z.
+    #[arg(long, value_name = "WHEN", requires = "accept")]
+    pub until: Option<String>,
+    /// Why it is accepted; goes into the journal.
+    #[arg(long, value_name = "TEXT", requires = "accept")]
+    pub reason: Option<String>,
     /// Name every subject with its whole ids; without it twenty of a class are named, masked.
     #[arg(long)]
     pub unmasked: bool,
@@ -156,6 +168,18 @@ pub enum Procedures {
     /// Runbook 1: copy a customer's tier and period from Stripe to their row, linking it first where it is not.
     #[command(after_help = EXIT)]
     TierUpdate(TierUpdate),
+    /// Copy Stripe's truth to the rows of many customers: the first alone, then the rest.
+    #[command(after_help = EXIT)]
+    DriftFix(DriftFix),
+}
+
+#[derive(Debug, Args)]
+pub struct DriftFix {
+    /// A Stripe customer id; may be given more than once.
+    #[arg(long, value_name = "CUS", required = true)]
+    pub customer: Vec<String>,
+    #[command(flatten)]
+    pub how: How,
 }
 
 #[derive(Debug, Args)]
@@ -172,6 +196,24 @@ pub struct TierUpdate {
     /// The tier that counts, where two items map to different ones.
     #[arg(long, value_name = "TIER")]
     pub tier: Option<String>,
+    #[command(flatten)]
+    pub how: How,
+}
+
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// These events, by id (evt_…).
+    #[arg(value_name = "EVENT")]
+    pub events: Vec<String>,
+    /// Every event since then whose effect is missing: 45m, 2h, 3d, or a time such as 2026-11-22T02:41:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Every event without its effect since the last ones that have it.
+    #[arg(long)]
+    pub since_last_applied: bool,
+    /// Only those that are missing for this cause, such as bad_signature.
+    #[arg(long, value_name = "CAUSE")]
+    pub cause: Option<String>,
     #[command(flatten)]
     pub how: How,
 }

@@ -1,5 +1,7 @@
 //! `nightdesk check`: what would fail tonight, found by day. Each line is OK, WARN or FAIL, and says what to do.
 
+mod commands;
+
 use super::hands::journal;
 use super::{End, print_json};
 use crate::config::schema::{Column, CounterMap, LimitMap, SchemaMap};
@@ -89,6 +91,7 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
         let (verdict, says) = super::logs::judged(&look, Utc::now());
         report.say(verdict, "log", format!("{}: {says}", look.name));
     }
+    report.commands(config, &sources).await;
     sources.close().await;
     if json {
         print_json(&report.0);
@@ -331,6 +334,8 @@ pub async fn grants(config: &Arc<Config>) {
     for slug in READ_PERMISSIONS {
         println!("--   {slug}");
     }
+    println!("\n-- Stripe: for stripe_write_key, to have events sent again, this one");
+    println!("--   rak_webhook_write");
 }
 
 /// What the console reads of Stripe. Payment intents, charges (their refunds with them) and disputes: to find whose a pasted one is.

@@ -1,18 +1,24 @@
 //! `nightdesk drift`: the drift scan without a screen, with its progress on standard error, and what it found as text or JSON.
 
-use super::args::Drift;
-use super::drive::now;
+use super::args::{Drift, DriftFix};
+use super::drive::{drive, now};
 use super::hands::Hands;
+use super::procedures::confirm_and_finish;
 use super::{End, print_json};
 use crate::domain::At;
+use crate::domain::desk::DeskState;
 use crate::domain::fault::Fault;
 use crate::domain::findings::whole;
+use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::mask;
 use crate::domain::money::group;
 use crate::domain::webhooks::drift::{Class, Drifted, Group};
 use crate::gateway::journal::state_dir;
 use crate::procedures::drift_scan::{Progress, Scan, Scope, Standing};
+use crate::procedures::engine::Run;
+use crate::protocol::desk::DeskWrite;
 use crate::protocol::query::{Query, Reply};
+use crate::protocol::run::{Inputs, Selection};
 use chrono::{DateTime, Duration, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -20,6 +26,7 @@ use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use uuid::Uuid;
 
 /// So many of a class are named in text.
 const NAMED: usize = 20;
@@ -57,6 +64,9 @@ struct ShownDrift<'a> {
 /// One sentence: bad input, an interrupted scan, or a source without which nothing can be compared.
 pub async fn run(hands: &Hands, args: &Drift) -> Result<End, String> {
     let classes = args.class.iter().map(|c| class(c)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(customer) = &args.accept {
+        return accept(hands, customer, &classes, args).await;
+    }
     let shown = |group: &Group| classes.is_empty() || classes.contains(&group.class);
     let kept = state_dir().join(format!("drift-{}.json", hands.env.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_")));
     let mut scan = if args.resume {
@@ -64,7 +74,7 @@ pub async fn run(hands: &Hands, args: &Drift) -> Result<End, String> {
     } else {
         Scan::new(if args.full { Scope::Account } else { Scope::Since(since(&args.since, now())?) }, now())
     };
-    let interrupted = drive(hands, &mut scan).await;
+    let interrupted = answer(hands, &mut scan).await;
     if scan.scope() == Scope::Account {
         keep(&kept, &scan);
     }
@@ -73,7 +83,11 @@ pub async fn run(hands: &Hands, args: &Drift) -> Result<End, String> {
         _ if interrupted => return Err(format!("interrupted, {}", go_on(&scan))),
         _ => {}
     }
-    let groups: Vec<Group> = scan.found().groups().into_iter().filter(shown).collect();
+    // Without an answer nothing counts as accepted.
+    let desk = if let Ok(Reply::Desk(desk)) = hands.ask(Query::Desk).await { desk } else { DeskState::default() };
+    let accepted = |d: &Drifted| d.customer.as_ref().is_some_and(|c| desk.accepted(c, d.class, now()).is_some());
+    let all = scan.found().groups().into_iter().filter(shown);
+    let groups: Vec<Group> = all.filter_map(|group| group.without(accepted)).collect();
     if args.json {
         print_json(&report(&scan, &groups));
     } else {
@@ -87,12 +101,37 @@ pub async fn run(hands: &Hands, args: &Drift) -> Result<End, String> {
     Ok(if groups.is_empty() && progress.unknown == 0 { End::Well } else { End::Badly })
 }
 
+/// `nightdesk run drift-fix`: the customers' rows, under one review.
+///
+/// # Errors
+/// Bad input, or a review that cannot be confirmed here.
+pub async fn fix(hands: &Hands, args: &DriftFix) -> Result<End, String> {
+    let customers = args.customer.iter().map(|c| customer_id(c)).collect::<Result<Vec<_>, _>>()?;
+    let (mut run, effects) = Run::draft(Uuid::now_v7(), "drift-fix", Inputs::about(Selection::Customers(customers)));
+    drive(&mut run, effects, hands, &hands.env).await;
+    confirm_and_finish(hands, run, &args.how).await
+}
+
+async fn accept(hands: &Hands, customer: &str, classes: &[Class], args: &Drift) -> Result<End, String> {
+    let customer = customer_id(customer)?;
+    let [class] = classes else { return Err("one class at a time is accepted: give --class once".into()) };
+    let until = until(args.until.as_deref().unwrap_or_default(), now())?;
+    let reason = args.reason.clone().unwrap_or_default();
+    hands.say(&DeskWrite::AcceptDrift { customer, class: *class, until, reason }).await?;
+    println!("accepted until {}: {}", until.format("%-d %b %Y %H:%MZ"), class.word());
+    Ok(End::Well)
+}
+
+fn customer_id(text: &str) -> Result<StripeId, String> {
+    StripeId::of(StripeKind::Customer, text).ok_or_else(|| format!("`{text}` is not a customer's id (cus_…)"))
+}
+
 fn go_on(scan: &Scan) -> &'static str {
     if scan.scope() == Scope::Account { "go on with nightdesk drift --full --resume" } else { "run it again" }
 }
 
 /// Answers the scan's questions until it is through; `true`: the operator has interrupted it.
-async fn drive(hands: &Hands, scan: &mut Scan) -> bool {
+async fn answer(hands: &Hands, scan: &mut Scan) -> bool {
     type Answered = (u16, Query, Result<Reply, Fault>);
     let mut under_way = FuturesUnordered::new();
     let ask = async |slot: u16, query: Query| -> Answered {
@@ -185,21 +224,34 @@ fn class(word: &str) -> Result<Class, String> {
 /// A point in time, or how long ago.
 fn since(text: &str, now: At) -> Result<At, String> {
     let odd = || format!("`{text}` is no time: write 90m, 24h, 7d, or 2026-01-31T02:00:00Z");
-    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Ok(at.with_timezone(&Utc));
-    }
-    let unit = text.chars().last().ok_or_else(odd)?;
-    let n: i64 = text.strip_suffix(unit).and_then(|n| n.parse().ok()).filter(|n| *n > 0).ok_or_else(odd)?;
-    let minutes = match unit {
-        'm' => n,
-        'h' => n.saturating_mul(60),
-        'd' => n.saturating_mul(1_440),
-        _ => return Err(odd()),
+    let at = match DateTime::parse_from_rfc3339(text) {
+        Ok(at) => at.with_timezone(&Utc),
+        Err(_) => now - length(text).ok_or_else(odd)?,
     };
-    if minutes > 30 * 1_440 {
+    if now - at > Duration::days(30) {
         return Err("Stripe keeps events for 30 days: for longer ago compare everything, with --full".into());
     }
-    Ok(now - Duration::minutes(minutes))
+    Ok(at)
+}
+
+/// A point in time, a day, or in how long.
+fn until(text: &str, now: At) -> Result<At, String> {
+    let odd = || format!("`{text}` is no time to come: write 14d, 2026-02-28, or 2026-02-28T08:00:00Z");
+    let day = || text.parse::<chrono::NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(|t| t.and_utc());
+    let at = DateTime::parse_from_rfc3339(text).ok().map(|t| t.with_timezone(&Utc)).or_else(day).or_else(|| Some(now + length(text)?));
+    at.filter(|at| *at > now).ok_or_else(odd)
+}
+
+/// `90m`, `24h`, `7d`.
+fn length(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let n: i64 = text.strip_suffix(unit)?.parse().ok().filter(|n| (1..=100_000).contains(n))?;
+    match unit {
+        'm' => Some(Duration::minutes(n)),
+        'h' => Some(Duration::hours(n)),
+        'd' => Some(Duration::days(n)),
+        _ => None,
+    }
 }
 
 /// Keeps a scan that has not come to its end, for whoever takes it up; removes what was kept of one that has.
@@ -279,7 +331,8 @@ fn print(scan: &Scan, groups: &[Group], unmasked: bool) {
             println!("  and {} more", group(rest));
         }
     }
-    if let Some(first) = groups.iter().flat_map(|g| &g.named).find_map(|d| d.customer.as_ref()).filter(|_| unmasked) {
-        println!("\nfix one: nightdesk run tier-update --customer {first} --reason \"…\"");
+    if !groups.is_empty() {
+        println!("\nfix one   nightdesk run tier-update --customer cus_…");
+        println!("fix many  nightdesk run drift-fix --customer cus_… --customer cus_…");
     }
 }

@@ -9,6 +9,8 @@ use crate::protocol::query::Query;
 use crate::protocol::ticket::Ticket;
 use std::time::Duration;
 
+/// Between two lines about how far it came.
+const TELL: Duration = Duration::from_secs(5);
 /// How often a run that waits for something is given the time.
 const TICK: Duration = Duration::from_millis(250);
 /// How long a run may wait for a source before the command gives up on it; the run stays open and can be resumed.
@@ -17,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Performs `effects` and all that follow from them until the run asks the operator something, ends, or waits too long.
 pub async fn drive(run: &mut Run, mut effects: Vec<Effect>, hands: &Hands, env: &Environment) {
     let mut begun = tokio::time::Instant::now();
+    let mut told = (0, begun);
     loop {
         while !effects.is_empty() {
             // However long a write took: what became of it is waited for anew.
@@ -26,12 +29,21 @@ pub async fn drive(run: &mut Run, mut effects: Vec<Effect>, hands: &Hands, env: 
                 begun = tokio::time::Instant::now();
             }
         }
+        tell(run, &mut told);
         let waits = matches!(run.phase, Phase::Gathering | Phase::Running | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_));
         if !waits || run.is_paused() || begun.elapsed() > PATIENCE {
             return;
         }
         tokio::time::sleep(TICK).await;
         effects = run.ticked(now());
+    }
+}
+
+/// How far a run of many acts came, now and then, beside whatever is printed in the end.
+fn tell(run: &Run, told: &mut (usize, tokio::time::Instant)) {
+    if let Some(p) = run.progress().filter(|p| p.total > 1 && p.applied != told.0 && told.1.elapsed() > TELL) {
+        eprintln!("{} of {} effects applied, {} failed", p.applied, p.total, p.failed);
+        *told = (p.applied, tokio::time::Instant::now());
     }
 }
 

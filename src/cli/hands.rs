@@ -6,6 +6,7 @@ use crate::gateway::journal::{Journal, state_dir};
 use crate::gateway::reader::Reader;
 use crate::gateway::sources::Sources;
 use crate::gateway::stripe::Priority;
+use crate::protocol::desk::DeskWrite;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Detail, Entry};
@@ -68,6 +69,14 @@ impl Hands {
 
     pub async fn record(&self, run: Option<Uuid>, entry: Entry, detail: Detail) -> Result<(), Fault> {
         self.reader.writes()?.record(run, entry, detail).await
+    }
+
+    /// Says something about causes or drift, for all consoles of the environment.
+    ///
+    /// # Errors
+    /// One sentence: nobody would read it.
+    pub async fn say(&self, write: &DeskWrite) -> Result<(), String> {
+        self.reader.desk().map_err(|f| f.say)?.write(write).await.map(drop).map_err(|f| f.say)
     }
 
     pub async fn perform(&self, perform: Perform) -> Performed {

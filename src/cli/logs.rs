@@ -51,7 +51,7 @@ pub(super) fn judged(look: &Look, now: At) -> (Verdict, String) {
 fn span(seconds: i64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
+        120..7_200 => format!("{} min", (seconds + 30) / 60),
         7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} d", seconds / 86_400),
     }

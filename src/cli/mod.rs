@@ -14,6 +14,7 @@ mod hands;
 mod logs;
 mod probe;
 mod procedures;
+mod replay;
 mod runs;
 pub mod sandbox;
 mod shown;
@@ -60,8 +61,10 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
                 Subcommands::Webhooks(args) => webhooks::run(&hands, &args).await,
                 Subcommands::Status { json } => status::run(&hands, json).await,
                 Subcommands::Probe { yes, json } => probe::run(&hands, yes, json).await,
+                Subcommands::Replay(args) => replay::run(&hands, &args).await,
                 Subcommands::Drift(args) => drift::run(&hands, &args).await,
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
+                Subcommands::Run(Procedures::DriftFix(args)) => drift::fix(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,
                 Subcommands::Sandbox(_)
                 | Subcommands::Drill(_)

@@ -83,8 +83,7 @@ async fn is_live(hands: &Hands) -> bool {
 
 fn agreed(hands: &Hands) -> Result<(), String> {
     let place = hands.env.webhook_url.as_deref().unwrap_or("the endpoint that is registered in Stripe");
-    let signed =
-        if hands.env.offers.signed_probe { ", and two that are signed with the real secret, of a type that nobody handles" } else { "" };
+    let signed = if hands.env.offers.signed_probe { ", and three of a type that nobody handles, signed with the real secret" } else { "" };
     let what = format!("this is LIVE: the probe posts two forged events{signed} to {place}");
     if !io::stdin().is_terminal() {
         return Err(format!("{what}; agree with --yes"));

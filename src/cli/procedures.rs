@@ -4,7 +4,7 @@ use super::args::{How, TierUpdate};
 use super::case::{Found, locate, not_found};
 use super::drive::{drive, now};
 use super::hands::Hands;
-use super::shown::{ShownDecision, ShownPlan, word};
+use super::shown::{ShownDecision, ShownPlan, ShownProgress, word};
 use super::{End, print_json};
 use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, StripeKind, SubjectKey};
@@ -21,13 +21,15 @@ use uuid::Uuid;
 #[derive(Serialize)]
 struct Outcome<'a> {
     run: Uuid,
-    /// `planned`, `done`, `halted`, `unknown`, `waiting`, `undecided`, `abandoned`.
+    /// `planned`, `done`, `halted`, `unknown`, `waiting`, `paused`, `undecided`, `abandoned`.
     state: &'a str,
     says: &'a str,
     /// How it came to that: not done, or the world changed since the review.
     note: Option<&'a str>,
     plan: Option<ShownPlan<'a>>,
     decision: Option<ShownDecision<'a>>,
+    /// How far a plan of many acts came.
+    progress: Option<ShownProgress>,
 }
 
 /// Procedure 1.
@@ -90,7 +92,15 @@ pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Resul
     if how.dry_run {
         if how.json {
             let (says, note) = (plan.summary.as_str(), run.note.as_deref());
-            print_json(&Outcome { run: run.id, state: "planned", says, note, plan: Some(ShownPlan::of(&plan)), decision: None });
+            print_json(&Outcome {
+                run: run.id,
+                state: "planned",
+                says,
+                note,
+                plan: Some(ShownPlan::of(&plan)),
+                decision: None,
+                progress: None,
+            });
         } else {
             println!("\ndry run: nothing was sent, nothing was journaled");
         }
@@ -115,7 +125,9 @@ pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Resul
 
 /// How the run stands, as text or JSON.
 pub fn report(run: &Run, how: &How) -> End {
+    let paused = run.progress().and_then(|p| p.paused).map(|why| why.unwrap_or_else(|| "nothing more begins".into()));
     let (state, says) = match &run.phase {
+        Phase::Running if run.is_paused() => ("paused", paused.as_deref().unwrap_or_default()),
         Phase::Done(says) => ("done", says.as_str()),
         Phase::Halted(says) => ("halted", says.as_str()),
         Phase::Unknown(says) => ("unknown", says.as_str()),
@@ -126,10 +138,19 @@ pub fn report(run: &Run, how: &How) -> End {
     let decision = if let Phase::Deciding(d) = &run.phase { Some(d) } else { None };
     if how.json {
         let (plan, decision) = (run.plan.as_ref().map(ShownPlan::of), decision.map(ShownDecision::of));
-        print_json(&Outcome { run: run.id, state, says, note: run.note.as_deref(), plan, decision });
+        print_json(&Outcome {
+            run: run.id,
+            state,
+            says,
+            note: run.note.as_deref(),
+            plan,
+            decision,
+            progress: run.progress().map(ShownProgress::of),
+        });
     } else {
         if let Some(plan) = run.plan.as_ref().filter(|_| state == "done") {
-            for step in &plan.steps {
+            // Of many acts the sum tells more than the list.
+            for step in plan.steps.iter().filter(|s| plan.pace.is_none() || s.command.is_none()) {
                 println!("  {:<8} {:<14} {}", word(&step.state), step.title, step.say);
             }
         }
@@ -142,7 +163,7 @@ pub fn report(run: &Run, how: &How) -> End {
                 println!("  --{} {}   {} ({})", d.id, option.value, option.say, option.evidence);
             }
         }
-        if matches!(state, "unknown" | "waiting") && !run.tries.is_empty() {
+        if matches!(state, "unknown" | "waiting" | "paused") && !run.tries.is_empty() {
             println!("go on with: nightdesk runs resume {}", short(run.id));
         }
     }

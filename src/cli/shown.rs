@@ -80,6 +80,23 @@ struct ShownFix<'a> {
     undoable: bool,
 }
 
+#[derive(Serialize)]
+pub struct ShownProgress {
+    total: usize,
+    /// Effects that were read in the database.
+    applied: usize,
+    /// Of those, copied from Stripe where the first act had no effect.
+    instead: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl ShownProgress {
+    pub fn of(p: crate::procedures::engine::bulk::Progress) -> Self {
+        Self { total: p.total, applied: p.applied, instead: p.instead, failed: p.failed, skipped: p.skipped }
+    }
+}
+
 impl<'a> ShownPlan<'a> {
     pub fn of(plan: &'a Plan) -> Self {
         Self {

@@ -1,8 +1,10 @@
 //! What a pane wants: data that the console turns into effects, screens and dialogs. A pane can ask for nothing that writes to production.
 
 use super::drift::Order;
+use crate::domain::At;
 use crate::domain::facts::Handle;
 use crate::domain::ids::StripeId;
+use crate::domain::webhooks::cause::Cause;
 use crate::protocol::desk::DeskWrite;
 use crate::protocol::query::{Hit, Query};
 use crate::protocol::run::Inputs;
@@ -25,6 +27,8 @@ pub enum Ask {
     OpenSubscription(StripeId),
     /// The screen of one event of the list.
     OpenEvent(StripeId),
+    /// Probe the webhook endpoint: a few requests that change no customer.
+    Probe,
     /// How far back events are looked at, in hours.
     Range {
         hours: i64,
@@ -51,6 +55,15 @@ pub enum Ask {
     Resume(Uuid),
     /// Look at events and rows anew, now.
     Survey,
+    /// A run of many acts goes on after a pause.
+    GoOn(Uuid),
+    /// A run of many acts begins no more of them.
+    Stop(Uuid),
+    /// Ask why, then mute this cause until then.
+    Mute {
+        cause: Cause,
+        until: At,
+    },
     /// Say this about a cause or about drift, for all consoles.
     Desk(DeskWrite),
     /// A line for the status row, gone after a while.

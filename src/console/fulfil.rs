@@ -5,16 +5,17 @@ use super::modal::{Dialog, Modal, escalate, masked};
 use super::panes::{customer, event};
 use super::screen::Screen;
 use super::state::State;
+use super::widgets::form::TextField;
 use crate::domain::At;
 use crate::domain::facts::Handle;
 use crate::domain::fault::Fault;
 use crate::domain::ids::StripeId;
-use crate::procedures::by_id;
 use crate::procedures::engine::Run;
+use crate::procedures::{Begins, by_id};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::Query;
-use crate::protocol::run::Inputs;
+use crate::protocol::run::{Inputs, Selection};
 use crate::protocol::ticket::Slot;
 use uuid::Uuid;
 
@@ -38,6 +39,10 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             entered(state, id)
         }
         Ask::OpenEvent(event) => open_event(state, &event, id),
+        Ask::Probe => {
+            state.webhooks.probe(state.world.tick);
+            vec![state.tickets.read(Slot::Probe, Query::Probe)]
+        }
         Ask::Range { hours } => {
             let now = state.world.now;
             state.world.survey.set_range(hours, now);
@@ -67,6 +72,9 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             state.world.survey.hurry(state.world.tick);
             state.world.survey_ticked(&mut state.tickets)
         }
+        Ask::GoOn(id_of_run) => run(state, id_of_run, id, |r, _, now| r.go_on_after_pause(now)),
+        Ask::Stop(id_of_run) => run(state, id_of_run, id, |r, _, now| r.cancel(now)),
+        Ask::Mute { cause, until } => dialog(state, Modal::Mute { cause, until, reason: TextField::default() }),
         Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {
             state.say(text);
@@ -84,14 +92,26 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
 
 /// A procedure by its name: about the customer on screen, or, with nobody there, by way of finding one.
 pub fn start(state: &mut State, procedure: &str, id: Uuid) -> Vec<Effect> {
+    let begins = by_id(procedure).map_or(Begins::WithCustomer, |p| p.begins());
     let on_screen = matches!(state.screens.top(), Screen::Customer | Screen::Subscription).then(|| state.customer.handle().cloned());
-    if let Some(handle) = on_screen.flatten() {
-        return fulfil(state, vec![Ask::Start { procedure: procedure.into(), inputs: Inputs::of(handle) }], id);
+    let at_stripe = || state.customer.case().and_then(|c| c.customer.value().cloned().flatten()).map(|c| c.id);
+    let inputs = match (begins, on_screen.flatten()) {
+        (Begins::AtOnce, _) => Some(Inputs::default()),
+        (Begins::WithCustomer, Some(handle)) => Some(Inputs::of(handle)),
+        (Begins::WithEvents, Some(_)) => at_stripe().map(|c| Inputs::about(Selection::Customers(vec![c]))),
+        (_, None) => None,
+    };
+    if let Some(inputs) = inputs {
+        return fulfil(state, vec![Ask::Start { procedure: procedure.into(), inputs }], id);
     }
-    state.screens.go(Screen::Customers);
+    let (pane, choose) = match begins {
+        Begins::WithEvents => (Screen::Webhooks, "choose a cause or events, then f"),
+        _ => (Screen::Customers, "find the customer, then f"),
+    };
+    state.screens.go(pane);
     let effects = entered(state, id);
     let title = by_id(procedure).map_or(procedure, |p| p.title());
-    state.say(format!("{title}: find the customer, then f"));
+    state.say(format!("{title}: {choose}"));
     effects
 }
 

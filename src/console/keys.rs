@@ -126,6 +126,13 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
                 return Vec::new();
             }
             Action::Open => return choose(state, run, id),
+            // Going on starts writes again, so that is a menu's to ask; stopping is nobody's harm.
+            Action::Freeze if state.tasks.get(run).is_some_and(|r| !r.run.is_paused()) => {
+                return fulfil::run(state, run, id, |r, _, now| {
+                    r.pause(now);
+                    Vec::new()
+                });
+            }
             _ => {}
         }
     }
@@ -221,12 +228,32 @@ pub fn confirm(state: &mut State, run: Uuid) -> Vec<Effect> {
 fn confirm_typed(state: &mut State, run: Uuid) -> Vec<Effect> {
     let tick = state.world.tick;
     let Some(model) = state.tasks.get(run) else { return Vec::new() };
+    if model.manual().is_some() && model.is_settled(tick) {
+        return attested(state, run);
+    }
     let complete = model.run.plan.as_ref().and_then(|p| p.typed.as_deref()) == Some(model.typed.text().trim());
     if !complete || !model.is_settled(tick) {
         return Vec::new();
     }
     let typed = model.typed.text().trim().to_string();
     confirmed(state, run, &typed)
+}
+
+/// Enter after the operator's words about a step done by hand.
+fn attested(state: &mut State, run: Uuid) -> Vec<Effect> {
+    let Some(model) = state.tasks.get_mut(run) else { return Vec::new() };
+    let words = model.typed.text().trim().to_string();
+    match model.run.attest(&words) {
+        Ok(effects) => {
+            model.follow();
+            model.confirmed();
+            effects
+        }
+        Err(reason) => {
+            state.say(reason);
+            Vec::new()
+        }
+    }
 }
 
 fn confirmed(state: &mut State, run: Uuid, typed: &str) -> Vec<Effect> {
@@ -265,11 +292,11 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::SearchDatabase | Slot::SearchStripe => screen == Screen::Customers,
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
         Slot::Book(_) => screen == Screen::Runbook,
-        Slot::Endpoints => screen == Screen::Webhooks,
+        Slot::Endpoints | Slot::Probe => screen == Screen::Webhooks,
         Slot::Event(_) => screen == Screen::Event,
         Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
         Slot::Runs => screen == Screen::Home,
-        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => false,
+        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -288,13 +315,13 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
             Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(slot, &query, &result, &cx),
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
             Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
-            Slot::Endpoints => state.webhooks.replied(slot, &query, &result, &cx),
+            Slot::Endpoints | Slot::Probe => state.webhooks.replied(slot, &query, &result, &cx),
             Slot::Event(_) => state.event.replied(slot, &query, &result, &cx),
             Slot::Runs => {
-                state.home.replied(&query, &result, &cx);
+                state.home.replied(slot, &query, &result, &cx);
                 Vec::new()
             }
-            Slot::Survey(_) | Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) => Vec::new(),
+            Slot::Survey(_) | Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => Vec::new(),
         };
         for ask in follow {
             match ask {

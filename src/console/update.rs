@@ -81,6 +81,12 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
         }
         Event::RunOpened { run, result } => fulfil::opened(state, run, &result, id),
         Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
+        Event::HookSaid { run, line } => {
+            if let Some(run) = state.tasks.get_mut(run) {
+                run.hear(line);
+            }
+            Vec::new()
+        }
         Event::Revealed { subject } => {
             revealed(state, subject);
             Vec::new()
@@ -210,21 +216,28 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
         let asks = state.world.drift.replied(slot, query, result, &rules, now);
         return fulfil::fulfil(state, asks, id);
     }
+    if ticket.slot == Slot::Log {
+        super::modal::log_replied(state, result);
+        return Vec::new();
+    }
     let cx = state.world.context();
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
-        Slot::Endpoints => state.webhooks.replied(ticket.slot, query, result, &cx),
+        Slot::Endpoints | Slot::Probe => state.webhooks.replied(ticket.slot, query, result, &cx),
         Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
         Slot::Survey(_) => {
             state.home.looked(&cx);
+            if state.screens.top() == Screen::Webhooks {
+                state.webhooks.sync(&cx);
+            }
             Vec::new()
         }
         Slot::Runs => {
             if let Ok(reply) = result {
                 state.tasks.told(reply);
             }
-            state.home.replied(query, result, &cx);
+            state.home.replied(ticket.slot, query, result, &cx);
             Vec::new()
         }
         Slot::Desk => {
@@ -234,7 +247,11 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             Vec::new()
         }
         Slot::Book(_) => state.runbook.replied(ticket.slot, query, result, &cx),
-        Slot::Run(..) | Slot::Drift(_) | Slot::Beside(_) => Vec::new(),
+        Slot::Beside(_) => {
+            state.home.replied(ticket.slot, query, result, &cx);
+            Vec::new()
+        }
+        Slot::Run(..) | Slot::Drift(_) | Slot::Log => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

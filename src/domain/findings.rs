@@ -62,6 +62,8 @@ pub enum About {
         since: At,
         customers: Vec<StripeId>,
     },
+    /// Payments fail that used to succeed.
+    Payments,
     /// How far anything can be told at all.
     Sight,
 }

@@ -180,6 +180,7 @@ impl Sources {
                 restart_app: config.hooks.restart_app.is_some(),
                 deploys: config.hooks.deploys.is_some(),
                 deliver: config.policy.deliver && config.webhook_secret.is_some() && config.webhook_url.is_some(),
+                resends_per_s: config.stripe_resends_per_s,
                 signed_probe: config.policy.signed_probe && config.webhook_secret.is_some(),
             },
             contacts: contacts(config),

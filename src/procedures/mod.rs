@@ -1,7 +1,10 @@
 //! The runbook as code: one file per procedure, each a pure plan over facts, and the one engine that runs them all.
 
+mod drift_fix;
 pub mod drift_scan;
+mod endpoint_down;
 pub mod engine;
+pub mod failed_webhook;
 pub mod survey;
 mod tier_update;
 mod undo;
@@ -33,10 +36,25 @@ pub trait Procedure: Sync {
     /// The inputs with everything filled in that the facts have decided, so that a run finds the same people again after its own
     /// effect has changed what the handle leads to.
     fn pin(&self, inputs: &Inputs, answers: &Answers) -> Inputs;
+    /// What has to be chosen before it can begin.
+    fn begins(&self) -> Begins {
+        Begins::WithCustomer
+    }
     /// Whether it is planned again after its acts, and what then remains is reviewed anew.
     fn is_staged(&self) -> bool {
         false
     }
+}
+
+/// What a procedure begins with, where it is asked for by its name alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begins {
+    /// Somebody it is about.
+    WithCustomer,
+    /// Events, or a cause of theirs.
+    WithEvents,
+    /// Nothing: it finds out by itself.
+    AtOnce,
 }
 
 /// What the runbook says, and where this procedure does otherwise.
@@ -53,7 +71,8 @@ pub const ROW: &str = "row";
 pub const ENTITLEMENT: &str = "entitlement";
 
 /// Every procedure there is, in the runbook's order.
-pub static ALL: &[&dyn Procedure] = &[&tier_update::TierUpdate];
+pub static ALL: &[&dyn Procedure] =
+    &[&endpoint_down::EndpointDown, &tier_update::TierUpdate, &failed_webhook::FailedWebhook, &drift_fix::DriftFix];
 
 #[must_use]
 pub fn by_id(id: &str) -> Option<&'static dyn Procedure> {

@@ -35,6 +35,8 @@ pub struct Offers {
     pub deploys: bool,
     /// Policy lets the console deliver stored events itself, and there is a secret to sign them with.
     pub deliver: bool,
+    /// So many events a second are resent at most.
+    pub resends_per_s: u32,
     /// Policy lets a probe send events with a right signature, and there is a secret for it.
     pub signed_probe: bool,
 }

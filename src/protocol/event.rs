@@ -70,6 +70,11 @@ pub enum Event {
         result: Result<(), Fault>,
     },
     Performed(Performed),
+    /// A hook that this run performs printed a line: cleaned, masked, cut.
+    HookSaid {
+        run: Uuid,
+        line: String,
+    },
     /// It is journaled that personal data is shown now: only from here on it is.
     Revealed {
         subject: Option<SubjectKey>,

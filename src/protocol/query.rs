@@ -214,6 +214,8 @@ pub enum Reply {
         lines: Vec<LogLine>,
         /// Whether these are all there are: no log failed, none begins later than asked, the limit was not reached.
         complete: bool,
+        /// From here on these are all there are, complete or not; `None` where lines may lack anywhere.
+        covers: Option<At>,
         /// Why not, in one sentence.
         note: Option<String>,
     },

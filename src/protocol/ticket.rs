@@ -11,12 +11,14 @@ pub enum Slot {
     SearchStripe,
     /// A read of the customer's case on screen.
     Case(u16),
-    /// The endpoints registered in Stripe.
-    Endpoints,
-    /// A read about the event on screen.
-    Event(u16),
     /// A read of the survey of events and rows.
     Survey(u16),
+    /// The endpoints registered in Stripe.
+    Endpoints,
+    /// The probe of the webhook endpoint.
+    Probe,
+    /// A read about the event on screen.
+    Event(u16),
     /// A read of the drift scan.
     Drift(u16),
     /// A read that this run needs.
@@ -27,6 +29,8 @@ pub enum Slot {
     Desk,
     /// What Home wants to know beside its scan: payments, deploys.
     Beside(u16),
+    /// The application's last lines, in the evidence panel.
+    Log,
     /// A read of the runbook's pane.
     Book(u16),
 }

@@ -349,7 +349,7 @@ impl World {
             Query::Endpoints => Reply::Endpoints(Vec::new()),
             Query::Entitlement(of) => Reply::Entitlement(self.entitlements.get(of).cloned()),
             Query::Probe | Query::Deploys => return Err(Fault::new(source, FaultKind::NotSetUp, "not set up in this world")),
-            Query::Logs(_) => Reply::Logs { lines: self.logs.clone(), complete: true, note: None },
+            Query::Logs(search) => Reply::Logs { lines: self.logs.clone(), complete: true, covers: Some(search.since), note: None },
             Query::Runs => Reply::Runs(self.runs.clone()),
             Query::TeamRuns => Reply::Runs(self.team.clone()),
             Query::Recorded(run) => Reply::Recorded(self.recorded.iter().filter(|r| r.entry.run() == Some(*run)).cloned().collect()),

@@ -13,7 +13,7 @@ use nightdesk::domain::stripe::Status;
 use nightdesk::procedures::{ALL, Procedure, by_id};
 use nightdesk::protocol::answers::Answers;
 use nightdesk::protocol::query::{Locator, Query};
-use nightdesk::protocol::run::{Decision, Inputs, Plan, Refusal, StepKind, StepState};
+use nightdesk::protocol::run::{Decision, Inputs, Plan, Refusal, Selection, StepKind, StepState};
 use std::collections::BTreeSet;
 
 /// For every procedure, a world that gives it something to do. A new one fails here until it has one.
@@ -30,6 +30,19 @@ fn worlds(procedure: &dyn Procedure) -> Vec<(World, Inputs)> {
             all.extend([by_customer(), by_profile].map(|inputs| (World::missed(), inputs)));
             all
         }
+        "endpoint-down" => {
+            let since = Selection::Window { from: Utc::now() - chrono::Duration::hours(4), until: None };
+            let mut inputs = Inputs::about(since);
+            inputs.attested.insert("probe".into(), "leave".into());
+            vec![(World::placeholder(), inputs.clone()), (World::missed(), inputs)]
+        }
+        "failed-webhook" => {
+            let since = Selection::Window { from: Utc::now() - chrono::Duration::hours(4), until: None };
+            let selections = [since, Selection::SinceLastApplied, Selection::Customers(vec![id(CUSTOMER)])];
+            let inputs = selections.map(Inputs::about);
+            inputs.into_iter().flat_map(|i| [(World::placeholder(), i.clone()), (World::missed(), i)]).collect()
+        }
+        "drift-fix" => vec![(World::missed(), Inputs::about(Selection::Customers(vec![id(CUSTOMER)])))],
         other => panic!("no world for {other}"),
     }
 }

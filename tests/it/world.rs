@@ -11,9 +11,10 @@ use nightdesk::domain::money::Money;
 use nightdesk::domain::row::{Change, Field, Image, Record, Subject, SubscriptionRow, Value};
 use nightdesk::domain::shape::{IntervalWords, KeyType, Shape, Trust};
 use nightdesk::domain::stripe::{
-    CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Period, Price, Status, Subscription, named_profile,
+    CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Period, Price, Status, StripeEvent, Subscription, named_profile,
 };
 use nightdesk::domain::tiers::TierRules;
+use nightdesk::domain::webhooks::endpoint::Endpoint;
 use nightdesk::gateway::gate::Gate;
 use nightdesk::gateway::journal::Journal;
 use nightdesk::gateway::writes::{Performer, WriteLane};
@@ -64,6 +65,8 @@ pub struct World {
     pub manner: Manner,
     /// What the application's own resync changes.
     pub truth: Vec<Change>,
+    /// Events that were sent once more; each has `truth` for its effect.
+    pub resent: Vec<StripeId>,
     /// Rows really changed.
     pub writes: u32,
     /// Statements that arrived.
@@ -204,6 +207,7 @@ impl World {
             app_lags: 0,
             manner: Manner::Answers,
             truth: Vec::new(),
+            resent: Vec::new(),
             writes: 0,
             sent: 0,
         }
@@ -259,8 +263,41 @@ impl World {
             Query::SessionsOf(c) => Reply::Sessions(self.sessions.iter().filter(|s| s.customer.as_ref() == Some(c)).cloned().collect()),
             Query::InvoicesOf(c) => Reply::Invoices(self.invoices.iter().filter(|i| i.customer.as_ref() == Some(c)).cloned().collect()),
             Query::Entitlement(key) => Reply::Entitlement(self.enforced(key)),
+            Query::Subscription(id) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *id).cloned().collect()),
+            Query::EventPage(range) => {
+                let kept = self.events().into_iter().filter(|e| e.created >= range.since).collect();
+                Reply::EventPage { events: kept, raw: Vec::new(), next: None }
+            }
+            Query::Endpoints => Reply::Endpoints(vec![Endpoint {
+                id: id("we_Main00000001"),
+                url: "https://app.acme.example/webhooks/stripe".into(),
+                enabled: true,
+                api_version: None,
+                events: vec!["*".into()],
+                livemode: false,
+            }]),
+            Query::Logs(search) => Reply::Logs { lines: Vec::new(), complete: true, covers: Some(search.since), note: None },
             other => panic!("no procedure asks {other:?}"),
         })
+    }
+
+    /// Each subscription's newest state as the event that told it, two hours ago.
+    fn events(&self) -> Vec<StripeEvent> {
+        let event = |(nth, s): (usize, &Subscription)| StripeEvent {
+            id: id(&format!("evt_Made0000000{nth}")),
+            kind: "customer.subscription.updated".into(),
+            created: Utc::now() - Duration::hours(2),
+            object: Some(s.id.clone()),
+            customer: Some(s.customer.clone()),
+            subscription_id: Some(s.id.clone()),
+            subscription: Some(Box::new(s.clone())),
+            previous: None,
+            profile: None,
+            api_version: None,
+            pending_webhooks: 0,
+            livemode: false,
+        };
+        self.subscriptions.iter().enumerate().map(event).collect()
     }
 
     fn enforced(&mut self, key: &SubjectKey) -> Option<Entitlement> {
@@ -278,7 +315,16 @@ impl World {
         let (subject, shown, changes) = match command {
             Command::SetSubscriptionRow { subject, shown, changes } => (subject, shown.clone(), changes.clone()),
             Command::ResyncByHttp { subject, .. } | Command::ResyncByCommand { subject, .. } => (subject, Image::new(), self.truth.clone()),
-            Command::ResendEvent { .. } | Command::DeliverEvent { .. } | Command::RunHook { .. } => panic!("this world sends nothing"),
+            Command::ResendEvent { event, subject: Some(subject), .. } => {
+                self.resent.push(event.clone());
+                let row = self.records.iter_mut().find(|r| r.subject.key == *subject).and_then(|r| r.row.as_mut()).expect("a row");
+                row.image.extend(self.truth.iter().map(|c| (c.field, c.to.clone())));
+                return match self.manner {
+                    Manner::Answers => Outcome::Done { note: "queued".into() },
+                    _ => Outcome::Unknown(Fault::new(Source::Stripe, FaultKind::Timeout, "no answer within 5 s")),
+                };
+            }
+            other => panic!("this world does no such thing: {other:?}"),
         };
         self.sent += 1;
         if self.manner == Manner::LosesIt {
@@ -360,7 +406,11 @@ pub struct Driver {
 impl Driver {
     /// A draft, read to its first stop.
     pub async fn draft(world: Shared, state: &Path, inputs: Inputs) -> Self {
-        let (run, effects) = Run::draft(Uuid::now_v7(), "tier-update", inputs);
+        Self::draft_of("tier-update", world, state, inputs).await
+    }
+
+    pub async fn draft_of(procedure: &str, world: Shared, state: &Path, inputs: Inputs) -> Self {
+        let (run, effects) = Run::draft(Uuid::now_v7(), procedure, inputs);
         let mut driver = Self::with(world, state, run);
         driver.go(effects).await;
         driver
@@ -397,13 +447,20 @@ impl Driver {
 
     /// Carries out effects and what follows from them, until nothing is left to do but wait for somebody: at most two minutes of ticks.
     pub async fn go(&mut self, effects: Vec<Effect>) {
+        self.go_for(effects, 120).await;
+    }
+
+    /// The same for so many seconds.
+    pub async fn go_for(&mut self, effects: Vec<Effect>, seconds: u32) {
         let mut queue: VecDeque<Effect> = effects.into();
         for tick in 0.. {
             while let Some(effect) = queue.pop_front() {
                 self.done.push(effect.clone());
                 queue.extend(self.carry_out(effect).await);
             }
-            if !matches!(self.run.phase, Phase::Gathering | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_)) || tick == 120 {
+            let acts = self.run.bulk.is_some() && self.run.phase == Phase::Running && !self.run.is_paused();
+            let waits = acts || matches!(self.run.phase, Phase::Gathering | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_));
+            if !waits || tick == seconds {
                 return;
             }
             self.now += Duration::seconds(1);

@@ -3,6 +3,7 @@
 use super::{Modal, palette, tasks};
 use crate::console::fulfil;
 use crate::console::state::State;
+use crate::protocol::desk::DeskWrite;
 use crate::protocol::effect::Effect;
 use crate::protocol::key::Key;
 use crate::protocol::record::Detail;
@@ -42,6 +43,16 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
                 let (subject, screen) = state.in_view();
                 let detail = Detail(serde_json::json!({ "reason": reason, "screen": screen }));
                 return vec![Effect::Reveal { subject, detail }];
+            }
+            _ => {
+                reason.key(key);
+            }
+        },
+        Modal::Mute { cause, until, reason } => match key {
+            Key::Enter if enter && !reason.is_empty() => {
+                let write = DeskWrite::MuteCause { cause: *cause, until: *until, reason: reason.text().trim().to_string() };
+                state.dialog = None;
+                return vec![Effect::Desk(write)];
             }
             _ => {
                 reason.key(key);

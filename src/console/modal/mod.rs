@@ -3,6 +3,7 @@
 mod escalate;
 mod help;
 mod keys;
+mod log;
 mod palette;
 mod screen;
 mod tasks;
@@ -11,12 +12,15 @@ mod words;
 
 pub use escalate::escalate;
 pub use keys::press;
+pub use log::replied as log_replied;
 pub use screen::masked;
 pub use view::{draw, hints};
 
 use super::ask::{ActionItem, CopyItem};
 use super::guard::{Guard, PASTE_MS};
 use super::widgets::form::TextField;
+use crate::domain::At;
+use crate::domain::webhooks::cause::Cause;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -37,6 +41,12 @@ pub enum Modal {
     },
     /// Why personal data is to be shown.
     Reveal {
+        reason: TextField,
+    },
+    /// Why a cause is to be muted.
+    Mute {
+        cause: Cause,
+        until: At,
         reason: TextField,
     },
     /// What a sentence rests on.
@@ -98,6 +108,7 @@ impl Modal {
         match self {
             Modal::Writes { reason: field }
             | Modal::Reveal { reason: field }
+            | Modal::Mute { reason: field, .. }
             | Modal::Help { filter: field, .. }
             | Modal::Palette { query: field, .. } => Some(field),
             _ => None,
@@ -106,6 +117,6 @@ impl Modal {
 
     #[must_use]
     pub fn has_field(&self) -> bool {
-        matches!(self, Modal::Writes { .. } | Modal::Reveal { .. } | Modal::Help { .. } | Modal::Palette { .. })
+        matches!(self, Modal::Writes { .. } | Modal::Reveal { .. } | Modal::Mute { .. } | Modal::Help { .. } | Modal::Palette { .. })
     }
 }

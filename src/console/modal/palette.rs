@@ -1,6 +1,6 @@
 //! The palette: everything that can be reached by name, found by the letters of its words, best first.
 
-use super::{Modal, tasks, words};
+use super::{Modal, log, tasks, words};
 use crate::console::ask::Ask;
 use crate::console::fulfil;
 use crate::console::keymap::Action;
@@ -36,6 +36,7 @@ pub enum Goes {
     Procedure(&'static str),
     Customer(Handle),
     Tasks,
+    Log,
     Run(Uuid),
     Incident(String),
     Do(Action),
@@ -85,6 +86,7 @@ pub fn go(state: &mut State, entry: Entry, id: Uuid) -> Vec<Effect> {
             // What other processes have done meanwhile is in the journal.
             vec![state.tickets.read(Slot::Runs, Query::Runs)]
         }
+        Goes::Log => log::open(state),
         Goes::Run(run) => fulfil::resume(state, run),
         Goes::Incident(name) => {
             state.say(format!("Starting {name}"));
@@ -148,6 +150,8 @@ fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
         let goes = binding.enabled.map(|()| Goes::Do(action));
         add("do", action.row().meaning.to_string(), action.key().to_string(), goes, vec![words.into()]);
     }
+    let words = vec!["logs lines errors docker journal evidence".into()];
+    add("log", log::TITLE.into(), String::new(), log::available(state).map(|()| Goes::Log), words);
     all
 }
 

@@ -66,6 +66,7 @@ pub fn hints(modal: &Modal) -> &'static [(&'static str, &'static str)] {
     match modal {
         Modal::Writes { .. } => &[("enter", "writes on for 15 minutes"), ("esc", "stay read-only")],
         Modal::Reveal { .. } => &[("enter", "reveal for 60 s"), ("esc", "keep masked")],
+        Modal::Mute { .. } => &[("enter", "mute it"), ("esc", "leave it")],
         Modal::Evidence { .. } => &[("j k", "scroll"), ("esc", "close")],
         Modal::Copy { copied: None, .. } => &[("j k", "choose"), ("enter", "copy"), ("esc", "close")],
         Modal::Copy { .. } => &[("j k", "scroll"), ("esc", "close")],
@@ -84,6 +85,7 @@ fn title(state: &State, modal: &Modal) -> String {
     match modal {
         Modal::Writes { .. } => format!("Turn writes on, {mode}"),
         Modal::Reveal { .. } => "Reveal personal data".into(),
+        Modal::Mute { cause, .. } => format!("Mute: {}", cause.word()),
         Modal::Evidence { title, .. } => title.clone(),
         Modal::Copy { copied: None, .. } => "Copy".into(),
         Modal::Copy { .. } => "Copied, if this terminal lets programs copy".into(),
@@ -98,9 +100,11 @@ fn title(state: &State, modal: &Modal) -> String {
 
 fn field(modal: &Modal) -> Option<&crate::console::widgets::form::TextField> {
     match modal {
-        Modal::Writes { reason: f } | Modal::Reveal { reason: f } | Modal::Help { filter: f, .. } | Modal::Palette { query: f, .. } => {
-            Some(f)
-        }
+        Modal::Mute { reason: f, .. }
+        | Modal::Writes { reason: f }
+        | Modal::Reveal { reason: f }
+        | Modal::Help { filter: f, .. }
+        | Modal::Palette { query: f, .. } => Some(f),
         _ => None,
     }
 }
@@ -132,6 +136,12 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
             Line::blank(),
             Line::of("Why? Names and addresses stay readable for 60 seconds.", theme.plain()),
             Line::of("The reason is journaled; the data is not.", dim),
+        ],
+        Modal::Mute { until, .. } => vec![
+            prompt(theme),
+            Line::blank(),
+            Line::of("Why? Every console sees the reason, and who said so.", theme.plain()),
+            Line::of(&format!("It alarms again at {}.", clock(*until)), dim),
         ],
         Modal::Evidence { lines, .. } => lines.iter().flat_map(|l| wrapped(l, room, theme.plain())).collect(),
         Modal::Copy { copied: Some(text), .. } => {

@@ -30,7 +30,7 @@ pub fn parse(output: &str) -> Option<Vec<Deploy>> {
     };
     let nothing = seen.is_empty() && !output.trim().is_empty() && listed.is_none_or(|list| !list.is_empty());
     let mut all: Vec<Deploy> = seen.into_iter().filter_map(|(at, version, by)| Some(Deploy { at: at?, version, by })).collect();
-    all.sort_by(|a, b| b.at.cmp(&a.at));
+    all.sort_by_key(|deploy| std::cmp::Reverse(deploy.at));
     (!nothing).then_some(all)
 }
 

@@ -95,6 +95,8 @@ impl Course<'_> {
             return Some(match named {
                 Some(_) if !due.binds() => Stand::Elsewhere,
                 Some(_) if self.follows_live => Stand::Neither,
+                // The subscription was there before these events: a row that names another is not as it was before them.
+                Some(_) if self.before.is_some() => Stand::Neither,
                 _ => Stand::Unlinked,
             });
         }

@@ -10,4 +10,5 @@ pub mod judge;
 pub mod lag;
 pub mod log;
 pub mod probe;
+pub mod saying;
 pub mod verdict;

@@ -26,6 +26,8 @@ pub enum Shot {
     WronglySigned,
     /// A right signature, ten minutes old.
     TooOld,
+    /// A right signature, ten minutes in the future: only a clock that is ahead takes it, or somebody who asks for age alone.
+    TooNew,
     /// A right signature on an event of a type that nobody handles.
     Signed,
 }
@@ -63,7 +65,7 @@ pub struct Probed {
 
 impl Shot {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Shot; 6] = [Shot::Health, Shot::Ready, Shot::Unsigned, Shot::WronglySigned, Shot::TooOld, Shot::Signed];
+    pub const ALL: [Shot; 7] = [Shot::Health, Shot::Ready, Shot::Unsigned, Shot::WronglySigned, Shot::TooOld, Shot::TooNew, Shot::Signed];
 
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -73,6 +75,7 @@ impl Shot {
             Shot::Unsigned => "unsigned",
             Shot::WronglySigned => "wrong signature",
             Shot::TooOld => "old signature",
+            Shot::TooNew => "future signature",
             Shot::Signed => "right signature",
         }
     }

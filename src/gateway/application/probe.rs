@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const BODY: usize = 1_024;
 const LOCATION: usize = 300;
 /// Twice what Stripe's libraries tolerate, in seconds.
-const TOO_OLD: i64 = 600;
+const OFF: i64 = 600;
 /// What forgeries are signed with: of the right form, and nobody's.
 const NOBODYS_SECRET: &str = "whsec_nightdesk_probe_has_no_secret";
 const AGENT: &str = concat!("nightdesk-probe/", env!("CARGO_PKG_VERSION"));
@@ -66,7 +66,8 @@ pub async fn probe(config: &Config, endpoints: Option<&[Endpoint]>, ahead: i64) 
             Shot::Ready => get("/ready"),
             Shot::Unsigned => post(None),
             Shot::WronglySigned => post(Some(signature(NOBODYS_SECRET, now, body.as_bytes()))),
-            Shot::TooOld => signed(now - TOO_OLD),
+            Shot::TooOld => signed(now - OFF),
+            Shot::TooNew => signed(now + OFF),
             Shot::Signed => signed(now),
         };
         async move { (shot, sent.send(ahead).await) }

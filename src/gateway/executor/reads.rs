@@ -55,7 +55,9 @@ fn priority(slot: Slot) -> Priority {
         | Slot::Runs
         | Slot::Desk
         | Slot::Book(_)
+        | Slot::Log
         | Slot::Endpoints
+        | Slot::Probe
         | Slot::Event(_) => Priority::Interactive,
     }
 }

@@ -5,15 +5,17 @@ use crate::domain::policy::Writes;
 use crate::gateway::reader::Reader;
 use crate::gateway::sources::Sources;
 use crate::gateway::writes::WriteLane;
-use crate::protocol::command::Outcome;
+use crate::protocol::command::{Command, Outcome};
 use crate::protocol::desk::DeskWrite;
 use crate::protocol::effect::Effect;
 use crate::protocol::event::Event;
 use crate::protocol::run::Performed;
 use chrono::Utc;
+use std::convert::Infallible;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
+use uuid::Uuid;
 
 /// The task's inbox, and the task. It ends when its senders are gone, and what was asked for before ends first.
 pub fn start(reader: &Reader, events: &mpsc::Sender<Event>, queue: usize) -> (mpsc::Sender<Effect>, JoinHandle<()>) {
@@ -69,13 +71,33 @@ async fn carry(
         Effect::Perform(perform) => {
             // Other runs go on meanwhile; of one run the next comes only after this has been told.
             let (lane, events) = (lane.clone(), events.clone());
+            let lines = matches!(perform.command, Command::RunHook { .. }).then(|| reader.sources().hear());
             performs.spawn(async move {
-                let performed = lane.perform(*perform).await;
+                let run = perform.attempt.run;
+                let performed = match lines {
+                    Some(lines) => tokio::select! {
+                        performed = lane.perform(*perform) => performed,
+                        never = tell(lines, run, &events) => match never {},
+                    },
+                    None => lane.perform(*perform).await,
+                };
                 let _ = events.send(Event::Performed(performed)).await;
             });
             None
         }
         _ => None,
+    }
+}
+
+/// Tells what a hook prints, for as long as it is waited for.
+async fn tell(mut lines: broadcast::Receiver<String>, run: Uuid, events: &mpsc::Sender<Event>) -> Infallible {
+    loop {
+        match lines.recv().await {
+            Ok(line) => drop(events.send(Event::HookSaid { run, line }).await),
+            // Faster than the screen: what was missed stands in the outcome, as far as it counts.
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 

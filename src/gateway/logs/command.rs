@@ -156,6 +156,7 @@ impl CommandLog {
         }
         let parts: Vec<Found> = [current, former].iter().filter(|t| !t.is_empty()).filter_map(|t| hunt(t, wanted).ok()).collect();
         let mut found = joined(parts, wanted);
+        found.note = self.health().err().map(|fault| fault.say);
         // What it did not print may never have been: only what is gone from memory is missing.
         if !overflowed {
             found.begins = None;

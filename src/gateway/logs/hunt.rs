@@ -33,6 +33,24 @@ pub struct Found {
     pub whole: bool,
     /// More lines would have fitted the search than its limit lets through.
     pub more: bool,
+    /// Why lines may be lacking all the same, in one sentence.
+    pub note: Option<String>,
+}
+
+impl Found {
+    /// From when on no line is lacking; `None` where some may be anywhere.
+    pub fn covers(&self, search: &LogSearch) -> Option<At> {
+        let from = self.begins.map_or(search.since, |begins| begins.max(search.since));
+        if self.note.is_some() {
+            return None;
+        }
+        if self.whole && !self.more {
+            return Some(from);
+        }
+        // Of those that were cut off all are there that are younger than the oldest that was kept.
+        let oldest = self.lines.iter().filter_map(|l| l.at).min()?;
+        (!search.oldest_first).then(|| oldest.max(from))
+    }
 }
 
 /// Processes write at the same time: lines stand out of order by this much.
@@ -41,6 +59,8 @@ const DISORDER: TimeDelta = TimeDelta::minutes(2);
 const FARTHEST: u64 = 32 * 1024 * 1024;
 /// An entry is looked for within so much on either side of what was found.
 const AROUND: u64 = 512 * 1024;
+/// Where so many lines carry no time, others will not either.
+const AHEAD: usize = 1_000;
 /// What is read whole, whatever is wanted.
 const SMALL: u64 = 8 * 1024 * 1024;
 /// Halving goes on down to this: what remains is read.
@@ -98,7 +118,7 @@ fn first_time(text: &dyn Text, from: u64, to: u64, now: At) -> io::Result<Option
             };
             rest = &rest[end + 1..];
         }
-        if let Some(time) = rest.split(|b| *b == b'\n').find_map(|line| parse::time_of(line, now)) {
+        if let Some(time) = rest.split(|b| *b == b'\n').take(AHEAD).find_map(|line| parse::time_of(line, now)) {
             return Ok(Some(time));
         }
         // The last byte again, so that a line break at the very end is seen.
@@ -116,10 +136,6 @@ fn backward(text: &dyn Text, from: u64, wanted: &Wanted, found: &mut Found) -> i
     let mut done = text.length();
     let mut to = text.length();
     while to > from {
-        if Instant::now() >= wanted.until {
-            found.whole = false;
-            return Ok(());
-        }
         let begin = to.saturating_sub(STEP).max(from);
         let window = block(text, begin, to, wanted)?;
         if window.bytes.is_empty() {
@@ -134,11 +150,14 @@ fn backward(text: &dyn Text, from: u64, wanted: &Wanted, found: &mut Found) -> i
             }
             let (line, begin, _) = entry_at(text, &window, at, wanted)?;
             done = begin.min(place);
-            if !take(line, text, wanted, found) {
+            if !take(line, text, wanted, found) || !in_time(wanted, found, false) {
                 return Ok(());
             }
         }
         to = begin;
+        if !in_time(wanted, found, to <= from) {
+            return Ok(());
+        }
     }
     Ok(())
 }
@@ -148,10 +167,6 @@ fn forward(text: &dyn Text, from: u64, wanted: &Wanted, found: &mut Found) -> io
     let mut done = from;
     let mut begin = from;
     while begin < text.length() {
-        if Instant::now() >= wanted.until {
-            found.whole = false;
-            return Ok(());
-        }
         let to = (begin + STEP).min(text.length());
         let window = block(text, begin, to, wanted)?;
         if window.bytes.is_empty() {
@@ -164,13 +179,23 @@ fn forward(text: &dyn Text, from: u64, wanted: &Wanted, found: &mut Found) -> io
             }
             let (line, _, end) = entry_at(text, &window, at, wanted)?;
             done = end.max(place + 1);
-            if !take(line, text, wanted, found) {
+            if !take(line, text, wanted, found) || !in_time(wanted, found, false) {
                 return Ok(());
             }
         }
         begin = to.max(done.min(text.length()));
+        if !in_time(wanted, found, begin >= text.length()) {
+            return Ok(());
+        }
     }
     Ok(())
+}
+
+/// Whether there is time to go on; where it was through anyway, nothing is lacking.
+fn in_time(wanted: &Wanted, found: &mut Found, through: bool) -> bool {
+    let goes_on = through || Instant::now() < wanted.until;
+    found.whole &= goes_on;
+    goes_on
 }
 
 /// The bytes from `begin` to `to`, and so many more that no word is cut in two at the end.
@@ -226,6 +251,11 @@ fn entry_at(text: &dyn Text, window: &Window, at: usize, wanted: &Wanted) -> io:
 /// Keeps the line where it is wanted; whether to go on.
 fn take(line: LogLine, text: &dyn Text, wanted: &Wanted, found: &mut Found) -> bool {
     let search = wanted.search;
+    // Of a small one the lines need not stand in order.
+    found.begins = match (found.begins, line.at) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, _) => a,
+    };
     let old = line.at.is_some_and(|at| at < search.since);
     let low = matches!((line.level, search.at_least), (Some(level), Some(least)) if level < least);
     if old || low || line.text.is_empty() {

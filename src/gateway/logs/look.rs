@@ -70,10 +70,8 @@ pub fn file(log: &FileLog, now: At) -> Result<Seen, Fault> {
 }
 
 pub fn command(log: &CommandLog) -> Result<Seen, Fault> {
+    log.health()?;
     let heard = log.heard();
-    if heard.text.is_empty() {
-        log.health()?;
-    }
     let from = heard.text.len().saturating_sub(usize::try_from(END).unwrap_or(usize::MAX));
     Ok(seen(&heard.text[from..], from > 0, heard.live, Utc::now()))
 }

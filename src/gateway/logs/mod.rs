@@ -197,16 +197,19 @@ impl Kind {
 fn together(search: &LogSearch, found: Vec<(String, Result<Found, Fault>)>) -> Result<Reply, Fault> {
     let (mut lines, mut notes, mut first_fault, mut answered): (Vec<LogLine>, Vec<String>, _, bool) = (Vec::new(), Vec::new(), None, false);
     let mut more = false;
+    let mut covers = Some(search.since);
     for (name, found) in found {
         match found {
             Ok(found) => {
                 answered = true;
                 more |= found.more;
-                notes.extend(shortcoming(&name, &found, search));
+                covers = covers.zip(found.covers(search)).map(|(a, b)| a.max(b));
+                notes.extend(found.note.clone().or_else(|| shortcoming(&name, &found, search)));
                 lines.extend(found.lines);
             }
             Err(fault) => {
                 notes.push(fault.say.clone());
+                covers = None;
                 first_fault.get_or_insert(fault);
             }
         }
@@ -220,9 +223,12 @@ fn together(search: &LogSearch, found: Vec<(String, Result<Found, Fault>)>) -> R
         let which = if search.oldest_first { "first" } else { "last" };
         notes.push(format!("these are the {which} {limit}"));
     }
-    lines.truncate(limit);
+    if lines.len() > limit {
+        lines.truncate(limit);
+        covers = covers.zip(lines.last().and_then(|l| l.at)).map(|(a, b)| a.max(b)).filter(|_| !search.oldest_first);
+    }
     let note = (!notes.is_empty()).then(|| notes.join("; "));
-    Ok(Reply::Logs { lines, complete: note.is_none(), note })
+    Ok(Reply::Logs { lines, complete: note.is_none(), covers, note })
 }
 
 /// Why a log's lines may not be all.

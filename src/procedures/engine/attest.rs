@@ -2,7 +2,7 @@
 
 use super::{Goal, Hold, Phase, Run};
 use crate::procedures::by_id;
-use crate::protocol::command::Outcome;
+use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
 use crate::protocol::record::{AttestedDetail, Detail, Entry, OpenedDetail};
 use crate::protocol::run::{Plan, StepKind, StepState};
@@ -88,7 +88,13 @@ impl Run {
         }
         self.bulk = None;
         self.plan = Some(plan);
-        self.back_to_review("One step further: this is what remains.".into());
+        // What a configured command printed is the operator's to read.
+        let said = self.tries.last().and_then(|t| match (&t.command, &t.outcome) {
+            (Some(Command::RunHook { .. }), Some(Outcome::Done { note })) => Some(note.clone()),
+            _ => None,
+        });
+        let said = said.filter(|s| !s.is_empty()).map(|s| format!("{} ", crate::domain::text::sentence(&s))).unwrap_or_default();
+        self.back_to_review(format!("{said}One step further: this is what remains."));
         effects
     }
 }

@@ -281,6 +281,7 @@ impl Run {
         match decision.id.as_str() {
             "subject" => self.inputs.subject = Some(SubjectKey(value)),
             "subscription" => self.inputs.subscription = StripeId::parse(&value).ok(),
+            "probe" => drop(self.inputs.attested.insert("probe".into(), value)),
             _ => self.inputs.tier = Some(value),
         }
         self.phase = Phase::Gathering;

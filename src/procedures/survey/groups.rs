@@ -9,8 +9,10 @@ use crate::domain::row::{Field, Value};
 use crate::domain::shape::KeyType;
 use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, Named, Receipt, Remedy, attribute, likely};
 use crate::domain::webhooks::demand::Due;
+use crate::domain::webhooks::endpoint::HANDLED;
 use crate::domain::webhooks::feed::{Group, Line};
 use crate::domain::webhooks::judge::Stand;
+use crate::domain::webhooks::verdict::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -22,8 +24,10 @@ impl Survey {
     pub(super) fn group(&mut self, m: &Moment) {
         let mut groups: BTreeMap<(Cause, Remedy), (Group, BTreeSet<StripeId>)> = BTreeMap::new();
         let mut causes: Vec<(usize, Cause)> = Vec::new();
+        let recovered = self.recovered();
         for (place, line) in self.feed.lines.iter().enumerate().filter(|(_, l)| l.verdict.is_failure()).take(AT_MOST) {
-            let found = attribute(&self.evidence(line), &self.scene, m.now);
+            let recovered = recovered.get(&*line.kind).is_some_and(|at| *at > line.at);
+            let found = attribute(&Evidence { recovered, ..self.evidence(line) }, &self.scene, m.now);
             causes.push((place, found.cause));
             let key = (found.cause, found.remedy.clone());
             let (group, customers) = groups.entry(key).or_insert_with(|| (begun(found, line), BTreeSet::new()));
@@ -45,13 +49,26 @@ impl Survey {
         }
     }
 
-    /// The facts of one failure, for the rule book.
+    /// By type, when the newest event happened that was applied: by the application itself, where its log tells.
+    fn recovered(&self) -> BTreeMap<&str, At> {
+        let log = self.scene.log.as_ref().filter(|t| t.tells_processed());
+        let mut newest = BTreeMap::new();
+        let applied = self.feed.lines.iter().filter(|l| matches!(l.verdict, Verdict::Applied | Verdict::Superseded));
+        for line in applied.filter(|l| log.is_none_or(|t| t.processed(l.id.as_str()).is_some())) {
+            newest.entry(&*line.kind).or_insert(line.at);
+            if newest.len() == HANDLED.len() {
+                break;
+            }
+        }
+        newest
+    }
+
+    /// The facts of one failure, for the rule book; whether what caused it is over is for all of them together to say.
     #[must_use]
     pub fn evidence(&self, line: &Line) -> Evidence {
         let mut e = Evidence::of(line.id.clone(), &line.kind, line.at, line.verdict);
         e.names = [&line.object, &line.customer, &line.subscription].into_iter().flatten().cloned().collect();
         e.pending = line.pending;
-        e.recovered = self.series.last_applied.is_some_and(|at| at > line.at);
         let judged = line.customer.as_ref().and_then(|c| self.judged(c));
         let history = line.subscription.as_ref().and_then(|s| self.feed.courses.get(s));
         e.held = match (line.customer.as_ref().and_then(|c| self.rows.get(c)), judged) {

@@ -52,10 +52,10 @@ impl Survey {
         self.version += 1;
     }
 
-    /// What was deployed, and when.
-    pub fn deployed(&mut self, deploys: Vec<Deploy>) {
+    /// The deploys are known.
+    pub fn deployed(&mut self, deploys: &[Deploy]) {
         if self.scene.deploys != deploys {
-            Arc::make_mut(&mut self.scene).deploys = deploys;
+            Arc::make_mut(&mut self.scene).deploys = deploys.to_vec();
             self.version += 1;
         }
     }
@@ -114,9 +114,9 @@ impl Survey {
                 Arc::make_mut(&mut self.scene).endpoints = Some(endpoints.clone());
                 self.version += 1;
             }
-            (Query::Deploys, Ok(Reply::Deploys(deploys))) => self.deployed(deploys.clone()),
-            (Query::Logs(search), Ok(Reply::Logs { lines, complete, .. })) if self.scenery.search.as_ref() == Some(search) => {
-                let trail = Trail::new(lines.iter().cloned(), complete.then_some(search.since));
+            (Query::Deploys, Ok(Reply::Deploys(deploys))) => self.deployed(deploys),
+            (Query::Logs(search), Ok(Reply::Logs { lines, covers, .. })) if self.scenery.search.as_ref() == Some(search) => {
+                let trail = Trail::new(lines.iter().cloned(), *covers);
                 if self.scene.log.as_ref() != Some(&trail) {
                     Arc::make_mut(&mut self.scene).log = Some(trail);
                     self.version += 1;

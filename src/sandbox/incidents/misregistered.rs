@@ -11,7 +11,12 @@ pub const SPEC: Spec = Spec {
     background: 0,
     usual: 14,
     strike: |ground, turn| Box::pin(strike(ground, turn)),
-    lift: Some(|ground| Box::pin(async move { Ok(lift(ground)) })),
+    lift: Some(|ground| {
+        Box::pin(async move {
+            lift(ground);
+            Ok(())
+        })
+    }),
 };
 
 const INCIDENT: Incident = Incident::Misregistered;

@@ -1,5 +1,7 @@
 //! Incident `placeholder-customers`: the row still holds the placeholder written at checkout, so the delivered webhooks found no row.
 
+use chrono::Duration;
+
 use super::check::Standing;
 use super::ground::Turn;
 use super::{Cause, Check, Ground, Incident, IncidentError, Label, Spec, Subject, Truth};
@@ -43,7 +45,7 @@ async fn one(ground: &Ground, number: u64, turn: Turn, index: usize) -> Label {
     });
     for event in &made.events() {
         // Whatever the application answers: it finds no row for this customer.
-        ground.simulator().deliver(event).await;
+        ground.hand_over(event, purchase.at + Duration::seconds(2)).await;
     }
     Label {
         incident: Incident::PlaceholderCustomers,

@@ -26,7 +26,7 @@ pub struct Sight {
 }
 
 /// As far as Stripe's list reaches.
-const A_MONTH: i64 = 30 * 24 - 1;
+pub const A_MONTH: i64 = 30 * 24 - 1;
 /// A round of the survey, in milliseconds of its own clock.
 const ROUND: u64 = 16_000;
 /// Far more rounds than it takes.

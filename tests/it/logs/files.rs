@@ -4,7 +4,8 @@ use super::{ago, ask, logs, pino, search};
 use chrono::{DateTime, TimeDelta, Utc};
 use nightdesk::config::LogSource;
 use nightdesk::domain::fault::FaultKind;
-use nightdesk::domain::webhooks::log::{Level, LogSearch, Speaks, speaks};
+use nightdesk::domain::webhooks::log::{Level, LogSearch};
+use nightdesk::domain::webhooks::saying::{Saying, saying};
 use nightdesk::gateway::logs::Logs;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -61,11 +62,15 @@ async fn the_newest_come_first_and_the_range_and_the_level_are_kept() {
     let first = ask(&place.logs, LogSearch { oldest_first: true, ..search("webhook error", ago(60), 1) }).await.unwrap();
     assert_eq!(first.lines[0], *all.lines.last().unwrap(), "when it began");
 
-    let warned = ask(&place.logs, LogSearch::about_webhooks(ago(60), 500)).await.unwrap();
+    assert_eq!(found.covers, found.lines[2].at, "between those that were cut off nothing is lacking");
+    assert!(all.covers.is_some_and(|at| at < all.lines.last().unwrap().at.unwrap()) && first.covers.is_none());
+
+    let warned = ask(&place.logs, LogSearch::warnings(ago(60), 500)).await.unwrap();
     assert_eq!(warned.lines, all.lines, "what went well is left out");
-    assert!(warned.lines.iter().all(|l| l.level == Some(Level::Error) && speaks(l) == Some(Speaks::Failed) && l.source == "app.log"));
+    assert!(warned.lines.iter().all(|l| l.level == Some(Level::Error) && saying(&l.text) == Some(Saying::Failed) && l.source == "app.log"));
     let everything = ask(&place.logs, LogSearch::everything(ago(1_000), 5_000)).await.unwrap();
     assert_eq!(everything.lines.len(), 360);
+    assert_eq!(everything.covers, everything.lines.last().unwrap().at, "it begins there");
     assert!(everything.note.as_deref().is_some_and(|n| n.starts_with("app.log begins at ")), "{:?}", everything.note);
 }
 
@@ -214,5 +219,5 @@ async fn one_log_that_cannot_be_read_leaves_the_others() {
     let both = logs(vec![LogSource::File(place.path.clone()), LogSource::File(place.dir.path().join("gone.log"))]);
     let found = ask(&both, LogSearch::everything(DateTime::default(), 9)).await.unwrap();
     assert!(found.texts() == ["hello"] && found.note.as_deref().is_some_and(|n| n.contains("gone.log is not there")), "{found:?}");
-    assert!(!found.complete);
+    assert!(!found.complete && found.covers.is_none());
 }

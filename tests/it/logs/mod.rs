@@ -2,6 +2,7 @@
 
 mod command_line;
 mod commands;
+mod console;
 mod files;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,6 +17,7 @@ use nightdesk::protocol::query::{Query, Reply};
 struct Lines {
     lines: Vec<LogLine>,
     complete: bool,
+    covers: Option<DateTime<Utc>>,
     note: Option<String>,
 }
 
@@ -34,7 +36,7 @@ fn logs(sources: Vec<LogSource>) -> Logs {
 
 async fn ask(logs: &Logs, search: LogSearch) -> Result<Lines, Fault> {
     match logs.answer(&Query::Logs(search)).await? {
-        Reply::Logs { lines, complete, note } => Ok(Lines { lines, complete, note }),
+        Reply::Logs { lines, complete, covers, note } => Ok(Lines { lines, complete, covers, note }),
         other => panic!("{other:?}"),
     }
 }

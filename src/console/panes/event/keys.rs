@@ -8,12 +8,13 @@ use crate::console::context::Context;
 use crate::console::keymap::{Action, Binding};
 use crate::domain::facts::Handle;
 use crate::domain::mask;
+use crate::procedures::by_id;
 use crate::procedures::survey::Survey;
 use crate::protocol::key::Key;
+use crate::protocol::run::{Inputs, Selection};
 
 #[must_use]
-pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
-    let survey = cx.survey;
+pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
     let open = match m.tab {
         Tab::Differences => Binding::new(Action::Open, "customer").when(customer(m).map(|_| ())),
         Tab::Payload => Binding::new(Action::Open, "fold").when(match m.payload.value() {
@@ -22,7 +23,7 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
         }),
     };
     let mut all = vec![
-        Binding::new(Action::Fix, "fix").when(fix(m, survey).map(|_| ())),
+        Binding::new(Action::Fix, "fix").when(fix(m).map(|_| ())),
         open,
         Binding::new(Action::NextTab, if m.tab == Tab::Payload { "differences" } else { "payload" }),
         Binding::quiet(Action::PreviousTab),
@@ -67,7 +68,7 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
             Vec::new()
         }
         Action::Open => vec![customer(m).unwrap_or_else(Ask::Say)],
-        Action::Fix => vec![fix(m, survey).unwrap_or_else(Ask::Say)],
+        Action::Fix => vec![fix(m).unwrap_or_else(Ask::Say)],
         Action::Why => vec![why(m, survey)],
         Action::Actions => vec![Ask::Actions(actions(m, survey))],
         Action::Copy => vec![Ask::Copy(copies(m))],
@@ -87,12 +88,13 @@ fn customer(m: &Model) -> Result<Ask, String> {
     line.customer.clone().map(|c| Ask::Open(Handle::Stripe(c))).ok_or_else(|| "this event names no customer".to_string())
 }
 
-fn fix(m: &Model, _survey: &Survey) -> Result<Ask, String> {
+fn fix(m: &Model) -> Result<Ask, String> {
     let line = m.line().ok_or("no event is open")?;
     if !line.verdict.is_failure() {
         return Err(format!("nothing to fix: this event is {}", line.verdict.word()));
     }
-    Err("no procedure repairs it yet".into())
+    let procedure = by_id("failed-webhook").ok_or("open the customer: each can be repaired on its own screen")?;
+    Ok(Ask::Start { procedure: procedure.id().into(), inputs: Inputs::about(Selection::Events(vec![line.id.clone()])) })
 }
 
 fn why(m: &Model, survey: &Survey) -> Ask {
@@ -110,7 +112,7 @@ fn actions(m: &Model, survey: &Survey) -> Vec<ActionItem> {
         Err(reason) => ActionItem::impossible(letter, label, reason),
     };
     vec![
-        item('f', "review the recommended fix", fix(m, survey)),
+        item('f', "review the recommended fix", fix(m)),
         item('o', "open the customer", customer(m)),
         ActionItem::new('e', "why: the evidence", why(m, survey)),
     ]

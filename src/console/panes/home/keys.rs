@@ -6,12 +6,16 @@ use crate::console::context::Context;
 use crate::console::keymap::{Action, Binding};
 use crate::domain::facts::Handle;
 use crate::domain::fault::Source;
-use crate::domain::findings::{About, Finding, Judged};
+use crate::domain::findings::{About, Finding, Judged, whole};
+use crate::domain::ids::StripeId;
+use crate::domain::webhooks::drift::Drifted;
 use crate::procedures::by_id;
 use crate::protocol::key::Key;
 use crate::protocol::query::Hit;
 use crate::protocol::run::{Inputs, Selection};
 
+/// As many customers as one review of drift holds.
+const FIXED_AT_ONCE: usize = 500;
 const NOTHING: &str = "there is no finding to act on";
 
 #[must_use]
@@ -21,9 +25,14 @@ pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
         Some(About::Customers(c)) if c.len() > 1 => "list them",
         Some(About::Run(_)) => "resume",
         Some(About::Webhooks { .. }) => "list them",
-        Some(About::Source(_) | About::Sight) => "why",
+        Some(About::Source(_) | About::Payments | About::Sight) => "why",
         _ => "open",
     };
+    if m.selected().is_none() {
+        // A quiet night offers nothing that does nothing; the keys still say why.
+        let silent = [Action::Open, Action::Fix, Action::Why, Action::Actions, Action::Copy].map(|a| Binding::quiet(a).because(NOTHING));
+        return silent.into_iter().chain([Binding::quiet(Action::Refresh)]).chain(Binding::moves()).collect();
+    }
     let mut all = vec![
         Binding::new(Action::Open, label).when(some.clone()),
         Binding::new(Action::Fix, "fix").when(fix(m).map(|_| ())),
@@ -67,12 +76,15 @@ fn open(m: &Model, finding: &Finding) -> Vec<Ask> {
         About::Customers(ids) if ids.len() == 1 => vec![Ask::Open(Handle::Stripe(ids[0].clone()))],
         About::Customers(_) | About::Webhooks { .. } => vec![list(m, finding)],
         About::Run(run) => vec![Ask::Resume(*run)],
-        About::Source(_) | About::Sight => vec![why(finding)],
+        About::Source(_) | About::Payments | About::Sight => vec![why(finding)],
     }
 }
 
 fn list(m: &Model, finding: &Finding) -> Ask {
-    let hits = m.customers_of(finding).into_iter().map(hit).collect();
+    let mut hits: Vec<Hit> = m.customers_of(finding).into_iter().map(hit).collect();
+    if let (About::Customers(ids), true) = (&finding.about, hits.is_empty()) {
+        hits.extend(m.drifted_of(ids).into_iter().filter_map(hit_of_drift));
+    }
     Ask::Hits { title: finding.sentence.clone(), hits }
 }
 
@@ -89,6 +101,21 @@ fn hit(j: &Judged) -> Hit {
     }
 }
 
+fn hit_of_drift(d: &Drifted) -> Option<Hit> {
+    let customer = d.customer.clone()?;
+    let money = d.monthly.as_ref().map(|m| format!(" · {}/mo", whole(m))).unwrap_or_default();
+    Some(Hit {
+        source: Source::Stripe,
+        customer: Some(customer.to_string()),
+        handle: Handle::Stripe(customer),
+        name: None,
+        email: None,
+        subject: d.subject.clone(),
+        note: format!("{}{money}", d.class.word()),
+        rank: 0,
+    })
+}
+
 fn why(finding: &Finding) -> Ask {
     let mut lines = vec![finding.reason.clone()];
     lines.extend(finding.evidence.clone());
@@ -100,21 +127,35 @@ fn fix(m: &Model) -> Result<Ask, String> {
     let finding = m.selected().ok_or(NOTHING)?;
     match &finding.about {
         About::Run(run) => Ok(Ask::Resume(*run)),
-        About::Customers(_) => match m.customers_of(finding).as_slice() {
+        About::Customers(ids) => match m.customers_of(finding).as_slice() {
+            [] => Ok(fix_drift(ids)),
             [one] => one.diagnosis.fix.as_ref().map_or_else(
                 || Err("nothing is recommended here; open the customer".to_string()),
                 |f| Ok(Ask::Start { procedure: f.procedure.clone(), inputs: Inputs::of(Handle::Stripe(one.customer.clone())) }),
             ),
             _ => Err("one at a time: enter lists them".to_string()),
         },
-        About::Webhooks { .. } => replay(),
+        About::Webhooks { .. } if m.endpoint => begin("endpoint-down"),
+        About::Webhooks { .. } => begin("failed-webhook"),
+        About::Payments => Err("nothing here mends a declined payment; e has the figures, ! calls somebody".to_string()),
         About::Source(_) | About::Sight => Err("nothing here mends a source; e says what it answered".to_string()),
     }
 }
 
-/// The review of the procedure that brings about everything since the last event that was applied.
-fn replay() -> Result<Ask, String> {
-    let procedure = by_id("failed-webhook").ok_or("enter lists the customers; each can be repaired on its own screen")?;
+/// Whom only the drift scan has looked at: one by the procedure for one, several under one review.
+fn fix_drift(customers: &[StripeId]) -> Ask {
+    match customers {
+        [one] => Ask::Start { procedure: "tier-update".into(), inputs: Inputs::of(Handle::Stripe(one.clone())) },
+        several => {
+            let these = several.iter().take(FIXED_AT_ONCE).cloned().collect();
+            Ask::Start { procedure: "drift-fix".into(), inputs: Inputs::about(Selection::Customers(these)) }
+        }
+    }
+}
+
+/// The review of this procedure about everything since the last event that was applied.
+fn begin(procedure: &str) -> Result<Ask, String> {
+    let procedure = by_id(procedure).ok_or("enter lists the customers; each can be repaired on its own screen")?;
     Ok(Ask::Start { procedure: procedure.id().into(), inputs: Inputs::about(Selection::SinceLastApplied) })
 }
 

@@ -1,5 +1,6 @@
 //! Home: one list of findings, worst first.
 
+mod beside;
 mod keys;
 mod model;
 mod view;

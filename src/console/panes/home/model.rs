@@ -1,12 +1,15 @@
 //! What Home knows: the events of the last day, the rows they should be in, the cases that were read because they were not, and the findings.
 
+use super::beside::Beside;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
 use crate::domain::At;
+use crate::domain::diagnosis::Word;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::findings::{About, Finding, Interrupted, Judged, Silent, findings};
 use crate::domain::ids::StripeId;
+use crate::domain::webhooks::drift::{Drifted, finding};
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{RunState, RunSummary};
@@ -19,6 +22,11 @@ pub struct Model {
     /// What the cases of customers in the findings said, as of the survey's last answer.
     judged: Vec<Judged>,
     quiet: bool,
+    /// Those of the drift scan whom no case has told of, as far as they are listed.
+    drifted: Vec<Drifted>,
+    pub(super) beside: Beside,
+    /// What is missing points at the endpoint itself, not at what it does with events.
+    pub(super) endpoint: bool,
     runs: Vec<RunSummary>,
     runs_read: Option<u64>,
     pub(super) findings: Vec<Finding>,
@@ -27,6 +35,8 @@ pub struct Model {
     pub(super) moved: bool,
 }
 
+/// So many of a class of drift can be listed from here.
+const LISTED: usize = 100;
 /// How often unfinished runs are looked for, in milliseconds.
 const RUNS_EVERY: u64 = 30_000;
 
@@ -39,11 +49,12 @@ impl Model {
         asks
     }
 
-    /// The unfinished runs were looked for.
-    pub fn replied(&mut self, query: &Query, result: &Result<Reply, Fault>, cx: &Context) {
+    /// The unfinished runs were looked for, or what stands beside the events was.
+    pub fn replied(&mut self, slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) {
         if let (Query::Runs, Ok(Reply::Runs(runs))) = (query, result) {
             self.runs.clone_from(runs);
         }
+        self.beside.replied(slot, result);
         self.refind(cx);
     }
 
@@ -57,7 +68,7 @@ impl Model {
         if cx.env.is_none() {
             return Vec::new();
         }
-        let mut asks = Vec::new();
+        let mut asks = self.beside.ticked(cx);
         if self.runs_read.is_none_or(|t| cx.tick.saturating_sub(t) >= RUNS_EVERY) {
             self.runs_read = Some(cx.tick);
             asks.push(Ask::Read { slot: Slot::Runs, query: Query::Runs });
@@ -115,7 +126,11 @@ impl Model {
         if let Some(silence) = survey.silence_finding() {
             self.findings.insert(0, silence);
         }
+        self.findings.extend(self.beside.finding());
         self.findings.extend(survey.doubt());
+        self.find_drift(cx);
+        self.name_deploys();
+        self.endpoint = survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints());
         self.quiet = self.findings.is_empty() && survey.is_complete();
         // The selection follows what it stands on, wherever that has moved.
         let same = |f: &Finding, about: &About| match (&f.about, about) {
@@ -127,6 +142,45 @@ impl Model {
             self.cursor.at = at;
         }
         self.cursor.clamp(self.findings.len());
+    }
+
+    /// What the drift scan has found and no case tells of: a line for each class, behind what is as bad.
+    fn find_drift(&mut self, cx: &Context) {
+        self.drifted.clear();
+        let Some(scan) = cx.drift else { return };
+        let told = |d: &Drifted| {
+            let Some(customer) = &d.customer else { return false };
+            let by_case = self.judged.iter().any(|j| j.customer == *customer && matches!(j.diagnosis.word, Word::Fail | Word::Warn));
+            by_case || cx.desk.is_some_and(|desk| desk.accepted(customer, d.class, cx.now).is_some())
+        };
+        let groups: Vec<_> = scan.found().groups().into_iter().filter_map(|group| group.without(told)).collect();
+        self.findings.extend(groups.iter().filter_map(finding));
+        self.drifted = groups.iter().flat_map(|g| g.named.iter().take(LISTED)).map(|d| (*d).clone()).collect();
+        self.findings.sort_by_key(|f| std::cmp::Reverse(f.word));
+    }
+
+    /// What the drift scan says about these customers.
+    #[must_use]
+    pub fn drifted_of(&self, customers: &[StripeId]) -> Vec<&Drifted> {
+        self.drifted.iter().filter(|d| d.customer.as_ref().is_some_and(|c| customers.contains(c))).collect()
+    }
+
+    /// What began shortly after a deploy says so: the deploy is what changed.
+    fn name_deploys(&mut self) {
+        let named: Vec<Option<String>> = self
+            .findings
+            .iter()
+            .map(|f| {
+                let since = if let About::Webhooks { since, .. } = &f.about { Some(*since) } else { self.since(f) };
+                let deploy = self.beside.deploy_before(since?).filter(|d| !f.reason.contains(&d.version))?;
+                Some(format!("Deploy {} at {} came shortly before. {}", deploy.version, deploy.at.format("%H:%MZ"), f.reason))
+            })
+            .collect();
+        for (finding, reason) in self.findings.iter_mut().zip(named) {
+            if let Some(reason) = reason {
+                finding.reason = reason;
+            }
+        }
     }
 
     fn interrupted(&self, cx: &Context) -> Vec<Interrupted> {

@@ -152,6 +152,9 @@ fn fine(m: &Model, cx: &Context) -> Vec<String> {
     if !about(|a| matches!(a, About::Run(_))) {
         fine.push("runs".to_string());
     }
+    if m.beside.pays() {
+        fine.push("payments".to_string());
+    }
     for (source, words) in [(Source::Stripe, "Stripe itself"), (Source::Database, "database"), (Source::Application, "application")] {
         if cx.health(source) == Health::Ok {
             fine.push(words.to_string());

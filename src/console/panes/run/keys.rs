@@ -1,7 +1,7 @@
 //! The keys of a run's screen. Confirming and deciding go through the engine, and so are offered here and done by the console.
 
 use super::Model;
-use crate::console::ask::{Ask, CopyItem};
+use crate::console::ask::{ActionItem, Ask, CopyItem};
 use crate::console::context::Context;
 use crate::console::keymap::{Action, Binding};
 use crate::procedures::by_id;
@@ -12,6 +12,11 @@ use crate::protocol::key::Key;
 pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
     let mut keys = Vec::new();
     match &m.run.phase {
+        Phase::Review if m.manual().is_some() => keys.push(Binding::new(Action::Open, "says so")),
+        Phase::Running if m.run.bulk.is_some() => {
+            keys.push(Binding::new(Action::Freeze, if m.run.is_paused() { "go on" } else { "pause" }));
+            keys.push(Binding::new(Action::Actions, "actions"));
+        }
         Phase::Review => {
             let typed = m.run.plan.as_ref().is_some_and(|p| p.typed.is_some());
             if !cx.writes_are_on() {
@@ -48,11 +53,29 @@ pub fn act(m: &mut Model, action: Action, _cx: &Context) -> Vec<Ask> {
         (Action::PageDown | Action::HalfDown, None) => m.scroll = m.scroll.saturating_add(8),
         (Action::PageUp | Action::HalfUp, None) => m.scroll = m.scroll.saturating_sub(8),
         (Action::Top, None) => m.scroll = 0,
+        (Action::Freeze | Action::Actions, _) => return vec![Ask::Actions(actions(m))],
         (Action::Why, _) => return vec![why(m)],
         (Action::Copy, _) => return vec![Ask::Copy(copies(m))],
         _ => {}
     }
     Vec::new()
+}
+
+/// What can be done with a run of many acts while it goes on.
+fn actions(m: &Model) -> Vec<ActionItem> {
+    let id = m.run.id;
+    let go_on = if m.run.is_paused() {
+        ActionItem::new('p', "go on with what remains", Ask::GoOn(id))
+    } else {
+        ActionItem::impossible('p', "go on with what remains", "it is not paused")
+    };
+    let cancelled = m.run.progress().is_some_and(|p| p.cancelled);
+    let cancel = if cancelled {
+        ActionItem::impossible('x', "cancel: begin nothing more", "it is cancelled already")
+    } else {
+        ActionItem::new('x', "cancel: begin nothing more", Ask::Stop(id))
+    };
+    vec![go_on, cancel, ActionItem::new('e', "why", why(m))]
 }
 
 /// A key while the confirming text is typed. Enter is not one of them: the console looks at it first.

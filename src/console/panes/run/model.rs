@@ -6,8 +6,10 @@ use crate::console::widgets::form::TextField;
 use crate::domain::fault::{FaultKind, Source};
 use crate::domain::policy::{Standing, judge};
 use crate::procedures::engine::{Phase, Run};
-use crate::protocol::run::short;
+use crate::protocol::command::Command;
+use crate::protocol::run::{Step, short};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
@@ -18,17 +20,30 @@ pub struct Model {
     pub typed: TextField,
     /// First line shown of a plan that is longer than the screen.
     pub scroll: u16,
+    /// The last lines of a command that is being run.
+    pub heard: VecDeque<String>,
     guard: Guard,
     /// The question on screen: the guard belongs to it.
     asked: Option<String>,
     confirmed: bool,
 }
 
+/// So many of a command's lines are shown.
+const HEARD: usize = 8;
+
 impl Model {
     #[must_use]
     pub fn of(run: Run) -> Self {
-        let mut model =
-            Self { run, choice: None, typed: TextField::default(), scroll: 0, guard: Guard::default(), asked: None, confirmed: false };
+        let mut model = Self {
+            run,
+            choice: None,
+            typed: TextField::default(),
+            scroll: 0,
+            heard: VecDeque::new(),
+            guard: Guard::default(),
+            asked: None,
+            confirmed: false,
+        };
         model.follow();
         model
     }
@@ -50,6 +65,14 @@ impl Model {
         self.choice = None;
         if self.asked.is_some() {
             self.confirmed = false;
+        }
+    }
+
+    /// A command of this run printed this.
+    pub fn hear(&mut self, line: String) {
+        self.heard.push_back(line);
+        if self.heard.len() > HEARD {
+            self.heard.pop_front();
         }
     }
 
@@ -82,9 +105,18 @@ impl Model {
         matches!(self.run.phase, Phase::Running | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_)) && !self.is_draft()
     }
 
+    /// The step that is the operator's own to do now.
+    #[must_use]
+    pub fn manual(&self) -> Option<&Step> {
+        self.run.plan.as_ref().filter(|_| self.run.phase == Phase::Review).and_then(|p| p.next_manual())
+    }
+
     /// The text that confirms is being typed.
     #[must_use]
     pub fn is_editing(&self, cx: &Context) -> bool {
+        if self.manual().is_some() {
+            return true;
+        }
         self.run.phase == Phase::Review && self.run.plan.as_ref().is_some_and(|p| p.typed.is_some()) && self.may_confirm(cx).is_ok()
     }
 
@@ -103,6 +135,10 @@ impl Model {
         }
         let standing = Standing { mode: cx.mode, writes: cx.writes.clone(), now: cx.now, confirmed: true, journal: true };
         judge(plan.tier(), &standing).map_err(|denied| denied.to_string())?;
+        // A restart is for what does not answer, and rests on nothing but that.
+        if plan.commands().iter().all(|c| matches!(c, Command::RunHook { .. })) {
+            return Ok(());
+        }
         // The plan was made from Stripe and the database; a write on old facts is a guess.
         let mut needed = vec![Source::Stripe, Source::Database];
         needed.extend(plan.commands().iter().map(|c| c.target()));

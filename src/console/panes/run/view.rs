@@ -1,6 +1,6 @@
 //! How a run looks: steps in one line, the sentence, what will change, what was checked, the runbook's words, the question.
 
-use super::Model;
+use super::{Model, bulk};
 use crate::console::context::Context;
 use crate::console::widgets::paint::{fit, put, put_spans, select, width, wrap};
 use crate::console::widgets::theme::Theme;
@@ -14,7 +14,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 /// Where text begins: the same column as on every other screen.
-const INDENT: u16 = 7;
+pub(super) const INDENT: u16 = 7;
 /// The width of the labels in front of it.
 const LABEL: u16 = 10;
 
@@ -39,12 +39,12 @@ enum Detail {
 }
 
 /// A line of the body: its pieces, and the column they begin at.
-type Line = Vec<(u16, String, Style)>;
+pub(super) type Line = Vec<(u16, String, Style)>;
 
 pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let mut y = area.y;
     if let Some(plan) = &m.run.plan {
-        steps(buf, theme, Rect { height: 1, ..area }, &plan.steps);
+        steps(buf, theme, Rect { height: 1, ..area }, &line_of_steps(m, plan));
         y += 1;
     }
     y += 1;
@@ -77,7 +77,14 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         paint(buf, theme, area, y, line);
         y += 1;
     }
-    if let (Phase::Review, Some(typed)) = (&m.run.phase, m.run.plan.as_ref().and_then(|p| p.typed.as_ref()))
+    if m.manual().is_some() {
+        m.typed.draw(
+            buf,
+            theme,
+            Rect { x: area.x + INDENT + width("Done by hand: "), y: y.saturating_sub(1), width: room.saturating_sub(16), height: 1 },
+            true,
+        );
+    } else if let (Phase::Review, Some(typed)) = (&m.run.phase, m.run.plan.as_ref().and_then(|p| p.typed.as_ref()))
         && m.is_editing(cx)
     {
         let at = area.x + INDENT + width(&format!("Type {typed}  "));
@@ -87,6 +94,11 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         let first = lines.len() - decision.options.len() * OPTION_ROWS;
         mark_choice(m.choice, first, Rect { y: top, height: area.bottom() - top, ..area }, buf, theme);
     }
+}
+
+/// The steps of a plan of many acts are its stages.
+fn line_of_steps(m: &Model, plan: &Plan) -> Vec<Step> {
+    if plan.pace.is_some() { bulk::stages(&m.run, plan) } else { plan.steps.clone() }
 }
 
 fn paint(buf: &mut Buffer, theme: &Theme, area: Rect, y: u16, line: &Line) {
@@ -120,6 +132,12 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
     let say = |lines: &mut Vec<Line>, text: &str, style: Style| {
         lines.extend(wrap(text, room).into_iter().map(|l| vec![(INDENT, l, style)]));
     };
+    if !m.heard.is_empty() {
+        for line in &m.heard {
+            say(&mut lines, line, theme.dim());
+        }
+        lines.push(Vec::new());
+    }
     if let Some(note) = &m.run.note {
         say(&mut lines, note, theme.warn());
         lines.push(Vec::new());
@@ -158,6 +176,9 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
         }
         Phase::Waiting(why) => say(&mut lines, why, theme.warn()),
         Phase::Review | Phase::Running | Phase::Verifying => {}
+    }
+    if let Some(progress) = m.run.progress() {
+        lines.extend(bulk::lines(&m.run, &progress, theme, room));
     }
     if let Some(plan) = &m.run.plan {
         if !lines.is_empty() {
@@ -278,8 +299,13 @@ fn mark_choice(choice: Option<usize>, first: usize, area: Rect, buf: &mut Buffer
 fn foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
     let line = |text: &str, style: Style| -> Vec<Line> { wrap(text, room).into_iter().map(|l| vec![(INDENT, l, style)]).collect() };
     match &m.run.phase {
+        Phase::Review if m.manual().is_some() => manual_foot(m, theme, room),
         Phase::Review => review_foot(m, cx, theme, room),
         Phase::Deciding(_) => line("The choice is yours: the evidence does not carry far enough.", theme.dim()),
+        Phase::Running if m.run.bulk.is_some() => {
+            let say = if m.run.is_paused() { "p asks, and goes on." } else { "p pauses it; leaving does not stop it." };
+            line(say, theme.dim())
+        }
         Phase::Running => line("Under way. Leaving does not stop it.", theme.dim()),
         Phase::Verifying => line("Done; now row and application are read to prove it.", theme.dim()),
         Phase::Done(_) if m.run.can_undo(cx.now) => vec![vec![
@@ -288,6 +314,16 @@ fn foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
         ]],
         _ => Vec::new(),
     }
+}
+
+/// The step to do by hand, and where to say that it is done.
+fn manual_foot(m: &Model, theme: &Theme, room: u16) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    if let Some(step) = m.manual() {
+        lines.extend(wrap(&step.say, room).into_iter().map(|l| vec![(INDENT, l, theme.bold())]));
+    }
+    lines.push(vec![(INDENT, "Done by hand: ".to_string(), theme.plain())]);
+    lines
 }
 
 fn review_foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {

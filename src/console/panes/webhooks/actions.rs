@@ -1,35 +1,92 @@
 //! What is possible with a cause, an event or an endpoint: the fix, the evidence, the menu, what can be copied.
 
+use super::drift;
 use super::events::Row;
 use super::model::{Model, Tab};
+use super::view::when;
 use crate::console::ask::{ActionItem, Ask, CopyItem};
+use crate::console::context::Context;
+use crate::console::drift::Order;
+use crate::domain::desk::Standing;
 use crate::domain::facts::Handle;
+use crate::domain::ids::StripeId;
 use crate::domain::mask;
+use crate::domain::policy::Mode;
+use crate::domain::row::{Field, Value};
+use crate::domain::webhooks::cause::Remedy;
+use crate::domain::webhooks::drift::Drifted;
 use crate::domain::webhooks::endpoint::{Endpoint, HANDLED};
 use crate::domain::webhooks::feed::{Group, Line};
-use crate::procedures::survey::Survey;
+use crate::procedures::by_id;
+use crate::procedures::drift_scan::{self, Scan};
+use crate::protocol::desk::DeskWrite;
+use crate::protocol::run::{Inputs, Selection};
+use chrono::Duration;
 
 const NOTHING: &str = "nothing is selected";
 
 /// The review of the recommended procedure, or why there is none.
-pub fn fix(m: &Model, survey: &Survey) -> Result<Ask, String> {
+pub fn fix(m: &Model, cx: &Context) -> Result<Ask, String> {
+    let survey = cx.survey;
     match m.tab {
-        Tab::Causes => Err(m.group(survey).map_or(NOTHING.into(), |g| g.helps.clone())),
+        Tab::Causes => {
+            let g = m.group(survey).ok_or(NOTHING)?;
+            match &g.remedy {
+                Remedy::Skip(why) => Err(why.clone()),
+                _ => replay(Selection::Cause { cause: g.cause, since: g.first }),
+            }
+        }
+        Tab::Events if !m.events.marked.is_empty() => replay(Selection::Events(m.events.marked.iter().cloned().collect())),
         Tab::Events => m.line(survey).ok_or(NOTHING.to_string()).and_then(fix_of),
+        Tab::Drift => fix_drift(m, cx),
         Tab::Endpoints => Err("an endpoint is mended in Stripe's dashboard".into()),
     }
 }
 
-/// The review for one event: its customer's row, copied from Stripe.
-pub fn fix_of(line: &Line) -> Result<Ask, String> {
-    if !line.verdict.is_failure() {
-        return Err(format!("nothing to fix: this event is {}", line.verdict.word()));
+/// The review for one event.
+fn fix_of(line: &Line) -> Result<Ask, String> {
+    if line.verdict.is_failure() {
+        replay(Selection::Events(vec![line.id.clone()]))
+    } else {
+        Err(format!("nothing to fix: this event is {}", line.verdict.word()))
     }
-    Err("no procedure repairs it yet".into())
+}
+
+fn replay(selection: Selection) -> Result<Ask, String> {
+    start("failed-webhook", Inputs::about(selection)).ok_or_else(|| "open the customer: each can be repaired on its own screen".into())
+}
+
+/// One is repaired by itself, several under one confirmation.
+fn fix_drift(m: &Model, cx: &Context) -> Result<Ask, String> {
+    let marked: Vec<StripeId> = m.drift.marked(cx.drift).into_iter().filter_map(|d| d.customer.clone()).collect();
+    if !marked.is_empty() {
+        let several = start("drift-fix", Inputs::about(Selection::Customers(marked)));
+        return several.ok_or_else(|| "one at a time: take the marks back".to_string());
+    }
+    match m.drift.selected(cx.drift) {
+        Some(drift::Row::Subject(d)) if d.differs.is_empty() => Err("nothing can be copied from Stripe here; e says why".into()),
+        Some(drift::Row::Subject(d)) => {
+            let handle = handle(d).ok_or("nobody can be named here")?;
+            start("tier-update", Inputs::of(handle)).ok_or_else(|| "no procedure repairs it".to_string())
+        }
+        Some(drift::Row::Class(_)) => Err("enter lists them; space marks several".into()),
+        None => Err(NOTHING.into()),
+    }
+}
+
+/// Its review, where there is such a procedure.
+fn start(procedure: &str, inputs: Inputs) -> Option<Ask> {
+    by_id(procedure).map(|p| Ask::Start { procedure: p.id().into(), inputs })
+}
+
+/// Where the case of one who has drifted begins.
+pub fn handle(d: &Drifted) -> Option<Handle> {
+    d.customer.clone().map(Handle::Stripe).or_else(|| d.subject.clone().map(Handle::Subject))
 }
 
 /// The evidence behind what is selected.
-pub fn why(m: &Model, survey: &Survey) -> Option<Ask> {
+pub fn why(m: &Model, cx: &Context) -> Option<Ask> {
+    let survey = cx.survey;
     match m.tab {
         Tab::Causes => m.group(survey).map(why_group),
         Tab::Events => match m.events.selected(survey.lines(), survey.raw())? {
@@ -43,43 +100,132 @@ pub fn why(m: &Model, survey: &Survey) -> Option<Ask> {
             }
             Row::Bucket(..) => None,
         },
-        Tab::Endpoints => selected_endpoint(m).map(why_endpoint),
+        Tab::Drift => match m.drift.selected(cx.drift)? {
+            drift::Row::Class(g) => Some(Ask::Evidence {
+                title: g.class.word().into(),
+                lines: g.named.iter().map(|d| format!("{}  {}", mask::id(d.key()), d.sentence)).collect(),
+            }),
+            drift::Row::Subject(d) => Some(why_drifted(d)),
+        },
+        Tab::Endpoints => selected_endpoint(m).map(|e| why_endpoint(e, m, cx)),
     }
 }
 
 /// Everything that could be done here; what cannot says why.
-pub fn actions(m: &Model, survey: &Survey) -> Vec<ActionItem> {
-    let mut all = vec![match fix(m, survey) {
-        Ok(ask) => ActionItem::new('f', "review the recommended fix", ask),
-        Err(reason) => ActionItem::impossible('f', "review the recommended fix", reason),
-    }];
-    let line = if m.tab == Tab::Events { m.line(survey) } else { None };
-    all.push(match line.and_then(|l| l.customer.clone()) {
-        Some(customer) => ActionItem::new('o', "open the customer", Ask::Open(Handle::Stripe(customer))),
-        None => ActionItem::impossible('o', "open the customer", "select an event that names one"),
-    });
-    all.push(match why(m, survey) {
-        Some(ask) => ActionItem::new('e', "why: the evidence", ask),
-        None => ActionItem::impossible('e', "why: the evidence", NOTHING),
-    });
-    for (letter, hours, words) in [('d', 24, "the last 24 hours"), ('s', 168, "the last 7 days"), ('m', 720, "the last 30 days")] {
-        let label = format!("look at {words}");
-        all.push(if survey.hours() == hours {
-            ActionItem::impossible(letter, label, "that is what is shown")
-        } else {
-            ActionItem::new(letter, label, Ask::Range { hours })
-        });
+pub fn actions(m: &Model, cx: &Context) -> Vec<ActionItem> {
+    let mut all = vec![item('f', "review the recommended fix", fix(m, cx))];
+    all.push(item('e', "why: the evidence", why(m, cx).ok_or_else(|| NOTHING.to_string())));
+    match m.tab {
+        Tab::Causes => all.extend(desk(m, cx)),
+        Tab::Events => {
+            let customer = m.line(cx.survey).and_then(|l| l.customer.clone());
+            let open = customer.map(|c| Ask::Open(Handle::Stripe(c))).ok_or_else(|| "select an event that names one".to_string());
+            all.push(item('o', "open the customer", open));
+        }
+        Tab::Drift => all.extend(compare(m, cx)),
+        Tab::Endpoints => all.push(item('p', "probe the endpoint: forged requests, nothing is changed", probe(m, cx))),
+    }
+    if matches!(m.tab, Tab::Causes | Tab::Events) {
+        for (letter, hours, words) in [('d', 24, "the last 24 hours"), ('s', 168, "the last 7 days"), ('m', 720, "the last 30 days")] {
+            let range = if cx.survey.hours() == hours { Err("that is what is shown".to_string()) } else { Ok(Ask::Range { hours }) };
+            all.push(item(letter, &format!("look at {words}"), range));
+        }
     }
     all
 }
 
-pub fn copies(m: &Model, survey: &Survey) -> Option<Vec<CopyItem>> {
+fn item(letter: char, label: &str, does: Result<Ask, String>) -> ActionItem {
+    match does {
+        Ok(ask) => ActionItem::new(letter, label, ask),
+        Err(reason) => ActionItem::impossible(letter, label, reason),
+    }
+}
+
+/// What operators say to each other about a cause.
+fn desk(m: &Model, cx: &Context) -> Vec<ActionItem> {
+    let (Some(g), Some(desk)) = (m.group(cx.survey), cx.desk) else {
+        let why = || Err(if cx.desk.is_none() { "owners and mutes are not read yet" } else { NOTHING }.to_string());
+        return vec![item('t', "take it: others see who has it", why()), item('u', "mute it for an hour", why())];
+    };
+    let me = cx.env.map_or("", |e| e.operator.as_str());
+    let taken = match desk.standing(g.cause, Some(g.first)) {
+        Standing::Taken(t) if t.by == me => item('t', "give it back", Ok(Ask::Desk(DeskWrite::DropCause { cause: g.cause }))),
+        _ => item('t', "take it: others see who has it", Ok(Ask::Desk(DeskWrite::TakeCause { cause: g.cause, since: g.first }))),
+    };
+    let muted = match desk.muted(g.cause, cx.now) {
+        Some(_) => item('u', "unmute it", Ok(Ask::Desk(DeskWrite::Unmute { cause: g.cause }))),
+        None => {
+            let until = cx.now + Duration::hours(1);
+            let mute = DeskWrite::MuteCause { cause: g.cause, until, reason: "being worked on".into() };
+            item('u', &format!("mute it until {}: being worked on", when(until, cx.now)), Ok(Ask::Desk(mute)))
+        }
+    };
+    vec![taken, muted]
+}
+
+/// The comparison, and what may stay as it is.
+fn compare(m: &Model, cx: &Context) -> Vec<ActionItem> {
+    let busy = cx.drift.is_some_and(Scan::is_under_way);
+    let paused = cx.drift.is_some_and(|s| *s.standing() == drift_scan::Standing::Paused);
+    let idle = |order| if busy { Err("one is under way".to_string()) } else { Ok(Ask::Drift(order)) };
+    let going = |order| if busy { Ok(Ask::Drift(order)) } else { Err("none is under way".to_string()) };
+    let mut all = vec![
+        item('n', "compare the whole account anew", idle(Order::Account)),
+        item('d', "compare whoever changed in the last 24 hours", idle(Order::Hours(24))),
+        if paused {
+            item('p', "go on comparing", Ok(Ask::Drift(Order::Resume)))
+        } else {
+            item('p', "pause the comparison", going(Order::Pause))
+        },
+        item('x', "stop the comparison", going(Order::Cancel)),
+    ];
+    if let Some(drift::Row::Subject(d)) = m.drift.selected(cx.drift) {
+        let until = cx.now + Duration::days(30);
+        let accepted = d.customer.clone().ok_or_else(|| "this row names no customer".to_string());
+        let held = d.customer.as_ref().and_then(|c| cx.desk?.accepted(c, d.class, cx.now)).is_some();
+        all.push(if held {
+            let revoke = accepted.map(|customer| Ask::Desk(DeskWrite::RevokeAccept { customer, class: d.class }));
+            item('b', "no longer accept it", revoke)
+        } else {
+            let accept = |customer| DeskWrite::AcceptDrift { customer, class: d.class, until, reason: "known, left as it is".into() };
+            item('b', &format!("accept it until {}", until.format("%-d %b")), accepted.map(|c| Ask::Desk(accept(c))))
+        });
+        all.push(item('o', "open the customer", handle(d).map(Ask::Open).ok_or_else(|| "nobody can be named here".to_string())));
+    }
+    all
+}
+
+/// The probe; against a LIVE endpoint it is asked for once.
+fn probe(m: &Model, cx: &Context) -> Result<Ask, String> {
+    if m.probing.is_some() {
+        return Err("a probe is under way".into());
+    }
+    if cx.mode == Mode::Test || m.probed.value().is_some() {
+        return Ok(Ask::Probe);
+    }
+    Ok(Ask::Actions(vec![ActionItem::new('y', "send the probe to the LIVE endpoint", Ask::Probe)]))
+}
+
+pub fn copies(m: &Model, cx: &Context) -> Option<Vec<CopyItem>> {
+    let survey = cx.survey;
     match m.tab {
         Tab::Causes => m.group(survey).map(copies_of_group),
         Tab::Events => match m.events.selected(survey.lines(), survey.raw())? {
             Row::Event(line) => Some(copies_of(line, &marked(m))),
             Row::Raw(raw) => Some(vec![CopyItem::new("what Stripe sent, as shown", raw.text.clone())]),
             Row::Bucket(_, line) => Some(vec![CopyItem::new("type of the newest", line.kind.to_string())]),
+        },
+        Tab::Drift => match m.drift.selected(cx.drift)? {
+            drift::Row::Class(g) => {
+                let ids: Vec<&str> = g.named.iter().map(|d| d.key()).collect();
+                Some(vec![CopyItem::new("ids", ids.join("\n"))])
+            }
+            drift::Row::Subject(d) => {
+                let mut items = vec![CopyItem::new("sentence", &d.sentence)];
+                items.extend(d.customer.as_ref().map(|c| CopyItem::new("customer id", c.as_str())));
+                items.extend(d.subject.as_ref().map(|s| CopyItem::new("profile id", s.as_str())));
+                Some(items)
+            }
         },
         Tab::Endpoints => selected_endpoint(m).map(|e| {
             let types = CopyItem::new("the types it lacks", e.lacks().join("\n"));
@@ -127,7 +273,19 @@ pub fn selected_endpoint(m: &Model) -> Option<&Endpoint> {
     m.endpoints.value()?.get(m.endpoint.at)
 }
 
-fn why_endpoint(e: &Endpoint) -> Ask {
+fn why_drifted(d: &Drifted) -> Ask {
+    let mut lines = vec![d.sentence.clone()];
+    let shown = |field: Field, v: &Value| match field {
+        Field::Customer | Field::Subscription => mask::id(&v.to_string()),
+        _ => v.to_string(),
+    };
+    lines.extend(
+        d.differs.iter().map(|c| format!("{}: {} in the row, {} due", c.field.label(), shown(c.field, &c.from), shown(c.field, &c.to))),
+    );
+    Ask::Evidence { title: d.class.word().into(), lines }
+}
+
+fn why_endpoint(e: &Endpoint, m: &Model, cx: &Context) -> Ask {
     let mut lines = vec![
         e.url.clone(),
         if e.enabled { "Enabled in Stripe.".into() } else { "Disabled in Stripe: it gets nothing until it is enabled there.".into() },
@@ -139,5 +297,16 @@ fn why_endpoint(e: &Endpoint) -> Ask {
         Some(version) => format!("Objects are rendered at {version}."),
         None => "Objects are rendered at the account's default version.".into(),
     });
+    if let Some(a) = m.assessment(cx).filter(|_| m.probed.value().is_some_and(|p| e.is_for(&p.url))) {
+        lines.extend(
+            a.found.iter().map(|f| format!("probe: {}{}", f.sentence, f.helps.as_ref().map(|h| format!(" {h}")).unwrap_or_default())),
+        );
+        lines.extend(
+            a.lines.iter().map(|l| {
+                format!("{}: {}{}", l.shot.word(), l.came, if l.says.is_empty() { String::new() } else { format!(", {}", l.says) })
+            }),
+        );
+    }
+    lines.extend(m.probed.fault().map(|f| format!("probe: {}", f.say)));
     Ask::Evidence { title: mask::id(e.id.as_str()), lines }
 }

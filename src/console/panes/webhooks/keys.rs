@@ -1,11 +1,13 @@
 //! The keys of the webhooks pane: moving, opening, filtering, sorting. What an action does stands in `actions`.
 
-use super::actions::{actions, copies, fix, why};
+use super::actions::{actions, copies, fix, handle, why};
+use super::drift;
 use super::events::Row;
 use super::index::{By, Sort};
 use super::model::{Model, Tab};
 use crate::console::ask::Ask;
 use crate::console::context::Context;
+use crate::console::drift::Order;
 use crate::console::keymap::{Action, Binding};
 use crate::procedures::survey::Survey;
 use crate::protocol::key::Key;
@@ -17,6 +19,7 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
     let some = match m.tab {
         Tab::Causes => m.group(survey).map(|_| ()).ok_or_else(nothing),
         Tab::Events => m.events.selected(survey.lines(), survey.raw()).map(|_| ()).ok_or_else(nothing),
+        Tab::Drift => m.drift.selected(cx.drift).map(|_| ()).ok_or_else(nothing),
         Tab::Endpoints => m.endpoints.value().filter(|e| !e.is_empty()).map(|_| ()).ok_or_else(nothing),
     };
     if m.is_editing() {
@@ -26,19 +29,32 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
     match m.tab {
         Tab::Causes => {
             all.push(Binding::new(Action::Open, "its events").when(some.clone()));
-            all.push(Binding::new(Action::Fix, "fix").when(fix(m, survey).map(|_| ())));
+            all.push(Binding::new(Action::Fix, "fix").when(fix(m, cx).map(|_| ())));
             all.push(Binding::new(Action::Why, "why").when(some.clone()));
             all.push(Binding::new(Action::Actions, "actions"));
         }
         Tab::Events => {
             all.push(Binding::new(Action::Open, if m.events.by.is_some() { "narrow" } else { "open" }).when(some.clone()));
-            all.push(Binding::new(Action::Fix, "fix").when(fix(m, survey).map(|_| ())));
+            all.push(Binding::new(Action::Fix, "fix").when(fix(m, cx).map(|_| ())));
             all.push(Binding::new(Action::Filter, "filter"));
             all.push(Binding::quiet(Action::Why).when(some.clone()));
             all.push(Binding::new(Action::Sort, "sort"));
             all.push(Binding::new(Action::Group, "group"));
             all.push(Binding::quiet(Action::Mark).when(m.line(survey).map(|_| ()).ok_or_else(|| "only events can be marked".to_string())));
             all.push(Binding::quiet(Action::Actions));
+        }
+        Tab::Drift => {
+            let open = match (cx.drift, m.drift.class) {
+                (None, _) => Binding::new(Action::Open, "compare"),
+                (_, None) => Binding::new(Action::Open, "who").when(some.clone()),
+                (_, Some(_)) => Binding::new(Action::Open, "customer").when(some.clone()),
+            };
+            all.push(open);
+            all.push(Binding::new(Action::Fix, "fix").when(fix(m, cx).map(|_| ())));
+            all.push(Binding::new(Action::Why, "why").when(some.clone()));
+            all.push(Binding::new(Action::Actions, "actions"));
+            let markable = if m.drift.class.is_some() { some.clone() } else { Err("open a class first".into()) };
+            all.push(Binding::new(Action::Mark, "mark").when(markable));
         }
         Tab::Endpoints => {
             all.push(Binding::new(Action::Why, "why").when(some.clone()));
@@ -62,10 +78,10 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
         Action::NextTab => turn(m, 1, cx),
         Action::PreviousTab => turn(m, Tab::ALL.len() - 1, cx),
         Action::Open => open(m, survey, cx),
-        Action::Fix => vec![fix(m, survey).unwrap_or_else(Ask::Say)],
-        Action::Why => why(m, survey).into_iter().collect(),
-        Action::Actions => vec![Ask::Actions(actions(m, survey))],
-        Action::Copy => copies(m, survey).map(Ask::Copy).into_iter().collect(),
+        Action::Fix => vec![fix(m, cx).unwrap_or_else(Ask::Say)],
+        Action::Why => why(m, cx).into_iter().collect(),
+        Action::Actions => vec![Ask::Actions(actions(m, cx))],
+        Action::Copy => copies(m, cx).map(Ask::Copy).into_iter().collect(),
         Action::Refresh => {
             m.events.accept(survey.lines());
             m.sync(cx);
@@ -88,6 +104,10 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
             m.events.by = By::ALL[(at + 1) % By::ALL.len()];
             m.events.to_top();
             m.sync(cx);
+            Vec::new()
+        }
+        Action::Mark if m.tab == Tab::Drift => {
+            m.drift.mark(cx.drift);
             Vec::new()
         }
         Action::Mark => {
@@ -121,7 +141,8 @@ pub fn edit(m: &mut Model, key: Key, cx: &Context) -> Vec<Ask> {
 /// Rows that a page holds.
 fn page(m: &Model, cx: &Context) -> usize {
     let rows = usize::from(cx.rows.saturating_sub(9));
-    if m.tab == Tab::Events { rows } else { rows / 3 }.max(1)
+    let one_lined = m.tab == Tab::Events || (m.tab == Tab::Drift && m.drift.class.is_some());
+    if one_lined { rows } else { rows / 3 }.max(1)
 }
 
 fn moved(m: &mut Model, survey: &Survey, action: Action, by: isize, cx: &Context) {
@@ -135,6 +156,7 @@ fn moved(m: &mut Model, survey: &Survey, action: Action, by: isize, cx: &Context
             }
             m.events.by(by, survey.lines(), survey.raw());
         }
+        Tab::Drift => m.drift.by(by, cx.drift),
         Tab::Endpoints => {
             let len = m.endpoints.value().map_or(0, Vec::len);
             m.endpoint.by(by, len);
@@ -161,6 +183,15 @@ fn open(m: &mut Model, survey: &Survey, cx: &Context) -> Vec<Ask> {
             Vec::new()
         }
         Tab::Events => vec![opened(m, survey).unwrap_or_else(Ask::Say)],
+        Tab::Drift if cx.drift.is_none() => vec![Ask::Drift(Order::Account)],
+        Tab::Drift => match m.drift.selected(cx.drift) {
+            Some(drift::Row::Class(group)) => {
+                m.drift.show(Some(group.class));
+                Vec::new()
+            }
+            Some(drift::Row::Subject(d)) => handle(d).map(Ask::Open).into_iter().collect(),
+            None => Vec::new(),
+        },
         Tab::Endpoints => Vec::new(),
     }
 }
@@ -178,12 +209,17 @@ fn back_to(m: &Model) -> &'static str {
     match m.tab {
         Tab::Events if m.from_cause => "causes",
         Tab::Events if !m.events.field.is_empty() => "all events",
+        Tab::Drift if m.drift.class.is_some() => "classes",
         _ => "back",
     }
 }
 
 /// One step back: out of what a cause or a filter has narrowed first.
 fn back(m: &mut Model, cx: &Context) -> Vec<Ask> {
+    if m.tab == Tab::Drift && m.drift.class.is_some() {
+        m.drift.show(None);
+        return Vec::new();
+    }
     if m.tab != Tab::Events || m.events.field.is_empty() {
         return vec![Ask::Back];
     }

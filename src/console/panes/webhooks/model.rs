@@ -1,5 +1,6 @@
 //! What the webhooks pane knows besides the survey: which tab is shown, what is selected in each, and the endpoints as they were last read.
 
+use super::drift::DriftList;
 use super::events::{Events, Row};
 use crate::console::ask::Ask;
 use crate::console::context::Context;
@@ -10,6 +11,7 @@ use crate::domain::filter::quoted;
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::{Group, Line};
+use crate::domain::webhooks::probe::{Assessment, Probed, Surroundings, assess};
 use crate::procedures::survey::Survey;
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
@@ -23,8 +25,13 @@ pub struct Model {
     /// What the selection among the causes stands on, once it was moved.
     cause: Option<Cause>,
     pub events: Events,
+    pub(super) drift: DriftList,
     pub(super) endpoints: Known<Vec<Endpoint>>,
     pub(super) endpoint: Cursor,
+    /// What the last probe came back with.
+    pub(super) probed: Known<Probed>,
+    /// When the probe went out, in milliseconds, while it is under way.
+    pub(super) probing: Option<u64>,
     /// When the endpoints were last asked for, in milliseconds.
     asked: Option<u64>,
     /// The filter was set by opening this cause: the way back leads to it.
@@ -36,6 +43,7 @@ pub enum Tab {
     #[default]
     Causes,
     Events,
+    Drift,
     Endpoints,
 }
 
@@ -43,13 +51,14 @@ pub enum Tab {
 const ENDPOINTS_EVERY: u64 = 60_000;
 
 impl Tab {
-    pub const ALL: [Tab; 3] = [Tab::Causes, Tab::Events, Tab::Endpoints];
+    pub const ALL: [Tab; 4] = [Tab::Causes, Tab::Events, Tab::Drift, Tab::Endpoints];
 
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
             Tab::Causes => "Causes",
             Tab::Events => "Events",
+            Tab::Drift => "Drift",
             Tab::Endpoints => "Endpoints",
         }
     }
@@ -68,6 +77,14 @@ impl Model {
             (Query::Endpoints, Ok(Reply::Endpoints(endpoints))) => {
                 self.endpoints = Known::Is { value: endpoints.clone(), at: cx.now };
                 self.endpoint.clamp(endpoints.len());
+            }
+            (Query::Probe, result) => {
+                self.probing = None;
+                match result {
+                    Ok(Reply::Probed(probed)) => self.probed = Known::Is { value: probed.clone(), at: cx.now },
+                    Ok(_) => {}
+                    Err(fault) => self.probed = Known::Failed(fault.clone()),
+                }
             }
             // What was read before stays on screen; its age says how old it is.
             (Query::Endpoints, Err(fault)) if self.endpoints.value().is_none() => self.endpoints = Known::Failed(fault.clone()),
@@ -95,6 +112,7 @@ impl Model {
             self.causes.at = at;
         }
         self.causes.clamp(groups.len());
+        self.drift.sync(cx.drift);
     }
 
     /// A text field has the focus: keys go to `edit`.
@@ -150,6 +168,19 @@ impl Model {
         }
         self.asked = Some(cx.tick);
         vec![Ask::Read { slot: Slot::Endpoints, query: Query::Endpoints }]
+    }
+
+    /// What the last probe says, beside what is registered.
+    #[must_use]
+    pub(super) fn assessment(&self, cx: &Context) -> Option<Assessment> {
+        let probed = self.probed.value()?;
+        let configured = cx.env.and_then(|e| e.webhook_url.as_deref());
+        Some(assess(probed, &Surroundings { endpoints: self.endpoints.value().map(Vec::as_slice), configured }))
+    }
+
+    /// A probe has been asked for.
+    pub fn probe(&mut self, tick: u64) {
+        self.probing = Some(tick);
     }
 
     /// For how long the endpoints have been waited for, in milliseconds.

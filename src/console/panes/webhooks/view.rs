@@ -1,16 +1,15 @@
 //! How the webhooks pane looks: the tabs with what they cover, the causes, the endpoints. The list of events is drawn in `list`.
 
-use super::list;
 use super::model::{Model, Tab};
+use super::{list, view_drift, view_endpoints};
 use crate::console::context::Context;
 use crate::console::widgets::format::{clock, count, moment};
 use crate::console::widgets::paint::{put, put_right, select, width};
 use crate::console::widgets::panel::{self, Panel, stale};
 use crate::console::widgets::theme::Theme;
 use crate::domain::At;
-use crate::domain::facts::Known;
+use crate::domain::desk::Standing;
 use crate::domain::fault::Source;
-use crate::domain::webhooks::endpoint::{Endpoint, HANDLED};
 use crate::domain::webhooks::feed::Group;
 use crate::procedures::survey::Survey;
 use crate::protocol::freshness::Health;
@@ -18,24 +17,25 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 /// Where sentences begin.
-const TEXT: u16 = 7;
+pub const TEXT: u16 = 7;
 
 pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let survey = cx.survey;
     if area.height < 4 {
         return;
     }
-    head(m, survey, cx, area, buf, theme);
+    head(m, cx, area, buf, theme);
     let body = Rect { y: area.y + 2, height: area.height - 2, ..area };
     match m.tab {
         Tab::Causes => causes(m, survey, cx, body, buf, theme),
         Tab::Events => list::draw(m, cx, body, buf, theme),
-        Tab::Endpoints => endpoints(m, cx, body, buf, theme),
+        Tab::Drift => view_drift::draw(m, cx, body, buf, theme),
+        Tab::Endpoints => view_endpoints::draw(m, cx, body, buf, theme),
     }
 }
 
 /// The tabs, and at the right what the current one covers and how sure that is.
-fn head(m: &Model, survey: &Survey, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+fn head(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let mut x = area.x;
     for tab in Tab::ALL {
         let here = tab == m.tab;
@@ -50,7 +50,7 @@ fn head(m: &Model, survey: &Survey, cx: &Context, area: Rect, buf: &mut Buffer, 
         None => end,
     };
     let room = end.saturating_sub(x);
-    put_right(buf, theme, end, area.y, &covered(m, survey, theme), theme.dim(), room);
+    put_right(buf, theme, end, area.y, &covered(m, cx, theme), theme.dim(), room);
 }
 
 /// Why what is shown may be old: in words, with its age.
@@ -67,9 +67,14 @@ fn doubt(cx: &Context) -> Option<String> {
     })
 }
 
-fn covered(m: &Model, survey: &Survey, theme: &Theme) -> String {
+fn covered(m: &Model, cx: &Context, theme: &Theme) -> String {
+    let survey = cx.survey;
+    let dot = format!(" {} ", theme.dot());
     if let (Tab::Endpoints, at) = (m.tab, m.endpoints.at()) {
         return at.map_or_else(String::new, |at| format!("as of {}", clock(at)));
+    }
+    if m.tab == Tab::Drift {
+        return view_drift::covered(m, cx).join(&dot);
     }
     let mut parts = Vec::new();
     if m.tab == Tab::Events && m.events.waiting() > 0 {
@@ -91,7 +96,7 @@ fn covered(m: &Model, survey: &Survey, theme: &Theme) -> String {
         parts.push(partial);
     }
     parts.retain(|p| !p.is_empty());
-    parts.join(&format!(" {} ", theme.dot()))
+    parts.join(&dot)
 }
 
 /// `24 h`, `7 days`.
@@ -143,11 +148,11 @@ fn causes(m: &Model, survey: &Survey, cx: &Context, area: Rect, buf: &mut Buffer
         no_rows(survey, cx, area, buf, theme, &empty);
         return;
     }
-    two_lined(buf, theme, area, groups.len(), m.causes.at, |i, line, buf| cause(&groups[i], cx.now, line, buf, theme));
+    two_lined(buf, theme, area, groups.len(), m.causes.at, |i, line, buf| cause(&groups[i], cx, line, buf, theme));
 }
 
 /// Rows of two lines with a gap between them as long as all fit, without one where they do not, scrolled where even that is too much.
-fn two_lined(buf: &mut Buffer, theme: &Theme, area: Rect, all: usize, at: usize, mut one: impl FnMut(usize, Rect, &mut Buffer)) {
+pub fn two_lined(buf: &mut Buffer, theme: &Theme, area: Rect, all: usize, at: usize, mut one: impl FnMut(usize, Rect, &mut Buffer)) {
     let rows = usize::from(area.height);
     let step = if all * 3 <= rows + 1 { 3 } else { 2 };
     let fit = if step == 3 { all } else { (rows / 2).max(1) };
@@ -165,65 +170,33 @@ fn two_lined(buf: &mut Buffer, theme: &Theme, area: Rect, all: usize, at: usize,
     }
 }
 
-fn cause(g: &Group, now: At, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    put(buf, theme, area.x + 1, area.y, "FAIL", theme.fail(), 5);
+fn cause(g: &Group, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let muted = cx.desk.and_then(|d| d.muted(g.cause, cx.now));
+    let (word, style) = if muted.is_some() { ("mute", theme.dim()) } else { ("FAIL", theme.fail()) };
+    put(buf, theme, area.x + 1, area.y, word, style, 5);
     let people = if g.customers == 0 { String::new() } else { format!("{}  ", count(g.customers, "customer", "customers")) };
-    let size = format!("{}  {people}last {}", count(g.events.len(), "event", "events"), when(g.last, now));
+    let size = format!("{}  {people}last {}", count(g.events.len(), "event", "events"), when(g.last, cx.now));
     let end = put_right(buf, theme, area.right() - 1, area.y, &size, theme.plain(), area.width / 2 + 10);
     let start = area.x + TEXT;
     let at = put(buf, theme, start, area.y, g.cause.word(), theme.plain(), end.saturating_sub(start + 1));
-    // The sentence only where there is room for it: half a sentence says less than none. Of what is unknown the raw text is all there is.
+    // The sentence only where there is room for it: half a sentence says less than none.
     let room = end.saturating_sub(at + 4);
     if width(&g.because) <= room {
         put(buf, theme, at + 2, area.y, &g.because, theme.dim(), room);
     }
+    let standing = match (muted, cx.desk.map(|d| d.standing(g.cause, Some(g.first)))) {
+        (Some(m), _) => format!("muted by {} until {}: {}. ", m.by, when(m.until, cx.now), m.reason),
+        (None, Some(Standing::Taken(t))) => format!("{} has it. ", t.by),
+        (None, Some(Standing::Reopened(t))) => format!("{} had it, new ones failed since. ", t.by),
+        _ => String::new(),
+    };
+    // Of what is unknown the raw text is all there is.
     let below = if g.helps.is_empty() { &g.because } else { &g.helps };
-    put(buf, theme, start, area.y + 1, below, theme.dim(), area.right().saturating_sub(start + 1));
+    let at = put(buf, theme, start, area.y + 1, &standing, theme.plain(), area.right().saturating_sub(start + 1));
+    put(buf, theme, at, area.y + 1, below, theme.dim(), area.right().saturating_sub(at + 1));
 }
 
 /// `03:11Z` today, with the day before.
 pub fn when(at: At, now: At) -> String {
     if at.date_naive() == now.date_naive() { clock(at) } else { moment(at, now) }
-}
-
-fn endpoints(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    let text = Rect { x: area.x + TEXT - 1, width: area.width - TEXT + 1, ..area };
-    match &m.endpoints {
-        Known::Waiting => {
-            panel::draw(buf, theme, text, &Panel::Reading { what: "Reading the endpoints registered in Stripe", waited_ms: m.waited(cx) });
-        }
-        Known::Failed(fault) => {
-            let still = "Whether effects arrived is told without it: Causes and Events.";
-            panel::draw(buf, theme, text, &Panel::Failed { fault, still });
-        }
-        Known::Is { value, .. } if value.is_empty() => {
-            let sentence = "No webhook endpoint is registered in Stripe for this account: nothing is delivered to the application.";
-            panel::draw(buf, theme, text, &Panel::Empty(sentence));
-        }
-        Known::Is { value, .. } => {
-            two_lined(buf, theme, area, value.len(), m.endpoint.at, |i, line, buf| endpoint(&value[i], line, buf, theme));
-        }
-    }
-}
-
-fn endpoint(e: &Endpoint, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    let lacks = e.lacks();
-    let (word, style) = match (e.enabled, lacks.is_empty()) {
-        (false, _) => ("FAIL", theme.fail()),
-        (_, false) => ("WARN", theme.warn()),
-        _ => ("ok", theme.dim()),
-    };
-    put(buf, theme, area.x + 1, area.y, word, style, 5);
-    let mode = if e.livemode { "live" } else { "test" };
-    let state = format!("{}  {mode}", if e.enabled { "enabled" } else { "disabled" });
-    let end = put_right(buf, theme, area.right() - 1, area.y, &state, theme.plain(), 20);
-    put(buf, theme, area.x + TEXT, area.y, &e.url, theme.plain(), end.saturating_sub(area.x + TEXT + 2));
-    let types = match lacks.as_slice() {
-        [] => format!("gets all {} handled types", HANDLED.len()),
-        [one] => format!("does not get {one}"),
-        many => format!("gets {} of {} handled types", HANDLED.len() - many.len(), HANDLED.len()),
-    };
-    let version = e.api_version.as_ref().map_or_else(|| "the account's API version".to_string(), |v| format!("API {v}"));
-    let below = [types, version].join(&format!(" {} ", theme.dot()));
-    put(buf, theme, area.x + TEXT, area.y + 1, &below, theme.dim(), area.right().saturating_sub(area.x + TEXT + 1));
 }

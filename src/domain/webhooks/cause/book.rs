@@ -3,11 +3,11 @@
 use super::Cause;
 use super::evidence::{Held, Named};
 use super::look::{Look, TOLERANCE_SECONDS, cut};
-use super::saying::Saying;
 use crate::domain::mask;
 use crate::domain::webhooks::endpoint::HANDLED;
 use crate::domain::webhooks::log::LogLine;
 use crate::domain::webhooks::probe::{Came, Shot};
+use crate::domain::webhooks::saying::Saying;
 use crate::domain::webhooks::verdict::Verdict;
 
 /// One entry of the book.
@@ -204,7 +204,7 @@ pub(super) const BOOK: &[Rule] = &[
     Rule {
         name: "endpoint disabled",
         when: |l| {
-            let endpoint = l.scene.endpoint().filter(|e| !e.enabled && !l.is_seen())?;
+            let endpoint = l.scene.endpoint().filter(|e| !e.enabled && l.may_be_unsent())?;
             Some(format!("The endpoint {} is disabled at Stripe: it sends nothing there.", mask::id(endpoint.id.as_str())))
         },
         cause: Cause::EndpointDisabled,
@@ -213,7 +213,7 @@ pub(super) const BOOK: &[Rule] = &[
     Rule {
         name: "not subscribed",
         when: |l| {
-            let endpoint = l.scene.endpoint().filter(|e| !e.subscribes_to(&l.e.kind) && !l.is_seen())?;
+            let endpoint = l.scene.endpoint().filter(|e| !e.subscribes_to(&l.e.kind) && l.may_be_unsent())?;
             Some(format!("The endpoint {} is not subscribed to {}.", mask::id(endpoint.id.as_str()), l.e.kind))
         },
         cause: Cause::NotSubscribed,
@@ -232,7 +232,7 @@ pub(super) const BOOK: &[Rule] = &[
         name: "no endpoint for the URL",
         when: |l| {
             let (all, url) = l.scene.endpoints.as_ref().zip(l.scene.url.as_ref())?;
-            let elsewhere = !all.iter().any(|e| e.is_for(url)) && !l.is_seen();
+            let elsewhere = !all.iter().any(|e| e.is_for(url)) && !l.is_seen() && !l.e.recovered;
             let whither = all.iter().find(|e| e.enabled).map_or("nowhere".into(), |e| format!("to {}", e.url));
             elsewhere.then(|| format!("Stripe sends {whither}, and the application takes events at {url}."))
         },
@@ -333,7 +333,7 @@ pub(super) const BOOK: &[Rule] = &[
     // -- where it can have ended, if nobody says anything
     Rule {
         name: "application down",
-        when: |l| (l.scene.application_down && !l.recovered && !l.is_seen()).then(|| "The application does not answer.".to_string()),
+        when: |l| (l.scene.application_down && !l.e.recovered && !l.is_seen()).then(|| "The application does not answer.".to_string()),
         cause: Cause::Down,
         advice: REACH,
     },

@@ -57,7 +57,7 @@ pub struct Evidence {
     pub answer: Option<Answer>,
     /// The tier that the application enforces.
     pub enforced: Option<String>,
-    /// The effect of an event made later is there: what stood in the way of all events is over. Asked only where no log tells.
+    /// An event of the same type made later was applied, by the application where its log tells: what stood in the way is over.
     pub recovered: bool,
 }
 

@@ -1,12 +1,12 @@
 //! One event as the rules look at it: what was said about it, what was said around it, and what its endpoint answers. It concludes nothing.
 
 use super::evidence::{Evidence, Held, Named, Receipt, Scene};
-use super::saying::{Saying, saying};
 use super::trail::names_event;
 use crate::domain::At;
 use crate::domain::mask;
 use crate::domain::webhooks::log::LogLine;
 use crate::domain::webhooks::probe::{Came, Shot};
+use crate::domain::webhooks::saying::{Saying, saying};
 use chrono::Duration;
 
 /// The first delivery comes within seconds; a queue at Stripe's or a slow log may make it minutes.
@@ -27,17 +27,14 @@ pub(super) struct Look<'a> {
     said: Option<(Saying, &'a LogLine)>,
     /// Whether it ever said that it had processed it.
     processed: bool,
-    /// Something was processed later: what stood in the way of all events is over.
-    pub recovered: bool,
     /// What it said around that time about no event by name; the first of each kind.
     around: Vec<(Saying, &'a LogLine)>,
 }
 
 impl<'a> Look<'a> {
     pub fn new(e: &'a Evidence, scene: &'a Scene, now: At) -> Self {
-        let mut look = Self { e, scene, now, said: None, processed: false, recovered: e.recovered, around: Vec::new() };
+        let mut look = Self { e, scene, now, said: None, processed: false, around: Vec::new() };
         let Some(trail) = &scene.log else { return look };
-        look.recovered = trail.processed_since(e.at).unwrap_or(e.recovered);
         let by_name = trail.naming(e.event.as_str());
         // A line that names the customer and no event is about this event only where it was written then.
         let then = |(_, l): &(Saying, &LogLine)| l.at.is_some_and(|at| look.is_near(at)) && !names_event(l);
@@ -50,7 +47,7 @@ impl<'a> Look<'a> {
         for (said, line) in trail.unnamed(from, to) {
             let Some(at) = line.at else { continue };
             let of_probe = scene.probed_at.is_some_and(|p| (at - p).num_seconds().abs() <= PROBE_SECONDS);
-            let heard = said == Saying::Tolerance || look.is_near(at);
+            let heard = if said == Saying::Tolerance { look.is_skewed(at) } else { look.is_near(at) };
             if said.is_failure() && heard && !of_probe && !look.around.iter().any(|(s, _)| *s == said) {
                 look.around.push((said, line));
             }
@@ -61,6 +58,12 @@ impl<'a> Look<'a> {
     fn is_near(&self, at: At) -> bool {
         let late = (at - self.e.at).num_seconds();
         (-NEAR_BEFORE_SECONDS..=NEAR_AFTER_SECONDS).contains(&late)
+    }
+
+    /// A line of a clock that is off stands where that clock stood when the event came: further away than a right one's would.
+    fn is_skewed(&self, at: At) -> bool {
+        let off = (at - self.e.at).num_seconds();
+        !(-TOLERANCE_SECONDS + NEAR_BEFORE_SECONDS..=TOLERANCE_SECONDS - NEAR_BEFORE_SECONDS).contains(&off)
     }
 
     /// The line, where that was the last said about this event.
@@ -82,6 +85,11 @@ impl<'a> Look<'a> {
     /// The application's handler had it in hand.
     pub fn is_seen(&self) -> bool {
         self.said.is_some() || matches!(self.e.receipt, Receipt::Taken | Receipt::Processed(_))
+    }
+
+    /// Stripe may never have sent it: no delivery is owed, nobody saw it, and as things stand now they have stood since.
+    pub fn may_be_unsent(&self) -> bool {
+        !self.e.pending && !self.is_seen() && !self.e.recovered
     }
 
     /// It never came as far as the handler, and silence proves it.
@@ -121,7 +129,7 @@ impl<'a> Look<'a> {
     /// What came back from a request of the probe.
     pub fn came(&self, shot: Shot) -> Option<&'a Came> {
         // What stands in the way now says nothing about what stood in the way before something was applied again.
-        let probe = self.scene.probe.as_ref().filter(|_| !self.recovered)?;
+        let probe = self.scene.probe.as_ref().filter(|_| !self.e.recovered)?;
         probe.shots.iter().find(|(s, _)| *s == shot).map(|(_, came)| came)
     }
 
@@ -142,7 +150,7 @@ impl<'a> Look<'a> {
 
     /// How far the application's clock is off, where that is more than a signature allows.
     pub fn skew(&self) -> Option<i64> {
-        let probe = self.scene.probe.as_ref().filter(|_| !self.recovered)?;
+        let probe = self.scene.probe.as_ref().filter(|_| !self.e.recovered)?;
         let skews = probe.shots.iter().filter_map(|(_, came)| match came {
             Came::Answer { skew_seconds, .. } => *skew_seconds,
             _ => None,

@@ -5,14 +5,13 @@ mod evidence;
 mod look;
 mod remedy;
 mod rules;
-mod saying;
 #[cfg(test)]
 mod tests;
 mod trail;
 
+pub use super::saying::{NEEDLES, Saying, saying};
 pub use evidence::{Answer, Attributed, Evidence, Held, Named, Receipt, Scene};
 pub use rules::{attribute, likely};
-pub use saying::{NEEDLES, Saying, saying};
 pub use trail::Trail;
 
 use serde::{Deserialize, Serialize};
@@ -84,6 +83,23 @@ impl Cause {
         Cause::WrittenOver,
         Cause::Unknown,
     ];
+
+    /// It stands at the endpoint itself: no event has an effect until that is mended.
+    #[must_use]
+    pub fn is_endpoints(self) -> bool {
+        matches!(
+            self,
+            Cause::BadSignature
+                | Cause::WrongPath
+                | Cause::Redirect
+                | Cause::Tls
+                | Cause::Dns
+                | Cause::Timeout
+                | Cause::Down
+                | Cause::EndpointDisabled
+                | Cause::ClockSkew
+        )
+    }
 
     /// A word or two for lists.
     #[must_use]

@@ -23,7 +23,7 @@ pub(super) fn remedy(cause: Cause, look: &Look) -> (Remedy, Option<String>) {
     }
     match cannot_resend(look) {
         Some(why) => (Remedy::Apply, Some(why)),
-        None if passes(cause) && look.recovered => (Remedy::Resend, None),
+        None if passes(cause) && look.e.recovered => (Remedy::Resend, None),
         // The handler finds the row now that it is linked.
         None if cause == Cause::NoRowForCustomer && look.e.held == Held::Customer => (Remedy::Resend, None),
         None => (Remedy::Apply, None),

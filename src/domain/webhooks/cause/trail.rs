@@ -1,8 +1,8 @@
 //! The application's log lines around a range of events, by time and by the ids they name. It reads no log.
 
-use super::saying::{Saying, is_general, saying};
 use crate::domain::At;
-use crate::domain::webhooks::log::LogLine;
+use crate::domain::webhooks::log::{Level, LogLine};
+use crate::domain::webhooks::saying::{Saying, is_general, saying};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ pub struct Trail {
     since: Option<At>,
     /// It names events, so that its silence about one means something.
     names_events: bool,
-    /// When the newest event was processed.
-    last_processed: Option<At>,
+    /// It says of events that they were processed.
+    tells_processed: bool,
 }
 
 /// A line with what it says.
@@ -34,7 +34,9 @@ impl Trail {
     #[must_use]
     pub fn new(lines: impl IntoIterator<Item = LogLine>, since: Option<At>) -> Self {
         let heard = |line: LogLine| {
-            let said = saying(&line.text)?;
+            // A failure in words that nobody foresaw is one all the same.
+            let failed = || (line.level == Some(Level::Error) && names_event(&line)).then_some(Saying::Failed);
+            let said = saying(&line.text).or_else(failed)?;
             let general = !names_event(&line) && is_general(said, &line.text);
             Some(Heard { said, general, line })
         };
@@ -46,9 +48,7 @@ impl Trail {
                 trail.by_id.entry(id.clone()).or_default().push(position);
             }
             trail.names_events |= names_event(&heard.line);
-            if heard.said == Saying::Processed {
-                trail.last_processed = trail.last_processed.max(heard.line.at);
-            }
+            trail.tells_processed |= heard.said == Saying::Processed && names_event(&heard.line);
         }
         trail
     }
@@ -72,14 +72,15 @@ impl Trail {
     }
 
     /// When that event was processed last.
+    #[must_use]
     pub fn processed(&self, event: &str) -> Option<At> {
         self.naming(event).filter(|(said, _)| *said == Saying::Processed).filter_map(|(_, line)| line.at).max()
     }
 
-    /// Whether an event was processed later than that. `None`: the log does not say when events are processed.
+    /// Whether the log says which events were processed.
     #[must_use]
-    pub fn processed_since(&self, at: At) -> Option<bool> {
-        self.last_processed.map(|last| last > at)
+    pub fn tells_processed(&self) -> bool {
+        self.tells_processed
     }
 
     /// The last start of the process that is no younger than the moment, and not half an hour older.

@@ -86,13 +86,7 @@ impl Found {
         let mut named: Vec<&Drifted> = self.by_class.get(&class).into_iter().flat_map(BTreeMap::values).collect();
         named.sort_by_key(|d| std::cmp::Reverse(d.monthly.as_ref().map(|m| m.minor)));
         let subjects = named.len() as u64 + self.beyond.get(&class).copied().unwrap_or(0);
-        let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
-        for money in named.iter().filter_map(|d| d.monthly.as_ref()) {
-            let sum = sums.entry(&money.currency).or_default();
-            *sum = sum.saturating_add(money.minor);
-        }
-        let mut monthly: Vec<Money> = sums.into_iter().map(|(currency, minor)| Money::new(minor, currency)).collect();
-        monthly.sort_by_key(|m| std::cmp::Reverse(m.minor));
+        let monthly = sums(&named);
         (subjects > 0).then_some(Group { class, subjects, named, monthly })
     }
 
@@ -114,6 +108,30 @@ impl Found {
             *self.beyond.entry(class).or_default() += 1;
         }
     }
+}
+
+impl Group<'_> {
+    /// The same without these, where anybody is left: those who are accepted, or told of elsewhere.
+    #[must_use]
+    pub fn without(self, these: impl Fn(&Drifted) -> bool) -> Option<Self> {
+        let all = self.named.len();
+        let named: Vec<&Drifted> = self.named.into_iter().filter(|d| !these(d)).collect();
+        let subjects = self.subjects - (all - named.len()) as u64;
+        let monthly = sums(&named);
+        (subjects > 0).then_some(Group { class: self.class, subjects, named, monthly })
+    }
+}
+
+/// By currency, largest first.
+fn sums(of: &[&Drifted]) -> Vec<Money> {
+    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
+    for money in of.iter().filter_map(|d| d.monthly.as_ref()) {
+        let sum = sums.entry(&money.currency).or_default();
+        *sum = sum.saturating_add(money.minor);
+    }
+    let mut monthly: Vec<Money> = sums.into_iter().map(|(currency, minor)| Money::new(minor, currency)).collect();
+    monthly.sort_by_key(|m| std::cmp::Reverse(m.minor));
+    monthly
 }
 
 /// Home's line about one class; `None` where it is somebody else's to say, or nobody's.

@@ -43,7 +43,7 @@ pub fn assess(probed: &Probed, around: &Surroundings<'_>) -> Assessment {
     }
     found.extend(in_front(forged, &at));
     registration(probed, around, &mut found);
-    if let Some(clock) = clock(skew, shot(Shot::Signed), shot(Shot::TooOld)) {
+    if let Some(clock) = clock(skew, shot(Shot::Signed), [shot(Shot::TooOld), shot(Shot::TooNew)]) {
         found.push(clock);
     }
     secret(shot(Shot::Signed), shot(Shot::TooOld), &mut found);
@@ -171,7 +171,7 @@ fn registration(probed: &Probed, around: &Surroundings<'_>, found: &mut Vec<Foun
     }
 }
 
-fn clock(skew: Option<i64>, signed: &Came, old: &Came) -> Option<Found> {
+fn clock(skew: Option<i64>, signed: &Came, others: [&Came; 2]) -> Option<Found> {
     let off = skew.filter(|s| s.abs() > DRIFT);
     let how = |s: i64| {
         let direction = if s > 0 { "ahead of" } else { "behind" };
@@ -184,7 +184,7 @@ fn clock(skew: Option<i64>, signed: &Came, old: &Came) -> Option<Found> {
             let say = format!("its clock is {} Stripe's: it takes every signature for too old or too new", how(s));
             Some(new(Finding::ClockOff, say, Some(help)))
         }
-        _ if refused && (speaks_of_time(signed) || takes(old)) => {
+        _ if refused && (speaks_of_time(signed) || others.into_iter().any(takes)) => {
             let say = "it refuses a signature made this moment for its time: its clock is off by more than five minutes";
             Some(new(Finding::ClockOff, say, Some(help)))
         }

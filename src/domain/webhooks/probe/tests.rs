@@ -33,6 +33,7 @@ fn forged(came: &Came) -> Probed {
         (Shot::Unsigned, came.clone()),
         (Shot::WronglySigned, came.clone()),
         (Shot::TooOld, not_sent()),
+        (Shot::TooNew, not_sent()),
         (Shot::Signed, not_sent()),
     ];
     Probed { url: URL.into(), shots }
@@ -149,6 +150,8 @@ fn clock_and_secret_are_told_apart() {
     assert_eq!(findings(&signed(400, no, answer(400, no)), &registered), [Finding::WrongSecret]);
     assert_eq!(findings(&signed(400, late, answer(400, late)), &registered), [Finding::ClockOff]);
     assert_eq!(findings(&signed(400, "", answer(200, "{\"ok\":true}")), &registered), [Finding::ClockOff], "to it, ten minutes ago is now");
+    let ahead = with(signed(400, "", answer(400, "")), Shot::TooNew, answer(200, "{\"ok\":true}"));
+    assert_eq!(findings(&ahead, &registered), [Finding::ClockOff], "to it, in ten minutes is now");
     assert_eq!(findings(&signed(200, "", answer(200, "")), &registered), [Finding::TakesOld]);
     let swallowed = "{\"ok\":false,\"error\":\"signature verification failed\"}";
     let probed = with(with(forged(&answer(200, swallowed)), Shot::Signed, answer(200, swallowed)), Shot::TooOld, answer(200, swallowed));

@@ -145,8 +145,25 @@ const WORDS: &[(Saying, &[&str])] = &[
 ];
 
 /// Words that together find every line which says something about webhooks, for a search of logs.
-pub const NEEDLES: &[&str] =
-    &["webhook", "signature", "tolerance", "evt_", "profile not found", "connection pool", "trying to connect", "listening"];
+pub const NEEDLES: &[&str] = &[
+    "webhook",
+    "stripe",
+    "evt_",
+    "signature",
+    "tolerance",
+    "timestamp",
+    "connection pool",
+    "trying to connect",
+    "connection slots",
+    "too many c",
+    "connection failed",
+    "connection terminated",
+    "terminating connection",
+    "the database system is",
+    "listening",
+    "server started",
+    "startup complete",
+];
 
 /// What the text says, if it is anything about webhooks.
 #[must_use]
@@ -156,7 +173,8 @@ pub fn saying(text: &str) -> Option<Saying> {
 }
 
 /// Whether a line that names no event speaks of webhooks all the same: elsewhere its words are somebody else's trouble.
-pub(super) fn is_general(said: Saying, text: &str) -> bool {
+#[must_use]
+pub fn is_general(said: Saying, text: &str) -> bool {
     let own = matches!(said, Saying::Tolerance | Saying::Signature | Saying::Connections | Saying::Started);
     own || ["webhook", "stripe"].iter().any(|word| text.to_lowercase().contains(word))
 }
@@ -195,6 +213,15 @@ mod tests {
             ("GET /health 200 1 ms", None),
         ] {
             assert_eq!(saying(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_told_of_webhooks_in_general_escapes_the_needles() {
+        for (said, words) in WORDS {
+            for word in words.iter().filter(|w| is_general(*said, w)) {
+                assert!(NEEDLES.iter().any(|n| word.contains(n)), "{word}");
+            }
         }
     }
 

@@ -1,0 +1,114 @@
+//! `nightdesk replay …`: the missing effects of events brought about, without a screen; through the same plan, gate and journal.
+
+use super::End;
+use super::args::Replay;
+use super::drive::{drive, now};
+use super::hands::Hands;
+use super::procedures::{confirm_and_finish, report};
+use crate::domain::At;
+use crate::domain::fault::Source;
+use crate::domain::ids::{StripeId, StripeKind};
+use crate::domain::webhooks::cause::Cause;
+use crate::procedures::engine::{Phase, Run};
+use crate::protocol::run::{Inputs, Selection};
+use chrono::{DateTime, Duration, Utc};
+use uuid::Uuid;
+
+/// As long as Stripe keeps events, in days.
+const KEPT_DAYS: i64 = 30;
+
+/// # Errors
+/// Bad input, or a source that does not answer.
+pub async fn run(hands: &Hands, args: &Replay) -> Result<End, String> {
+    let selection = selection(args, now())?;
+    let (mut run, effects) = Run::draft(Uuid::now_v7(), "failed-webhook", Inputs::about(selection));
+    drive(&mut run, effects, hands, &hands.env).await;
+    if let Phase::Halted(says) = &run.phase
+        && let Some(fault) = run.answers.faults().find(|f| f.source != Source::Application && f.source != Source::Log && f.say == *says)
+    {
+        let why = fault.say.clone();
+        if args.how.json {
+            report(&run, &args.how);
+        }
+        return Err(why);
+    }
+    confirm_and_finish(hands, run, &args.how).await
+}
+
+fn selection(args: &Replay, now: At) -> Result<Selection, String> {
+    let since = args.since.as_deref().map(|text| moment(text, now)).transpose()?;
+    match (args.events.as_slice(), &args.cause, since, args.since_last_applied) {
+        ([], Some(word), since, false) => {
+            let cause = cause(word)?;
+            Ok(Selection::Cause { cause, since: since.unwrap_or(now - Duration::days(KEPT_DAYS)) })
+        }
+        ([], None, Some(from), false) => Ok(Selection::Window { from, until: None }),
+        ([], None, None, true) => Ok(Selection::SinceLastApplied),
+        ([], None, None, false) => Err("say which events: ids (evt_…), --since TIME, --cause WORD, or --since-last-applied".into()),
+        (ids, None, None, false) => {
+            let id = |text: &String| {
+                StripeId::of(StripeKind::Event, text.trim()).ok_or_else(|| format!("`{text}` is not an event's id (evt_…)"))
+            };
+            Ok(Selection::Events(ids.iter().map(id).collect::<Result<_, _>>()?))
+        }
+        _ => Err("name events, or a time, or a cause: --cause alone goes together with --since".into()),
+    }
+}
+
+/// `90s`, `45m`, `2h`, `3d` ago, or a time as RFC 3339.
+fn moment(text: &str, now: At) -> Result<At, String> {
+    let wrong = || format!("`{text}` is no time: give 45m, 2h or 3d, or a time such as 2026-11-22T02:41:00Z");
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Ok(at.with_timezone(&Utc));
+    }
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let number: u32 = number.parse().map_err(|_| wrong())?;
+    let ago = match unit {
+        "s" => Duration::seconds(number.into()),
+        "m" => Duration::minutes(number.into()),
+        "h" => Duration::hours(number.into()),
+        "d" => Duration::days(number.into()),
+        _ => return Err(wrong()),
+    };
+    Ok(now - ago)
+}
+
+/// As JSON and lists write it: `bad_signature`, `no row for customer`.
+fn cause(word: &str) -> Result<Cause, String> {
+    let snake = word.trim().to_lowercase().replace([' ', '-'], "_");
+    serde_json::from_value(serde_json::Value::String(snake))
+        .map_err(|_| format!("`{word}` is no cause: `nightdesk webhooks --json` lists those that there are, such as bad_signature"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::How;
+
+    fn args(events: &[&str], since: Option<&str>, cause: Option<&str>, last: bool) -> Replay {
+        let how = How { dry_run: true, yes: false, confirm: None, reason: None, json: false };
+        let events = events.iter().map(ToString::to_string).collect();
+        Replay { events, since: since.map(String::from), since_last_applied: last, cause: cause.map(String::from), how }
+    }
+
+    #[test]
+    fn a_selection_is_one_thing() {
+        let now = At::from_timestamp(1_800_000_000, 0).expect("in range");
+        let of = |a: Replay| selection(&a, now);
+        assert_eq!(of(args(&[], None, None, true)), Ok(Selection::SinceLastApplied));
+        assert_eq!(of(args(&[], Some("2h"), None, false)), Ok(Selection::Window { from: now - Duration::hours(2), until: None }));
+        let by_cause = of(args(&[], Some("1d"), Some("bad-signature"), false));
+        assert_eq!(by_cause, Ok(Selection::Cause { cause: Cause::BadSignature, since: now - Duration::days(1) }));
+        assert!(matches!(of(args(&["evt_1A"], None, None, false)), Ok(Selection::Events(ids)) if ids.len() == 1));
+        for wrong in [
+            args(&[], None, None, false),
+            args(&["cus_1A"], None, None, false),
+            args(&["evt_1A"], Some("2h"), None, false),
+            args(&[], Some("yesterday"), None, false),
+            args(&[], Some("é"), None, false),
+            args(&[], None, Some("bad luck"), false),
+        ] {
+            assert!(of(wrong).is_err());
+        }
+    }
+}

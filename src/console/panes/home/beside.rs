@@ -1,0 +1,93 @@
+//! What Home looks at beside events and rows: whether payments succeed as they did a week ago, and what was deployed.
+
+use crate::console::ask::Ask;
+use crate::console::context::Context;
+use crate::domain::At;
+use crate::domain::diagnosis::Word;
+use crate::domain::fault::{Fault, Source};
+use crate::domain::findings::{About, Finding};
+use crate::domain::money::group;
+use crate::domain::payments::Payments;
+use crate::domain::webhooks::deploy::Deploy;
+use crate::protocol::freshness::Health;
+use crate::protocol::query::{Query, Reply};
+use crate::protocol::ticket::Slot;
+use chrono::Duration;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Beside {
+    now: Option<Payments>,
+    then: Option<Payments>,
+    deploys: Vec<Deploy>,
+    asked: Option<u64>,
+}
+
+/// How often it is looked at, in milliseconds.
+const EVERY: u64 = 300_000;
+/// A deploy this long before something began is worth naming, in minutes.
+const SHORTLY: i64 = 30;
+const NOW: u16 = 0;
+const THEN: u16 = 1;
+const DEPLOYS: u16 = 2;
+
+impl Beside {
+    /// Once a second. Nothing is asked before the first look at events is through: those come first.
+    pub fn ticked(&mut self, cx: &Context) -> Vec<Ask> {
+        let due = self.asked.is_none_or(|t| cx.tick.saturating_sub(t) >= EVERY);
+        let Some(env) = cx.env.filter(|_| due && !cx.survey.is_first()) else { return Vec::new() };
+        self.asked = Some(cx.tick);
+        let mut asks = Vec::new();
+        let mut read = |slot, query| asks.push(Ask::Read { slot: Slot::Beside(slot), query });
+        if cx.health(Source::Stripe) == Health::Ok {
+            let hour = |until: At| Query::Payments { from: until - Duration::hours(1), until };
+            read(NOW, hour(cx.now));
+            read(THEN, hour(cx.now - Duration::weeks(1)));
+        }
+        if env.offers.deploys {
+            read(DEPLOYS, Query::Deploys);
+        }
+        asks
+    }
+
+    /// What was not answered is as unknown as before: its source has a finding of its own.
+    pub fn replied(&mut self, slot: Slot, result: &Result<Reply, Fault>) {
+        match (slot, result) {
+            (Slot::Beside(NOW), Ok(Reply::Payments(paid))) => self.now = Some(*paid),
+            (Slot::Beside(THEN), Ok(Reply::Payments(paid))) => self.then = Some(*paid),
+            (Slot::Beside(DEPLOYS), Ok(Reply::Deploys(deploys))) => self.deploys.clone_from(deploys),
+            _ => {}
+        }
+    }
+
+    /// Payments that fail now, and did not a week ago.
+    #[must_use]
+    pub fn finding(&self) -> Option<Finding> {
+        let (now, then) = (self.now?, self.then?);
+        let told = |p: &Payments| format!("{} of {}", group(p.succeeded.into()), group(p.all().into()));
+        now.fell_from(&then).then(|| Finding {
+            word: Word::Warn,
+            sentence: format!("Payments fail: {} succeeded in the last hour", told(&now)),
+            size: format!("{} %", now.succeeded * 100 / now.all().max(1)),
+            reason: format!("A week ago at this hour {} did. Stripe's status page, and the cards' declines, come first.", told(&then)),
+            about: About::Payments,
+            evidence: vec![
+                format!("stripe: charges of the last hour: {} succeeded, {} failed", now.succeeded, now.failed),
+                format!("stripe: charges of the same hour a week ago: {} succeeded, {} failed", then.succeeded, then.failed),
+            ],
+        })
+    }
+
+    /// Payments were looked at, and succeed as they did.
+    #[must_use]
+    pub fn pays(&self) -> bool {
+        self.now.is_some() && self.then.is_some() && self.finding().is_none()
+    }
+
+    /// The deploy that came shortly before this.
+    #[must_use]
+    pub fn deploy_before(&self, since: At) -> Option<&Deploy> {
+        let shortly = |d: &&Deploy| d.at <= since && since - d.at <= Duration::minutes(SHORTLY);
+        self.deploys.iter().filter(shortly).max_by_key(|d| d.at)
+    }
+}

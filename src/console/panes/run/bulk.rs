@@ -1,0 +1,64 @@
+//! How a run of many acts looks: its stages in the line of steps, and how far it came.
+
+use super::view::{INDENT, Line};
+use crate::console::widgets::paint::wrap;
+use crate::console::widgets::theme::Theme;
+use crate::procedures::engine::bulk::Progress;
+use crate::procedures::engine::{Phase, Run};
+use crate::protocol::run::{Plan, Step, StepKind, StepState};
+
+/// Its checks, then the first one, the rest, and the effects.
+pub fn stages(run: &Run, plan: &Plan) -> Vec<Step> {
+    let mut steps: Vec<Step> = plan.steps.iter().filter(|s| s.kind == StepKind::Check).cloned().collect();
+    let progress = run.progress();
+    let ended = !run.is_open();
+    let state = |begun: bool, over: bool, well: bool| match (begun, over, well) {
+        (_, true, true) => StepState::Passed,
+        (_, true, false) => StepState::Failed("came to nothing".into()),
+        (true, false, _) => StepState::Running,
+        (false, false, _) => StepState::Pending,
+    };
+    let well = matches!(run.phase, Phase::Done(_));
+    let (canary, rest) = progress.as_ref().map_or((StepState::Pending, StepState::Pending), |p| {
+        let through = p.canary.is_some();
+        (state(true, through, p.canary == Some(true)), state(p.canary == Some(true), ended, well))
+    });
+    let effects = state(progress.as_ref().is_some_and(|p| p.applied > 0), ended && progress.is_some(), well);
+    let stage = |id: &str, state| Step::new(id, StepKind::Act, id, "").in_state(state);
+    steps.push(stage("plan", if run.bulk.is_some() { StepState::Passed } else { StepState::Running }));
+    if plan.first_acts().count() > 1 || progress.as_ref().is_some_and(|p| p.total > 1) {
+        steps.push(stage("canary", canary));
+        steps.push(stage("rest", rest));
+    } else {
+        steps.push(stage("act", canary));
+    }
+    steps.push(stage("effects", effects));
+    steps
+}
+
+/// `canary ✓ · 127 of 300 effects applied · 3 failed · 2 skipped`.
+pub fn lines(run: &Run, p: &Progress, theme: &Theme, room: u16) -> Vec<Line> {
+    if !run.is_open() {
+        return Vec::new();
+    }
+    let mut parts = Vec::new();
+    if p.total > 1 {
+        parts.push(match p.canary {
+            None => format!("canary {}", theme.current()),
+            Some(true) => format!("canary {}", theme.done()),
+            Some(false) => "canary FAIL".to_string(),
+        });
+    }
+    parts.push(format!("{} of {} effects applied", p.applied, p.total));
+    parts.extend((p.failed > 0).then(|| format!("{} failed", p.failed)));
+    parts.extend((p.skipped > 0).then(|| format!("{} skipped", p.skipped)));
+    let mut lines: Vec<Line> = wrap(&parts.join(" · "), room).into_iter().map(|l| vec![(INDENT, l, theme.bold())]).collect();
+    let (say, style) = match (&p.paused, p.cancelled) {
+        (Some(None), _) => ("Paused. Nothing more begins.".to_string(), theme.warn()),
+        (Some(Some(why)), _) => (format!("Paused: {why}"), theme.warn()),
+        (None, true) => (format!("Cancelled. {} under way are followed to their effect.", p.under_way), theme.warn()),
+        (None, false) => (format!("{} under way, about {} s to begin the rest.", p.under_way, p.seconds_left), theme.dim()),
+    };
+    lines.extend(wrap(&say, room).into_iter().map(|l| vec![(INDENT, l, style)]));
+    lines
+}

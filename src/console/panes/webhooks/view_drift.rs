@@ -1,0 +1,122 @@
+//! How the drift tab looks: how far the comparison is, the classes, the subjects of one class.
+
+use super::drift::Row;
+use super::model::Model;
+use super::view::{TEXT, two_lined};
+use crate::console::context::Context;
+use crate::console::widgets::format::{clock, count};
+use crate::console::widgets::paint::{put, put_right, select};
+use crate::console::widgets::panel::{self, Panel};
+use crate::console::widgets::theme::Theme;
+use crate::domain::findings::whole;
+use crate::domain::mask;
+use crate::domain::money::group;
+use crate::domain::webhooks::drift::{Class, Drifted, Group};
+use crate::procedures::drift_scan::{Scan, Standing};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let text = Rect { x: area.x + TEXT - 1, width: area.width - TEXT + 1, ..area };
+    let Some(scan) = cx.drift else {
+        let say = "Stripe and the database have not been compared yet: enter compares the whole account, in the background.";
+        panel::draw(buf, theme, text, &Panel::Empty(say));
+        return;
+    };
+    let rows = m.drift.rows(cx.drift);
+    if rows.is_empty() {
+        match scan.standing() {
+            Standing::Failed(fault) => {
+                panel::draw(buf, theme, text, &Panel::Failed { fault, still: "Causes and Events tell what was missed." });
+            }
+            Standing::Done => {
+                let say = format!("No drift: {} at Stripe and their rows agree.", count(people(scan), "subscription", "subscriptions"));
+                panel::draw(buf, theme, text, &Panel::Empty(&say));
+            }
+            Standing::Canceled => {
+                panel::draw(buf, theme, text, &Panel::Empty("The comparison was stopped before it found anything."));
+            }
+            Standing::Running | Standing::Paused | Standing::Held(_) => {
+                put(buf, theme, area.x + TEXT, area.y, "Nothing found so far.", theme.plain(), area.width - TEXT - 1);
+            }
+        }
+        return;
+    }
+    if m.drift.class.is_none() {
+        two_lined(buf, theme, area, rows.len(), m.drift.cursor.at, |i, line, buf| {
+            if let Row::Class(g) = &rows[i] {
+                class(g, line, buf, theme);
+            }
+        });
+        return;
+    }
+    let fit = usize::from(area.height);
+    let first = m.drift.cursor.first(rows.len(), fit);
+    for (i, row) in rows.iter().enumerate().skip(first).take(fit) {
+        let line = Rect { y: area.y + u16::try_from(i - first).unwrap_or(0), height: 1, ..area };
+        if let Row::Subject(d) = row {
+            subject(d, m.drift.marked.contains(d.key()), cx, line, buf, theme);
+        }
+        if i == m.drift.cursor.at {
+            put(buf, theme, line.x, line.y, theme.pointer(), theme.plain(), 1);
+            select(buf, theme, line);
+        }
+    }
+}
+
+/// How far the comparison is, for the line of the tabs.
+pub fn covered(m: &Model, cx: &Context) -> Vec<String> {
+    let Some(scan) = cx.drift else { return Vec::new() };
+    let mut parts = Vec::new();
+    if !m.drift.marked.is_empty() {
+        parts.push(format!("{} marked", m.drift.marked.len()));
+    }
+    parts.extend(m.drift.class.map(|c| c.word().to_string()));
+    if !scan.found().is_empty() {
+        parts.push(format!("{} drifted", group(scan.found().len())));
+    }
+    parts.push(match scan.standing() {
+        Standing::Running => format!("{} compared so far", group(scan.progress().subscriptions)),
+        Standing::Paused => format!("paused at {}", group(scan.progress().subscriptions)),
+        Standing::Held(why) => format!("waits: {why}"),
+        Standing::Done => format!("{} compared, {}", group(scan.progress().subscriptions), scan.ended().map(clock).unwrap_or_default()),
+        Standing::Canceled => format!("stopped at {}", group(scan.progress().subscriptions)),
+        Standing::Failed(fault) => format!("stopped: {}", fault.class()),
+    });
+    parts
+}
+
+fn people(scan: &Scan) -> usize {
+    usize::try_from(scan.progress().subscriptions).unwrap_or(usize::MAX)
+}
+
+fn class(g: &Group, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let (word, style) = match g.class {
+        Class::PaidNotServed | Class::WrongTier | Class::Unlinked => ("FAIL", theme.fail()),
+        _ => ("WARN", theme.warn()),
+    };
+    put(buf, theme, area.x + 1, area.y, word, style, 5);
+    let monthly: Vec<String> = g.monthly.iter().map(|m| format!("{}/mo", whole(m))).collect();
+    let who = if g.subjects == 1 { "customer" } else { "customers" };
+    let size = [format!("{} {who}", group(g.subjects)), monthly.join(" ")].join("  ");
+    let end = put_right(buf, theme, area.right() - 1, area.y, size.trim_end(), theme.plain(), area.width / 2);
+    put(buf, theme, area.x + TEXT, area.y, g.class.word(), theme.plain(), end.saturating_sub(area.x + TEXT + 1));
+    let below = g.named.first().map_or("", |d| d.sentence.as_str());
+    put(buf, theme, area.x + TEXT, area.y + 1, below, theme.dim(), area.right().saturating_sub(area.x + TEXT + 1));
+}
+
+fn subject(d: &Drifted, marked: bool, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    if marked {
+        put(buf, theme, area.x + 1, area.y, theme.current(), theme.bold(), 1);
+    }
+    put(buf, theme, area.x + 2, area.y, &mask::id(d.key()), theme.plain(), 13);
+    let accepted = d.customer.as_ref().and_then(|c| cx.desk?.accepted(c, d.class, cx.now));
+    let right = match (accepted, &d.monthly) {
+        (Some(a), _) => format!("accepted until {}", a.until.format("%-d %b")),
+        (None, Some(m)) => format!("{}/mo", whole(m)),
+        (None, None) => String::new(),
+    };
+    let end = put_right(buf, theme, area.right() - 1, area.y, &right, theme.dim(), 24);
+    let style = if accepted.is_some() { theme.dim() } else { theme.plain() };
+    put(buf, theme, area.x + 17, area.y, &d.sentence, style, end.saturating_sub(area.x + 19));
+}

@@ -1,0 +1,140 @@
+//! The stages of the emergency, from answers made by hand: asked about the probe, restart or hands, and the backfill once the endpoint is well.
+
+use super::*;
+use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::shape::{IntervalWords, KeyType, Shape, Trust};
+use crate::domain::tiers::TierRules;
+use crate::domain::webhooks::probe::{Came, Probed, Shot};
+use crate::protocol::command::Command;
+use crate::protocol::environment::{Offers, Writer};
+use crate::protocol::query::Reply;
+use crate::protocol::run::{StepKind, StepState};
+
+fn env(restart: bool) -> Environment {
+    Environment {
+        name: "prod".into(),
+        production: true,
+        operator: "ada".into(),
+        tiers: TierRules::default(),
+        writer: Writer::Sql,
+        set_up: [Source::Stripe, Source::Database, Source::Application].into(),
+        sandbox: false,
+        webhook_url: Some("https://api.example.com/webhooks/stripe".into()),
+        offers: Offers { restart_app: restart, ..Offers::default() },
+        contacts: Vec::new(),
+    }
+}
+
+fn now() -> At {
+    At::from_timestamp(1_800_000_000, 0).expect("in range")
+}
+
+fn asked(send: &str) -> Inputs {
+    let mut inputs = Inputs::default();
+    inputs.attested.insert(PROBE.into(), send.into());
+    inputs
+}
+
+/// Every question answered: nothing was sent by Stripe, and the probe came back with this.
+fn answers(inputs: &Inputs, forged: &Came) -> Answers {
+    let mut answers = Answers::default();
+    loop {
+        let wanted = EndpointDown.reads(inputs, &answers);
+        if wanted.is_empty() {
+            return answers;
+        }
+        for query in wanted {
+            let reply = match &query {
+                Query::Shape => Ok(Reply::Shape(Box::new(shape()))),
+                Query::Endpoints => Ok(Reply::Endpoints(vec![endpoint()])),
+                Query::EventPage(_) => Ok(Reply::EventPage { events: Vec::new(), raw: Vec::new(), next: None }),
+                Query::Probe => {
+                    let shots = [Shot::Health, Shot::Ready, Shot::Unsigned, Shot::WronglySigned];
+                    let shots = shots.into_iter().map(|s| (s, forged.clone())).collect();
+                    Ok(Reply::Probed(Probed { url: endpoint().url, shots }))
+                }
+                other => Err(Fault::new(other.source(), FaultKind::NotSetUp, "not here")),
+            };
+            answers.put(query, reply, now());
+        }
+    }
+}
+
+fn endpoint() -> crate::domain::webhooks::endpoint::Endpoint {
+    crate::domain::webhooks::endpoint::Endpoint {
+        id: crate::domain::ids::StripeId::parse("we_1Pabcdefgh").expect("an id"),
+        url: "https://api.example.com/webhooks/stripe".into(),
+        enabled: true,
+        api_version: None,
+        events: vec!["*".into()],
+        livemode: true,
+    }
+}
+
+fn shape() -> Shape {
+    Shape {
+        server: "PostgreSQL 15.18".into(),
+        database: "app".into(),
+        profiles_in_json: true,
+        naive_timestamps: true,
+        key: KeyType::Uuid,
+        interval: IntervalWords { month: Some("month".into()), year: Some("year".into()), found_in: "constraint".into() },
+        status_words: None,
+        plan_features: true,
+        updatable: true,
+        trust: Trust::Full,
+    }
+}
+
+fn answer(status: u16) -> Came {
+    Came::Answer { status, milliseconds: 3, body: String::new(), location: None, skew_seconds: Some(0) }
+}
+
+fn plan(inputs: &Inputs, forged: &Came, restart: bool) -> Result<Plan, Refusal> {
+    EndpointDown.plan(inputs, &answers(inputs, forged), &env(restart), now())
+}
+
+#[test]
+fn it_asks_once_before_it_probes_and_reads_nothing_of_it_otherwise() {
+    let Err(Refusal::Decide(decision)) = plan(&Inputs::default(), &answer(400), true) else { panic!("it probed unasked") };
+    assert_eq!(decision.id, PROBE);
+    assert!(answers(&Inputs::default(), &answer(400)).get(&Query::Probe).is_none());
+    assert!(answers(&asked(LEAVE), &answer(400)).get(&Query::Probe).is_none());
+    assert!(answers(&asked(SEND), &answer(400)).get(&Query::Probe).is_some());
+}
+
+#[test]
+fn what_is_down_is_restarted_by_the_command_or_by_hand() {
+    let by_command = plan(&asked(SEND), &Came::Refused, true).expect("a plan");
+    assert_eq!(by_command.commands(), [&Command::RunHook { hook: "restart_app".into() }]);
+    assert_eq!(by_command.typed.as_deref(), Some("restart"));
+    let by_hand = plan(&asked(SEND), &Came::Refused, false).expect("a plan");
+    assert_eq!(by_hand.next_manual().map(|s| s.id.as_str()), Some("restart"));
+    assert!(by_hand.commands().is_empty());
+    for plan in [by_command, by_hand] {
+        assert!(matches!(plan.steps[0].state, StepState::Failed(_)), "{:?}", plan.steps[0]);
+        assert_eq!(plan.steps.last().map(|s| s.kind), Some(StepKind::Verify));
+    }
+}
+
+#[test]
+fn what_only_hands_can_change_says_what_and_where_and_waits() {
+    let redirect = Came::Answer {
+        status: 301,
+        milliseconds: 3,
+        body: String::new(),
+        location: Some("https://www.example.com".into()),
+        skew_seconds: None,
+    };
+    let plan = plan(&asked(SEND), &redirect, true).expect("a plan");
+    assert_eq!(plan.next_manual().map(|s| s.id.as_str()), Some("mend"));
+    assert!(plan.commands().is_empty() && !plan.notes.is_empty(), "{plan:?}");
+}
+
+#[test]
+fn a_healthy_endpoint_is_said_to_be_and_nothing_is_restarted() {
+    let Err(Refusal::AlreadyRight(say)) = plan(&asked(SEND), &answer(400), true) else { panic!("something to do") };
+    assert!(say.starts_with("The endpoint: it answers"), "{say}");
+    let Err(Refusal::AlreadyRight(say)) = plan(&asked(LEAVE), &answer(400), true) else { panic!("something to do") };
+    assert!(say.starts_with("The endpoint was not probed."), "{say}");
+}

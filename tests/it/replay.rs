@@ -1,0 +1,5 @@
+//! Replay: many events whose effects are missing, brought about once each, at a pace, with proof; by the engine alone and by the real binary.
+
+mod engine;
+mod many;
+mod refusals;

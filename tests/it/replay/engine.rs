@@ -1,0 +1,127 @@
+//! The engine alone: an act with another in its place, in a world in memory, with the real lane, gate and journal.
+
+use crate::procedures::planned;
+use crate::world::{Driver, Manner, World, by_customer};
+use chrono::{Duration, Utc};
+use nightdesk::procedures::engine::{Phase, Run};
+use nightdesk::protocol::record::RunState;
+use nightdesk::protocol::run::{Inputs, Selection};
+use std::path::Path;
+use tempfile::tempdir;
+
+fn window() -> Inputs {
+    Inputs::about(Selection::Window { from: Utc::now() - Duration::hours(4), until: None })
+}
+
+/// A linked row that missed its event. `helps`: sending that once more brings its effect.
+fn missed(helps: bool) -> World {
+    let mut world = World::missed();
+    if helps {
+        world.truth = planned(&mut world, &by_customer()).expect("a plan").diff;
+    }
+    world
+}
+
+async fn reviewed(world: World, state: &Path) -> Driver {
+    let d = Driver::draft_of("failed-webhook", world.shared(), state, window()).await;
+    assert_eq!(d.run.phase, Phase::Review, "{:?}", d.run.phase);
+    d
+}
+
+#[track_caller]
+fn done(d: &Driver, by_the_second_way: usize) {
+    assert!(matches!(&d.run.phase, Phase::Done(say) if say.contains("1 of 1 effects applied")), "{:?}", d.run.phase);
+    let progress = d.run.progress().expect("acts");
+    assert_eq!((progress.applied, progress.instead, progress.failed), (1, by_the_second_way, 0));
+    assert_eq!(d.world().resent.len(), 1, "sent once");
+}
+
+#[tokio::test]
+async fn an_event_whose_effect_comes_needs_nothing_else() {
+    let state = tempdir().unwrap();
+    let mut d = reviewed(missed(true), state.path()).await;
+    d.confirm().await;
+    done(&d, 0);
+    assert_eq!(d.counts().0, 0, "no row is written by us");
+}
+
+#[tokio::test]
+async fn what_one_delivery_did_not_settle_is_copied_and_not_sent_again() {
+    let state = tempdir().unwrap();
+    let mut d = reviewed(missed(false), state.path()).await;
+    let begun = d.now;
+    d.confirm().await;
+    done(&d, 1);
+    assert_eq!(d.counts().0, 1);
+    assert!((d.now - begun).num_seconds() >= 30, "the delivery is given its time");
+}
+
+#[tokio::test]
+async fn silence_counts_as_sent() {
+    for helps in [true, false] {
+        let state = tempdir().unwrap();
+        let mut world = missed(helps);
+        world.manner = Manner::DoesAndIsSilent;
+        let mut d = reviewed(world, state.path()).await;
+        d.confirm().await;
+        done(&d, usize::from(!helps));
+        assert!(d.journal.runs().await.unwrap()[0].is_finished());
+    }
+}
+
+#[tokio::test]
+async fn what_a_dead_process_had_sent_is_not_sent_again() {
+    for manner in [Manner::Answers, Manner::DoesAndIsSilent] {
+        let state = tempdir().unwrap();
+        let mut world = missed(false);
+        world.manner = manner;
+        let mut d = reviewed(world, state.path()).await;
+        let effects = d.run.confirm("", d.now).expect("reviewed");
+        d.go_for(effects, 0).await;
+        assert_eq!(d.world().resent.len(), 1);
+        let world = std::sync::Arc::clone(&d.world);
+        drop(d);
+        let journal = nightdesk::gateway::journal::Journal::open(state.path(), "test", "ada", None).unwrap();
+        let left = journal.runs().await.unwrap().remove(0);
+        assert!(matches!(left.state, RunState::Acted | RunState::Unknown), "{left:?}");
+        let (run, effects) = Run::resume(&left);
+        let mut d = Driver::with(world, state.path(), run);
+        d.go(effects).await;
+        assert_eq!(d.run.phase, Phase::Review, "what remains is reviewed anew");
+        let plan = d.run.plan.as_ref().expect("a plan");
+        assert!(plan.first_acts().all(|s| s.id.starts_with("apply:")), "only the copy remains");
+        d.confirm().await;
+        assert!(matches!(d.run.phase, Phase::Done(_)), "{:?}", d.run.phase);
+        assert_eq!(d.world().resent.len(), 1);
+        assert_eq!(d.counts().0, 1);
+    }
+}
+
+#[tokio::test]
+async fn it_stands_still_when_writes_run_out_and_goes_on_with_the_same_plan() {
+    let state = tempdir().unwrap();
+    let mut d = reviewed(missed(false), state.path()).await;
+    let effects = d.run.confirm("", d.now).expect("reviewed");
+    d.go_for(effects, 0).await;
+    d.gate.turn_off();
+    d.go(Vec::new()).await;
+    assert!(d.run.is_paused(), "{:?}", d.run.phase);
+    assert!(d.run.progress().is_some_and(|p| p.paused.flatten().is_some_and(|why| why.contains("read-only"))));
+    d.gate.turn_on("ticket 4411", Utc::now()).expect("test mode");
+    let effects = d.run.go_on_after_pause(d.now);
+    d.go(effects).await;
+    done(&d, 1);
+}
+
+#[tokio::test]
+async fn a_cancelled_run_follows_what_is_under_way_and_begins_nothing() {
+    let state = tempdir().unwrap();
+    let mut d = reviewed(missed(false), state.path()).await;
+    let effects = d.run.confirm("", d.now).expect("reviewed");
+    d.go_for(effects, 0).await;
+    let effects = d.run.cancel(d.now);
+    d.go(effects).await;
+    assert!(matches!(&d.run.phase, Phase::Halted(say) if say.contains("cancelled")), "{:?}", d.run.phase);
+    assert_eq!(d.world().resent.len(), 1);
+    assert_eq!(d.counts().0, 0);
+}

@@ -1,0 +1,136 @@
+//! Hundreds of failed events against the whole system: every effect, each event sent once, within the budget, also after a kill.
+
+use crate::bench::{Bench, Options};
+use crate::command::{Desk, Said};
+use nightdesk::sandbox::app::Manner;
+use nightdesk::sandbox::incidents::{Incident, Label};
+use nightdesk::sandbox::stripe::{DeliveryEffect, DeliveryRule, When};
+use sqlx::AssertSqlSafe;
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+/// Events a second that the tests allow: more than by default, so that they end sooner.
+const RESENDS: usize = 20;
+
+/// So many happened unheeded; the cause is over, one delivery of twenty is lost.
+async fn failed(manner: Manner, count: usize) -> (Bench, Vec<Label>, Desk) {
+    let bench = Bench::start(Options { manner, customers: 1_500, ..Options::default() }).await;
+    let n = bench.shape.names();
+    let mut labels = bench.ground.strike(Incident::Webhook500, count).await.expect("there are enough");
+    labels.remove(0);
+    bench.ground.lift(Incident::Webhook500).await.expect("lifted");
+    bench.simulator.delivery_rules().add(DeliveryRule::always(DeliveryEffect::Drop).when(When::Share(0.05)));
+    // What is written to the rows from here on, by whomever.
+    let sql = format!(
+        "CREATE TABLE changes (owner text); GRANT INSERT ON changes TO PUBLIC;
+         CREATE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN INSERT INTO changes VALUES (NEW.{}::text); RETURN NEW; END $$;
+         CREATE TRIGGER note_change AFTER UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION note_change();",
+        n.owner, n.subscriptions
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&bench.admin).await.unwrap();
+    let desk = Desk::of(&bench).configured(&format!("[stripe]\nresends_per_s = {RESENDS}\nbackground_per_s = 50\n"));
+    (bench, labels, desk)
+}
+
+async fn changes(bench: &Bench) -> BTreeMap<String, i64> {
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT owner, count(*) FROM changes GROUP BY owner").fetch_all(&bench.admin).await.unwrap();
+    rows.into_iter().collect()
+}
+
+/// The events that were resent, with the moment of each request.
+fn resent(bench: &Bench) -> Vec<(String, chrono::DateTime<chrono::Utc>)> {
+    let requests = bench.simulator.requests();
+    let retries = requests.iter().filter(|r| r.method == "POST" && r.path.ends_with("/retry"));
+    retries.map(|r| (r.path.split('/').rev().nth(1).unwrap_or_default().to_string(), r.at)).collect()
+}
+
+async fn planned(desk: &Desk) -> (String, serde_json::Value) {
+    let plan = desk.say(&["replay", "--since-last-applied", "--dry-run", "--json"]).await.well();
+    (plan["plan"]["confirm"].as_str().expect("a count to type").to_string(), plan)
+}
+
+async fn all_repaired(bench: &Bench, labels: &[Label]) {
+    for label in labels {
+        assert!(bench.ground.repaired(label).await.unwrap(), "{label:?}");
+    }
+}
+
+fn once_each_and_in_time(bench: &Bench) {
+    let sent = resent(bench);
+    let mut events: Vec<_> = sent.iter().map(|(e, _)| e).collect();
+    let all = events.len();
+    events.sort();
+    events.dedup();
+    assert_eq!(events.len(), all, "no event is sent twice");
+    let mut at: Vec<_> = sent.iter().map(|(_, at)| *at).collect();
+    at.sort();
+    // Within any second, the requests of which the budget allows one more at its edge.
+    let most = at.iter().map(|from| at.iter().filter(|t| **t >= *from && (**t - *from).num_milliseconds() < 1_000).count()).max();
+    assert!(most.unwrap_or(0) <= RESENDS + 1, "{most:?} in a second");
+}
+
+async fn replay(manner: Manner, count: usize) {
+    let (bench, labels, desk) = failed(manner, count).await;
+    let (confirm, plan) = planned(&desk).await;
+    assert_eq!(confirm, labels.iter().filter(|l| l.hurts()).count().to_string(), "{plan:#}");
+    assert!(changes(&bench).await.is_empty() && resent(&bench).is_empty(), "a dry run does nothing");
+    let said = desk.say(&["replay", "--since-last-applied", "--confirm", &confirm, "--reason", "a test", "--json"]).await;
+    let done = said.well();
+    assert_eq!((done["state"].as_str(), done["progress"]["failed"].as_u64()), (Some("done"), Some(0)), "{}", done["says"]);
+    assert_eq!(done["progress"]["applied"].to_string(), confirm);
+    eprintln!("{}", done["says"]);
+    all_repaired(&bench, &labels).await;
+    once_each_and_in_time(&bench);
+    let changed = changes(&bench).await;
+    assert!(changed.values().all(|n| *n == 1), "at most one change for each: {changed:?}");
+    let again = desk.say(&["replay", "--since", "1d", "--dry-run", "--json"]).await.json();
+    assert!(again["says"].as_str().unwrap().contains("Every effect is there"), "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_effect_comes_once_where_one_delivery_of_twenty_is_lost() {
+    replay(Manner::Honest, 300).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_where_the_application_answers_200_to_its_errors() {
+    replay(Manner::Swallowing, 40).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_replay_is_resumed_with_the_rest_only() {
+    let (bench, labels, desk) = failed(Manner::Honest, 80).await;
+    let (confirm, _) = planned(&desk).await;
+    let mut command = tokio::process::Command::new(crate::bench::executable());
+    command.args(["replay", "--since-last-applied", "--confirm", &confirm, "--reason", "a test", "--json"]);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("NIGHTDESK_STATE_DIR", desk.state.path()).env("NIGHTDESK_OPERATOR", "test");
+    command.envs(desk.variables.iter().map(|(n, v)| (n, v)));
+    let mut child = command.spawn().expect("it runs");
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while resent(&bench).len() < 25 {
+        assert!(std::time::Instant::now() < patience, "it sends");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    child.start_kill().expect("SIGKILL");
+    child.wait().await.expect("it ends");
+    let before = resent(&bench).len();
+    assert!(before < confirm.parse::<usize>().unwrap(), "in the middle");
+
+    let runs = desk.say(&["runs", "--json"]).await.well();
+    let run = runs[0]["run"].as_str().unwrap().to_string();
+    // What remains is counted anew: nobody confirms a number that is no longer true.
+    let refused: Said = desk.say(&["runs", "resume", &run, "--confirm", &confirm, "--reason", "a test", "--json"]).await;
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    let rest = refused.err.split("--confirm \"").nth(1).and_then(|t| t.split('"').next()).map(str::to_string);
+    let rest = rest.unwrap_or_else(|| panic!("it names the count: {refused:?}"));
+    let done = desk.say(&["runs", "resume", &run, "--confirm", &rest, "--reason", "a test", "--json"]).await.well();
+    assert_eq!(done["state"], "done", "{done}");
+    assert!(rest.parse::<usize>().unwrap() <= confirm.parse::<usize>().unwrap() - before + 5, "{rest} of {confirm} after {before}");
+    all_repaired(&bench, &labels).await;
+    once_each_and_in_time(&bench);
+    assert!(changes(&bench).await.values().all(|n| *n == 1));
+}
