@@ -1,39 +1,16 @@
-//! Home's findings: which changes at Stripe are not in the database, whom that hurts, and what helps. Ranked, worst first.
+//! Home's findings: whom what is wrong hurts, and what helps. Ranked, worst first. Which events are missing is the survey's.
 
 use super::At;
-use super::diagnosis::{Cause, Class, Diagnosis, SETTLING_SECONDS, Word};
-use super::expected::expected;
+use super::diagnosis::{Cause, Class, Diagnosis, Word};
 use super::fault::Source;
 use super::ids::StripeId;
 use super::money::Money;
-use super::row::{Field, Subject, SubscriptionRow, diff};
-use super::shape::Shape;
+use super::row::{Field, Subject};
 use super::stripe::{Interval, Subscription};
 use super::text::capitalised;
-use super::tiers::TierRules;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
-
-/// Whether what an event demands is in the database. By the event's own snapshot, so anything but `Applied` is confirmed before it alarms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
-    /// In the row, or overtaken by something newer that is.
-    Applied,
-    /// Too young to judge.
-    Settling,
-    /// The row is absent, or not as the snapshot demands.
-    Suspect,
-    /// Rows may be hidden or late: nothing can be said.
-    Unknown,
-}
-
-/// The newest snapshot of a subscription, as its event carried it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
-    pub at: At,
-    pub subscription: Subscription,
-}
 
 /// A customer whose case was read because an event looked unapplied, with what the case says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,46 +78,6 @@ pub struct Finding {
     pub about: About,
     /// What it rests on, a line each.
     pub evidence: Vec<String>,
-}
-
-/// The verdict on every snapshot, by subscription. `rows` is by Stripe customer id.
-#[must_use]
-pub fn verdicts(
-    newest: &BTreeMap<StripeId, Snapshot>,
-    rows: &BTreeMap<StripeId, SubscriptionRow>,
-    rules: &TierRules,
-    shape: &Shape,
-    now: At,
-) -> BTreeMap<StripeId, Verdict> {
-    let mut found: BTreeMap<StripeId, Verdict> =
-        newest.iter().map(|(id, s)| (id.clone(), verdict(s, rows.get(&s.subscription.customer), rules, shape, now))).collect();
-    // An ended subscription demands nothing of a row that already follows a live one of the same customer.
-    let served: Vec<StripeId> = newest
-        .values()
-        .filter(|s| s.subscription.status.is_live() && found.get(&s.subscription.id) == Some(&Verdict::Applied))
-        .map(|s| s.subscription.customer.clone())
-        .collect();
-    for s in newest.values().map(|s| &s.subscription).filter(|s| !s.status.is_live() && served.contains(&s.customer)) {
-        found.insert(s.id.clone(), Verdict::Applied);
-    }
-    found
-}
-
-fn verdict(snapshot: &Snapshot, row: Option<&SubscriptionRow>, rules: &TierRules, shape: &Shape, now: At) -> Verdict {
-    let demanded = expected(&snapshot.subscription, rules, shape, None);
-    let holds = match (&demanded, row) {
-        (Ok(e), Some(row)) => diff(&row.image, &e.image).is_empty(),
-        // Nothing is due, and nobody has it: nobody is hurt.
-        (Ok(e), None) => e.tier == rules.free(),
-        (Err(_), _) => false,
-    };
-    if holds {
-        return Verdict::Applied;
-    }
-    if !shape.trust.reasons().is_empty() {
-        return Verdict::Unknown;
-    }
-    if (now - snapshot.at).num_seconds() < SETTLING_SECONDS { Verdict::Settling } else { Verdict::Suspect }
 }
 
 /// What a subscription bills per month, where all its prices recur and share a currency.

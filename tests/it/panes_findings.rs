@@ -4,53 +4,11 @@ use super::fixtures::*;
 use chrono::Duration;
 use nightdesk::domain::diagnosis::{Cause, Class, Word};
 use nightdesk::domain::fault::Source;
-use nightdesk::domain::findings::{About, Interrupted, Judged, Silent, Snapshot, Verdict, findings, monthly, verdicts, whole};
-use nightdesk::domain::ids::StripeId;
+use nightdesk::domain::findings::{About, Interrupted, Judged, Silent, findings, monthly, whole};
 use nightdesk::domain::money::Money;
-use nightdesk::domain::row::{Field, SubscriptionRow, Value};
-use nightdesk::domain::shape::Trust;
-use nightdesk::domain::stripe::{Interval, Status, Subscription};
-use nightdesk::domain::tiers::TierRules;
-use std::collections::BTreeMap;
+use nightdesk::domain::row::{Field, Value};
+use nightdesk::domain::stripe::Interval;
 use uuid::Uuid;
-
-fn verdict_of(s: &Subscription, minutes: i64, row: Option<SubscriptionRow>, trust: Trust) -> Verdict {
-    let newest = BTreeMap::from([(s.id.clone(), Snapshot { at: ago(minutes), subscription: s.clone() })]);
-    let rows: BTreeMap<StripeId, SubscriptionRow> = row.into_iter().map(|r| (s.customer.clone(), r)).collect();
-    let shape = nightdesk::domain::shape::Shape { trust, ..shape() };
-    verdicts(&newest, &rows, &TierRules::default(), &shape, now())[&s.id]
-}
-
-#[test]
-fn a_snapshot_is_applied_settling_suspect_or_unknown() {
-    let s = subscription(SUBSCRIPTION, CUSTOMER);
-    let limited = || Trust::Limited(vec!["a replica".into()]);
-    assert_eq!(verdict_of(&s, 28, Some(right_row(PROFILE, &s)), Trust::Full), Verdict::Applied);
-    assert_eq!(verdict_of(&s, 28, Some(right_row(PROFILE, &s)), limited()), Verdict::Applied);
-    assert_eq!(verdict_of(&s, 28, Some(free_row(PROFILE, CUSTOMER)), Trust::Full), Verdict::Suspect);
-    assert_eq!(verdict_of(&s, 28, None, Trust::Full), Verdict::Suspect);
-    assert_eq!(verdict_of(&s, 0, None, Trust::Full), Verdict::Settling);
-    assert_eq!(verdict_of(&s, 28, None, limited()), Verdict::Unknown);
-    let mut ended = s.clone();
-    ended.status = Status::Canceled;
-    assert_eq!(verdict_of(&ended, 28, None, Trust::Full), Verdict::Applied, "nothing is due, and nobody has it");
-    assert_eq!(verdict_of(&ended, 28, Some(right_row(PROFILE, &s)), Trust::Full), Verdict::Suspect);
-    let mut unmapped = s;
-    unmapped.items[0].price = price("price_legacy_gold", None);
-    assert_eq!(verdict_of(&unmapped, 28, None, Trust::Full), Verdict::Suspect);
-}
-
-#[test]
-fn an_ended_subscription_is_overtaken_by_the_live_one_that_is_served() {
-    let live = subscription(SUBSCRIPTION, CUSTOMER);
-    let mut ended = subscription("sub_Ended1234567", CUSTOMER);
-    ended.status = Status::Canceled;
-    let newest: BTreeMap<_, _> =
-        [live.clone(), ended.clone()].into_iter().map(|s| (s.id.clone(), Snapshot { at: ago(30), subscription: s })).collect();
-    let judge = |row| verdicts(&newest, &BTreeMap::from([(id(CUSTOMER), row)]), &TierRules::default(), &shape(), now());
-    assert_eq!(judge(right_row(PROFILE, &live))[&ended.id], Verdict::Applied);
-    assert_eq!(judge(free_row(PROFILE, CUSTOMER))[&ended.id], Verdict::Suspect);
-}
 
 #[test]
 fn amounts_are_by_the_month_and_in_one_currency() {
