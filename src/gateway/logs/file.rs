@@ -157,7 +157,7 @@ fn predecessors(path: &Path, earliest: SystemTime) -> Vec<PathBuf> {
         .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
         .filter(|(modified, _)| *modified >= earliest)
         .collect();
-    found.sort_by(|a, b| b.0.cmp(&a.0));
+    found.sort_by_key(|(modified, _)| std::cmp::Reverse(*modified));
     found.into_iter().take(PREDECESSORS).map(|(_, path)| path).collect()
 }
 
