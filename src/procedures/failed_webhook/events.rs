@@ -212,7 +212,7 @@ fn by_id(ids: &[StripeId], answers: &Answers) -> Listed {
         told.newest = told.subscription.as_ref().and_then(|s| is_newest(&object, answers, s));
         listed.selected.push(told);
     }
-    listed.selected.sort_by(|a, b| b.at.cmp(&a.at));
+    listed.selected.sort_by_key(|e| std::cmp::Reverse(e.at));
     listed
 }
 

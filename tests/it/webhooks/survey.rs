@@ -73,8 +73,11 @@ impl Watch {
     }
 }
 
+/// So many minutes ago, and what was done to the subscription.
+type Turn<'a> = (i64, &'a dyn Fn(&mut Subscription));
+
 /// A world of one linked customer, whose subscription went through these states at those minutes ago.
-fn course(states: &[(i64, &dyn Fn(&mut Subscription))]) -> (World, Vec<Subscription>) {
+fn course(states: &[Turn]) -> (World, Vec<Subscription>) {
     let mut w = World::healthy();
     (w.runs, w.events) = (Vec::new(), Vec::new());
     let mut s = w.subscriptions[0].clone();

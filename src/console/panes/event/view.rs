@@ -75,14 +75,13 @@ fn differences(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Th
     for (x, title) in columns.into_iter().zip(["The event said", "Stripe says now", "The row holds"]) {
         put(buf, theme, x, area.y, title, theme.dim(), room - 2);
     }
-    let mut y = area.y + 1;
+    let top = area.y + 1;
     if let Some(note) = note(m) {
         put(buf, theme, area.x + TEXT, area.bottom() - 1, &note, theme.warn(), area.width.saturating_sub(TEXT + 1));
     }
-    let fit = usize::from(area.bottom().saturating_sub(y));
-    for row in rows.iter().skip(m.scroll.min(rows.len().saturating_sub(fit))).take(fit) {
+    let fit = usize::from(area.bottom().saturating_sub(top));
+    for (y, row) in (top..).zip(rows.iter().skip(m.scroll.min(rows.len().saturating_sub(fit))).take(fit)) {
         fieldwise(row, columns, room, Rect { y, height: 1, ..area }, buf, theme);
-        y += 1;
     }
 }
 

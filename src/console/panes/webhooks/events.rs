@@ -117,7 +117,7 @@ impl Events {
     }
 
     /// From the top again, for an order that has changed.
-    pub fn to_top(&mut self) {
+    pub fn begin_at_top(&mut self) {
         (self.cursor, self.anchor) = (Cursor::default(), None);
     }
 

@@ -89,20 +89,20 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
         }
         Action::Filter => {
             m.events.focused = true;
-            m.events.to_top();
+            m.events.begin_at_top();
             Vec::new()
         }
         Action::Sort => {
             let at = Sort::ALL.iter().position(|s| *s == m.events.sort).unwrap_or(0);
             (m.events.sort, m.events.by) = (Sort::ALL[(at + 1) % Sort::ALL.len()], None);
-            m.events.to_top();
+            m.events.begin_at_top();
             m.sync(cx);
             Vec::new()
         }
         Action::Group => {
             let at = By::ALL.iter().position(|b| *b == m.events.by).unwrap_or(0);
             m.events.by = By::ALL[(at + 1) % By::ALL.len()];
-            m.events.to_top();
+            m.events.begin_at_top();
             m.sync(cx);
             Vec::new()
         }
@@ -131,7 +131,7 @@ pub fn edit(m: &mut Model, key: Key, cx: &Context) -> Vec<Ask> {
             if !m.events.field.key(key) {
                 return Vec::new();
             }
-            m.events.to_top();
+            m.events.begin_at_top();
         }
     }
     m.sync(cx);
