@@ -130,9 +130,7 @@ fn what_is_done_is_no_task_though_the_journal_told_otherwise_before() {
 
 #[test]
 fn the_books_words_find_the_procedure_in_any_form_and_break_nothing() {
-    for words in
-        ["webhook fails", "webhook failed", "failing webhooks", "user paid", "the user has paid", "customer paid but tier not updated"]
-    {
+    for words in ["webhook fails", "webhook failed", "user paid", "the user has paid", "customer paid but tier not updated"] {
         let mut script = Script::connected(World::placeholder());
         let incidents =
             vec![("missed-webhooks".into(), "customers paid, and the webhooks never arrived or failed; tier not updated".into())];

@@ -66,7 +66,7 @@ async fn an_account_is_known_with_its_mode() {
 }
 
 #[tokio::test]
-async fn a_subscription_comes_with_its_period_price_and_the_product_that_names_the_tier() {
+async fn a_subscription_comes_with_its_period_and_the_price_that_names_the_tier() {
     let bench = Bench::start(Options::default()).await;
     let (_, customer, subscription) = paying(&bench);
     let found = subscriptions(&client(&bench, None), &customer).await;
@@ -74,7 +74,8 @@ async fn a_subscription_comes_with_its_period_price_and_the_product_that_names_t
     assert_eq!(s.status, Status::Active);
     let item = s.items.first().expect("an item");
     assert!(item.period.is_some() && item.price.interval.is_some() && item.price.unit_amount.is_some());
-    assert!(item.price.product_metadata.contains_key("tier"), "{item:?}");
+    assert!(item.price.metadata.contains_key("tier"), "{item:?}");
+    assert!(item.price.product_metadata.is_empty(), "the product is asked only where nothing nearer names a tier: {item:?}");
 }
 
 #[tokio::test]

@@ -96,7 +96,8 @@ fn bring_back(blocked: &Blocked, inputs: &Inputs, look: &Look, missing: Result<&
 
 /// The endpoint is well, or as well as can be told: what is missing is brought about.
 fn back_fill(missing: &Found, inputs: &Inputs, look: &Look, env: &Environment) -> Result<Plan, Refusal> {
-    let well = look.worst().map_or_else(|| "The endpoint was not probed.".to_string(), |f| format!("The endpoint: {}.", f.sentence));
+    let well =
+        look.worst().map_or_else(|| "The endpoint was not probed.".to_string(), |f| format!("The endpoint was probed. {}", f.sentence));
     let mut plan = plan_of(missing, env).map_err(|refusal| match refusal {
         Refusal::AlreadyRight(say) => Refusal::AlreadyRight(format!("{well} {say}")),
         other => other,

@@ -134,7 +134,7 @@ fn what_only_hands_can_change_says_what_and_where_and_waits() {
 #[test]
 fn a_healthy_endpoint_is_said_to_be_and_nothing_is_restarted() {
     let Err(Refusal::AlreadyRight(say)) = plan(&asked(SEND), &answer(400), true) else { panic!("something to do") };
-    assert!(say.starts_with("The endpoint: it answers"), "{say}");
+    assert!(say.starts_with("The endpoint was probed. It answers"), "{say}");
     let Err(Refusal::AlreadyRight(say)) = plan(&asked(LEAVE), &answer(400), true) else { panic!("something to do") };
     assert!(say.starts_with("The endpoint was not probed."), "{say}");
 }

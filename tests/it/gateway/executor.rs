@@ -96,12 +96,12 @@ async fn a_start_tells_where_it_is_and_how_the_sources_are() {
             Event::SourceReported { source, result: Ok(()) } => drop(seen.insert(source)),
             _ => {}
         }
-        (account.is_some() && seen.len() == 4).then_some(())
+        (account.is_some() && seen.len() == 5).then_some(())
     };
     desk.wait("all sources", &mut take).await;
     assert_eq!(account, Some((false, bench.database.clone())));
     let set_up = environment.expect("it comes first").set_up;
-    assert_eq!(set_up, [Source::Stripe, Source::Database, Source::Application, Source::Store].into());
+    assert_eq!(set_up, [Source::Stripe, Source::Database, Source::Application, Source::Log, Source::Store].into());
     let begun = Instant::now();
     desk.handle.shutdown().await;
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());

@@ -247,7 +247,7 @@ mod tests {
             ("type:invoice", 20),
             ("!type:invoice verdict:missing", 4),
             ("cause:api", 8),
-            ("api version", 0),
+            ("api version", 8),
             ("\"api version\"", 8),
             (">29", 10),
             ("customer:person001 <10m", 3),
