@@ -278,6 +278,10 @@ fn choose(state: &mut State, run: Uuid, id: Uuid) -> Vec<Effect> {
     let Some(model) = state.tasks.get(run).filter(|r| r.is_settled(state.world.tick)) else { return Vec::new() };
     match (model.choice, &model.run.phase) {
         (Some(choice), Phase::Deciding(_)) => fulfil::run(state, run, id, |r, env, now| r.decide(choice, env, now)),
+        (None, Phase::Deciding(_)) => {
+            state.say("No answer is chosen yet: j and k go to one");
+            Vec::new()
+        }
         _ => Vec::new(),
     }
 }

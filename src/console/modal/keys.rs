@@ -141,7 +141,7 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
         }
         Modal::Quit => {
             // Stale keys must not end the session either.
-            if enter && matches!(key, Key::Enter | Key::Char('y')) {
+            if enter && key == Key::Char('y') {
                 return vec![Effect::Quit];
             }
         }

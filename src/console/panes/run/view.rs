@@ -332,7 +332,8 @@ fn review_foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
     };
     let mut lines = Vec::new();
     match (m.may_confirm(cx), m.run.plan.as_ref().and_then(|p| p.typed.as_ref())) {
-        (Err(_), _) if !cx.writes_are_on() => lines.push(key("w", "turns writes on, for a reason. Nothing is sent before y.")),
+        (Err(_), Some(_)) if !cx.writes_are_on() => lines.push(key("w", "turns writes on, for a reason. Nothing is sent by that alone.")),
+        (Err(_), None) if !cx.writes_are_on() => lines.push(key("w", "turns writes on, for a reason. Nothing is sent before y.")),
         (Err(why), _) => lines.extend(wrap(&why, room).into_iter().map(|l| vec![(INDENT, l, theme.warn())])),
         (Ok(()), Some(typed)) => lines.push(vec![(INDENT, format!("Type {typed}"), theme.bold())]),
         (Ok(()), None) => lines.push(key("y", "does it. Nothing has been sent yet.")),

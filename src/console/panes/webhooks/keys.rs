@@ -88,6 +88,11 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
             m.read_endpoints(cx, 0)
         }
         Action::Filter => {
+            // What is typed next is a further word of the filter.
+            let given = m.events.field.text().trim_end().to_string();
+            if !given.is_empty() {
+                m.events.field.set(&format!("{given} "));
+            }
             m.events.focused = true;
             m.events.begin_at_top();
             Vec::new()

@@ -340,7 +340,7 @@ pub(super) const BOOK: &[Rule] = &[
     Rule {
         name: "never sent",
         when: |l| {
-            let say = "Stripe owes nobody a delivery of it, and the application never saw it: its endpoint was off when it happened.";
+            let say = "Stripe owes nobody a delivery of it, and the application never saw it: the endpoint was off, or not subscribed, when it happened.";
             (l.log_is_silent() && !l.e.pending).then(|| say.to_string())
         },
         cause: Cause::EndpointDisabled,

@@ -105,6 +105,15 @@ fn a_signature_refused_at_another_time_is_not_the_cause() {
 }
 
 #[test]
+fn what_a_probe_made_the_application_say_is_about_no_event() {
+    let forged = || line(400, "Webhook error: No signatures found matching the expected signature for payload", &[]);
+    let old = || line(401, "Webhook error: Timestamp outside the tolerance zone", &[]);
+    assert_eq!(cause(&missing(), &logged(vec![old()])), Cause::ClockSkew);
+    assert_eq!(cause(&missing(), &logged(vec![forged()])), Cause::BadSignature);
+    assert_eq!(cause(&missing(), &logged(vec![forged(), old()])), Cause::Unknown);
+}
+
+#[test]
 fn a_clock_ten_minutes_off_is_named() {
     let text = "Webhook signature verification failed: Timestamp outside the tolerance zone";
     for seconds in [-599, 601] {

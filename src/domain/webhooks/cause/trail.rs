@@ -6,6 +6,9 @@ use crate::domain::webhooks::saying::{Saying, is_general, saying};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The requests of one probe reach the application within so many seconds of each other.
+const PROBE_SECONDS: i64 = 3;
+
 /// Lines that say something about webhooks, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trail {
@@ -43,6 +46,7 @@ impl Trail {
         let mut trail = Self { lines: lines.into_iter().filter_map(heard).collect(), since, ..Self::default() };
         // A line without a time stands where nothing near a moment is looked for.
         trail.lines.sort_by_key(|h| h.line.at);
+        trail.forget_probes();
         for (position, heard) in trail.lines.iter().enumerate() {
             for id in &heard.line.ids {
                 trail.by_id.entry(id.clone()).or_default().push(position);
@@ -51,6 +55,25 @@ impl Trail {
             trail.tells_processed |= heard.said == Saying::Processed && names_event(&heard.line);
         }
         trail
+    }
+
+    /// Lets go of what a probe made the application say, whoever sent it: a refused signature and a refused time within seconds of each
+    /// other. What Stripe sends to one application is refused for the one or for the other.
+    fn forget_probes(&mut self) {
+        let refused = |of: Saying| -> Vec<At> {
+            let these = self.lines.iter().filter(|h| h.general && h.said == of);
+            these.filter_map(|h| h.line.at).collect()
+        };
+        let (signatures, times) = (refused(Saying::Signature), refused(Saying::Tolerance));
+        let beside = |others: &[At], at: At| {
+            let next = others.partition_point(|other| *other < at - chrono::Duration::seconds(PROBE_SECONDS));
+            others.get(next).is_some_and(|other| (*other - at).num_seconds() <= PROBE_SECONDS)
+        };
+        self.lines.retain(|h| match (h.said, h.line.at) {
+            (Saying::Signature, Some(at)) if h.general => !beside(&times, at),
+            (Saying::Tolerance, Some(at)) if h.general => !beside(&signatures, at),
+            _ => true,
+        });
     }
 
     /// Every line that names the id, oldest first, with what it says.
