@@ -122,7 +122,7 @@ fn why(finding: &Finding) -> Ask {
     Ask::Evidence { title: finding.sentence.clone(), lines }
 }
 
-/// The review of the one customer's recommended procedure; for several, the list comes first.
+/// The review of what is recommended, for the one customer or for all of them.
 fn fix(m: &Model) -> Result<Ask, String> {
     let finding = m.selected().ok_or(NOTHING)?;
     match &finding.about {
@@ -133,13 +133,22 @@ fn fix(m: &Model) -> Result<Ask, String> {
                 || Err("nothing is recommended here; open the customer".to_string()),
                 |f| Ok(Ask::Start { procedure: f.procedure.clone(), inputs: Inputs::of(Handle::Stripe(one.customer.clone())) }),
             ),
-            _ => Err("one at a time: enter lists them".to_string()),
+            several => fix_several(several),
         },
         About::Webhooks { .. } if m.endpoint => begin("endpoint-down"),
         About::Webhooks { .. } => begin("failed-webhook"),
         About::Payments => Err("nothing here mends a declined payment; e has the figures, ! calls somebody".to_string()),
         About::Source(_) | About::Sight => Err("nothing here mends a source; e says what it answered".to_string()),
     }
+}
+
+/// One review for all of them who can be helped: linked and copied as each needs it.
+fn fix_several(judged: &[&Judged]) -> Result<Ask, String> {
+    let these: Vec<_> = judged.iter().filter(|j| j.diagnosis.fix.is_some()).map(|j| j.customer.clone()).take(FIXED_AT_ONCE).collect();
+    if these.is_empty() {
+        return Err("nothing is recommended for these; enter lists them".to_string());
+    }
+    Ok(Ask::Start { procedure: "failed-webhook".into(), inputs: Inputs::about(Selection::Customers(these)) })
 }
 
 /// Whom only the drift scan has looked at: one by the procedure for one, several under one review.
