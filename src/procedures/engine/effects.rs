@@ -8,7 +8,7 @@ use crate::domain::At;
 use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::{StripeId, StripeKind};
-use crate::domain::row::{Field, Image, same};
+use crate::domain::row::{Field, Image, diff};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
@@ -103,9 +103,9 @@ impl Run {
             Err(()) => return Read::Silent,
         };
         let Some(row) = row else { return Read::Lacks("no row holds the customer".into()) };
-        if let Some((field, due)) = image.iter().find(|(f, due)| row.get(f).is_none_or(|v| !same(v, due))) {
-            let held = row.get(field).map_or_else(|| "unread".to_string(), ToString::to_string);
-            return Read::Lacks(format!("{} is {held}, {due} is due", field.label()));
+        // Columns that are not mapped are nobody's to prove.
+        if let Some(odd) = diff(row, image).first() {
+            return Read::Lacks(format!("{} is {}, {} is due", odd.field.label(), odd.from, odd.to));
         }
         let due = image.get(&Field::Tier).and_then(|t| t.as_text());
         if !self.is_canary(item) || !env.set_up.contains(&Source::Application) {

@@ -3,6 +3,7 @@
 use crate::procedures::planned;
 use crate::world::{Driver, Manner, World, by_customer};
 use chrono::{Duration, Utc};
+use nightdesk::domain::row::Field;
 use nightdesk::procedures::engine::{Phase, Run};
 use nightdesk::protocol::record::RunState;
 use nightdesk::protocol::run::{Inputs, Selection};
@@ -124,4 +125,17 @@ async fn a_cancelled_run_follows_what_is_under_way_and_begins_nothing() {
     assert!(matches!(&d.run.phase, Phase::Halted(say) if say.contains("cancelled")), "{:?}", d.run.phase);
     assert_eq!(d.world().resent.len(), 1);
     assert_eq!(d.counts().0, 0);
+}
+
+#[tokio::test]
+async fn a_column_that_is_not_mapped_is_not_waited_for() {
+    let state = tempdir().unwrap();
+    let mut world = World::missed();
+    let row = world.records[0].row.as_mut().expect("a row");
+    assert!(row.image.remove(&Field::PeriodStart).is_some());
+    world.truth = planned(&mut world, &by_customer()).expect("a plan").diff;
+    let mut d = reviewed(world, state.path()).await;
+    d.confirm().await;
+    done(&d, 0);
+    assert!(!d.world().image().contains_key(&Field::PeriodStart));
 }
