@@ -215,7 +215,7 @@ impl Run {
         let Some(Held::Paused { since, .. }) = bulk.held else { return Vec::new() };
         bulk.held = None;
         self.note = None;
-        let mut effects = self.recorded_again();
+        let mut effects = self.handed_again();
         if now - since > Duration::minutes(PAUSE_MINUTES) && self.bulk.as_ref().is_some_and(|b| !b.is_under_way()) {
             self.bulk = None;
             self.note = Some("It stood still for a while: this is what remains now.".into());
@@ -234,6 +234,13 @@ impl Run {
         bulk.held = Some(Held::Cancelled);
         bulk.skip_the_rest("cancelled");
         self.work(now)
+    }
+
+    /// The outcomes that the journal could not take when they came, once more: what it does not take now either is read after a resume.
+    fn handed_again(&mut self) -> Vec<Effect> {
+        let effects = self.recorded_again();
+        self.tries.iter_mut().for_each(|t| t.unrecorded = false);
+        effects
     }
 
     /// The plan is confirmed and the run is open: its acts begin.
@@ -266,7 +273,7 @@ impl Run {
         self.many = plan.subject.is_none();
         self.phase = Phase::Running;
         self.goal = Goal::Effects;
-        let mut effects = self.recorded_again();
+        let mut effects = self.handed_again();
         effects.push(Effect::Record { run: Some(self.id), entry, detail });
         effects.extend(self.work(now));
         effects
@@ -396,7 +403,7 @@ impl Run {
     /// Everything has its verdict: the sum, and the end, or a look at what the procedure has next.
     fn finish(&mut self, now: At) -> Vec<Effect> {
         let Some(progress) = self.progress() else { return Vec::new() };
-        let mut effects = self.recorded_again();
+        let mut effects = self.handed_again();
         let all = progress.applied == progress.total;
         let say = self.tally(&progress);
         self.generation += 1;

@@ -1,5 +1,6 @@
 //! Whether acts of a plan with a pace had their effect, and what became of those that nobody answered for: by reading, in batches.
 
+use super::advance::SETTLED_AFTER_SECONDS;
 use super::bulk::{Item, Stage};
 use super::gather::row_query;
 use super::reconcile::{Seen, seen};
@@ -21,8 +22,6 @@ use chrono::Duration;
 const ROWS_AT_ONCE: usize = 100;
 /// Between two readings of effects, in milliseconds.
 const EVERY_MILLISECONDS: i64 = 1_500;
-/// As long as a change may still be on its way in the database, in seconds.
-const SETTLED_AFTER_SECONDS: i64 = 15;
 /// Between two looks at a try that another process left behind, in seconds.
 const LOOK_AGAIN_SECONDS: i64 = 3;
 
