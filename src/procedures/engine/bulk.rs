@@ -359,8 +359,11 @@ impl Run {
         {
             bulk.held = Some(Held::Paused { why: Some(why), since: now });
         }
-        if bulk.held == Some(Held::Cancelled) {
-            bulk.skip_the_rest("cancelled");
+        // An act that came back may not begin any more either: otherwise the run would never end.
+        match bulk.held.clone() {
+            Some(Held::Cancelled) => bulk.skip_the_rest("cancelled"),
+            Some(Held::Stopped(why)) => bulk.skip_the_rest(&why),
+            _ => {}
         }
         if let Some((act, step, why)) = missed {
             self.came_to_nothing(act, step, &why);
