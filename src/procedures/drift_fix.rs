@@ -2,7 +2,7 @@
 //! whose row a customer's is, and which of several subscriptions counts, is decided one by one.
 
 use super::undo::inverse_of;
-use super::words::machine;
+use super::words::{count, machine};
 use super::{Book, Procedure};
 use crate::domain::At;
 use crate::domain::diagnosis::{SETTLING_SECONDS, changed_at};
@@ -195,7 +195,7 @@ impl Work<'_> {
     }
 
     fn plan(self, selected: usize) -> Result<Plan, Refusal> {
-        let notes: Vec<String> = self.left.iter().map(|(why, n)| format!("Left out, {}: {why}.", customers_of(*n))).collect();
+        let notes: Vec<String> = self.left.iter().map(|(why, n)| sentence(&format!("Left out, {}: {why}", customers_of(*n)))).collect();
         if self.acts.is_empty() {
             return Err(if notes.is_empty() {
                 Refusal::AlreadyRight(format!("{} right: each row equals Stripe.", customers_of(self.right)))
@@ -204,12 +204,13 @@ impl Work<'_> {
             });
         }
         let n = self.acts.len();
-        let call = match self.env.writer {
-            Writer::Sql => "statement",
-            Writer::Http => "call to the app",
-            Writer::Command => "command",
+        let calls = match self.env.writer {
+            Writer::Sql => count(n, "statement"),
+            Writer::Http => format!("{} to the app", count(n, "call")),
+            Writer::Command => count(n, "command"),
         };
-        let fields: usize = self.acts.iter().map(|(_, changes)| changes.len()).sum();
+        let fields = count(self.acts.iter().map(|(_, changes)| changes.len()).sum(), "field");
+        let rows = count(n, "row");
         let evidence = self.acts.iter().take(50).map(|(step, _)| step.say.clone()).collect();
         let machine = self.acts.iter().take(20).filter_map(|(step, _)| step.command.as_ref()).flat_map(machine).collect();
         let who = customers_of(n);
@@ -220,9 +221,9 @@ impl Work<'_> {
         steps.extend(self.acts.into_iter().map(|(step, _)| step));
         steps.push(Step::new("rows", StepKind::Verify, "rows", "Each row equals Stripe; the first by what the app enforces, too"));
         let mut plan = Plan {
-            summary: format!("Copy Stripe's truth to {}", if n == 1 { "1 row".into() } else { format!("{} rows", group(n as u64)) }),
+            summary: format!("Copy Stripe's truth to {rows}"),
             subject,
-            blast: format!("{who} · {n} rows · {fields} fields · no money · {n} {call}s · each can be undone"),
+            blast: format!("{who} · {rows} · {fields} · no money · {calls}"),
             who,
             diff,
             notes,
@@ -238,5 +239,5 @@ impl Work<'_> {
 }
 
 fn customers_of(n: usize) -> String {
-    format!("{} {}", group(n as u64), if n == 1 { "customer" } else { "customers" })
+    count(n, "customer")
 }

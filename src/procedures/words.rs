@@ -4,6 +4,7 @@ use crate::domain::At;
 use crate::domain::entitlement::Entitlement;
 use crate::domain::facts::Known;
 use crate::domain::fault::{FaultKind, Source};
+use crate::domain::money::group;
 use crate::domain::row::{Field, Value};
 use crate::protocol::command::Command;
 use crate::protocol::environment::Environment;
@@ -79,9 +80,9 @@ fn literal(value: &Value) -> String {
     }
 }
 
-/// `1 field`, `5 fields`.
+/// `1 field`, `5 fields`, thousands grouped.
 pub fn count(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+    if n == 1 { format!("1 {noun}") } else { format!("{} {noun}s", group(n as u64)) }
 }
 
 pub fn day(at: At) -> String {

@@ -70,7 +70,8 @@ fn bring_back(blocked: &Blocked, inputs: &Inputs, look: &Look, missing: Result<&
             (sentence(wrong), "by hand; nothing is sent from here".into())
         }
     };
-    notes.extend(inputs.attested.iter().filter(|(step, _)| *step != PROBE).map(|(step, words)| format!("You said ({step}): {words}.")));
+    let said = inputs.attested.iter().filter(|(step, _)| *step != PROBE);
+    notes.extend(said.map(|(step, words)| sentence(&format!("You said ({step}): {words}"))));
     notes.push(waiting(missing));
     steps.push(Step::new("probe-again", StepKind::Verify, "probe", "The endpoint answers, and refuses what Stripe did not sign"));
     steps.push(Step::new(

@@ -15,7 +15,7 @@ use chrono::Duration;
 /// How long after "nobody knows" a write may still take effect, in seconds: 6 s for the change, 2 s in which the server keeps a
 /// transaction open that nobody goes on with, 5 s for a statement, and a margin. Only after that does a row that is still as before
 /// prove that the write did not happen.
-const SETTLED_AFTER_SECONDS: i64 = 15;
+pub(super) const SETTLED_AFTER_SECONDS: i64 = 15;
 /// Between two reads of something that is being waited for, in seconds.
 const READ_EVERY_SECONDS: i64 = 1;
 /// The same while a source is down.

@@ -63,7 +63,11 @@ pub(super) enum Held {
     Paused {
         why: Option<String>,
         since: At,
+        /// The effects cannot be read: it ends by itself when they are read again soon.
+        blind: bool,
     },
+    /// A long pause is over: what is under way is followed, then what remains is reviewed anew.
+    Old,
     Cancelled,
     /// Too much came to nothing.
     Stopped(String),
@@ -173,6 +177,32 @@ impl Bulk {
         Some((found, step))
     }
 
+    /// Nothing more begins. What the operator has to settle outlasts what may pass by itself.
+    pub(super) fn stand_still(&mut self, why: Option<String>, blind: bool, now: At) {
+        let since = match &self.held {
+            None => now,
+            Some(Held::Paused { since, blind: true, .. }) if !blind => *since,
+            Some(_) => return,
+        };
+        self.held = Some(Held::Paused { why, since, blind });
+    }
+
+    /// What is awaited was read again: a pause for not seeing it is over.
+    pub(super) fn see_again(&mut self) {
+        if matches!(self.held, Some(Held::Paused { blind: true, .. })) {
+            self.held = None;
+        }
+    }
+
+    /// Long blindness is for the operator to end: the facts are old by then.
+    fn grow_old(&mut self, now: At) {
+        if let Some(Held::Paused { since, blind, .. }) = &mut self.held
+            && now - *since > Duration::minutes(PAUSE_MINUTES)
+        {
+            *blind = false;
+        }
+    }
+
     /// What is still to begin does not begin any more.
     fn skip_the_rest(&mut self, why: &str) {
         for item in &mut self.items {
@@ -199,13 +229,13 @@ impl Run {
     /// Whether it stands still until [`Run::go_on_after_pause`].
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.phase == Phase::Running && self.bulk.as_ref().is_some_and(|b| matches!(b.held, Some(Held::Paused { .. })))
+        self.phase == Phase::Running && self.bulk.as_ref().is_some_and(|b| matches!(b.held, Some(Held::Paused { blind: false, .. })))
     }
 
     /// Begins nothing more; what is under way is followed to its effect.
     pub fn pause(&mut self, now: At) {
-        if let Some(bulk) = self.bulk.as_mut().filter(|b| b.held.is_none()) {
-            bulk.held = Some(Held::Paused { why: None, since: now });
+        if let Some(bulk) = self.bulk.as_mut() {
+            bulk.stand_still(None, false, now);
         }
     }
 
@@ -213,18 +243,26 @@ impl Run {
     pub fn go_on_after_pause(&mut self, now: At) -> Vec<Effect> {
         let Some(bulk) = self.bulk.as_mut() else { return Vec::new() };
         let Some(Held::Paused { since, .. }) = bulk.held else { return Vec::new() };
-        bulk.held = None;
+        bulk.held = (now - since > Duration::minutes(PAUSE_MINUTES)).then_some(Held::Old);
         self.note = None;
-        let mut effects = self.recorded_again();
-        if now - since > Duration::minutes(PAUSE_MINUTES) && self.bulk.as_ref().is_some_and(|b| !b.is_under_way()) {
-            self.bulk = None;
-            self.note = Some("It stood still for a while: this is what remains now.".into());
-            self.goal = Goal::Review;
-            self.phase = Phase::Gathering;
-            effects.extend(self.gather());
-            return effects;
-        }
+        let mut effects = self.handed_again();
         effects.extend(self.work(now));
+        effects
+    }
+
+    /// What remains after a long pause is planned from new facts, and confirmed anew.
+    fn review_the_rest(&mut self) -> Vec<Effect> {
+        self.bulk = None;
+        self.note = Some("It stood still for a while: this is what remains now.".into());
+        self.goal = Goal::Review;
+        self.phase = Phase::Gathering;
+        self.gather()
+    }
+
+    /// The outcomes that the journal could not take when they came, once more: what it does not take now either is read after a resume.
+    fn handed_again(&mut self) -> Vec<Effect> {
+        let effects = self.recorded_again();
+        self.tries.iter_mut().for_each(|t| t.unrecorded = false);
         effects
     }
 
@@ -266,7 +304,7 @@ impl Run {
         self.many = plan.subject.is_none();
         self.phase = Phase::Running;
         self.goal = Goal::Effects;
-        let mut effects = self.recorded_again();
+        let mut effects = self.handed_again();
         effects.push(Effect::Record { run: Some(self.id), entry, detail });
         effects.extend(self.work(now));
         effects
@@ -277,6 +315,9 @@ impl Run {
         let mut effects = Vec::new();
         if self.phase != Phase::Running {
             return effects;
+        }
+        if let Some(bulk) = &mut self.bulk {
+            bulk.grow_old(now);
         }
         while let Some((item, step)) = self.bulk.as_mut().and_then(|b| b.next(now)) {
             effects.extend(self.dispatch(item, step, now));
@@ -291,6 +332,8 @@ impl Run {
         });
         if over {
             effects.extend(self.finish(now));
+        } else if self.bulk.as_ref().is_some_and(|b| b.held == Some(Held::Old) && !b.is_under_way()) {
+            effects.extend(self.review_the_rest());
         } else {
             effects.extend(self.read_effects(now));
         }
@@ -347,13 +390,14 @@ impl Run {
             }
             Outcome::NotDone(fault) => missed = Some((item.act, step, fault.say.clone())),
         }
-        if let Some(why) = why_paused
-            && bulk.held.is_none()
-        {
-            bulk.held = Some(Held::Paused { why: Some(why), since: now });
+        if why_paused.is_some() {
+            bulk.stand_still(why_paused, false, now);
         }
-        if bulk.held == Some(Held::Cancelled) {
-            bulk.skip_the_rest("cancelled");
+        // An act that came back may not begin any more either: otherwise the run would never end.
+        match bulk.held.clone() {
+            Some(Held::Cancelled) => bulk.skip_the_rest("cancelled"),
+            Some(Held::Stopped(why)) => bulk.skip_the_rest(&why),
+            _ => {}
         }
         if let Some((act, step, why)) = missed {
             self.came_to_nothing(act, step, &why);
@@ -396,7 +440,7 @@ impl Run {
     /// Everything has its verdict: the sum, and the end, or a look at what the procedure has next.
     fn finish(&mut self, now: At) -> Vec<Effect> {
         let Some(progress) = self.progress() else { return Vec::new() };
-        let mut effects = self.recorded_again();
+        let mut effects = self.handed_again();
         let all = progress.applied == progress.total;
         let say = self.tally(&progress);
         self.generation += 1;

@@ -1,5 +1,6 @@
 //! Whether acts of a plan with a pace had their effect, and what became of those that nobody answered for: by reading, in batches.
 
+use super::advance::SETTLED_AFTER_SECONDS;
 use super::bulk::{Item, Stage};
 use super::gather::row_query;
 use super::reconcile::{Seen, seen};
@@ -8,7 +9,8 @@ use crate::domain::At;
 use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::{StripeId, StripeKind};
-use crate::domain::row::{Field, Image, same};
+use crate::domain::row::{Field, Image, diff};
+use crate::domain::text::sentence;
 use crate::protocol::answers::Answers;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
@@ -21,8 +23,6 @@ use chrono::Duration;
 const ROWS_AT_ONCE: usize = 100;
 /// Between two readings of effects, in milliseconds.
 const EVERY_MILLISECONDS: i64 = 1_500;
-/// As long as a change may still be on its way in the database, in seconds.
-const SETTLED_AFTER_SECONDS: i64 = 15;
 /// Between two looks at a try that another process left behind, in seconds.
 const LOOK_AGAIN_SECONDS: i64 = 3;
 
@@ -31,8 +31,13 @@ enum Read {
     Holds,
     /// Not there; what there is instead.
     Lacks(String),
-    /// Not answered.
-    Silent,
+    /// The database did not answer; why.
+    Silent(String),
+    /// The row is as it should be, and the application does not say what it enforces: why, and whether it may still do.
+    Unheard {
+        why: String,
+        lasting: bool,
+    },
 }
 
 impl Run {
@@ -79,15 +84,37 @@ impl Run {
     pub(super) fn effects_read(&mut self, env: &Environment, now: At) -> Vec<Effect> {
         let mut effects = Vec::new();
         let reading = self.bulk.as_mut().map(|b| std::mem::take(&mut b.reading)).unwrap_or_default();
+        let (mut silent, mut seen) = (None, false);
         for at in reading {
             let Some(item) = self.bulk.as_ref().map(|b| b.items[at].clone()) else { break };
             let Stage::Effect { step, since, open } = item.stage else { continue };
             let read = self.read(&item, step, env);
+            seen |= !matches!(read, Read::Silent(_));
             match read {
                 Read::Holds => effects.extend(self.applied(at, step, open)),
-                Read::Silent => {}
+                Read::Silent(why) => {
+                    silent = Some(why);
+                    // Time in which nobody can look is not the effect's: it gets its own when the database is back.
+                    if let Some(bulk) = &mut self.bulk {
+                        bulk.items[at].stage = Stage::Effect { step, since: now, open };
+                    }
+                }
+                Read::Unheard { lasting: false, .. } if now - since < self.patience() => {}
+                Read::Unheard { why, .. } => {
+                    let note = format!("The row is the proof, the application was not heard: {}", why.trim_end_matches('.'));
+                    if self.note.as_ref().is_none_or(|n| !n.contains(&note)) {
+                        self.note_also(&sentence(&note));
+                    }
+                    effects.extend(self.applied(at, step, open));
+                }
                 Read::Lacks(what) => effects.extend(self.lacking(&item, step, since, open, &what, now)),
             }
+        }
+        // Blind, nothing more is sent: nobody could see whether it helps.
+        match (&mut self.bulk, silent) {
+            (Some(bulk), Some(why)) => bulk.stand_still(Some(why), true, now),
+            (Some(bulk), None) if seen => bulk.see_again(),
+            _ => {}
         }
         self.goal = Goal::Effects;
         effects.extend(self.work(now));
@@ -100,12 +127,12 @@ impl Run {
         };
         let row = match row_among(&self.answers, |key| key == subject) {
             Ok(row) => row,
-            Err(()) => return Read::Silent,
+            Err(why) => return Read::Silent(why),
         };
         let Some(row) = row else { return Read::Lacks("no row holds the customer".into()) };
-        if let Some((field, due)) = image.iter().find(|(f, due)| row.get(f).is_none_or(|v| !same(v, due))) {
-            let held = row.get(field).map_or_else(|| "unread".to_string(), ToString::to_string);
-            return Read::Lacks(format!("{} is {held}, {due} is due", field.label()));
+        // Columns that are not mapped are nobody's to prove.
+        if let Some(odd) = diff(row, image).first() {
+            return Read::Lacks(format!("{} is {}, {} is due", odd.field.label(), odd.from, odd.to));
         }
         let due = image.get(&Field::Tier).and_then(|t| t.as_text());
         if !self.is_canary(item) || !env.set_up.contains(&Source::Application) {
@@ -115,9 +142,16 @@ impl Run {
             (Some(Known::Is { value: Reply::Entitlement(Some(e)), .. }), Some(due)) if !e.tier.eq_ignore_ascii_case(due) => {
                 Read::Lacks(format!("the row is right, and the application enforces {}", e.tier))
             }
-            (Some(Known::Failed(fault)), _) if fault.kind != FaultKind::NotSetUp => Read::Silent,
+            (Some(Known::Failed(fault)), _) if fault.kind != FaultKind::NotSetUp => {
+                Read::Unheard { why: fault.say.clone(), lasting: stays_unheard(fault) }
+            }
             _ => Read::Holds,
         }
+    }
+
+    /// As long as an effect is waited for.
+    fn patience(&self) -> Duration {
+        Duration::seconds(self.bulk.as_ref().map_or(0, |b| i64::from(b.pace.patience_seconds)))
     }
 
     fn applied(&mut self, at: usize, step: usize, open: bool) -> Vec<Effect> {
@@ -139,9 +173,9 @@ impl Run {
 
     /// No effect: more time, or the end of this act.
     fn lacking(&mut self, item: &Item, step: usize, since: At, open: bool, what: &str, now: At) -> Vec<Effect> {
-        let (Some(plan), Some(bulk)) = (&self.plan, &self.bulk) else { return Vec::new() };
+        let Some(plan) = &self.plan else { return Vec::new() };
         let id = plan.steps[step].id.clone();
-        let patience = Duration::seconds(i64::from(bulk.pace.patience_seconds));
+        let patience = self.patience();
         let writes_the_row = matches!(plan.steps[step].command, Some(Command::SetSubscriptionRow { .. }));
         let patience = if writes_the_row && open { patience.max(Duration::seconds(SETTLED_AFTER_SECONDS)) } else { patience };
         if now - since < patience {
@@ -221,9 +255,17 @@ fn customer(image: &Image) -> Option<StripeId> {
     image.get(&Field::Customer).and_then(|c| c.as_text()).and_then(|c| StripeId::of(StripeKind::Customer, c))
 }
 
-/// The row of this subject among all that was read; an error where not everything could be.
-fn row_among(answers: &Answers, is: impl Fn(&crate::domain::ids::SubjectKey) -> bool) -> Result<Option<&Image>, ()> {
-    let mut silent = false;
+/// The application will not say more by being asked again: the row has to do as the proof.
+fn stays_unheard(fault: &Fault) -> bool {
+    matches!(fault.kind, FaultKind::Auth | FaultKind::Schema | FaultKind::Permission { .. } | FaultKind::Refused | FaultKind::NotFound)
+}
+
+/// The row of this subject among all that was read.
+///
+/// # Errors
+/// Why not everything could be read: one sentence.
+fn row_among(answers: &Answers, is: impl Fn(&crate::domain::ids::SubjectKey) -> bool) -> Result<Option<&Image>, String> {
+    let mut silent = None;
     for known in answers.all() {
         match known {
             (Query::RowsOf(_), Known::Is { value: Reply::Rows(rows), .. }) => {
@@ -236,9 +278,9 @@ fn row_among(answers: &Answers, is: impl Fn(&crate::domain::ids::SubjectKey) -> 
                     return Ok(Some(&row.image));
                 }
             }
-            (Query::RowsOf(_) | Query::Records(_), Known::Failed(_)) => silent = true,
+            (Query::RowsOf(_) | Query::Records(_), Known::Failed(fault)) => silent = Some(fault.say.clone()),
             _ => {}
         }
     }
-    if silent { Err(()) } else { Ok(None) }
+    silent.map_or(Ok(None), Err)
 }

@@ -3,6 +3,8 @@
 use crate::procedures::planned;
 use crate::world::{Driver, Manner, World, by_customer};
 use chrono::{Duration, Utc};
+use nightdesk::domain::fault::Source;
+use nightdesk::domain::row::Field;
 use nightdesk::procedures::engine::{Phase, Run};
 use nightdesk::protocol::record::RunState;
 use nightdesk::protocol::run::{Inputs, Selection};
@@ -124,4 +126,71 @@ async fn a_cancelled_run_follows_what_is_under_way_and_begins_nothing() {
     assert!(matches!(&d.run.phase, Phase::Halted(say) if say.contains("cancelled")), "{:?}", d.run.phase);
     assert_eq!(d.world().resent.len(), 1);
     assert_eq!(d.counts().0, 0);
+}
+
+#[tokio::test]
+async fn a_column_that_is_not_mapped_is_not_waited_for() {
+    let state = tempdir().unwrap();
+    let mut world = World::missed();
+    let row = world.records[0].row.as_mut().expect("a row");
+    assert!(row.image.remove(&Field::PeriodStart).is_some());
+    world.truth = planned(&mut world, &by_customer()).expect("a plan").diff;
+    let mut d = reviewed(world, state.path()).await;
+    d.confirm().await;
+    done(&d, 0);
+    assert!(!d.world().image().contains_key(&Field::PeriodStart));
+}
+
+/// Sent to no effect so far; then the database stops answering.
+async fn blind(state: &Path, seconds: u32) -> Driver {
+    let mut d = reviewed(missed(false), state).await;
+    let effects = d.run.confirm("", d.now).expect("reviewed");
+    d.go_for(effects, 0).await;
+    d.world().down.insert(Source::Database);
+    d.go_for(Vec::new(), seconds).await;
+    assert!(d.run.progress().is_some_and(|p| p.paused.flatten().is_some_and(|why| why.contains("does not answer"))));
+    assert_eq!(d.world().resent.len(), 1);
+    assert_eq!(d.counts().1, 0, "nothing is sent blind");
+    d
+}
+
+#[tokio::test]
+async fn it_stands_still_while_effects_cannot_be_read_and_goes_on_by_itself() {
+    let state = tempdir().unwrap();
+    let mut d = blind(state.path(), 60).await;
+    assert!(!d.run.is_paused(), "it does not wait for the operator");
+    d.world().down.clear();
+    d.go(Vec::new()).await;
+    done(&d, 1);
+}
+
+#[tokio::test]
+async fn after_a_long_time_blind_the_operator_reviews_what_remains() {
+    let state = tempdir().unwrap();
+    let mut d = blind(state.path(), 20 * 60).await;
+    assert!(d.run.is_paused(), "long blindness is the operator's to end");
+    d.world().down.clear();
+    d.go(Vec::new()).await;
+    assert!(d.run.is_paused() && d.counts().1 == 0);
+    let effects = d.run.go_on_after_pause(d.now);
+    d.go(effects).await;
+    assert_eq!(d.run.phase, Phase::Review, "what was under way is followed first, then the rest is reviewed");
+    assert_eq!(d.counts().1, 0);
+    d.confirm().await;
+    assert!(matches!(d.run.phase, Phase::Done(_)), "{:?}", d.run.phase);
+    assert_eq!(d.world().resent.len(), 1);
+    assert_eq!(d.counts().0, 1);
+}
+
+#[tokio::test]
+async fn the_first_one_does_not_wait_for_ever_for_an_application_that_is_down() {
+    let state = tempdir().unwrap();
+    let mut world = missed(true);
+    world.down.insert(Source::Application);
+    let mut d = reviewed(world, state.path()).await;
+    let begun = d.now;
+    d.confirm().await;
+    done(&d, 0);
+    assert!((d.now - begun).num_seconds() >= 30, "it is given its time");
+    assert!(d.run.note.as_ref().is_some_and(|n| n.contains("application was not heard")), "{:?}", d.run.note);
 }

@@ -56,7 +56,7 @@ pub fn lines(run: &Run, p: &Progress, theme: &Theme, room: u16) -> Vec<Line> {
     let (say, style) = match (&p.paused, p.cancelled) {
         (Some(None), _) => ("Paused. Nothing more begins.".to_string(), theme.warn()),
         (Some(Some(why)), _) => (format!("Paused: {why}"), theme.warn()),
-        (None, true) => (format!("Cancelled. {} under way are followed to their effect.", p.under_way), theme.warn()),
+        (None, true) => (format!("Cancelled. What is under way ({}) is followed to its effect.", p.under_way), theme.warn()),
         (None, false) => (format!("{} under way, about {} s to begin the rest.", p.under_way, p.seconds_left), theme.dim()),
     };
     lines.extend(wrap(&say, room).into_iter().map(|l| vec![(INDENT, l, style)]));
