@@ -89,7 +89,7 @@ async fn what_a_dead_process_had_sent_is_not_sent_again() {
         d.go(effects).await;
         assert_eq!(d.run.phase, Phase::Review, "what remains is reviewed anew");
         let plan = d.run.plan.as_ref().expect("a plan");
-        assert!(plan.first_acts().all(|s| s.id.starts_with("apply:")), "only the copy remains");
+        assert!(plan.first_acts().all(|s| s.id.starts_with("apply-")), "only the copy remains");
         d.confirm().await;
         assert!(matches!(d.run.phase, Phase::Done(_)), "{:?}", d.run.phase);
         assert_eq!(d.world().resent.len(), 1);
