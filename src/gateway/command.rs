@@ -1,5 +1,6 @@
 //! Configured commands that are only read: argv, run without a terminal, bounded in time and output. What they print means nothing here.
 
+use super::logs::redact;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io;
@@ -79,7 +80,7 @@ async fn upto(pipe: Option<impl AsyncRead + Unpin>, most: usize) -> Option<Vec<u
 fn first_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let line = text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default();
-    super::hooks::harmless(line)
+    redact::said(line, COMPLAINT)
 }
 
 fn said(complaint: &str) -> String {

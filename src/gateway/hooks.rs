@@ -2,11 +2,10 @@
 //! a credential that is kept elsewhere.
 
 use super::command::{self, CommandError};
+use super::logs::redact;
 use crate::config::Hooks;
 use crate::config::secret::{Credential, Kept, SecretRef};
 use crate::domain::fault::{Fault, FaultKind, Source};
-use crate::domain::mask;
-use crate::domain::text::clean;
 use crate::domain::webhooks::deploy::{self, Deploy};
 use crate::protocol::command::Outcome;
 use std::collections::VecDeque;
@@ -120,21 +119,6 @@ pub async fn run(argv: &[String], limit: Duration, key: &str, lines: &broadcast:
     }
 }
 
-/// A line of somebody's output as it may be shown and kept: no control characters, addresses masked, keys gone, cut.
-#[must_use]
-pub fn harmless(line: &str) -> String {
-    let word = |word: &str| {
-        let secret = ["sk_", "rk_", "whsec_", "Bearer"].iter().any(|p| word.contains(p)) || word.contains("://") && word.contains('@');
-        match (secret, word.split_once('@')) {
-            (true, _) => "•••".to_string(),
-            (false, Some((name, host))) if !name.is_empty() && host.contains('.') => mask::email(word),
-            _ => word.to_string(),
-        }
-    };
-    let cut: String = clean(line).chars().take(LINE).collect();
-    cut.split(' ').map(word).collect::<Vec<_>>().join(" ").trim_end().to_string()
-}
-
 /// Who listens to a command's lines, and the last of them.
 struct Said {
     lines: broadcast::Sender<String>,
@@ -143,7 +127,7 @@ struct Said {
 
 impl Said {
     fn tell(&self, line: &[u8]) {
-        let line = harmless(&String::from_utf8_lossy(line));
+        let line = redact::said(&String::from_utf8_lossy(line), LINE);
         if line.is_empty() {
             return;
         }
@@ -199,13 +183,6 @@ mod tests {
 
     fn sh(script: &str) -> Vec<String> {
         ["sh", "-c", script].iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn lines_are_harmless() {
-        assert_eq!(harmless("\u{1b}[1mrestarting\u{1b}[0m for jane.doe@acme.com"), "�[1mrestarting�[0m for j•••@a•••.com");
-        assert_eq!(harmless("key=sk_live_abc postgres://a:b@db/x user@host done"), "••• ••• user@host done");
-        assert_eq!(harmless(&"x".repeat(9_000)).len(), LINE);
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::gate::Permit;
-use crate::protocol::record::{Concluded, ConcludedDetail, Detail, Entry, IntendedDetail, OpenedDetail, RunSummary};
+use crate::protocol::record::{Concluded, ConcludedDetail, Detail, Entry, IntendedDetail, OpenedDetail, RunState, RunSummary};
 use crate::protocol::run::{Attempt, Perform, Performed, idempotency_key, short};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +57,23 @@ struct Open {
     /// The confirmation that its acts stand on: it was fresh when the first of them came.
     confirmed_at: Option<At>,
     attempts: Vec<Tried>,
+}
+
+/// What one act of a run about several keeps others off, for as long as it lasts.
+struct One {
+    held: Held,
+    leased: Option<SubjectKey>,
+}
+
+/// How the asking for a lease ended.
+enum Lease {
+    Taken,
+    /// There is none, or it does not answer, which must not stand in the way of a repair.
+    NoStore,
+    Of {
+        operator: String,
+        run: Uuid,
+    },
 }
 
 /// An attempt, whom it touches, and how it ended.
@@ -120,10 +137,17 @@ impl<P: Performer> WriteLane<P> {
     /// Opens a run: its locks, its lease where there is a shared store, its first record.
     ///
     /// # Errors
-    /// [`Fault`]: another run is open for the subject, or the journal cannot be written. Nothing is open then.
+    /// [`Fault`]: another run is open for the subject, one about several was left unfinished, or the journal cannot be written.
+    /// Nothing is open then.
     pub async fn open_run(&self, run: Uuid, procedure: &str, detail: Detail) -> Result<(), Fault> {
         let subject = serde_json::from_value::<OpenedDetail>(detail.0.clone()).ok().and_then(|d| d.subject);
         let (held, leased) = self.take(run, procedure, subject.as_ref()).await?;
+        if subject.is_none()
+            && let Err(fault) = self.nothing_left_of(procedure).await
+        {
+            self.give_back(run, held, leased).await;
+            return Err(fault);
+        }
         let entry = Entry::RunOpened { run, procedure: procedure.to_string() };
         if let Err(error) = self.inner.journal.append(subject.as_ref(), entry, detail).await {
             self.give_back(run, held, leased).await;
@@ -263,8 +287,8 @@ impl<P: Performer> WriteLane<P> {
         let key = idempotency_key(&attempt);
         let subject = command.subject().cloned();
         // A run about several holds the lock of each only while it touches them: another run's customer is left to it.
-        let held = match self.take_one_of_many(&attempt, subject.as_ref()).await {
-            Ok(held) => held,
+        let taken = match self.take_one_of_many(&attempt, subject.as_ref()).await {
+            Ok(taken) => taken,
             Err(fault) => {
                 self.conclude(&attempt, Concluded::NotDone).await;
                 return not_done(fault);
@@ -273,6 +297,7 @@ impl<P: Performer> WriteLane<P> {
         let entry = Entry::Intended { attempt: attempt.clone(), command: command.name().to_string(), key: key.clone() };
         let detail = Detail::of(&IntendedDetail { command, undo });
         if let Err(error) = self.inner.journal.append(subject.as_ref(), entry, detail).await {
+            self.give_one_back(attempt.run, taken).await;
             self.conclude(&attempt, Concluded::NotDone).await;
             return not_done(error.into());
         }
@@ -281,17 +306,18 @@ impl<P: Performer> WriteLane<P> {
         let entry = Entry::Concluded { attempt: attempt.clone(), result };
         let detail = Detail::of(&ConcludedDetail { outcome: outcome.clone() });
         let recorded = self.inner.journal.append(subject.as_ref(), entry, detail).await;
-        held.into_iter().for_each(Held::release);
+        // Before it is concluded: the run's next act for the same subject takes both anew.
+        self.give_one_back(attempt.run, taken).await;
         self.conclude(&attempt, result).await;
         Performed { attempt, outcome, unrecorded: recorded.err().map(|e| e.to_string()) }
     }
 
     async fn renew(&self, attempt: &Attempt) -> Result<(), Fault> {
         let open = self.inner.open.lock().await;
-        let leased = open.get(&attempt.run).filter(|o| o.leased).map(|o| scope(&o.procedure, o.subject.as_ref()));
+        let leased = open.get(&attempt.run).filter(|o| o.leased).map(|o| (o.procedure.clone(), o.subject.clone()));
         drop(open);
-        if let Some(scope) = leased {
-            self.lease(attempt.run, &scope).await?;
+        if let Some((procedure, subject)) = leased {
+            self.lease_of_run(attempt.run, &procedure, subject.as_ref()).await?;
         }
         Ok(())
     }
@@ -334,12 +360,46 @@ impl<P: Performer> WriteLane<P> {
         }
     }
 
-    /// The subject's own lock, where the run is about several.
-    async fn take_one_of_many(&self, attempt: &Attempt, subject: Option<&SubjectKey>) -> Result<Option<Held>, Fault> {
+    /// The subject's own lock and lease, where the run is about several.
+    async fn take_one_of_many(&self, attempt: &Attempt, subject: Option<&SubjectKey>) -> Result<Option<One>, Fault> {
         let several = self.inner.open.lock().await.get(&attempt.run).is_some_and(|o| o.subject.is_none());
-        match subject.filter(|_| several) {
-            Some(subject) => Ok(Some(self.inner.journal.hold_subject(subject).await?)),
-            None => Ok(None),
+        let Some(subject) = subject.filter(|_| several) else { return Ok(None) };
+        let held = self.inner.journal.hold_subject(subject).await?;
+        match self.lease(attempt.run, subject).await {
+            Lease::Taken => Ok(Some(One { held, leased: Some(subject.clone()) })),
+            Lease::NoStore => Ok(Some(One { held, leased: None })),
+            Lease::Of { operator, run } => {
+                held.release();
+                let say = format!("{operator} has run {} open for this customer", short(run));
+                Err(Fault::new(Source::Store, FaultKind::Conflict, say))
+            }
+        }
+    }
+
+    async fn give_one_back(&self, run: Uuid, taken: Option<One>) {
+        let Some(One { held, leased }) = taken else { return };
+        held.release();
+        if let (Some(store), Some(subject)) = (&self.inner.store, leased) {
+            let journal = &self.inner.journal;
+            // It runs out by itself where this fails.
+            let _ = store.release(journal.environment(), run, Some(&journal.subject_hash(&subject))).await;
+        }
+    }
+
+    /// A run about several whose process died may have sent what a new one would send again: what it did is known to itself alone.
+    async fn nothing_left_of(&self, procedure: &str) -> Result<(), Fault> {
+        // One that sent nothing has nothing to repeat, and one whose inputs are gone from the journal cannot be gone on with.
+        let left = |r: &&RunSummary| {
+            let of_many = r.subject.is_none() && r.undoes.is_none() && r.inputs.is_some();
+            of_many && matches!(r.state, RunState::Unknown | RunState::Acted) && family(&r.procedure) == family(procedure)
+        };
+        match self.inner.journal.runs().await?.iter().find(left) {
+            Some(RunSummary { run, procedure, .. }) => {
+                let run = short(*run);
+                let say = format!("Run {run} ({procedure}) is not finished: go on with it first (nightdesk runs resume {run})");
+                Err(Fault::new(Source::Store, FaultKind::Conflict, say))
+            }
+            None => Ok(()),
         }
     }
 
@@ -348,12 +408,12 @@ impl<P: Performer> WriteLane<P> {
         let scope = scope(procedure, subject);
         let held = match self.inner.journal.hold(run, Some(&scope)).await {
             Err(JournalError::SubjectHeld) if subject.is_none() => {
-                let say = "Another run of this procedure is open: go on with that one, or let it end";
+                let say = "Another run of this kind is open: go on with that one, or let it end";
                 return Err(Fault::new(Source::Store, FaultKind::Conflict, say));
             }
             held => held?,
         };
-        match self.lease(run, &scope).await {
+        match self.lease_of_run(run, procedure, subject).await {
             Ok(leased) => Ok((held, leased)),
             Err(fault) => {
                 held.release();
@@ -370,31 +430,49 @@ impl<P: Performer> WriteLane<P> {
         }
     }
 
-    /// Takes or renews the lease. `false`: there is no store, or it does not answer, which must not stand in the way of a repair.
-    async fn lease(&self, run: Uuid, subject: &SubjectKey) -> Result<bool, Fault> {
-        let Some(store) = &self.inner.store else { return Ok(false) };
-        let journal = &self.inner.journal;
-        match store.lease(journal.environment(), &journal.subject_hash(subject), run, journal.operator()).await {
-            Ok(None) => Ok(true),
-            Err(_) => Ok(false),
-            Ok(Some((other, operator))) => {
-                let say = format!("{operator} has run {} open for this customer", short(other));
+    /// Takes or renews the lease on what a run keeps others off. Whether there is one.
+    async fn lease_of_run(&self, run: Uuid, procedure: &str, subject: Option<&SubjectKey>) -> Result<bool, Fault> {
+        match self.lease(run, &scope(procedure, subject)).await {
+            Lease::Taken => Ok(true),
+            Lease::NoStore => Ok(false),
+            Lease::Of { operator, run } => {
+                let what = if subject.is_some() { " for this customer" } else { ", and only one of its kind goes on at a time" };
+                let say = format!("{operator} has run {} open{what}", short(run));
                 Err(Fault::new(Source::Store, FaultKind::Conflict, say))
             }
+        }
+    }
+
+    /// Takes or renews one lease.
+    async fn lease(&self, run: Uuid, subject: &SubjectKey) -> Lease {
+        let Some(store) = &self.inner.store else { return Lease::NoStore };
+        let journal = &self.inner.journal;
+        match store.lease(journal.environment(), &journal.subject_hash(subject), run, journal.operator()).await {
+            Ok(None) => Lease::Taken,
+            Ok(Some((run, operator))) => Lease::Of { operator, run },
+            Err(_) => Lease::NoStore,
         }
     }
 
     async fn release_lease(&self, run: Uuid) {
         if let Some(store) = &self.inner.store {
             // It runs out by itself where this fails.
-            let _ = store.release(self.inner.journal.environment(), run).await;
+            let _ = store.release(self.inner.journal.environment(), run, None).await;
         }
     }
 }
 
 /// What a run keeps others off: its customer, or, where it is about several, the procedure itself.
 fn scope(procedure: &str, subject: Option<&SubjectKey>) -> SubjectKey {
-    subject.cloned().unwrap_or_else(|| SubjectKey(format!("every subject of {procedure}")))
+    subject.cloned().unwrap_or_else(|| SubjectKey(format!("every subject of {}", family(procedure))))
+}
+
+/// Procedures that keep each other off. Two of them send events once more: side by side they would send the same ones.
+fn family(procedure: &str) -> &str {
+    match procedure {
+        "failed-webhook" | "endpoint-down" => "webhooks",
+        other => other,
+    }
 }
 
 impl Open {

@@ -20,7 +20,7 @@ use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
 use crate::protocol::environment::{Environment, Writer};
 use crate::protocol::query::{Query, Reply};
-use crate::protocol::run::{Expect, Inputs, Pace, Plan, Refusal, Selection, Step, StepKind, StepState};
+use crate::protocol::run::{Expect, Inputs, Pace, Plan, Refusal, Selection, Step, StepKind, StepState, step_id};
 use std::collections::BTreeMap;
 
 /// Copies Stripe's truth to the rows of the selected customers.
@@ -186,7 +186,7 @@ impl Work<'_> {
         };
         let fields: Vec<&str> = changes.iter().map(|c| c.field.label()).collect();
         let say = format!("{}: {} from {}", mask::id(subject.as_str()), fields.join(", "), mask::id(due.id.as_str()));
-        let mut step = Step::new(customer.as_str(), StepKind::Act, &mask::id(customer.as_str()), say);
+        let mut step = Step::new(&step_id("apply", customer.as_str()), StepKind::Act, &mask::id(customer.as_str()), say);
         step.undo = self.shape.updatable.then(|| inverse_of(&subject, &row.image, changes));
         step.command = Some(command);
         step.expect = Some(Expect::Row { subject: subject.clone(), image });

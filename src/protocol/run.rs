@@ -218,6 +218,13 @@ pub fn idempotency_key(attempt: &Attempt) -> String {
     format!("nd-{}", &hex::encode(digest)[..40])
 }
 
+/// The id of an act's step: its kind and a fingerprint of what it is about. Step ids stand in the journal's chain, from which nothing can be
+/// removed; so they name no object of a person's. The same object has the same id in every plan, or what was sent would be sent again.
+#[must_use]
+pub fn step_id(kind: &str, object: &str) -> String {
+    format!("{kind}-{}", &hex::encode(Sha256::digest(object))[..12])
+}
+
 /// A run as people name it: the last four hex digits of its UUID, whose beginning is only the time.
 #[must_use]
 pub fn short(run: Uuid) -> String {
@@ -327,6 +334,14 @@ mod tests {
         let inputs: Inputs = serde_json::from_str(old).expect("the old form");
         assert_eq!(inputs.handle, Some(Handle::Email("j@acme.com".into())));
         assert_eq!(inputs.selection, None);
+    }
+
+    #[test]
+    fn a_step_s_id_is_stable_and_names_nobody() {
+        let id = step_id("apply", "sub_1PZqq8N3fu");
+        assert_eq!((id.len(), &id[..6]), (18, "apply-"));
+        assert_eq!(id, step_id("apply", "sub_1PZqq8N3fu"));
+        assert_ne!(id, step_id("apply", "sub_1PZqq8N3fv"));
     }
 
     #[test]

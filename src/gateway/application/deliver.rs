@@ -5,7 +5,7 @@ use super::signing::signature;
 use crate::config::Config;
 use crate::domain::fault::{FaultKind, Source};
 use crate::domain::ids::StripeId;
-use crate::domain::text::clean;
+use crate::gateway::logs::redact;
 use crate::gateway::stripe::Stripe;
 use crate::gateway::{hooks, http};
 use crate::protocol::command::Outcome;
@@ -60,8 +60,8 @@ pub async fn deliver(config: &Config, stripe: &Stripe, event: &StripeId) -> Outc
 }
 
 fn outcome(status: u16, body: &str) -> Outcome {
-    let cut: String = clean(body.trim()).chars().take(NOTE).collect();
-    let said = if cut.is_empty() { String::new() } else { format!(": {cut}") };
+    let words = redact::said(body.trim(), NOTE);
+    let said = if words.is_empty() { String::new() } else { format!(": {words}") };
     let refused = |say: &str| fault(FaultKind::Refused, &format!("the webhook endpoint answered {status}{say}{said}"));
     match status {
         200..=299 => Outcome::Done { note: format!("the webhook endpoint answered {status}{said}") },
@@ -82,6 +82,8 @@ mod tests {
     fn an_answer_is_told_and_only_a_plain_refusal_has_done_nothing() {
         let done = outcome(200, "{\"ok\":false}\u{1b}");
         assert!(matches!(&done, Outcome::Done { note } if note.contains("{\"ok\":false}") && !note.contains('\u{1b}')), "{done:?}");
+        let refused = outcome(400, "no row for jane.doe@acme.com, key sk_live_S3cretV4lue99");
+        assert!(!format!("{refused:?}").contains("jane.doe") && !format!("{refused:?}").contains("S3cret"), "{refused:?}");
         for status in [301, 400, 401, 404, 422] {
             assert!(matches!(outcome(status, ""), Outcome::NotDone(_)), "{status}");
         }

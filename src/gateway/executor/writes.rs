@@ -69,7 +69,8 @@ async fn carry(
         Effect::Desk(write) => Some(said(reader, write).await),
         Effect::Record { run, entry, detail } => lane.record(run, entry, detail).await.err().map(Event::RecordFailed),
         Effect::Perform(perform) => {
-            // Other runs go on meanwhile; of one run the next comes only after this has been told.
+            // Other runs go on meanwhile, and other acts of a run about many; of a run about one customer the next comes only after
+            // this has been told.
             let (lane, events) = (lane.clone(), events.clone());
             let lines = matches!(perform.command, Command::RunHook { .. }).then(|| reader.sources().hear());
             performs.spawn(async move {

@@ -115,13 +115,13 @@ impl Store {
         self.in_time(leasing).await
     }
 
-    /// Gives the lease back.
+    /// Gives the run's lease on that subject (by its keyed hash) back; without one, all of its leases.
     ///
     /// # Errors
     /// As [`Store::lease`]; the lease then runs out by itself.
-    pub async fn release(&self, environment: &str, run: Uuid) -> Result<(), Fault> {
-        let sql = "DELETE FROM nightdesk.lease WHERE environment = $1 AND run = $2";
-        let query = sqlx::query(sql).bind(environment.to_string()).bind(run).persistent(false);
+    pub async fn release(&self, environment: &str, run: Uuid, subject: Option<&str>) -> Result<(), Fault> {
+        let sql = "DELETE FROM nightdesk.lease WHERE environment = $1 AND run = $2 AND ($3::text IS NULL OR subject = $3)";
+        let query = sqlx::query(sql).bind(environment.to_string()).bind(run).bind(subject.map(str::to_string)).persistent(false);
         self.in_time(within(&self.pool, async |tx| query.execute(tx).await.map(drop))).await
     }
 

@@ -8,7 +8,7 @@ mod json;
 mod look;
 mod needles;
 mod parse;
-mod redact;
+pub(super) mod redact;
 mod ring;
 mod text;
 mod time;

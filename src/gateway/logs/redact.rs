@@ -2,6 +2,7 @@
 
 use crate::domain::ids::StripeId;
 use crate::domain::mask;
+use crate::domain::text::clean;
 
 const MASK: &str = "•••";
 /// What these begin is a secret, and the beginning says of which kind.
@@ -47,6 +48,12 @@ pub fn redact(text: &str) -> String {
         out.push_str(&shown);
     }
     out
+}
+
+/// What another program said, as it may be shown and kept: no control characters, secrets cut, addresses masked, at most so many characters.
+pub fn said(text: &str, most: usize) -> String {
+    // Cut last: half a secret is not recognised as one.
+    redact(&clean(text)).trim_end().chars().take(most).collect()
 }
 
 /// Stripe's ids in the text, each once, in order; at most sixteen.
@@ -185,6 +192,14 @@ mod tests {
         ] {
             assert_eq!(redact(text), text);
         }
+    }
+
+    #[test]
+    fn what_a_program_said_is_harmless_and_cut_only_then() {
+        assert_eq!(said("\u{1b}[1mrestarting\u{1b}[0m for jane.doe@acme.com", 300), "�[1mrestarting�[0m for j•••@a•••.com");
+        assert_eq!(said("postgres://a:b@db/x user@host done \n", 300), "postgres://a:•••@db/x user@host done");
+        assert_eq!(said("key sk_live_S3cretV4lue99", 20), "key sk_live_•••");
+        assert_eq!(said(&"x".repeat(9_000), 300).len(), 300);
     }
 
     #[test]

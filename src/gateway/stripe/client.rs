@@ -135,6 +135,10 @@ impl Client {
             }
             let result = self.attempt(client, request, &as_whom).await;
             tried += 1;
+            if let Ok(answer) = &result {
+                // What is refused to a resend is as much a reason for the background to rest.
+                self.heed(answer, Priority::Interactive, Instant::now());
+            }
             match result {
                 Ok(answer) if answer.status == 429 && tried < ATTEMPTS => {
                     tokio::time::sleep(answer.pause(Duration::from_millis(150 << tried))).await;

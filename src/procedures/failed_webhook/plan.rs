@@ -9,7 +9,7 @@ use crate::procedures::words::{count, how};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
 use crate::protocol::environment::{Environment, Writer};
-use crate::protocol::run::{Expect, Inputs, Pace, Plan, Refusal, Step, StepKind, StepState};
+use crate::protocol::run::{Expect, Inputs, Pace, Plan, Refusal, Step, StepKind, StepState, step_id};
 
 /// How long the effect of a delivery may take, in seconds: Stripe waits no longer for an answer.
 const PATIENCE_SECONDS: u32 = 30;
@@ -79,7 +79,7 @@ pub fn steps_of(found: &Found, env: &Environment) -> Vec<Step> {
     for l in &found.lost {
         let expect = || Some(Expect::Row { subject: l.row.subject.clone(), image: l.due.image.clone() });
         let copy = copy(l, env);
-        let mut instead = act(&format!("apply:{}", l.subscription.id), "copy", copy, l);
+        let mut instead = act(&step_id("apply", l.subscription.id.as_str()), "copy", copy, l);
         instead.expect = expect();
         if let Some((id, title, command)) = send(l, found, env) {
             let mut first = act(&id, title, command, l);
@@ -109,7 +109,7 @@ fn send(l: &Lost, found: &Found, env: &Environment) -> Option<(String, &'static 
         (Remedy::Resend | Remedy::Deliver, _) if env.offers.deliver => by_us(),
         _ => return None,
     };
-    Some((format!("{title}:{}", event.id), title, command))
+    Some((step_id(title, event.id.as_str()), title, command))
 }
 
 /// Stripe's truth, written as this environment writes rows.

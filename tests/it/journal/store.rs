@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::bench;
+use crate::procedures::planned;
 use crate::world::{Driver, World, by_customer, subject};
 use nightdesk::domain::fault::FaultKind;
 use nightdesk::gateway::gate::Gate;
@@ -9,7 +10,9 @@ use nightdesk::gateway::journal::store::{Store, migrate};
 use nightdesk::gateway::journal::{Journal, Shipped, Shipping, ship};
 use nightdesk::gateway::writes::WriteLane;
 use nightdesk::procedures::engine::Phase;
+use nightdesk::protocol::command::Outcome;
 use nightdesk::protocol::record::{Closed, Detail, Entry, OpenedDetail};
+use nightdesk::protocol::run::{Attempt, Inputs, Perform};
 use nightdesk::sandbox::cluster::SUPERUSER;
 use nightdesk::sandbox::schema::{Shape, roles};
 use sqlx::postgres::PgPoolOptions;
@@ -151,6 +154,46 @@ async fn one_open_run_per_subject_across_consoles() {
     assert!(fault.kind == FaultKind::Conflict && fault.say.contains("ada"), "{fault}");
     ada.record(Some(first), Entry::RunClosed { run: first, how: Closed::Abandoned }, Detail::none()).await.unwrap();
     eve.open_run(second, "tier-update", detail).await.expect("its lease was given back");
+}
+
+#[tokio::test]
+async fn a_run_about_many_leaves_other_consoles_their_customers_and_gives_each_back() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let (ours, theirs) = (tempdir().unwrap(), tempdir().unwrap());
+    let mut world = World::missed();
+    let command = planned(&mut world, &by_customer()).expect("a plan").commands()[0].clone();
+    let world = world.shared();
+    let lane = |state: &Path, operator: &str| {
+        let journal = Journal::open(state, "test", operator, Some(b"one key for all consoles")).unwrap();
+        let gate = Arc::new(Gate::new(false));
+        gate.account_known(false);
+        gate.turn_on("ticket 4411", chrono::Utc::now()).expect("test mode");
+        WriteLane::new(gate, journal, Some(Store::of_url(&db.console).unwrap()), crate::world::InMemory(Arc::clone(&world)))
+    };
+    let (ada, eve) = (lane(ours.path(), "ada"), lane(theirs.path(), "eve"));
+    let one = Detail::of(&OpenedDetail { inputs: by_customer(), subject: Some(subject()), who: "j".into(), undoes: None });
+    let many = Detail::of(&OpenedDetail { inputs: Inputs::default(), subject: None, who: "2 customers".into(), undoes: None });
+    let (first, second, third) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    ada.open_run(first, "tier-update", one.clone()).await.unwrap();
+    eve.open_run(second, "failed-webhook", many.clone()).await.expect("it is about others as well");
+    let act = |attempt| Perform {
+        attempt: Attempt { run: second, step: "apply-1".into(), attempt },
+        command: command.clone(),
+        undo: None,
+        confirmed_at: chrono::Utc::now(),
+    };
+    let refused = eve.perform(act(1)).await.outcome;
+    let Outcome::NotDone(fault) = &refused else { panic!("{refused:?}") };
+    assert!(fault.kind == FaultKind::Conflict && fault.say.contains("ada has run"), "{fault}");
+    ada.record(Some(first), Entry::RunClosed { run: first, how: Closed::Abandoned }, Detail::none()).await.unwrap();
+    let done = eve.perform(act(2)).await.outcome;
+    assert!(matches!(done, Outcome::Done { .. }), "{done:?}");
+    ada.open_run(third, "tier-update", one).await.expect("the customer was given back after the act");
+    // Both send events once more.
+    let fault = ada.open_run(Uuid::now_v7(), "endpoint-down", many).await.unwrap_err();
+    assert!(fault.kind == FaultKind::Conflict && fault.say.starts_with("eve has run"), "{fault}");
+    assert!(!fault.say.contains("this customer"), "{fault}");
 }
 
 #[tokio::test]

@@ -6,10 +6,11 @@ use chrono::{Duration, Utc};
 use nightdesk::domain::fault::Source;
 use nightdesk::domain::row::Field;
 use nightdesk::procedures::engine::{Phase, Run};
-use nightdesk::protocol::record::RunState;
-use nightdesk::protocol::run::{Inputs, Selection};
+use nightdesk::protocol::record::{Detail, OpenedDetail, RunState};
+use nightdesk::protocol::run::{Inputs, Selection, short};
 use std::path::Path;
 use tempfile::tempdir;
+use uuid::Uuid;
 
 fn window() -> Inputs {
     Inputs::about(Selection::Window { from: Utc::now() - Duration::hours(4), until: None })
@@ -86,16 +87,29 @@ async fn what_a_dead_process_had_sent_is_not_sent_again() {
         let journal = nightdesk::gateway::journal::Journal::open(state.path(), "test", "ada", None).unwrap();
         let left = journal.runs().await.unwrap().remove(0);
         assert!(matches!(left.state, RunState::Acted | RunState::Unknown), "{left:?}");
+        let mut another = Driver::draft_of("failed-webhook", std::sync::Arc::clone(&world), state.path(), window()).await;
+        assert_eq!(another.run.phase, Phase::Review, "it may look");
+        another.confirm().await;
+        let note = another.run.note.clone().unwrap_or_default();
+        let words = format!("Run {} (failed-webhook) is not finished", short(left.run));
+        assert!(another.run.phase == Phase::Review && note.contains(&words) && note.contains("runs resume"), "{note}");
+        assert_eq!(another.world().resent.len(), 1, "and sends nothing");
+        let many = || Detail::of(&OpenedDetail { inputs: window(), subject: None, who: "1 customer".into(), undoes: None });
+        let fault = another.lane.open_run(Uuid::now_v7(), "endpoint-down", many()).await.unwrap_err();
+        assert!(fault.say.contains(&words), "its sibling would send them again, too: {fault}");
+        another.lane.open_run(Uuid::now_v7(), "drift-fix", many()).await.expect("it sends no event");
+        drop(another);
         let (run, effects) = Run::resume(&left);
         let mut d = Driver::with(world, state.path(), run);
         d.go(effects).await;
         assert_eq!(d.run.phase, Phase::Review, "what remains is reviewed anew");
         let plan = d.run.plan.as_ref().expect("a plan");
-        assert!(plan.first_acts().all(|s| s.id.starts_with("apply:")), "only the copy remains");
+        assert!(plan.first_acts().all(|s| s.id.starts_with("apply-")), "only the copy remains");
         d.confirm().await;
         assert!(matches!(d.run.phase, Phase::Done(_)), "{:?}", d.run.phase);
         assert_eq!(d.world().resent.len(), 1);
         assert_eq!(d.counts().0, 1);
+        d.lane.open_run(Uuid::now_v7(), "failed-webhook", many()).await.expect("nothing is left unfinished");
     }
 }
 
