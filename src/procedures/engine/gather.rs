@@ -10,6 +10,7 @@ use crate::protocol::environment::Environment;
 use crate::protocol::query::{Locator, Query};
 use crate::protocol::run::{Inputs, Plan, Refusal};
 use crate::protocol::ticket::{Slot, Ticket};
+use std::collections::BTreeSet;
 
 impl Run {
     /// Forgets what was read and reads everything again; answers still under way are stale from here on.
@@ -58,13 +59,9 @@ impl Run {
             wanted.extend(self.facts());
         }
         wanted.retain(|q| self.answers.get(q).is_none());
-        let mut once = Vec::new();
-        for query in wanted {
-            if !once.contains(&query) {
-                once.push(query);
-            }
-        }
-        once
+        let mut once = BTreeSet::new();
+        wanted.retain(|q| once.insert(q.clone()));
+        wanted
     }
 
     fn facts(&self) -> Vec<Query> {
