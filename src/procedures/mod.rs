@@ -5,6 +5,7 @@ pub mod drift_scan;
 mod endpoint_down;
 pub mod engine;
 pub mod failed_webhook;
+mod shared;
 pub mod survey;
 mod tier_update;
 mod undo;
