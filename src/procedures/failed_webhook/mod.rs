@@ -4,6 +4,8 @@ mod events;
 mod facts;
 mod link;
 mod plan;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use super::{Begins, Book, Procedure};
