@@ -40,13 +40,13 @@ pub struct Told {
 
 /// Where the list need not be followed any further.
 #[derive(Debug, Clone, Copy)]
-enum Until {
+enum Until<'a> {
     /// Its end, or that of the time that is meant.
     End,
     /// So many have been selected.
     Met(usize),
     /// A page that shows the application at work.
-    LastEffect,
+    LastEffect(Option<&'a TierRules>),
 }
 
 /// What the selection leads to so far; the snapshots stay where the answers hold them.
@@ -75,8 +75,8 @@ pub struct Listed<'a> {
     pub cut: bool,
 }
 
-/// Follows the selection as far as the answers go.
-pub fn listed<'a>(inputs: &Inputs, answers: &'a Answers) -> Listed<'a> {
+/// Follows the selection as far as the answers go. `rules`: which price buys which tier; `None`: that is not asked.
+pub fn listed<'a>(inputs: &Inputs, answers: &'a Answers, rules: Option<&TierRules>) -> Listed<'a> {
     let until = match (&inputs.selection, inputs.until) {
         (Some(Selection::Window { until: Some(own), .. }), Some(fixed)) => Some(fixed.min(*own)),
         (Some(Selection::Window { until: Some(own), .. }), None) => Some(*own),
@@ -87,26 +87,27 @@ pub fn listed<'a>(inputs: &Inputs, answers: &'a Answers) -> Listed<'a> {
         Some(Selection::Events(ids)) => by_id(ids, answers),
         Some(Selection::Cause { since, .. }) => by_pages(*since, answers, chosen, Until::End),
         Some(Selection::Window { from, .. }) => by_pages(*from, answers, chosen, Until::End),
-        Some(Selection::SinceLastApplied) => by_pages(At::default(), answers, chosen, Until::LastEffect),
+        Some(Selection::SinceLastApplied) => by_pages(At::default(), answers, chosen, Until::LastEffect(rules)),
         Some(Selection::Customers(_)) | None => Listed::default(),
     }
 }
 
-/// The same selection by what does not change through its own effects.
+/// The same selection by what does not change through its own effects: whatever was looked through is looked through again.
 pub fn pin(inputs: &Inputs, answers: &Answers) -> Inputs {
     let mut pinned = inputs.clone();
-    if inputs.selection == Some(Selection::SinceLastApplied)
-        && let Some(oldest) = listed(inputs, answers).selected.last()
-    {
-        pinned.selection = Some(Selection::Window { from: oldest.at, until: None });
+    if inputs.selection == Some(Selection::SinceLastApplied) {
+        let until = |e: &StripeEvent| inputs.until.is_none_or(|u| e.created <= u);
+        if let Some(oldest) = by_pages(At::default(), answers, until, Until::End).selected.last() {
+            pinned.selection = Some(Selection::Window { from: oldest.at, until: None });
+        }
     }
     pinned
 }
 
-fn by_pages(since: At, answers: &Answers, chosen: impl Fn(&StripeEvent) -> bool, until: Until) -> Listed<'_> {
+fn by_pages<'a>(since: At, answers: &'a Answers, chosen: impl Fn(&StripeEvent) -> bool, until: Until<'_>) -> Listed<'a> {
     let mut listed = Listed::default();
     let mut after = None;
-    let at_most = if matches!(until, Until::LastEffect) { PAGES_BACK } else { PAGES_AT_MOST };
+    let at_most = if matches!(until, Until::LastEffect(_)) { PAGES_BACK } else { PAGES_AT_MOST };
     for page in 0.. {
         if page == at_most {
             listed.cut = true;
@@ -146,8 +147,8 @@ fn by_pages(since: At, answers: &Answers, chosen: impl Fn(&StripeEvent) -> bool,
             Until::Met(all) if listed.selected.len() >= all => return listed,
             Until::Met(_) => {}
             // Not known yet, or in order: before it, there is nothing to look for.
-            Until::LastEffect if in_order(events, answers, &listed) != Some(false) => return listed,
-            Until::LastEffect => {}
+            Until::LastEffect(rules) if in_order(events, answers, &listed, rules) != Some(false) => return listed,
+            Until::LastEffect(_) => {}
         }
         match next {
             Some(last) => after = Some(last.clone()),
@@ -159,7 +160,7 @@ fn by_pages(since: At, answers: &Answers, chosen: impl Fn(&StripeEvent) -> bool,
 
 /// Whether a page of the list shows the application at work: some newest state is in its row, and none is missing. What is superseded
 /// says nothing, and neither does an invoice. `None`: its rows have not been read.
-fn in_order(events: &[StripeEvent], answers: &Answers, listed: &Listed) -> Option<bool> {
+fn in_order(events: &[StripeEvent], answers: &Answers, listed: &Listed, rules: Option<&TierRules>) -> Option<bool> {
     let batch = listed.batches.last()?;
     if batch.is_empty() {
         return Some(false);
@@ -180,7 +181,7 @@ fn in_order(events: &[StripeEvent], answers: &Answers, listed: &Listed) -> Optio
         if listed.newest.get(&s.id).is_some_and(|(at, _)| *at > event.created) {
             continue;
         }
-        if !by_customer.get(customer.as_str()).is_some_and(|row| follows(row, s, shape)) {
+        if !by_customer.get(customer.as_str()).is_some_and(|row| follows(row, s, shape, rules)) {
             return Some(false);
         }
         applied = true;
@@ -188,10 +189,16 @@ fn in_order(events: &[StripeEvent], answers: &Answers, listed: &Listed) -> Optio
     Some(applied)
 }
 
-/// The row is as this snapshot demands, the tier aside: which price buys which tier is not asked here.
-fn follows(row: &SubscriptionRow, s: &Subscription, shape: &Shape) -> bool {
-    let mut due = Demand::of(s, &TierRules::default()).image(&s.customer, &s.id, shape);
-    due.remove(&Field::Tier);
+/// The row is as this snapshot demands; the tier as far as the rules and the snapshot tell it.
+fn follows(row: &SubscriptionRow, s: &Subscription, shape: &Shape, rules: Option<&TierRules>) -> bool {
+    let mut due = match rules {
+        Some(rules) => Demand::of(s, rules),
+        None => Demand::of(s, &TierRules::default()),
+    }
+    .image(&s.customer, &s.id, shape);
+    if rules.is_none() {
+        due.remove(&Field::Tier);
+    }
     diff(&row.image, &due).is_empty()
 }
 

@@ -11,6 +11,7 @@ use crate::domain::row::{Change, Field, SubscriptionRow, diff};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Status, Subscription};
 use crate::domain::text::sentence;
+use crate::domain::tiers::TierRules;
 use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, NEEDLES, Named, Remedy, Scene, Trail, attribute};
 use crate::domain::webhooks::demand::{Demand, Due};
 use crate::domain::webhooks::endpoint::Endpoint;
@@ -72,13 +73,13 @@ pub struct Found {
     pub endpoint: Option<Endpoint>,
 }
 
-pub(super) fn reads(inputs: &Inputs, answers: &Answers) -> Vec<Query> {
+pub(super) fn reads(inputs: &Inputs, answers: &Answers, rules: Option<&TierRules>) -> Vec<Query> {
     // Round by round: the list is gone through once for all that a round brings, not once for each of its answers.
     if answers.outstanding().next().is_some() {
         return Vec::new();
     }
     let mut wanted = vec![Query::Shape, Query::Endpoints];
-    let mut listed = listed(inputs, answers);
+    let mut listed = listed(inputs, answers, rules);
     wanted.append(&mut listed.next);
     wanted.extend(listed.batches.iter().filter(|b| !b.is_empty()).map(|b| Query::RowsOf(b.clone())));
     if let Some(Selection::Customers(ids)) = &inputs.selection {
@@ -168,11 +169,11 @@ fn rows(answers: &Answers) -> BTreeMap<StripeId, SubscriptionRow> {
 /// # Errors
 /// [`Refusal`]: a source did not answer, or rows cannot be trusted.
 pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> Result<Found, Refusal> {
-    let listed = listed(inputs, answers);
+    let listed = listed(inputs, answers, Some(&env.tiers));
     if let Some(fault) = &listed.fault {
         return Err(Refusal::Because(fault.say.clone()));
     }
-    if !reads(inputs, answers).is_empty() {
+    if !reads(inputs, answers, Some(&env.tiers)).is_empty() {
         return Err(Refusal::Because("Not everything has been read yet.".into()));
     }
     // The log is evidence where there is one; everything else is needed.

@@ -174,7 +174,7 @@ impl Told {
     fn answers(&self, inputs: &Inputs) -> Answers {
         let mut answers = Answers::default();
         loop {
-            let wanted = reads(inputs, &answers);
+            let wanted = reads(inputs, &answers, Some(&env().tiers));
             if wanted.is_empty() {
                 return answers;
             }
@@ -256,7 +256,11 @@ fn only_an_effect_ends_the_search_for_the_last_one() {
     assert_eq!(told.pages_read(), 4);
     // One that fails beside one that is applied: things were not in order yet.
     let pages = vec![vec![event(9, 10, right(1)), event(8, 20, right(3))], vec![event(7, 30, right(2))], vec![event(6, 40, right(2))]];
-    assert_eq!(Told { pages, ..told }.pages_read(), 2);
+    let mut told = Told { pages, ..told };
+    assert_eq!(told.pages_read(), 2);
+    // The tier counts: everything else is as due in the row of the second page, whose price buys another by now.
+    told.applied[1].items[0].price.metadata.insert("tier".into(), "ENTERPRISE".into());
+    assert_eq!(told.pages_read(), 3);
 }
 
 #[test]
@@ -268,7 +272,7 @@ fn many_by_their_ids_are_all_met_and_what_is_not_is_said() {
     let told = Told { pages: events.chunks(10).map(<[_]>::to_vec).collect(), ..Told::default() };
     let inputs = Inputs::about(Selection::Events(ids.clone()));
     let answers = told.answers(&inputs);
-    let all = listed(&inputs, &answers);
+    let all = listed(&inputs, &answers, None);
     assert_eq!((all.selected.len(), all.unmet.len()), (30, 0));
     assert_eq!(answers.all().filter(|(q, _)| matches!(q, Query::EventPage(_))).count(), 4, "no further than the oldest");
     ids.push(id("evt_Nowhere0000001"));
@@ -304,13 +308,13 @@ fn single_subscriptions_are_asked_for_round_by_round() {
     let mut answers = Answers::default();
     let mut rounds = Vec::new();
     loop {
-        let wanted = reads(&inputs, &answers);
+        let wanted = reads(&inputs, &answers, None);
         if wanted.is_empty() {
             break;
         }
         rounds.push(wanted.iter().filter(|q| matches!(q, Query::Subscription(_))).count());
         wanted.iter().for_each(|q| answers.asked(q.clone()));
-        assert!(reads(&inputs, &answers).is_empty(), "nothing while answers are under way");
+        assert!(reads(&inputs, &answers, None).is_empty(), "nothing while answers are under way");
         wanted.into_iter().for_each(|q| answers.put(q.clone(), told.answer(&q), now()));
     }
     rounds.retain(|n| *n > 0);
