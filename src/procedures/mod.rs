@@ -5,12 +5,14 @@ pub mod drift_scan;
 mod endpoint_down;
 pub mod engine;
 pub mod failed_webhook;
+mod shared;
 pub mod survey;
 mod tier_update;
 mod undo;
 mod words;
 
 use crate::domain::At;
+use crate::domain::tiers::TierRules;
 use crate::protocol::answers::Answers;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::Query;
@@ -28,6 +30,10 @@ pub trait Procedure: Sync {
     fn book(&self) -> Book;
     /// What is still to be asked. Empty and nothing outstanding: the facts are complete.
     fn reads(&self, inputs: &Inputs, answers: &Answers) -> Vec<Query>;
+    /// The same, where how far to look depends on which tier is due.
+    fn reads_under(&self, _rules: &TierRules, inputs: &Inputs, answers: &Answers) -> Vec<Query> {
+        self.reads(inputs, answers)
+    }
     /// The steps that remain; what is done already comes as passed. Pure: review, dry run, audit and tests share it.
     ///
     /// # Errors

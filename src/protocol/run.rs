@@ -31,6 +31,9 @@ pub struct Inputs {
     /// does not change it.
     #[serde(default)]
     pub until: Option<At>,
+    /// What effects are given to come here, in seconds, as far as that was learned; `None`: the least there is.
+    #[serde(default)]
+    pub allowance_seconds: Option<u32>,
     /// What the operator attested to, by step.
     #[serde(default)]
     pub attested: BTreeMap<String, String>,

@@ -15,6 +15,7 @@ use crate::domain::shape::Shape;
 use crate::domain::stripe::Subscription;
 use crate::domain::tiers::TierRules;
 use crate::domain::webhooks::drift::Found;
+use crate::procedures::shared;
 use crate::protocol::answers::Answers;
 use crate::protocol::query::{Query, Reply};
 use chrono::Duration;
@@ -383,18 +384,4 @@ impl Scan {
 /// FNV-1a: the same in every process, so that a scan that was kept goes on in another one. Among a million ids two share it once in 37 million accounts.
 fn fingerprint(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// Shared values are written as what they hold.
-mod shared {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use std::sync::Arc;
-
-    pub fn serialize<T: Serialize, S: Serializer>(value: &Arc<T>, s: S) -> Result<S::Ok, S::Error> {
-        (**value).serialize(s)
-    }
-
-    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Arc<T>, D::Error> {
-        T::deserialize(d).map(Arc::new)
-    }
 }

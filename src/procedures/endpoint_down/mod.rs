@@ -8,6 +8,7 @@ mod tests;
 use super::failed_webhook::FailedWebhook;
 use super::{Begins, Book, Procedure};
 use crate::domain::At;
+use crate::domain::tiers::TierRules;
 use crate::protocol::answers::Answers;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::Query;
@@ -72,11 +73,11 @@ impl Procedure for EndpointDown {
     }
 
     fn reads(&self, inputs: &Inputs, answers: &Answers) -> Vec<Query> {
-        let mut wanted = FailedWebhook.reads(&backfill(inputs), answers);
-        if inputs.attested.get(PROBE).is_some_and(|said| said == SEND) && answers.get(&Query::Probe).is_none() {
-            wanted.push(Query::Probe);
-        }
-        wanted
+        with_probe(FailedWebhook.reads(&backfill(inputs), answers), inputs, answers)
+    }
+
+    fn reads_under(&self, rules: &TierRules, inputs: &Inputs, answers: &Answers) -> Vec<Query> {
+        with_probe(FailedWebhook.reads_under(rules, &backfill(inputs), answers), inputs, answers)
     }
 
     fn plan(&self, inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> Result<Plan, Refusal> {
@@ -90,6 +91,14 @@ impl Procedure for EndpointDown {
     fn is_staged(&self) -> bool {
         true
     }
+}
+
+/// The probe is sent once, and where that was agreed to.
+fn with_probe(mut wanted: Vec<Query>, inputs: &Inputs, answers: &Answers) -> Vec<Query> {
+    if inputs.attested.get(PROBE).is_some_and(|said| said == SEND) && answers.get(&Query::Probe).is_none() {
+        wanted.push(Query::Probe);
+    }
+    wanted
 }
 
 /// The same run as a replay sees it: where nothing narrower was asked for, everything since the last effect.

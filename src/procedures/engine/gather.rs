@@ -2,6 +2,7 @@
 
 use super::{Goal, Run};
 use crate::domain::At;
+use crate::domain::tiers::TierRules;
 use crate::procedures::{by_id, undo};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::{Command, Outcome};
@@ -10,6 +11,7 @@ use crate::protocol::environment::Environment;
 use crate::protocol::query::{Locator, Query};
 use crate::protocol::run::{Inputs, Plan, Refusal, StepKind, StepState};
 use crate::protocol::ticket::{Slot, Ticket};
+use std::collections::BTreeSet;
 
 impl Run {
     /// Forgets what was read and reads everything again; answers still under way are stale from here on.
@@ -18,13 +20,13 @@ impl Run {
         self.asked = 0;
         self.answers = Answers::default();
         self.next_read = None;
-        self.ask()
+        self.ask(None)
     }
 
     /// Asks what is open and not asked yet.
-    pub(super) fn ask(&mut self) -> Vec<Effect> {
+    fn ask(&mut self, rules: Option<&TierRules>) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for query in self.wanted() {
+        for query in self.wanted(rules) {
             let ticket = Ticket { slot: Slot::Run(self.id, self.asked), generation: self.generation };
             self.asked += 1;
             self.answers.asked(query.clone());
@@ -35,14 +37,14 @@ impl Run {
 
     /// Asks on, or, with every answer in, draws the conclusion.
     pub(super) fn go_on(&mut self, env: &Environment, now: At) -> Vec<Effect> {
-        let effects = self.ask();
+        let effects = self.ask(Some(&env.tiers));
         if !effects.is_empty() || self.answers.outstanding().next().is_some() {
             return effects;
         }
         self.gathered(env, now)
     }
 
-    fn wanted(&self) -> Vec<Query> {
+    fn wanted(&self, rules: Option<&TierRules>) -> Vec<Query> {
         match self.goal {
             Goal::Effects | Goal::Settle => {
                 let mut wanted = if self.goal == Goal::Effects { self.effect_reads() } else { self.doubt_reads() };
@@ -55,22 +57,24 @@ impl Run {
         let touched = self.tries.last().filter(|_| !self.many).and_then(|t| t.command.as_ref()).and_then(Command::subject).map(row_query);
         let mut wanted: Vec<Query> = touched.into_iter().collect();
         if self.goal != Goal::Reconcile || wanted.is_empty() {
-            wanted.extend(self.facts());
+            wanted.extend(self.facts(rules));
         }
         wanted.retain(|q| self.answers.get(q).is_none());
-        let mut once = Vec::new();
-        for query in wanted {
-            if !once.contains(&query) {
-                once.push(query);
-            }
-        }
-        once
+        let mut once = BTreeSet::new();
+        wanted.retain(|q| once.insert(q.clone()));
+        wanted
     }
 
-    fn facts(&self) -> Vec<Query> {
+    /// `rules`: `None` where nothing has been answered yet, and nothing follows from them.
+    fn facts(&self, rules: Option<&TierRules>) -> Vec<Query> {
         match &self.undoing {
             Some(undoing) => undo::reads(&undoing.command, &self.answers),
-            None => by_id(&self.procedure).map(|p| p.reads(&self.inputs, &self.answers)).unwrap_or_default(),
+            None => by_id(&self.procedure)
+                .map(|p| match rules {
+                    Some(rules) => p.reads_under(rules, &self.inputs, &self.answers),
+                    None => p.reads(&self.inputs, &self.answers),
+                })
+                .unwrap_or_default(),
         }
     }
 

@@ -38,15 +38,32 @@ pub struct Told {
     pub newest: Option<bool>,
 }
 
-/// What the selection leads to so far.
+/// Where the list need not be followed any further.
+#[derive(Debug, Clone, Copy)]
+enum Until<'a> {
+    /// Its end, or that of the time that is meant.
+    End,
+    /// So many have been selected.
+    Met(usize),
+    /// A page that shows the application at work.
+    LastEffect(Option<&'a TierRules>),
+}
+
+/// What the selection leads to so far; the snapshots stay where the answers hold them.
 #[derive(Debug, Default)]
-pub struct Listed {
+pub struct Listed<'a> {
     /// Those that were selected and could be read, newest first.
     pub selected: Vec<Told>,
     /// The newest snapshot of each subscription in the list, selected or not, with its time.
-    pub newest: BTreeMap<StripeId, (At, Subscription)>,
+    pub newest: BTreeMap<&'a StripeId, (At, &'a Subscription)>,
+    /// When the newest event of each subscription in the list happened, selected or not, with or without a snapshot.
+    pub last: BTreeMap<&'a StripeId, At>,
+    /// The snapshot that each selected event of the list carries.
+    pub own: BTreeMap<&'a StripeId, &'a Subscription>,
     /// Events that Stripe no longer has.
     pub gone: Vec<StripeId>,
+    /// Selected by their ids, and not met in the list as far as it was followed.
+    pub unmet: Vec<StripeId>,
     /// Elements of the list that are no readable events.
     pub unreadable: usize,
     /// Customers whose rows are wanted, in batches.
@@ -58,8 +75,8 @@ pub struct Listed {
     pub cut: bool,
 }
 
-/// Follows the selection as far as the answers go.
-pub fn listed(inputs: &Inputs, answers: &Answers) -> Listed {
+/// Follows the selection as far as the answers go. `rules`: which price buys which tier; `None`: that is not asked.
+pub fn listed<'a>(inputs: &Inputs, answers: &'a Answers, rules: Option<&TierRules>) -> Listed<'a> {
     let until = match (&inputs.selection, inputs.until) {
         (Some(Selection::Window { until: Some(own), .. }), Some(fixed)) => Some(fixed.min(*own)),
         (Some(Selection::Window { until: Some(own), .. }), None) => Some(*own),
@@ -68,28 +85,29 @@ pub fn listed(inputs: &Inputs, answers: &Answers) -> Listed {
     let chosen = |e: &StripeEvent| until.is_none_or(|u| e.created <= u);
     match &inputs.selection {
         Some(Selection::Events(ids)) => by_id(ids, answers),
-        Some(Selection::Cause { since, .. }) => by_pages(*since, answers, chosen, false),
-        Some(Selection::Window { from, .. }) => by_pages(*from, answers, chosen, false),
-        Some(Selection::SinceLastApplied) => by_pages(At::default(), answers, chosen, true),
+        Some(Selection::Cause { since, .. }) => by_pages(*since, answers, chosen, Until::End),
+        Some(Selection::Window { from, .. }) => by_pages(*from, answers, chosen, Until::End),
+        Some(Selection::SinceLastApplied) => by_pages(At::default(), answers, chosen, Until::LastEffect(rules)),
         Some(Selection::Customers(_)) | None => Listed::default(),
     }
 }
 
-/// The same selection by what does not change through its own effects.
+/// The same selection by what does not change through its own effects: whatever was looked through is looked through again.
 pub fn pin(inputs: &Inputs, answers: &Answers) -> Inputs {
     let mut pinned = inputs.clone();
-    if inputs.selection == Some(Selection::SinceLastApplied)
-        && let Some(oldest) = listed(inputs, answers).selected.last()
-    {
-        pinned.selection = Some(Selection::Window { from: oldest.at, until: None });
+    if inputs.selection == Some(Selection::SinceLastApplied) {
+        let until = |e: &StripeEvent| inputs.until.is_none_or(|u| e.created <= u);
+        if let Some(oldest) = by_pages(At::default(), answers, until, Until::End).selected.last() {
+            pinned.selection = Some(Selection::Window { from: oldest.at, until: None });
+        }
     }
     pinned
 }
 
-fn by_pages(since: At, answers: &Answers, chosen: impl Fn(&StripeEvent) -> bool, to_the_last_effect: bool) -> Listed {
+fn by_pages<'a>(since: At, answers: &'a Answers, chosen: impl Fn(&StripeEvent) -> bool, until: Until<'_>) -> Listed<'a> {
     let mut listed = Listed::default();
     let mut after = None;
-    let at_most = if to_the_last_effect { PAGES_BACK } else { PAGES_AT_MOST };
+    let at_most = if matches!(until, Until::LastEffect(_)) { PAGES_BACK } else { PAGES_AT_MOST };
     for page in 0.. {
         if page == at_most {
             listed.cut = true;
@@ -112,19 +130,25 @@ fn by_pages(since: At, answers: &Answers, chosen: impl Fn(&StripeEvent) -> bool,
         let customers: BTreeSet<StripeId> = events.iter().filter_map(|e| e.customer.clone()).collect();
         listed.batches.push(customers.into_iter().collect());
         for event in events {
-            if let (Some(id), Some(s)) = (&event.subscription_id, &event.subscription) {
-                listed.newest.entry(id.clone()).or_insert_with(|| (event.created, (**s).clone()));
+            if let Some(id) = &event.subscription_id {
+                let at = listed.last.entry(id).or_insert(event.created);
+                *at = event.created.max(*at);
+                if let Some(s) = event.subscription.as_deref() {
+                    listed.newest.entry(id).or_insert((event.created, s));
+                }
             }
             if chosen(event) {
                 listed.selected.push(told(event));
+                listed.own.extend(event.subscription.as_deref().map(|s| (&event.id, s)));
             }
         }
-        if to_the_last_effect {
-            match all_applied(events, answers, &listed) {
-                None => return listed,
-                Some(true) => return listed,
-                Some(false) => {}
-            }
+        match until {
+            Until::End => {}
+            Until::Met(all) if listed.selected.len() >= all => return listed,
+            Until::Met(_) => {}
+            // Not known yet, or in order: before it, there is nothing to look for.
+            Until::LastEffect(rules) if in_order(events, answers, &listed, rules) != Some(false) => return listed,
+            Until::LastEffect(_) => {}
         }
         match next {
             Some(last) => after = Some(last.clone()),
@@ -134,8 +158,9 @@ fn by_pages(since: At, answers: &Answers, chosen: impl Fn(&StripeEvent) -> bool,
     listed
 }
 
-/// Whether a page of the list shows nothing amiss: before it, things were in order. `None`: its rows have not been read.
-fn all_applied(events: &[StripeEvent], answers: &Answers, listed: &Listed) -> Option<bool> {
+/// Whether a page of the list shows the application at work: some newest state is in its row, and none is missing. What is superseded
+/// says nothing, and neither does an invoice. `None`: its rows have not been read.
+fn in_order(events: &[StripeEvent], answers: &Answers, listed: &Listed, rules: Option<&TierRules>) -> Option<bool> {
     let batch = listed.batches.last()?;
     if batch.is_empty() {
         return Some(false);
@@ -148,20 +173,32 @@ fn all_applied(events: &[StripeEvent], answers: &Answers, listed: &Listed) -> Op
         Some(Known::Is { value: Reply::Shape(shape), .. }) => shape,
         _ => return None,
     };
-    let row_of = |c: &StripeId| rows.iter().map(|(row, _)| row).find(|r| r.text(Field::Customer) == Some(c.as_str()));
-    Some(events.iter().all(|e| {
-        let newest = |s: &Subscription| listed.newest.get(&s.id).is_none_or(|(at, _)| *at <= e.created);
-        match (&e.subscription, &e.customer) {
-            (Some(s), Some(c)) => !newest(s) || row_of(c).is_some_and(|row| follows(row, s, shape)),
-            _ => true,
+    let by_customer: BTreeMap<&str, &SubscriptionRow> =
+        rows.iter().filter_map(|(row, _)| Some((row.text(Field::Customer)?, row))).collect();
+    let mut applied = false;
+    for event in events {
+        let (Some(s), Some(customer)) = (&event.subscription, &event.customer) else { continue };
+        if listed.newest.get(&s.id).is_some_and(|(at, _)| *at > event.created) {
+            continue;
         }
-    }))
+        if !by_customer.get(customer.as_str()).is_some_and(|row| follows(row, s, shape, rules)) {
+            return Some(false);
+        }
+        applied = true;
+    }
+    Some(applied)
 }
 
-/// The row is as this snapshot demands, the tier aside: which price buys which tier is not asked here.
-fn follows(row: &SubscriptionRow, s: &Subscription, shape: &Shape) -> bool {
-    let mut due = Demand::of(s, &TierRules::default()).image(&s.customer, &s.id, shape);
-    due.remove(&Field::Tier);
+/// The row is as this snapshot demands; the tier as far as the rules and the snapshot tell it.
+fn follows(row: &SubscriptionRow, s: &Subscription, shape: &Shape, rules: Option<&TierRules>) -> bool {
+    let mut due = match rules {
+        Some(rules) => Demand::of(s, rules),
+        None => Demand::of(s, &TierRules::default()),
+    }
+    .image(&s.customer, &s.id, shape);
+    if rules.is_none() {
+        due.remove(&Field::Tier);
+    }
     diff(&row.image, &due).is_empty()
 }
 
@@ -179,13 +216,20 @@ fn told(e: &StripeEvent) -> Told {
     }
 }
 
-/// A few by themselves; of many the oldest tells where the list begins.
-fn by_id(ids: &[StripeId], answers: &Answers) -> Listed {
+/// A few by themselves; many are found in the list, which is followed until all of them have been met.
+fn by_id<'a>(ids: &[StripeId], answers: &'a Answers) -> Listed<'a> {
+    if ids.len() > ONE_BY_ONE {
+        let wanted: BTreeSet<&StripeId> = ids.iter().collect();
+        let mut listed = by_pages(At::default(), answers, |e| wanted.contains(&e.id), Until::Met(wanted.len()));
+        if listed.next.is_empty() && listed.fault.is_none() {
+            let met: BTreeSet<&StripeId> = listed.selected.iter().map(|t| &t.id).collect();
+            listed.unmet = wanted.into_iter().filter(|id| !met.contains(id)).cloned().collect();
+        }
+        return listed;
+    }
     let mut listed = Listed::default();
-    let anchors: Vec<&StripeId> =
-        if ids.len() <= ONE_BY_ONE { ids.iter().collect() } else { ids.first().into_iter().chain(ids.last()).collect() };
     let mut whole = Vec::new();
-    for id in anchors {
+    for id in ids {
         let query = Query::Event(id.clone());
         match answers.get(&query) {
             Some(Known::Is { value: Reply::Event(Some(text)), .. }) => whole.extend(read(id, text)),
@@ -197,14 +241,6 @@ fn by_id(ids: &[StripeId], answers: &Answers) -> Listed {
     }
     if !listed.next.is_empty() || listed.fault.is_some() {
         return listed;
-    }
-    if ids.len() > ONE_BY_ONE {
-        let Some(since) = whole.iter().map(|(t, _)| t.at).min() else { return listed };
-        let wanted: BTreeSet<&StripeId> = ids.iter().collect();
-        let gone = std::mem::take(&mut listed.gone);
-        let mut paged = by_pages(since, answers, |e| wanted.contains(&e.id), false);
-        paged.gone = gone;
-        return paged;
     }
     let customers: BTreeSet<StripeId> = whole.iter().filter_map(|(t, _)| t.customer.clone()).collect();
     listed.batches.push(customers.into_iter().collect());

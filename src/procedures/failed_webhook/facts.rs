@@ -3,6 +3,7 @@
 use super::events::{Listed, Told, is_handled, listed};
 use super::link;
 use crate::domain::At;
+use crate::domain::diagnosis::changed_at;
 use crate::domain::expected::{Expected, expected};
 use crate::domain::facts::Known;
 use crate::domain::ids::{StripeId, is_placeholder};
@@ -10,7 +11,9 @@ use crate::domain::row::{Change, Field, SubscriptionRow, diff};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Status, Subscription};
 use crate::domain::text::sentence;
+use crate::domain::tiers::TierRules;
 use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, NEEDLES, Named, Remedy, Scene, Trail, attribute};
+use crate::domain::webhooks::demand::{Demand, Due};
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::lag;
 use crate::domain::webhooks::log::LogSearch;
@@ -24,6 +27,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// So many log lines around the events are evidence enough.
 const LINES: u32 = 2_000;
+/// Stripe is asked about so many single subscriptions in a round.
+const AT_ONCE: usize = 100;
 
 /// One subscription whose newest state is not in its row.
 #[derive(Debug, Clone)]
@@ -56,17 +61,25 @@ pub struct Found {
     pub right: usize,
     /// Too young to be called missing.
     pub settling: usize,
+    /// What is younger than this, in seconds.
+    pub allowance_seconds: i64,
     /// What cannot be repaired from here: whose, and why.
     pub skipped: Vec<(String, String)>,
     pub gone: Vec<StripeId>,
+    /// Selected by their ids, and not met in Stripe's list.
+    pub unmet: Vec<StripeId>,
     pub unreadable: usize,
     pub cut: bool,
     pub endpoint: Option<Endpoint>,
 }
 
-pub(super) fn reads(inputs: &Inputs, answers: &Answers) -> Vec<Query> {
+pub(super) fn reads(inputs: &Inputs, answers: &Answers, rules: Option<&TierRules>) -> Vec<Query> {
+    // Round by round: the list is gone through once for all that a round brings, not once for each of its answers.
+    if answers.outstanding().next().is_some() {
+        return Vec::new();
+    }
     let mut wanted = vec![Query::Shape, Query::Endpoints];
-    let mut listed = listed(inputs, answers);
+    let mut listed = listed(inputs, answers, rules);
     wanted.append(&mut listed.next);
     wanted.extend(listed.batches.iter().filter(|b| !b.is_empty()).map(|b| Query::RowsOf(b.clone())));
     if let Some(Selection::Customers(ids)) = &inputs.selection {
@@ -86,6 +99,7 @@ pub(super) fn reads(inputs: &Inputs, answers: &Answers) -> Vec<Query> {
 /// row, and the log of that time.
 fn closer(inputs: &Inputs, listed: &Listed, answers: &Answers) -> Vec<Query> {
     let mut wanted = Vec::new();
+    let mut subscriptions = Vec::new();
     let rows = rows(answers);
     let mut customers: BTreeSet<&StripeId> = BTreeSet::new();
     for (id, told) in by_subscription(listed) {
@@ -93,15 +107,16 @@ fn closer(inputs: &Inputs, listed: &Listed, answers: &Answers) -> Vec<Query> {
         let snapshot = listed.newest.get(id);
         let tells = snapshot.is_some_and(|(at, s)| *at + lag::LEAST >= told.at && s.items.iter().all(prices_itself));
         if !tells {
-            wanted.push(Query::Subscription(id.clone()));
+            subscriptions.push(Query::Subscription((*id).clone()));
         }
         let named = told.customer.as_ref().and_then(|c| rows.get(c)).and_then(|r| r.text(Field::Subscription));
         if let Some(other) = named.filter(|n| *n != id.as_str()).and_then(|n| StripeId::parse(n).ok())
             && !listed.newest.contains_key(&other)
         {
-            wanted.push(Query::Subscription(other));
+            subscriptions.push(Query::Subscription(other));
         }
     }
+    wanted.extend(subscriptions.into_iter().filter(|q| answers.get(q).is_none()).take(AT_ONCE));
     if let Some(Selection::Customers(ids)) = &inputs.selection {
         customers.extend(ids);
     }
@@ -127,7 +142,7 @@ fn log(listed: &Listed) -> Option<Query> {
 }
 
 /// The newest selected event of each subscription.
-fn by_subscription(listed: &Listed) -> BTreeMap<&StripeId, &Told> {
+fn by_subscription<'a>(listed: &'a Listed<'_>) -> BTreeMap<&'a StripeId, &'a Told> {
     let mut newest: BTreeMap<&StripeId, &Told> = BTreeMap::new();
     for told in listed.selected.iter().filter(|t| is_handled(&t.kind)) {
         if let Some(id) = &told.subscription {
@@ -154,11 +169,11 @@ fn rows(answers: &Answers) -> BTreeMap<StripeId, SubscriptionRow> {
 /// # Errors
 /// [`Refusal`]: a source did not answer, or rows cannot be trusted.
 pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> Result<Found, Refusal> {
-    let listed = listed(inputs, answers);
+    let listed = listed(inputs, answers, Some(&env.tiers));
     if let Some(fault) = &listed.fault {
         return Err(Refusal::Because(fault.say.clone()));
     }
-    if !reads(inputs, answers).is_empty() {
+    if !reads(inputs, answers, Some(&env.tiers)).is_empty() {
         return Err(Refusal::Because("Not everything has been read yet.".into()));
     }
     // The log is evidence where there is one; everything else is needed.
@@ -174,10 +189,14 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
         let say = format!("Nothing is called missing, and nothing sent, where rows may be hidden from us or late: {reason}");
         return Err(Refusal::Because(sentence(&say)));
     }
-    let look = Look { answers, env, now, shape, rows: rows(answers), scene: scene(&listed, answers, env), listed: &listed };
+    let allowance = inputs.allowance_seconds.map_or(lag::LEAST, |s| Duration::seconds(s.into()).max(lag::LEAST));
+    let scene = scene(&listed, answers, env);
+    let look = Look { answers, env, now, allowance, shape, rows: rows(answers), scene, listed: &listed };
     let mut found = Found {
         events: listed.selected.len(),
         gone: listed.gone.clone(),
+        unmet: listed.unmet.clone(),
+        allowance_seconds: allowance.num_seconds(),
         unreadable: listed.unreadable,
         cut: listed.cut,
         endpoint: look.scene.endpoint().cloned(),
@@ -243,10 +262,12 @@ struct Look<'a> {
     answers: &'a Answers,
     env: &'a Environment,
     now: At,
+    /// What effects are given to come.
+    allowance: Duration,
     shape: Shape,
     rows: BTreeMap<StripeId, SubscriptionRow>,
     scene: Scene,
-    listed: &'a Listed,
+    listed: &'a Listed<'a>,
 }
 
 impl Look<'_> {
@@ -254,7 +275,7 @@ impl Look<'_> {
     fn truth(&self, id: &StripeId) -> Option<Subscription> {
         match self.answers.get(&Query::Subscription(id.clone())) {
             Some(Known::Is { value: Reply::Subscriptions(found), .. }) => found.first().cloned(),
-            _ => self.listed.newest.get(id).map(|(_, s)| s.clone()),
+            _ => self.listed.newest.get(id).map(|(_, s)| (*s).clone()),
         }
     }
 
@@ -278,7 +299,7 @@ impl Look<'_> {
     }
 
     fn judge(&self, id: &StripeId, told: Option<&Told>, lost: &mut Vec<Lost>, found: &mut Found) {
-        if told.is_some_and(|t| self.now - t.at < lag::LEAST) {
+        if told.is_some_and(|t| self.is_young(t.at)) {
             found.settling += 1;
             return;
         }
@@ -286,6 +307,11 @@ impl Look<'_> {
             Some(truth) => self.compare(truth, told, lost, found),
             None => found.skipped.push((id.to_string(), "Stripe no longer has this subscription: there is nothing to copy".into())),
         }
+    }
+
+    /// What happened then may still be on its way.
+    fn is_young(&self, at: At) -> bool {
+        self.now - at < self.allowance
     }
 
     fn compare(&self, truth: Subscription, told: Option<&Told>, lost: &mut Vec<Lost>, found: &mut Found) {
@@ -317,6 +343,10 @@ impl Look<'_> {
         let changes = diff(&row.image, &due.image);
         if changes.is_empty() || self.follows_another(&row, &truth) {
             found.right += 1;
+            return;
+        }
+        if told.is_none() && self.is_young(changed_at(&truth, due.item_of(&truth), None, self.now)) {
+            found.settling += 1;
             return;
         }
         if let Some(other) = self.live_other(&row, &truth) {
@@ -387,10 +417,25 @@ impl Look<'_> {
         // Whether what stood in the way is over, the first one sent shows: until then nothing says that it is not.
         evidence.recovered = true;
         let mut attributed = attribute(&evidence, &self.scene, self.now);
-        if told.newest == Some(false) && attributed.remedy == Remedy::Resend {
+        if matches!(attributed.remedy, Remedy::Resend | Remedy::Deliver) && self.is_outdated(told, truth) {
             attributed.remedy = Remedy::Apply;
             attributed.helps = "Stripe has changed since this event: sent again it would bring the older values; copying helps.".into();
         }
         attributed
+    }
+
+    /// Something newer than this event is known: sent again, it would bring older values.
+    fn is_outdated(&self, told: &Told, truth: &Subscription) -> bool {
+        told.newest == Some(false)
+            || self.listed.last.get(&truth.id).is_some_and(|at| *at > told.at)
+            || self.listed.own.get(&told.id).is_some_and(|own| !self.says_the_same(own, truth))
+    }
+
+    /// Both demand the same row. What a price buys may be told only by its product, which no event carries: so prices are compared
+    /// instead of tiers.
+    fn says_the_same(&self, one: &Subscription, other: &Subscription) -> bool {
+        let prices = |s: &Subscription| s.items.iter().map(|i| i.price.id.clone()).collect::<BTreeSet<_>>();
+        let but_tier = |s: &Subscription| Demand { tier: Due::Tier("".into()), ..Demand::of(s, &self.env.tiers) };
+        prices(one) == prices(other) && but_tier(one) == but_tier(other)
     }
 }

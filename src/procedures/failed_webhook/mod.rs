@@ -4,10 +4,13 @@ mod events;
 mod facts;
 mod link;
 mod plan;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use super::{Begins, Book, Procedure};
 use crate::domain::At;
+use crate::domain::tiers::TierRules;
 use crate::protocol::answers::Answers;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::Query;
@@ -68,7 +71,11 @@ impl Procedure for FailedWebhook {
     }
 
     fn reads(&self, inputs: &Inputs, answers: &Answers) -> Vec<Query> {
-        facts::reads(inputs, answers)
+        facts::reads(inputs, answers, None)
+    }
+
+    fn reads_under(&self, rules: &TierRules, inputs: &Inputs, answers: &Answers) -> Vec<Query> {
+        facts::reads(inputs, answers, Some(rules))
     }
 
     fn plan(&self, inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> Result<Plan, Refusal> {

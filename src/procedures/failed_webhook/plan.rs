@@ -130,8 +130,11 @@ fn check(id: &str, say: String) -> Step {
 fn nothing(found: &Found) -> Refusal {
     let left = words::skipped(found);
     if left.is_empty() {
-        let young =
-            if found.settling > 0 { format!("; {} younger than a minute and left to settle", found.settling) } else { String::new() };
+        let young = if found.settling > 0 {
+            format!("; {} younger than {} and left to settle", found.settling, words::allowance(found))
+        } else {
+            String::new()
+        };
         return Refusal::AlreadyRight(format!(
             "Every effect is there: {} looked at{young}.",
             count(found.events.max(found.right), "event")

@@ -84,8 +84,9 @@ pub fn notes(found: &Found, sent: usize, pace: Pace) -> Vec<String> {
     }
     if found.settling > 0 {
         notes.push(format!(
-            "{} younger than a minute and left to settle.",
-            if found.settling == 1 { "1 is".into() } else { format!("{} are", found.settling) }
+            "{} younger than {} and left to settle.",
+            if found.settling == 1 { "1 is".into() } else { format!("{} are", found.settling) },
+            allowance(found)
         ));
     }
     notes.extend(skipped(found));
@@ -96,6 +97,11 @@ pub fn notes(found: &Found, sent: usize, pace: Pace) -> Vec<String> {
         notes.push("There are more events than were looked at: run it again for the older ones.".into());
     }
     notes
+}
+
+/// What effects are given to come.
+pub fn allowance(found: &Found) -> String {
+    if found.allowance_seconds == 60 { "a minute".into() } else { format!("{} s", found.allowance_seconds) }
 }
 
 /// What is left out, with the reasons, the most frequent first.
@@ -117,6 +123,12 @@ pub fn skipped(found: &Found) -> Vec<String> {
         .collect();
     if let Some(first) = found.gone.first() {
         lines.push(format!("{}: Stripe keeps events for 30 days and no longer has {}.", count(found.gone.len(), "event"), first));
+    }
+    if let Some(first) = found.unmet.first() {
+        lines.push(format!(
+            "{} not found among the events at Stripe that can change a row, {first} the first of them.",
+            count(found.unmet.len(), "event")
+        ));
     }
     lines
 }

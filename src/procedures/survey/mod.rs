@@ -8,7 +8,6 @@ mod reads;
 mod rows;
 mod scene;
 mod series;
-mod shared;
 
 use crate::domain::At;
 use crate::domain::diagnosis::Word;
@@ -23,6 +22,7 @@ use crate::domain::webhooks::feed::{Group, Line, RawEvent};
 use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::lag::Lag;
 use crate::domain::webhooks::verdict::{Judgement, Verdict};
+use crate::procedures::shared;
 use crate::protocol::environment::Environment;
 use crate::protocol::freshness::{Freshness, Health};
 use crate::protocol::query::{Query, Reply};
@@ -82,8 +82,6 @@ pub struct Survey {
     began: Option<u64>,
     /// How far back, in hours; 0: the usual day.
     hours: i64,
-    /// Every type is listed, not only those that change a row.
-    all_types: bool,
     /// Grows whenever lines, verdicts or groups change.
     version: u64,
 }
@@ -143,7 +141,7 @@ impl Survey {
         self.take_rows(query, result, m);
         self.take_subscription(query, result, m);
         self.take_received(query, result);
-        self.take_scene(query, result, m);
+        self.take_scene(query, result);
         self.cases.answered(query, result, m.now);
         self.go_on(m)
     }
@@ -215,22 +213,6 @@ impl Survey {
         } else {
             self.forget_older(now);
         }
-    }
-
-    /// Whether every type of event is listed, those included that nobody acts upon.
-    pub fn set_all_types(&mut self, all: bool) {
-        if all != self.all_types {
-            self.all_types = all;
-            self.feed = Arc::default();
-            self.reading.restart();
-            self.last_round = None;
-            self.version += 1;
-        }
-    }
-
-    #[must_use]
-    pub fn lists_all_types(&self) -> bool {
-        self.all_types
     }
 
     #[must_use]

@@ -26,8 +26,7 @@ impl Survey {
             return;
         }
         let since = self.range(m.now);
-        let handled_only = !self.all_types;
-        let range = |since, until| EventRange { since, until, handled_only, undelivered_only: false, after: None };
+        let range = |since, until| EventRange { since, until, handled_only: true, undelivered_only: false, after: None };
         let newest = self.feed.lines.first().map(|l| l.at);
         if let Some(page) = &mut self.reading.back {
             page.failed = false;

@@ -3,7 +3,7 @@
 use super::{Moment, Survey};
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
-use crate::domain::webhooks::cause::{NEEDLES, Scene, Trail};
+use crate::domain::webhooks::cause::{NEEDLES, Trail};
 use crate::domain::webhooks::deploy::Deploy;
 use crate::domain::webhooks::log::LogSearch;
 use crate::domain::webhooks::probe::Probed;
@@ -60,12 +60,6 @@ impl Survey {
         }
     }
 
-    /// What all failures share, as far as it is known.
-    #[must_use]
-    pub fn scene(&self) -> &Scene {
-        &self.scene
-    }
-
     /// Reads what may explain the failures, where there are any.
     pub(super) fn look_around(&mut self, m: &Moment) -> Vec<Query> {
         let down = m.is_down(Source::Application);
@@ -108,7 +102,7 @@ impl Survey {
         asks
     }
 
-    pub(super) fn take_scene(&mut self, query: &Query, result: &Result<Reply, Fault>, _m: &Moment) {
+    pub(super) fn take_scene(&mut self, query: &Query, result: &Result<Reply, Fault>) {
         match (query, result) {
             (Query::Endpoints, Ok(Reply::Endpoints(endpoints))) if self.scene.endpoints.as_ref() != Some(endpoints) => {
                 Arc::make_mut(&mut self.scene).endpoints = Some(endpoints.clone());

@@ -1,4 +1,4 @@
-//! A shared value is written down as what it holds.
+//! How a shared value is kept: written down as what it holds, so that whoever reads it back owns it. It shares nothing itself.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
