@@ -235,7 +235,7 @@ fn an_older_event_is_never_sent_where_a_newer_state_is_known() {
     for told in [listed, billed, changed] {
         let plan = told.plan(&window(60, Some(40))).expect("a plan");
         assert_eq!(resent(&plan), Vec::<String>::new());
-        assert!(plan.first_acts().all(|s| s.id.starts_with("apply:")), "{:?}", plan.steps);
+        assert!(plan.first_acts().all(|s| s.id.starts_with("apply-")), "{:?}", plan.steps);
         assert!(plan.notes.iter().any(|n| n.contains("older values")), "{:?}", plan.notes);
     }
 }
