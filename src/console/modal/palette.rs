@@ -193,9 +193,10 @@ fn score(typed: &str, label: &str, words: &[String]) -> Option<u8> {
         // The label counts a little more than its synonyms.
         Some(rank * 2 + u8::from(i > 0))
     });
-    // The words in any form, whichever of its names they are from.
+    // The words in any form: together in one of its names, or each in whichever.
+    let in_one = texts().any(|text| words::all_found(&typed, &words::stems(text)));
     let all: Vec<String> = texts().flat_map(words::stems).collect();
-    let by_stem = words::all_found(&typed, &all).then_some(9);
+    let by_stem = if in_one { Some(8) } else { words::all_found(&typed, &all).then_some(9) };
     by_text.chain(by_stem).min()
 }
 
