@@ -151,7 +151,7 @@ impl World {
         self.start = Start::Ready;
     }
 
-    /// Whether the desk is to be asked for now: other consoles write to it as well.
+    /// Whether it is time to read the desk again: other consoles write to it as well.
     pub fn wants_desk(&mut self) -> bool {
         let due = self.env.is_some() && self.desk_asked.is_none_or(|t| self.tick.saturating_sub(t) >= DESK_EVERY);
         if due {

@@ -8,7 +8,7 @@ use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::StripeId;
 use crate::domain::row::{Field, SubscriptionRow, Value};
 use crate::domain::webhooks::feed::Line;
-use crate::domain::webhooks::judge::{Stand, changes, delivery, evidence, says};
+use crate::domain::webhooks::judge::{Received, Stand, changes, delivery, evidence, says};
 use crate::domain::webhooks::verdict::{Judgement, Verdict};
 use crate::protocol::query::{EventRange, Query, Reply};
 use chrono::Duration;
@@ -289,9 +289,10 @@ impl Survey {
             Arc::make_mut(&mut self.feed).forget_before(then);
             self.version += 1;
         }
-        let gone: Vec<StripeId> = self.rows.keys().filter(|c| !self.feed.of_customer.contains_key(*c)).cloned().collect();
-        if !gone.is_empty() {
-            Arc::make_mut(&mut self.rows).retain(|c, _| !gone.contains(c));
+        // Looked at before it is written to: what is shared with another copy of the state is copied by a write.
+        if self.rows.keys().any(|c| !self.feed.of_customer.contains_key(c)) {
+            let feed = &self.feed;
+            Arc::make_mut(&mut self.rows).retain(|c, _| feed.of_customer.contains_key(c));
         }
     }
 
@@ -339,7 +340,7 @@ impl Survey {
             Judgement { verdict: line.verdict, because, evidence: lines, differs }
         });
         judgement.evidence.push(format!("database: read at {}", row_at.format("%H:%M:%SZ")));
-        judgement.evidence.extend(self.received.get(&line.id).map(crate::domain::webhooks::judge::Received::says));
+        judgement.evidence.extend(self.received.get(&line.id).map(Received::says));
         judgement.evidence.push(delivery(line.pending));
         Some(judgement)
     }

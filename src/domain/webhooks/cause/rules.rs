@@ -64,7 +64,7 @@ pub fn likely(cause: Cause, first: At, scene: &Scene) -> Option<String> {
     let by_start = || scene.log.as_ref()?.started_before(first).map(|at| format!("the restart at {}", time(at)));
     Some(match by_deploy.or_else(by_start) {
         Some(with) => format!("Likely {what}: it {change} with {with}."),
-        None => format!("Likely {what}: since {}.", time(first)),
+        None => format!("Likely {what}, since {}.", time(first)),
     })
 }
 

@@ -270,7 +270,7 @@ fn the_sentence_names_what_changed_just_before() {
     let said = format!("Likely the signing secret: it changed with deploy v413 at {}.", time(3));
     assert_eq!(likely(Cause::BadSignature, at(), &near), Some(said));
     let far = Scene { deploys: vec![deploy(300)], ..Scene::default() };
-    assert_eq!(likely(Cause::BadSignature, at(), &far), Some(format!("Likely the signing secret: since {}.", time(0))));
+    assert_eq!(likely(Cause::BadSignature, at(), &far), Some(format!("Likely the signing secret, since {}.", time(0))));
     let restarted = logged(vec![line(-60, "Server listening", &[])]);
     assert_eq!(
         likely(Cause::BadSignature, at(), &restarted),
