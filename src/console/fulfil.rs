@@ -5,7 +5,6 @@ use super::modal::{Dialog, Modal, escalate, masked};
 use super::panes::{customer, event};
 use super::screen::Screen;
 use super::state::State;
-use super::widgets::form::TextField;
 use crate::domain::At;
 use crate::domain::facts::Handle;
 use crate::domain::fault::Fault;
@@ -66,7 +65,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             fulfil(state, asks, id)
         }
         Ask::StartFromBook(procedure) => start(state, &procedure, id),
-        Ask::Escalate(contact) => escalate(state, contact),
+        Ask::Escalate(contact) => escalate(state, contact, id),
         Ask::Resume(run) => resume(state, run),
         Ask::Survey => {
             state.world.survey.hurry(state.world.tick);
@@ -74,7 +73,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         }
         Ask::GoOn(id_of_run) => run(state, id_of_run, id, |r, _, now| r.go_on_after_pause(now)),
         Ask::Stop(id_of_run) => run(state, id_of_run, id, |r, _, now| r.cancel(now)),
-        Ask::Mute { cause, until } => dialog(state, Modal::Mute { cause, until, reason: TextField::default() }),
+        Ask::LetBe(what) => dialog(state, Modal::let_be(what)),
         Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {
             state.say(text);
