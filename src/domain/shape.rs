@@ -21,6 +21,9 @@ pub struct Shape {
     pub plan_features: bool,
     /// Fields of the subscription contract that our role may update.
     pub updatable: bool,
+    /// A mirror of Stripe's objects stands beside it, and our role may read it.
+    #[serde(default)]
+    pub mirror: bool,
     pub trust: Trust,
 }
 

@@ -195,6 +195,7 @@ impl World {
                 status_words: None,
                 plan_features: true,
                 updatable: true,
+                mirror: false,
                 trust: Trust::Full,
             },
             records: vec![record(PROFILE, "jane@acme.com", image("FREE", PLACEHOLDER))],

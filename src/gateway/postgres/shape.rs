@@ -3,6 +3,7 @@
 use super::connect::Session;
 use super::fault::Trouble;
 use super::found::{self, ColumnFound, Found, TableFound};
+use super::mirror;
 use crate::config::schema::SchemaMap;
 use crate::domain::money::group;
 use crate::domain::row::Field;
@@ -64,6 +65,7 @@ pub async fn read(session: &mut Session, map: &SchemaMap) -> Result<Shape, Troub
         interval,
         status_words,
         plan_features: found.limit.is_some(),
+        mirror: mirror::is_there(session).await?,
         updatable: rows.fields.iter().all(|(_, c)| c.updatable),
         trust: if reasons.is_empty() { Trust::Full } else { Trust::Limited(reasons) },
     })

@@ -85,6 +85,7 @@ impl World {
             status_words: None,
             plan_features: false,
             updatable: true,
+            mirror: false,
             trust: Trust::Full,
         };
         Self { subscriptions: (0..n).map(subscription).collect(), rows: (0..n).map(row).collect(), raw: Vec::new(), shape }

@@ -82,6 +82,7 @@ fn shape() -> Shape {
         status_words: None,
         plan_features: true,
         updatable: true,
+        mirror: false,
         trust: Trust::Full,
     }
 }

@@ -108,6 +108,7 @@ fn shape() -> Shape {
         status_words: None,
         plan_features: true,
         updatable: true,
+        mirror: false,
         trust: Trust::Full,
     }
 }
