@@ -22,6 +22,9 @@ pub struct Shape {
     /// Fields of the subscription contract that our role may update.
     pub updatable: bool,
     pub trust: Trust,
+    /// How far behind the primary a replica's rows are, in seconds; `None`: this is the primary, or it cannot be told.
+    #[serde(default)]
+    pub replica_lag: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -86,6 +86,7 @@ impl World {
             plan_features: false,
             updatable: true,
             trust: Trust::Full,
+            replica_lag: None,
         };
         Self { subscriptions: (0..n).map(subscription).collect(), rows: (0..n).map(row).collect(), raw: Vec::new(), shape }
     }
