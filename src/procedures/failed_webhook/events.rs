@@ -115,7 +115,7 @@ fn by_pages<'a>(since: At, answers: &'a Answers, chosen: impl Fn(&StripeEvent) -
         }
         let query = Query::EventPage(EventRange { since, until: None, handled_only: true, undelivered_only: false, after: after.clone() });
         let (events, raw, next) = match answers.get(&query) {
-            Some(Known::Is { value: Reply::EventPage { events, raw, next }, .. }) => (events, raw, next),
+            Some(Known::Is { value: Reply::EventPage { events, raw, next, .. }, .. }) => (events, raw, next),
             Some(Known::Failed(fault)) => {
                 listed.fault = Some(fault.clone());
                 return listed;
