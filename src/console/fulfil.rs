@@ -68,6 +68,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         Ask::StartFromBook(procedure) => start(state, &procedure, id),
         Ask::Escalate(contact) => escalate(state, contact),
         Ask::Resume(run) => resume(state, run),
+        Ask::GiveUp(run) => dialog(state, Modal::GiveUp { run, reason: TextField::default() }),
         Ask::Survey => {
             state.world.survey.hurry(state.world.tick);
             state.world.survey_ticked(&mut state.tickets)
