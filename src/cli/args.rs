@@ -224,6 +224,9 @@ pub struct How {
     /// Show the plan and stop: nothing is sent, nothing is journaled.
     #[arg(long)]
     pub dry_run: bool,
+    /// Show the evidence one by one, and the exact statements and requests of the first acts.
+    #[arg(long)]
+    pub explain: bool,
     /// Confirm the plan without being asked. Only for what one key confirms on screen.
     #[arg(long)]
     pub yes: bool,
