@@ -279,6 +279,8 @@ impl World {
                 livemode: false,
             }]),
             Query::Logs(search) => Reply::Logs { lines: Vec::new(), complete: true, covers: Some(search.since), note: None },
+            Query::Runs | Query::TeamRuns => Reply::Runs(Vec::new()),
+            Query::Received(_) => Reply::Received(None),
             other => panic!("no procedure asks {other:?}"),
         })
     }

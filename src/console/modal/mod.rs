@@ -49,6 +49,11 @@ pub enum Modal {
         until: At,
         reason: TextField,
     },
+    /// Why a run that was left unfinished is given up.
+    GiveUp {
+        run: Uuid,
+        reason: TextField,
+    },
     /// What a sentence rests on.
     Evidence {
         title: String,
@@ -109,6 +114,7 @@ impl Modal {
             Modal::Writes { reason: field }
             | Modal::Reveal { reason: field }
             | Modal::Mute { reason: field, .. }
+            | Modal::GiveUp { reason: field, .. }
             | Modal::Help { filter: field, .. }
             | Modal::Palette { query: field, .. } => Some(field),
             _ => None,
@@ -117,6 +123,14 @@ impl Modal {
 
     #[must_use]
     pub fn has_field(&self) -> bool {
-        matches!(self, Modal::Writes { .. } | Modal::Reveal { .. } | Modal::Mute { .. } | Modal::Help { .. } | Modal::Palette { .. })
+        matches!(
+            self,
+            Modal::Writes { .. }
+                | Modal::Reveal { .. }
+                | Modal::Mute { .. }
+                | Modal::GiveUp { .. }
+                | Modal::Help { .. }
+                | Modal::Palette { .. }
+        )
     }
 }
