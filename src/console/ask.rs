@@ -54,6 +54,8 @@ pub enum Ask {
     Escalate(usize),
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
+    /// Ask why, then give up for good a run that was left unfinished.
+    GiveUp(Uuid),
     /// Look at events and rows anew, now.
     Survey,
     /// A run of many acts goes on after a pause.

@@ -62,6 +62,16 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
                 reason.key(key);
             }
         },
+        Modal::GiveUp { run, reason } => match key {
+            Key::Enter if enter && !reason.is_empty() => {
+                let effect = Effect::GiveUpRun { run: *run, by_hand: false, reason: reason.text().trim().to_string() };
+                state.dialog = None;
+                return vec![effect];
+            }
+            _ => {
+                reason.key(key);
+            }
+        },
         Modal::Evidence { scroll, .. } => scrolled(scroll, key),
         Modal::Help { filter, scroll } => {
             if filter.key(key) {

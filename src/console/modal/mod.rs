@@ -47,6 +47,11 @@ pub enum Modal {
         span: usize,
         reason: TextField,
     },
+    /// Why a run that was left unfinished is given up.
+    GiveUp {
+        run: Uuid,
+        reason: TextField,
+    },
     /// What a sentence rests on.
     Evidence {
         title: String,
@@ -119,6 +124,7 @@ impl Modal {
             Modal::Writes { reason: field }
             | Modal::Reveal { reason: field }
             | Modal::LetBe { reason: field, .. }
+            | Modal::GiveUp { reason: field, .. }
             | Modal::Help { filter: field, .. }
             | Modal::Palette { query: field, .. } => Some(field),
             _ => None,
@@ -127,6 +133,14 @@ impl Modal {
 
     #[must_use]
     pub fn has_field(&self) -> bool {
-        matches!(self, Modal::Writes { .. } | Modal::Reveal { .. } | Modal::LetBe { .. } | Modal::Help { .. } | Modal::Palette { .. })
+        matches!(
+            self,
+            Modal::Writes { .. }
+                | Modal::Reveal { .. }
+                | Modal::LetBe { .. }
+                | Modal::GiveUp { .. }
+                | Modal::Help { .. }
+                | Modal::Palette { .. }
+        )
     }
 }

@@ -62,6 +62,9 @@ async fn carry(
         }
         Effect::OpenRun { run, procedure, detail } => Some(Event::RunOpened { run, result: lane.open_run(run, &procedure, detail).await }),
         Effect::ResumeRun { run } => Some(Event::RunOpened { run, result: lane.resume_run(run).await }),
+        Effect::GiveUpRun { run, by_hand, reason } => {
+            Some(Event::RunGivenUp { run, result: lane.give_up_run(run, by_hand, &reason).await })
+        }
         Effect::Reveal { subject, detail } => Some(match lane.reveal(subject.as_ref(), detail).await {
             Ok(()) => Event::Revealed { subject },
             Err(fault) => Event::RecordFailed(fault),
@@ -133,6 +136,7 @@ fn without_journal(effect: Effect, fault: &Fault) -> Option<Event> {
     match effect {
         Effect::TurnWritesOn { .. } => Some(Event::WritesRefused(fault.say.clone())),
         Effect::OpenRun { run, .. } | Effect::ResumeRun { run } => Some(Event::RunOpened { run, result: Err(fault.clone()) }),
+        Effect::GiveUpRun { run, .. } => Some(Event::RunGivenUp { run, result: Err(fault.clone()) }),
         Effect::Desk(write) => Some(Event::DeskWritten { write, result: Err(fault.clone()) }),
         Effect::Record { .. } | Effect::Reveal { .. } => Some(Event::RecordFailed(fault.clone())),
         Effect::Perform(perform) => {

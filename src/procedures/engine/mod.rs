@@ -1,5 +1,6 @@
 //! The engine: a run as a pure state machine. Events in, effects out; it reads no clock, makes no ids and performs nothing.
 
+mod acts;
 mod advance;
 mod attest;
 pub mod bulk;
@@ -240,7 +241,7 @@ impl Run {
     /// Why it cannot be taken back: one sentence.
     pub fn take_back(summary: &RunSummary, id: Uuid) -> Result<(Run, Vec<Effect>), &'static str> {
         match summary.state {
-            RunState::Closed(Closed::Done | Closed::Halted) => {}
+            RunState::Closed(Closed::Done | Closed::Halted | Closed::HandedOver) => {}
             RunState::Closed(Closed::Undone) => return Err("it was taken back already"),
             RunState::Closed(Closed::Abandoned) => return Err("nothing was done in it"),
             RunState::Open | RunState::Unknown | RunState::Acted => return Err("it is not finished: `nightdesk runs resume` comes first"),

@@ -108,7 +108,9 @@ fn shape() -> Shape {
         status_words: None,
         plan_features: true,
         updatable: true,
+        mirror: false,
         trust: Trust::Full,
+        replica_lag: None,
     }
 }
 
@@ -162,7 +164,7 @@ impl Told {
                     .map_or(0, |after| 1 + self.pages.iter().position(|p| last(p).as_ref() == Some(after)).expect("the end of a page"));
                 let events = self.pages.get(at).cloned().unwrap_or_default();
                 let next = last(&events).filter(|_| at + 1 < self.pages.len());
-                Reply::EventPage { events, raw: Vec::new(), next }
+                Reply::EventPage { events, raw: Vec::new(), next, clock_ahead: None }
             }
             Query::RowsOf(ids) => Reply::Rows(ids.iter().map(|c| self.row(c)).collect()),
             Query::Subscription(id) => Reply::Subscriptions(self.now.iter().filter(|s| s.id == *id).cloned().collect()),

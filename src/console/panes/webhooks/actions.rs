@@ -53,9 +53,7 @@ fn fix_of(line: &Line, cx: &Context) -> Result<Ask, String> {
 }
 
 fn replay(selection: Selection, cx: &Context) -> Result<Ask, String> {
-    let allowance_seconds = u32::try_from(cx.survey.allowance().num_seconds()).ok();
-    start("failed-webhook", Inputs { allowance_seconds, ..Inputs::about(selection) })
-        .ok_or_else(|| "open the customer: each can be repaired on its own screen".into())
+    start("failed-webhook", Inputs::about(selection)).ok_or_else(|| "open the customer: each can be repaired on its own screen".into())
 }
 
 /// The emergency: what stands at the application's endpoint, and what is missing since.
