@@ -5,6 +5,7 @@ use super::modal::{Dialog, Modal, escalate, masked};
 use super::panes::{customer, event};
 use super::screen::Screen;
 use super::state::State;
+use super::widgets::form::TextField;
 use crate::domain::At;
 use crate::domain::facts::Handle;
 use crate::domain::fault::Fault;
