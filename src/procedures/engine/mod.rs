@@ -376,6 +376,15 @@ impl Run {
                 self.phase = Phase::Gathering;
                 self.gather()
             }
+            // No reading tells whether a message arrived, and a second one does no harm.
+            Outcome::Unknown(fault) if matches!(last.command, Some(Command::Escalate { .. })) => {
+                let why = fault.say.trim_end_matches('.');
+                self.phase = Phase::Halted(format!("Nobody knows whether it was sent: {why}. Call them, or send it again."));
+                self.ended = Some(now);
+                let mut effects = self.recorded_again();
+                effects.push(self.close(Closed::Halted));
+                effects
+            }
             Outcome::Unknown(fault) => {
                 self.goal = Goal::Reconcile;
                 self.sent = Some(now);
