@@ -137,7 +137,7 @@ fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
     }
     for (name, description) in &state.world.incidents {
         let words = vec!["incident".into(), "sandbox".into(), description.clone()];
-        add("incident", format!("{name}: {description}"), "breaks the sandbox".into(), Ok(Goes::Incident(name.clone())), words);
+        add("incident", format!("{name}: {description}"), String::new(), Ok(Goes::Incident(name.clone())), words);
     }
     for binding in keys::own_bindings(state) {
         let (action, words) = match binding.action {

@@ -274,7 +274,10 @@ fn book(m: &Model, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
     let points = count(differs.len(), "point", "points");
     if detail == Detail::Pointer {
         let differs = if differs.is_empty() { String::new() } else { format!("differs in {points}: ") };
-        return labelled("book", &format!("{differs}e shows its words and ours"), theme, room);
+        // What was checked leaves no line to spare; without it the book stands apart.
+        let bare = m.run.plan.as_ref().is_some_and(|p| p.notes.is_empty());
+        let apart = bare.then(Vec::new);
+        return apart.into_iter().chain(labelled("book", &format!("{differs}e shows its words and ours"), theme, room)).collect();
     }
     let mut lines = vec![Vec::new()];
     lines.extend(labelled("book", sentence, theme, room));
