@@ -33,26 +33,26 @@ pub fn fix(m: &Model, cx: &Context) -> Result<Ask, String> {
             let g = m.group(survey).ok_or(NOTHING)?;
             match &g.remedy {
                 Remedy::Skip(why) => Err(why.clone()),
-                _ => replay(Selection::Cause { cause: g.cause, since: g.first }, cx),
+                _ => replay(Selection::Cause { cause: g.cause, since: g.first }),
             }
         }
-        Tab::Events if !m.events.marked.is_empty() => replay(Selection::Events(m.events.marked.iter().cloned().collect()), cx),
-        Tab::Events => m.line(survey).ok_or(NOTHING.to_string()).and_then(|line| fix_of(line, cx)),
+        Tab::Events if !m.events.marked.is_empty() => replay(Selection::Events(m.events.marked.iter().cloned().collect())),
+        Tab::Events => m.line(survey).ok_or(NOTHING.to_string()).and_then(fix_of),
         Tab::Drift => fix_drift(m, cx),
         Tab::Endpoints => Err("an endpoint is mended in Stripe's dashboard".into()),
     }
 }
 
 /// The review for one event.
-fn fix_of(line: &Line, cx: &Context) -> Result<Ask, String> {
+fn fix_of(line: &Line) -> Result<Ask, String> {
     if line.verdict.is_failure() {
-        replay(Selection::Events(vec![line.id.clone()]), cx)
+        replay(Selection::Events(vec![line.id.clone()]))
     } else {
         Err(format!("nothing to fix: this event is {}", line.verdict.word()))
     }
 }
 
-fn replay(selection: Selection, cx: &Context) -> Result<Ask, String> {
+fn replay(selection: Selection) -> Result<Ask, String> {
     start("failed-webhook", Inputs::about(selection)).ok_or_else(|| "open the customer: each can be repaired on its own screen".into())
 }
 
