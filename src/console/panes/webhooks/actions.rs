@@ -37,8 +37,7 @@ pub fn fix(m: &Model, cx: &Context) -> Result<Ask, String> {
                 _ => replay(Selection::Events(g.events.clone())),
             }
         }
-        Tab::Events if !m.events.marked.is_empty() => replay(Selection::Events(m.events.marked.iter().cloned().collect())),
-        Tab::Events => m.line(survey).ok_or(NOTHING.to_string()).and_then(|line| fix_of(line)),
+        Tab::Events => m.line(survey).ok_or(NOTHING.to_string()).and_then(fix_of),
         Tab::Drift => fix_drift(m, cx),
         Tab::Endpoints => fix_endpoint(m, cx),
     }
