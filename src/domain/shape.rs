@@ -25,6 +25,9 @@ pub struct Shape {
     #[serde(default)]
     pub mirror: bool,
     pub trust: Trust,
+    /// How far behind the primary a replica's rows are, in seconds; `None`: this is the primary, or it cannot be told.
+    #[serde(default)]
+    pub replica_lag: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

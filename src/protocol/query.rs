@@ -223,6 +223,8 @@ pub enum Reply {
         raw: Vec<RawEvent>,
         /// Where the next page begins; `None`: this was the last.
         next: Option<StripeId>,
+        /// How far the clock of whoever answered is ahead of ours, in seconds; `None` where it did not say.
+        clock_ahead: Option<i64>,
     },
     /// The event as JSON text, cleaned; empty where Stripe no longer has it.
     Event(Option<String>),

@@ -25,6 +25,8 @@ pub enum Slot {
     Drift(u16),
     /// A read that this run needs.
     Run(Uuid, u16),
+    /// A read that this run about many needs: one of so many that nobody waits for it alone.
+    Bulk(Uuid, u16),
     /// What unfinished runs there are.
     Runs,
     /// What stands on the desk.

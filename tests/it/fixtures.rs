@@ -62,6 +62,7 @@ pub fn shape() -> Shape {
         updatable: true,
         mirror: false,
         trust: Trust::Full,
+        replica_lag: None,
     }
 }
 
@@ -339,7 +340,12 @@ impl World {
             }
             Query::EventPage(range) => {
                 let within = |e: &&StripeEvent| e.created >= range.since && range.until.is_none_or(|u| e.created <= u);
-                Reply::EventPage { events: self.events.iter().filter(within).cloned().collect(), raw: Vec::new(), next: None }
+                Reply::EventPage {
+                    events: self.events.iter().filter(within).cloned().collect(),
+                    raw: Vec::new(),
+                    next: None,
+                    clock_ahead: None,
+                }
             }
             Query::Event(of) => Reply::Event(self.events.iter().find(|e| e.id == *of).map(|e| format!("{{ \"id\": \"{}\" }}", e.id))),
             Query::Subscription(of) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *of).cloned().collect()),

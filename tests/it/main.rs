@@ -13,6 +13,7 @@ mod crash;
 mod desk;
 mod drift;
 mod drill;
+mod endpoint_down;
 mod engine;
 mod fixtures;
 mod gateway;

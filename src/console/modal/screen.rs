@@ -36,7 +36,7 @@ fn line(buf: &Buffer, y: u16) -> String {
 }
 
 /// Addresses that stand in the text all the same: an account's name, a note.
-fn addresses_masked(line: &str) -> String {
+pub(super) fn addresses_masked(line: &str) -> String {
     let masks = |word: &str| word.contains('@') && !word.contains('•');
     line.split(' ').map(|word| if masks(word) { mask::email(word) } else { word.to_string() }).collect::<Vec<_>>().join(" ")
 }

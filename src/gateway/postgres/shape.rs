@@ -46,8 +46,9 @@ pub async fn read(session: &mut Session, map: &SchemaMap) -> Result<Shape, Troub
         None => None,
     };
     let mut reasons = Vec::new();
-    if server.try_get("replica")? {
-        let lag: Option<f64> = server.try_get("lag")?;
+    let replica: bool = server.try_get("replica")?;
+    let lag: Option<f64> = if replica { server.try_get("lag")? } else { None };
+    if replica {
         reasons.push(match lag {
             Some(lag) => format!("this is a read replica, {lag:.0} s behind the last change it has seen"),
             None => "this is a read replica, and how far behind it is cannot be told".into(),
@@ -68,6 +69,8 @@ pub async fn read(session: &mut Session, map: &SchemaMap) -> Result<Shape, Troub
         mirror: mirror::is_there(session).await?,
         updatable: rows.fields.iter().all(|(_, c)| c.updatable),
         trust: if reasons.is_empty() { Trust::Full } else { Trust::Limited(reasons) },
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an age in seconds; what is out of range saturates")]
+        replica_lag: lag.map(|seconds| seconds.ceil() as u32),
     })
 }
 

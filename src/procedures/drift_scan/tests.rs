@@ -87,6 +87,7 @@ impl World {
             updatable: true,
             mirror: false,
             trust: Trust::Full,
+            replica_lag: None,
         };
         Self { subscriptions: (0..n).map(subscription).collect(), rows: (0..n).map(row).collect(), raw: Vec::new(), shape }
     }

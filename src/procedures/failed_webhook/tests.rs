@@ -110,6 +110,7 @@ fn shape() -> Shape {
         updatable: true,
         mirror: false,
         trust: Trust::Full,
+        replica_lag: None,
     }
 }
 
@@ -163,7 +164,7 @@ impl Told {
                     .map_or(0, |after| 1 + self.pages.iter().position(|p| last(p).as_ref() == Some(after)).expect("the end of a page"));
                 let events = self.pages.get(at).cloned().unwrap_or_default();
                 let next = last(&events).filter(|_| at + 1 < self.pages.len());
-                Reply::EventPage { events, raw: Vec::new(), next }
+                Reply::EventPage { events, raw: Vec::new(), next, clock_ahead: None }
             }
             Query::RowsOf(ids) => Reply::Rows(ids.iter().map(|c| self.row(c)).collect()),
             Query::Subscription(id) => Reply::Subscriptions(self.now.iter().filter(|s| s.id == *id).cloned().collect()),

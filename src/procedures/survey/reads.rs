@@ -63,7 +63,7 @@ impl Survey {
             return;
         }
         let next = match result {
-            Ok(Reply::EventPage { events, raw, next }) => {
+            Ok(Reply::EventPage { events, raw, next, .. }) => {
                 let touched = Arc::make_mut(&mut self.feed).take(events, raw, &m.env.tiers);
                 if !touched.is_empty() || !raw.is_empty() {
                     self.version += 1;
