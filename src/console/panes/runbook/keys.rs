@@ -27,7 +27,8 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
             if contacts(cx) == 0 {
                 vec![Binding::quiet(Action::Open).because("There is nobody to call")]
             } else {
-                vec![Binding::new(Action::Open, "copy a message"), Binding::quiet(Action::Copy)]
+                let calls = cx.env.is_some_and(|e| e.offers.escalate);
+                vec![Binding::new(Action::Open, if calls { "call" } else { "copy a message" }), Binding::quiet(Action::Copy)]
             }
         }
     };
