@@ -79,3 +79,41 @@ async fn scan(sandbox: &Sandbox, rate: u32) {
     );
     reader.close().await;
 }
+
+/// What this process holds in memory, in MiB.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+}
+
+impl Sandbox {
+    fn start(customers: u64) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_nightdesk"))
+            .args(["sandbox", "--serve", "--customers", &customers.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the sandbox starts");
+        let out = process.stdout.take().expect("its words");
+        let mut variables = HashMap::new();
+        for line in BufReader::new(out).lines() {
+            let line = line.expect("a line");
+            if line == "# ready" {
+                break;
+            }
+            if let Some((name, value)) = line.strip_prefix("export ").and_then(|l| l.split_once('=')) {
+                variables.insert(name.to_string(), value.trim_matches('\'').to_string());
+            }
+        }
+        Self { process, variables }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // Its own end takes the cluster with it.
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).expect("a pid"));
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.process.wait();
+    }
+}

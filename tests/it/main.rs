@@ -21,6 +21,7 @@ mod gateway_stripe;
 mod grants;
 mod journal;
 mod logs;
+mod mirror;
 mod panes;
 mod panes_case;
 mod panes_desk;

@@ -32,7 +32,7 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
             }
         }
     };
-    all.push(Binding::new(Action::NextTab, "tab"));
+    all.push(Binding::new(Action::NextTab, "next tab"));
     all.push(Binding::quiet(Action::PreviousTab));
     all.push(Binding::quiet(Action::Refresh));
     all.extend(Binding::moves());
