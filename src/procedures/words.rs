@@ -70,6 +70,7 @@ pub fn machine(command: &Command) -> Vec<String> {
                 "-- not a console's, not a superuser's, and in no database but the chosen ones".into(),
             ]
         }
+        Command::Escalate { to, .. } => vec![format!("<command configured as escalate>  {to}, the message on standard input")],
     }
 }
 
@@ -85,6 +86,7 @@ pub fn how(command: &Command) -> &'static str {
         Command::EndSession { .. } => {
             "End the session, if it still is the one that was shown and does what it did: one signal, then it is watched until it is gone"
         }
+        Command::Escalate { .. } => "Hand the message to the configured command",
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Command {
         at_least_ms: u64,
         reach: Reach,
     },
+    /// A message to somebody who can help, by the command configured as `escalate`. It touches nothing of the product.
+    Escalate { to: String, text: String },
 }
 
 /// How a write ended.
@@ -53,7 +55,7 @@ impl Command {
     pub fn tier(&self) -> Tier {
         match self {
             Command::SetSubscriptionRow { .. } | Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. } => Tier::T1,
-            Command::ResendEvent { .. } | Command::DeliverEvent { .. } => Tier::T1,
+            Command::ResendEvent { .. } | Command::DeliverEvent { .. } | Command::Escalate { .. } => Tier::T1,
             Command::RunHook { .. } | Command::EndSession { .. } => Tier::T2,
         }
     }
@@ -63,9 +65,11 @@ impl Command {
         match self {
             Command::SetSubscriptionRow { .. } | Command::EndSession { .. } => Source::Database,
             Command::ResendEvent { .. } => Source::Stripe,
-            Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. } | Command::DeliverEvent { .. } | Command::RunHook { .. } => {
-                Source::Application
-            }
+            Command::ResyncByHttp { .. }
+            | Command::ResyncByCommand { .. }
+            | Command::DeliverEvent { .. }
+            | Command::RunHook { .. }
+            | Command::Escalate { .. } => Source::Application,
         }
     }
 
@@ -80,6 +84,7 @@ impl Command {
             Command::DeliverEvent { .. } => "deliver-event",
             Command::RunHook { .. } => "run-hook",
             Command::EndSession { .. } => "end-session",
+            Command::Escalate { .. } => "escalate",
         }
     }
 
@@ -91,7 +96,7 @@ impl Command {
             | Command::ResyncByHttp { subject, .. }
             | Command::ResyncByCommand { subject, .. } => Some(subject),
             Command::ResendEvent { subject, .. } | Command::DeliverEvent { subject, .. } => subject.as_ref(),
-            Command::RunHook { .. } | Command::EndSession { .. } => None,
+            Command::RunHook { .. } | Command::Escalate { .. } | Command::EndSession { .. } => None,
         }
     }
 }
