@@ -93,7 +93,8 @@ fn a_copy_behind_an_event_that_was_listed_is_not_believed() {
     }
     let mut desk = open(w, true);
     desk.settle();
-    desk.expect("behind its events, not believed.");
+    desk.expect("behind, not believed.");
+    desk.expect("Mirror  BEHIND 10s");
 }
 
 #[test]

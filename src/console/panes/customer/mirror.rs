@@ -97,11 +97,12 @@ impl Model {
         let age = found.mirror.age(now).map_or_else(|| "of unknown age".into(), |a| format!("{} old", age(a.num_seconds())));
         let good_for = match (stale, behind) {
             (false, _) => "writes wait for Stripe",
-            (true, true) => "behind its events, not believed",
+            (true, true) => "behind, not believed",
             (true, false) => "not believed",
         };
         let says = format!("Stripe's column: mirror in Postgres, {age}; {good_for}.");
-        let state = if stale { format!("STALE {}", age.trim_end_matches(" old")) } else { age };
+        let word = if behind { "BEHIND" } else { "STALE" };
+        let state = if stale { format!("{word} {}", age.trim_end_matches(" old")) } else { age };
         Some(InPlace { case: shown, state, stale, says })
     }
 
