@@ -18,6 +18,7 @@ pub mod payments;
 pub mod policy;
 pub mod row;
 pub mod runbook;
+pub mod sessions;
 pub mod shape;
 pub mod stripe;
 pub mod text;

@@ -1,6 +1,5 @@
 //! Calling somebody: the message says who calls from where, what is wrong since when, and the ids, filled in from the screen. No personal data.
 
-use super::screen::addresses_masked;
 use super::{Dialog, Modal};
 use crate::console::ask::Ask;
 use crate::console::fulfil::fulfil;
@@ -10,6 +9,7 @@ use crate::console::tasks::word;
 use crate::console::widgets::format::{exact_age, moment};
 use crate::domain::facts::Handle;
 use crate::domain::findings::{About, Finding};
+use crate::domain::mask;
 use crate::procedures::engine::Phase;
 use crate::protocol::effect::Effect;
 use crate::protocol::freshness::Health;
@@ -42,7 +42,7 @@ fn text(state: &State, issue: &str, contact: &str) -> String {
         format!("To {contact}: {issue}"),
         format!("{} {name} ({account}), {}. On call: {operator}.", world.mode().word(), moment(world.now, world.now)),
     ];
-    lines.extend(on_screen(state).iter().map(|l| addresses_masked(l)));
+    lines.extend(on_screen(state).iter().map(|l| mask::addresses(l)));
     let down = world
         .sources
         .values()
@@ -50,7 +50,7 @@ fn text(state: &State, issue: &str, contact: &str) -> String {
     for source in down {
         let reason = source.last_fault.as_ref().map_or("no answer", |f| f.say.as_str());
         let line = format!("{} for {}: {reason}", source.source.word(), exact_age(source.age(world.now)));
-        lines.push(addresses_masked(&line));
+        lines.push(mask::addresses(&line));
     }
     lines.join("\n")
 }

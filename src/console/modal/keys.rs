@@ -1,9 +1,9 @@
 //! What a key does in a dialog.
 
-use super::screen::addresses_masked;
 use super::{Modal, SPANS, palette, tasks};
 use crate::console::fulfil;
 use crate::console::state::State;
+use crate::domain::mask;
 use crate::protocol::effect::Effect;
 use crate::protocol::key::Key;
 use crate::protocol::record::Detail;
@@ -54,7 +54,7 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
             Key::Down => *span = span.saturating_sub(1),
             Key::Enter if enter && !reason.is_empty() => {
                 let until = state.world.now + Duration::minutes(SPANS[*span]);
-                let write = what.clone().until(until, addresses_masked(reason.text().trim()));
+                let write = what.clone().until(until, mask::addresses(reason.text().trim()));
                 state.dialog = None;
                 return vec![Effect::Desk(write)];
             }

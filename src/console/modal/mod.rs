@@ -123,8 +123,8 @@ impl Modal {
         match self {
             Modal::Writes { reason: field }
             | Modal::Reveal { reason: field }
-            | Modal::GiveUp { reason: field, .. }
             | Modal::LetBe { reason: field, .. }
+            | Modal::GiveUp { reason: field, .. }
             | Modal::Help { filter: field, .. }
             | Modal::Palette { query: field, .. } => Some(field),
             _ => None,

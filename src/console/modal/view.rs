@@ -66,8 +66,8 @@ pub fn hints(modal: &Modal) -> &'static [(&'static str, &'static str)] {
     match modal {
         Modal::Writes { .. } => &[("enter", "writes on for 15 minutes"), ("esc", "stay read-only")],
         Modal::Reveal { .. } => &[("enter", "reveal for 60 s"), ("esc", "keep masked")],
-        Modal::GiveUp { .. } => &[("enter", "give it up"), ("esc", "leave it")],
         Modal::LetBe { .. } => &[("enter", "say so"), ("up down", "longer, shorter"), ("esc", "leave it")],
+        Modal::GiveUp { .. } => &[("enter", "give it up"), ("esc", "leave it")],
         Modal::Evidence { .. } => &[("j k", "scroll"), ("esc", "close")],
         Modal::Copy { copied: None, .. } => &[("j k", "choose"), ("enter", "copy"), ("esc", "close")],
         Modal::Copy { .. } => &[("j k", "scroll"), ("esc", "close")],
@@ -86,8 +86,8 @@ fn title(state: &State, modal: &Modal) -> String {
     match modal {
         Modal::Writes { .. } => format!("Turn writes on, {mode}"),
         Modal::Reveal { .. } => "Reveal personal data".into(),
-        Modal::GiveUp { run, .. } => format!("Give up run {}", short(*run)),
         Modal::LetBe { what, .. } => what.words(),
+        Modal::GiveUp { run, .. } => format!("Give up run {}", short(*run)),
         Modal::Evidence { title, .. } => title.clone(),
         Modal::Copy { copied: None, .. } => "Copy".into(),
         Modal::Copy { .. } => "Copied, if this terminal lets programs copy".into(),
@@ -102,8 +102,8 @@ fn title(state: &State, modal: &Modal) -> String {
 
 fn field(modal: &Modal) -> Option<&crate::console::widgets::form::TextField> {
     match modal {
-        Modal::GiveUp { reason: f, .. }
-        | Modal::LetBe { reason: f, .. }
+        Modal::LetBe { reason: f, .. }
+        | Modal::GiveUp { reason: f, .. }
         | Modal::Writes { reason: f }
         | Modal::Reveal { reason: f }
         | Modal::Help { filter: f, .. }
@@ -140,12 +140,6 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
             Line::of("Why? Names and addresses stay readable for 60 seconds.", theme.plain()),
             Line::of("The reason is journaled; the data is not.", dim),
         ],
-        Modal::GiveUp { .. } => vec![
-            prompt(theme),
-            Line::blank(),
-            Line::of("Why? The reason is journaled. Nothing more of it is ever sent.", theme.plain()),
-            Line::of("What it sent is not sent again; what is still missing is for a new run, or for hands.", dim),
-        ],
         Modal::LetBe { span, .. } => {
             let until = state.world.now + chrono::Duration::minutes(SPANS[*span]);
             vec![
@@ -155,6 +149,12 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
                 Line::of(&format!("It alarms again at {}; up and down change that.", moment(until, state.world.now)), dim),
             ]
         }
+        Modal::GiveUp { .. } => vec![
+            prompt(theme),
+            Line::blank(),
+            Line::of("Why? The reason is journaled. Nothing more of it is ever sent.", theme.plain()),
+            Line::of("What it sent is not sent again; what is still missing is for a new run, or for hands.", dim),
+        ],
         Modal::Evidence { lines, .. } => lines.iter().flat_map(|l| wrapped(l, room, theme.plain())).collect(),
         Modal::Copy { copied: Some(text), .. } => {
             // Lines that fit keep their blanks: JSON and screens are read by them.

@@ -334,7 +334,12 @@ impl Run {
             (Ok(()), _) => {
                 self.hold = Hold::Held;
                 self.patience = Some(now + chrono::Duration::seconds(PATIENCE_SECONDS));
-                self.gather()
+                let mut effects = self.gather();
+                // A command that was cut short touches no row: there is nothing to read about it.
+                if self.goal == Goal::Settle && self.answers.outstanding().next().is_none() {
+                    effects.extend(self.settle_doubts(now));
+                }
+                effects
             }
             (Err(fault), Goal::Confirm) => {
                 self.hold = Hold::None;

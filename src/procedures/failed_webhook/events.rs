@@ -142,7 +142,7 @@ fn by_pages<'a>(since: At, answers: &'a Answers, chosen: impl Fn(&StripeEvent) -
     let at_most = if matches!(until, Until::LastEffect(_)) { PAGES_BACK } else { PAGES_AT_MOST };
     for nth in 0.. {
         if nth == at_most {
-            listed.cut = listed.last.values().min().copied();
+            listed.cut = listed.selected.last().map(|t| t.at).or_else(|| listed.last.values().min().copied());
             return listed;
         }
         let query = page(since, after.clone());

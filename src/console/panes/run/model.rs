@@ -18,6 +18,8 @@ pub struct Model {
     pub choice: Option<usize>,
     /// What is being typed to confirm, where the plan asks for it.
     pub typed: TextField,
+    /// The operator has stepped out of the field, to keys that are letters.
+    pub aside: bool,
     /// First line shown of a plan that is longer than the screen.
     pub scroll: u16,
     /// The last lines of a command that is being run.
@@ -38,6 +40,7 @@ impl Model {
             run,
             choice: None,
             typed: TextField::default(),
+            aside: false,
             scroll: 0,
             heard: VecDeque::new(),
             guard: Guard::default(),
@@ -61,6 +64,7 @@ impl Model {
         self.asked = asked;
         self.guard = Guard::default();
         self.typed.clear();
+        self.aside = false;
         self.scroll = 0;
         self.choice = None;
         if self.asked.is_some() {
@@ -114,6 +118,12 @@ impl Model {
     /// The text that confirms is being typed.
     #[must_use]
     pub fn is_editing(&self, cx: &Context) -> bool {
+        !self.aside && self.has_field(cx)
+    }
+
+    /// There is something to type: what confirms, or what was done by hand.
+    #[must_use]
+    pub fn has_field(&self, cx: &Context) -> bool {
         if self.manual().is_some() {
             return true;
         }

@@ -13,7 +13,7 @@ use crate::domain::mask;
 use crate::domain::policy::Mode;
 use crate::domain::row::{Field, Value};
 use crate::domain::webhooks::cause::Remedy;
-use crate::domain::webhooks::drift::Drifted;
+use crate::domain::webhooks::drift::{Class, Drifted};
 use crate::domain::webhooks::endpoint::{Endpoint, HANDLED};
 use crate::domain::webhooks::feed::{Group, Line};
 use crate::domain::webhooks::probe::path;
@@ -33,11 +33,11 @@ pub fn fix(m: &Model, cx: &Context) -> Result<Ask, String> {
             let g = m.group(survey).ok_or(NOTHING)?;
             match &g.remedy {
                 Remedy::Skip(why) => Err(why.clone()),
-                _ => replay(Selection::Cause { cause: g.cause, since: g.first }),
+                // The very events that the row counts: another reading of the same time could come to more.
+                _ => replay(Selection::Events(g.events.clone())),
             }
         }
-        Tab::Events if !m.events.marked.is_empty() => replay(Selection::Events(m.events.marked.iter().cloned().collect())),
-        Tab::Events => m.line(survey).ok_or(NOTHING.to_string()).and_then(|line| fix_of(line)),
+        Tab::Events => m.line(survey).ok_or(NOTHING.to_string()).and_then(fix_of),
         Tab::Drift => fix_drift(m, cx),
         Tab::Endpoints => fix_endpoint(m, cx),
     }
@@ -72,13 +72,18 @@ fn fix_endpoint(m: &Model, cx: &Context) -> Result<Ask, String> {
 
 /// One is repaired by itself, several under one confirmation.
 fn fix_drift(m: &Model, cx: &Context) -> Result<Ask, String> {
-    let marked: Vec<StripeId> = m.drift.marked(cx.drift).into_iter().filter_map(|d| d.customer.clone()).collect();
+    let marked = m.drift.marked(cx.drift);
     if !marked.is_empty() {
+        let nobody = || "a marked row names no Stripe customer: take its mark back, and open it by itself".to_string();
+        let marked: Vec<StripeId> = marked.into_iter().map(|d| d.customer.clone()).collect::<Option<_>>().ok_or_else(nobody)?;
         let several = start("drift-fix", Inputs::about(Selection::Customers(marked)));
         return several.ok_or_else(|| "one at a time: take the marks back".to_string());
     }
     match m.drift.selected(cx.drift) {
-        Some(drift::Row::Subject(d)) if d.differs.is_empty() => Err("nothing can be copied from Stripe here; e says why".into()),
+        Some(drift::Row::Subject(d)) if has_no_source(d) => {
+            Err("Stripe has no subscription to copy from: enter opens the customer, who may have paid under another address".into())
+        }
+        // Whom to link, which subscription counts or which tier it buys: the procedure finds it out, asks, or says what it lacks.
         Some(drift::Row::Subject(d)) => {
             let handle = handle(d).ok_or("nobody can be named here")?;
             start("tier-update", Inputs::of(handle)).ok_or_else(|| "no procedure repairs it".to_string())
@@ -91,6 +96,11 @@ fn fix_drift(m: &Model, cx: &Context) -> Result<Ask, String> {
 /// Its review, where there is such a procedure.
 fn start(procedure: &str, inputs: Inputs) -> Option<Ask> {
     by_id(procedure).map(|p| Ask::Start { procedure: p.id().into(), inputs })
+}
+
+/// The row stands alone: nothing at Stripe says what it should hold.
+fn has_no_source(d: &Drifted) -> bool {
+    matches!(d.class, Class::OrphanRow | Class::ServedNotPaid) && d.differs.is_empty() && d.monthly.is_none()
 }
 
 /// Where the case of one who has drifted begins.

@@ -278,3 +278,19 @@ fn the_sentence_names_what_changed_just_before() {
     );
     assert_eq!(likely(Cause::Unknown, at(), &near), None);
 }
+
+#[test]
+fn what_stripe_cannot_send_is_delivered_by_us_only_where_policy_says_so() {
+    let disabled = registered(Endpoint { enabled: false, ..endpoint() });
+    let remedy = |e: &Evidence, scene: Scene| attribute(e, &scene, now()).remedy;
+    assert_eq!(remedy(&missing(), disabled.clone()), Remedy::Apply);
+    let allowed = Scene { deliver: true, ..disabled };
+    assert_eq!(remedy(&missing(), allowed.clone()), Remedy::Deliver);
+    assert_eq!(remedy(&missing(), Scene { application_down: true, ..allowed.clone() }), Remedy::Apply, "nobody would take it");
+    let unlinked = Evidence { held: Held::Placeholder("cus_temp_1".into()), ..missing() };
+    assert_eq!(remedy(&unlinked, allowed.clone()), Remedy::Link, "the handler would find nobody");
+    let handled = Evidence { receipt: Receipt::Processed(None), ..missing() };
+    assert_eq!(remedy(&handled, allowed.clone()), Remedy::Apply, "it would be taken for a duplicate");
+    let old = Evidence { at: now() - Duration::days(31), ..missing() };
+    assert_eq!(remedy(&old, allowed), Remedy::Apply, "nobody has it any more");
+}
