@@ -18,6 +18,7 @@ pub mod policy;
 pub mod row;
 pub mod runbook;
 pub mod shape;
+pub mod skew;
 pub mod stripe;
 pub mod text;
 pub mod tiers;

@@ -128,6 +128,7 @@ impl Model {
         }
         self.findings.extend(self.beside.finding());
         self.findings.extend(survey.doubt());
+        self.findings.extend(survey.clock_finding());
         self.find_drift(cx);
         self.name_deploys();
         self.endpoint = survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints());
