@@ -119,7 +119,9 @@ impl Survey {
             let suspects = self.feed.suspects().filter(|s| self.may_ask(s, m));
             let mut due: Vec<(At, &StripeId)> = suspects.filter_map(|s| Some((self.feed.courses.get(s)?.newest(), s))).collect();
             due.sort_unstable();
-            self.reading.queue = (m.tick, due.into_iter().map(|(_, s)| s.clone()).collect());
+            if !due.is_empty() {
+                self.reading.queue = (m.tick, due.into_iter().map(|(_, s)| s.clone()).collect());
+            }
         }
         let mut asks = Vec::new();
         while asks.len() < free
