@@ -2,7 +2,7 @@
 //! newest event. Decides nothing that is written.
 
 use super::feed::{Current, History, Outcome};
-use super::{Moment, Survey};
+use super::{Present, Survey};
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::StripeId;
@@ -42,12 +42,12 @@ impl Survey {
     }
 
     /// The mirror is still to say something about it.
-    pub(super) fn waits_for_mirror(&self, subscription: &StripeId, h: &History, m: &Moment) -> bool {
+    pub(super) fn waits_for_mirror(&self, subscription: &StripeId, h: &History, m: &Present) -> bool {
         let passed = self.mirror.passed.get(subscription).is_some_and(|at| *at >= h.newest());
         self.has_mirror() && !m.is_out(Source::Database) && !passed
     }
 
-    pub(super) fn next_mirrored(&mut self, m: &Moment) -> Option<Query> {
+    pub(super) fn next_mirrored(&mut self, m: &Present) -> Option<Query> {
         if self.mirror.out.is_some() || !self.has_mirror() {
             return None;
         }
@@ -64,7 +64,7 @@ impl Survey {
         Some(Query::Mirrored(MirrorOf::Subscriptions(batch)))
     }
 
-    pub(super) fn take_mirrored(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Moment) {
+    pub(super) fn take_mirrored(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Present) {
         let Query::Mirrored(MirrorOf::Subscriptions(of)) = query else { return };
         let Some(batch) = self.mirror.out.take_if(|out| out == of) else { return };
         let mirrored = match result {
@@ -85,7 +85,7 @@ impl Survey {
         }
     }
 
-    fn told_by_mirror(&mut self, id: &StripeId, copy: &Copied<Subscription>, found: &Mirrored, m: &Moment) {
+    fn told_by_mirror(&mut self, id: &StripeId, copy: &Copied<Subscription>, found: &Mirrored, m: &Present) {
         let (Some(at), Some(age)) = (copy.as_of, found.mirror.age(m.now)) else { return };
         let Some(h) = Arc::make_mut(&mut self.feed).courses.get_mut(id) else { return };
         h.current = Some(Current { at, demand: Some(Demand::of(&copy.value, &m.env.tiers)), mirror_age: Some(age.num_seconds()) });
