@@ -2,6 +2,17 @@
 //!
 //! The same engine, gate and journal as the console's: what the screen may not do, a script may not do either.
 
+/// The standard library's panics where nobody reads any more; this one does not. In every subcommand, whatever is printed goes this way.
+macro_rules! println {
+    () => { $crate::cli::print::text(format_args!("\n")) };
+    ($($what:tt)+) => { $crate::cli::print::text(format_args!("{}\n", format_args!($($what)+))) };
+}
+
+/// The same without the end of the line.
+macro_rules! print {
+    ($($what:tt)+) => { $crate::cli::print::text(format_args!($($what)+)) };
+}
+
 pub mod args;
 mod audit;
 mod case;
@@ -12,6 +23,7 @@ mod drive;
 mod find;
 mod hands;
 mod logs;
+pub mod print;
 mod probe;
 mod procedures;
 mod replay;
@@ -39,7 +51,9 @@ pub enum End {
 /// Runs a subcommand that needs no screen. Bad input and an unusable configuration end with 2.
 pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
     if let Subcommands::Completions { shell } = command {
-        clap_complete::generate(shell, &mut Cli::command(), "nightdesk", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "nightdesk", &mut script);
+        print!("{}", String::from_utf8_lossy(&script));
         return ExitCode::SUCCESS;
     }
     let config = match configuration(place) {

@@ -14,7 +14,7 @@ use crate::procedures::engine::{Phase, Run};
 use crate::protocol::answers::assemble;
 use crate::protocol::run::{Inputs, Plan, short};
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use uuid::Uuid;
 
 /// What `--json` prints at the end.
@@ -227,7 +227,6 @@ fn asked(question: &str) -> Result<Option<String>, String> {
         return Ok(None);
     }
     print!("\n{question}");
-    std::io::stdout().flush().map_err(|e| e.to_string())?;
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(|e| e.to_string())?;
     Ok(Some(line.trim().to_string()))

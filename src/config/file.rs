@@ -95,6 +95,7 @@ pub struct Stripe {
 pub struct Hooks {
     pub resync: Option<Vec<String>>,
     pub restart_app: Option<Vec<String>>,
+    pub escalate: Option<Vec<String>>,
     pub deploys: Option<Vec<String>>,
     pub timeout_s: Option<u64>,
 }

@@ -81,6 +81,8 @@ pub struct Policy {
 pub struct Hooks {
     /// Restarts the application.
     pub restart_app: Option<Vec<String>>,
+    /// Calls somebody: the message comes on its standard input, `{contact}` in an argument is whom it is for.
+    pub escalate: Option<Vec<String>>,
     /// Prints what was deployed.
     pub deploys: Option<Vec<String>>,
     /// How long the outcome of a hook that changes something is waited for.
@@ -261,7 +263,12 @@ fn hooks(given: file::Hooks) -> Result<(Hooks, Option<Vec<String>>), ConfigError
         }),
         argv => Ok(argv),
     };
-    let known = Hooks { restart_app: argv("restart_app", given.restart_app)?, deploys: argv("deploys", given.deploys)?, limit };
+    let known = Hooks {
+        restart_app: argv("restart_app", given.restart_app)?,
+        escalate: argv("escalate", given.escalate)?,
+        deploys: argv("deploys", given.deploys)?,
+        limit,
+    };
     Ok((known, argv("resync", given.resync)?))
 }
 

@@ -70,7 +70,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             fulfil(state, asks, id)
         }
         Ask::StartFromBook(procedure) => start(state, &procedure, id),
-        Ask::Escalate(contact) => escalate(state, contact),
+        Ask::Escalate(contact) => escalate(state, contact, id),
         Ask::Resume(run) => resume(state, run),
         Ask::GiveUp(run) => dialog(state, Modal::GiveUp { run, reason: TextField::default() }),
         Ask::Survey => {
@@ -79,7 +79,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         }
         Ask::GoOn(id_of_run) => run(state, id_of_run, id, |r, _, now| r.go_on_after_pause(now)),
         Ask::Stop(id_of_run) => run(state, id_of_run, id, |r, _, now| r.cancel(now)),
-        Ask::Mute { cause, until } => dialog(state, Modal::Mute { cause, until, reason: TextField::default() }),
+        Ask::LetBe(what) => dialog(state, Modal::let_be(what)),
         Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {
             state.say(text);

@@ -293,7 +293,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
     }
     let screen = state.screens.top();
     let mut given_up = state.tickets.cancel_where(|slot| match slot {
-        Slot::SearchDatabase | Slot::SearchStripe => screen == Screen::Customers,
+        Slot::SearchDatabase | Slot::SearchStripe | Slot::SearchMirror => screen == Screen::Customers,
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
         Slot::Book(_) => screen == Screen::Runbook,
         Slot::Endpoints | Slot::Probe => screen == Screen::Webhooks,
@@ -316,7 +316,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
     while let Some((slot, query)) = given_up.pop() {
         let result = Err(Fault::new(query.source(), FaultKind::Timeout, "given up with ^C"));
         let follow = match slot {
-            Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(slot, &query, &result, &cx),
+            Slot::SearchDatabase | Slot::SearchStripe | Slot::SearchMirror => state.customers.replied(slot, &query, &result, &cx),
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
             Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
             Slot::Endpoints | Slot::Probe => state.webhooks.replied(slot, &query, &result, &cx),

@@ -232,7 +232,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     }
     let cx = state.world.context();
     let asks = match ticket.slot {
-        Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
+        Slot::SearchDatabase | Slot::SearchStripe | Slot::SearchMirror => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
         Slot::Endpoints | Slot::Probe => state.webhooks.replied(ticket.slot, query, result, &cx),
         Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),

@@ -285,8 +285,8 @@ fn agreed(facts: &Facts) -> Diagnosis {
     let unpaid = invoice.filter(|i| i.status != "paid" && subscription.status.is_live());
     let sentence = match (&subscription.status, unpaid) {
         (Status::Canceled | Status::IncompleteExpired, _) => format!("{}, the subscription has ended", demanded.tier),
-        (_, Some(i)) => format!("{}{until}, {}, and the last invoice is {}", demanded.tier, subscription.status, i.status),
-        (status, None) => format!("{}{until}, {status}", demanded.tier),
+        (_, Some(i)) => format!("{}{until}, {}, and the last invoice is {}", demanded.tier, subscription.status.spoken(), i.status),
+        (status, None) => format!("{}{until}, {}", demanded.tier, status.spoken()),
     };
     let mut d = plain(Word::Ok, Class::Fine, &sentence, Some(who));
     if subscription.pause.is_some() {
@@ -319,7 +319,7 @@ fn differing(facts: &Facts, changes: &[Change]) -> Diagnosis {
         };
         plain(Word::Fail, Class::PaidNotServed, &sentence, Some(&reason))
     } else if tier_changes && rank(&demanded.tier) < rank(served) {
-        let sentence = format!("Served {served}, and Stripe's {} subscription buys {}", subscription.status, demanded.tier);
+        let sentence = format!("Served {served}, and Stripe's {} subscription buys {}", subscription.status.spoken(), demanded.tier);
         plain(Word::Fail, Class::ServedNotPaid, &sentence, Some("The row was not changed when the subscription did."))
     } else {
         let class = if tier_changes { Class::WrongTier } else { Class::Differs };

@@ -11,6 +11,7 @@ pub mod findings;
 pub mod ids;
 pub mod link;
 pub mod mask;
+pub mod mirror;
 pub mod money;
 pub mod needle;
 pub mod payments;

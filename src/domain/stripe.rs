@@ -185,6 +185,12 @@ impl Status {
         }
     }
 
+    /// The word as a sentence has it: `past due`.
+    #[must_use]
+    pub fn spoken(&self) -> String {
+        self.word().replace('_', " ")
+    }
+
     /// Not ended: it may still change, bill or come back.
     #[must_use]
     pub fn is_live(&self) -> bool {

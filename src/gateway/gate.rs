@@ -131,7 +131,8 @@ mod tests {
                 Command::ResyncByCommand { .. } => Command::ResendEvent { event: id("evt_1"), endpoint: id("we_1"), subject: None },
                 Command::ResendEvent { .. } => Command::DeliverEvent { event: id("evt_1"), subject: Some(subject.clone()) },
                 Command::DeliverEvent { .. } => Command::RunHook { hook: "restart_app".into() },
-                Command::RunHook { .. } => return all,
+                Command::RunHook { .. } => Command::Escalate { to: "the rota".into(), text: "help".into() },
+                Command::Escalate { .. } => return all,
             };
             all.push(next);
         }

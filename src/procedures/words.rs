@@ -56,6 +56,7 @@ pub fn machine(command: &Command) -> Vec<String> {
         Command::ResendEvent { event, endpoint, .. } => vec![format!("POST /v1/events/{event}/retry  webhook_endpoint={endpoint}")],
         Command::DeliverEvent { event, .. } => vec![format!("POST <webhook endpoint>  {event} as Stripe stores it, signed anew")],
         Command::RunHook { hook } => vec![format!("<command configured as {hook}>")],
+        Command::Escalate { to, .. } => vec![format!("<command configured as escalate>  {to}, the message on standard input")],
     }
 }
 
@@ -68,6 +69,7 @@ pub fn how(command: &Command) -> &'static str {
         Command::ResendEvent { .. } => "Stripe sends the event once more",
         Command::DeliverEvent { .. } => "The event goes to the endpoint as Stripe stores it, signed anew",
         Command::RunHook { .. } => "Run the configured command",
+        Command::Escalate { .. } => "Hand the message to the configured command",
     }
 }
 

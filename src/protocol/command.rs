@@ -22,6 +22,8 @@ pub enum Command {
     DeliverEvent { event: StripeId, subject: Option<SubjectKey> },
     /// A configured command by its name under `[hooks]` (argv, never a shell line): `restart_app`.
     RunHook { hook: String },
+    /// A message to somebody who can help, by the command configured as `escalate`. It touches nothing of the product.
+    Escalate { to: String, text: String },
 }
 
 /// How a write ended.
@@ -41,7 +43,7 @@ impl Command {
     pub fn tier(&self) -> Tier {
         match self {
             Command::SetSubscriptionRow { .. } | Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. } => Tier::T1,
-            Command::ResendEvent { .. } | Command::DeliverEvent { .. } => Tier::T1,
+            Command::ResendEvent { .. } | Command::DeliverEvent { .. } | Command::Escalate { .. } => Tier::T1,
             Command::RunHook { .. } => Tier::T2,
         }
     }
@@ -51,9 +53,11 @@ impl Command {
         match self {
             Command::SetSubscriptionRow { .. } => Source::Database,
             Command::ResendEvent { .. } => Source::Stripe,
-            Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. } | Command::DeliverEvent { .. } | Command::RunHook { .. } => {
-                Source::Application
-            }
+            Command::ResyncByHttp { .. }
+            | Command::ResyncByCommand { .. }
+            | Command::DeliverEvent { .. }
+            | Command::RunHook { .. }
+            | Command::Escalate { .. } => Source::Application,
         }
     }
 
@@ -67,6 +71,7 @@ impl Command {
             Command::ResendEvent { .. } => "resend-event",
             Command::DeliverEvent { .. } => "deliver-event",
             Command::RunHook { .. } => "run-hook",
+            Command::Escalate { .. } => "escalate",
         }
     }
 
@@ -78,7 +83,7 @@ impl Command {
             | Command::ResyncByHttp { subject, .. }
             | Command::ResyncByCommand { subject, .. } => Some(subject),
             Command::ResendEvent { subject, .. } | Command::DeliverEvent { subject, .. } => subject.as_ref(),
-            Command::RunHook { .. } => None,
+            Command::RunHook { .. } | Command::Escalate { .. } => None,
         }
     }
 }

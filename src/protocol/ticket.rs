@@ -9,6 +9,8 @@ pub enum Slot {
     /// The search field of the customers pane, one per source.
     SearchDatabase,
     SearchStripe,
+    /// The same in the mirror of Stripe, where Stripe itself is silent.
+    SearchMirror,
     /// A read of the customer's case on screen.
     Case(u16),
     /// A read of the survey of events and rows.

@@ -50,6 +50,7 @@ fn priority(slot: Slot) -> Priority {
         Slot::Survey(_) | Slot::Beside(_) | Slot::Drift(_) | Slot::Bulk(..) => Priority::Background,
         Slot::SearchDatabase
         | Slot::SearchStripe
+        | Slot::SearchMirror
         | Slot::Case(_)
         | Slot::Run(..)
         | Slot::Runs

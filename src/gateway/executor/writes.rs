@@ -75,7 +75,7 @@ async fn carry(
             // Other runs go on meanwhile, and other acts of a run about many; of a run about one customer the next comes only after
             // this has been told.
             let (lane, events) = (lane.clone(), events.clone());
-            let lines = matches!(perform.command, Command::RunHook { .. }).then(|| reader.sources().hear());
+            let lines = matches!(perform.command, Command::RunHook { .. } | Command::Escalate { .. }).then(|| reader.sources().hear());
             performs.spawn(async move {
                 let run = perform.attempt.run;
                 let performed = match lines {

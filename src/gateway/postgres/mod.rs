@@ -7,6 +7,7 @@ mod fault;
 mod find;
 mod found;
 mod lane;
+mod mirror;
 mod names;
 mod pressure;
 mod received;
@@ -16,6 +17,7 @@ mod subscription_row;
 
 pub use check::{DatabaseReport, Privilege};
 pub use connect::{address, role};
+pub use mirror::MirrorReport;
 
 use crate::config::Config;
 use crate::domain::fault::Fault;
@@ -146,6 +148,11 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
             records::rows_naming(session, config, subscriptions, subjects).await.map(Reply::Rows)
         }
         Query::RowPage { after } => records::row_page(session, config, after.as_ref()).await,
+        Query::Mirrored(of) => mirror::read(session, config, of).await.map(|m| Reply::Mirrored(m.map(Box::new))),
+        Query::FindInMirror { needle, limit } => match needle.needle() {
+            Some(needle) => mirror::find(session, &needle, *limit, chrono::Utc::now()).await,
+            None => Ok(Reply::Hits { hits: Vec::new(), truncated: false }),
+        },
         Query::Pressure => pressure::read(session).await.map(Reply::Pressure),
         Query::FindInDatabase { needle, limit } => match needle.needle() {
             Some(needle) => find::find(session, config, &needle, *limit).await,

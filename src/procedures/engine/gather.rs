@@ -4,6 +4,7 @@ use super::{Goal, Run};
 use crate::domain::At;
 use crate::domain::fault::Source;
 use crate::domain::tiers::TierRules;
+use crate::procedures::escalate::SENT;
 use crate::procedures::{Begins, by_id, undo};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::{Command, Outcome};
@@ -103,7 +104,7 @@ impl Run {
     pub(super) fn planned(&self, env: &Environment, now: At) -> Result<Plan, Refusal> {
         let mut plan = match (&self.undoing, by_id(&self.procedure)) {
             (Some(undoing), _) => undo::plan(&undoing.command, &self.answers, env),
-            (None, Some(procedure)) => procedure.plan(&self.inputs, &self.answers, env, now),
+            (None, Some(procedure)) => procedure.plan(&self.inputs_told(), &self.answers, env, now),
             (None, None) => Err(Refusal::Because(format!("There is no procedure `{}`.", self.procedure))),
         }?;
         // A procedure plans from the facts alone: what it finds not needed any more may be what this run did.
@@ -114,6 +115,17 @@ impl Run {
             }
         }
         Ok(plan)
+    }
+
+    /// The inputs with the answer of the command that has called somebody: no reading would show that it did.
+    fn inputs_told(&self) -> Inputs {
+        let mut inputs = self.inputs.clone();
+        let sent = self.tries.iter().find_map(|t| match (&t.command, &t.outcome) {
+            (Some(Command::Escalate { .. }), Some(Outcome::Done { note })) => Some(note.clone()),
+            _ => None,
+        });
+        inputs.attested.extend(sent.map(|note| (SENT.to_string(), note)));
+        inputs
     }
 
     /// The inputs by which the same people are found again after the effect.

@@ -340,7 +340,12 @@ impl Run {
             (Ok(()), _) => {
                 self.hold = Hold::Held;
                 self.patience = Some(now + chrono::Duration::seconds(PATIENCE_SECONDS));
-                self.gather()
+                let mut effects = self.gather();
+                // A command that was cut short touches no row: there is nothing to read about it.
+                if self.goal == Goal::Settle && self.answers.outstanding().next().is_none() {
+                    effects.extend(self.settle_doubts(now));
+                }
+                effects
             }
             (Err(fault), Goal::Confirm) => {
                 self.hold = Hold::None;
@@ -381,6 +386,15 @@ impl Run {
                 self.goal = Goal::Review;
                 self.phase = Phase::Gathering;
                 self.gather()
+            }
+            // No reading tells whether a message arrived, and a second one does no harm.
+            Outcome::Unknown(fault) if matches!(last.command, Some(Command::Escalate { .. })) => {
+                let why = fault.say.trim_end_matches('.');
+                self.phase = Phase::Halted(format!("Nobody knows whether it was sent: {why}. Call them, or send it again."));
+                self.ended = Some(now);
+                let mut effects = self.recorded_again();
+                effects.push(self.close(Closed::Halted));
+                effects
             }
             Outcome::Unknown(fault) => {
                 self.goal = Goal::Reconcile;

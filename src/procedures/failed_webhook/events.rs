@@ -147,7 +147,7 @@ fn by_pages<'a>(since: At, answers: &'a Answers, chosen: impl Fn(&StripeEvent) -
         }
         let query = page(since, after.clone());
         let (events, raw, next) = match answers.get(&query) {
-            Some(Known::Is { value: Reply::EventPage { events, raw, next }, .. }) => (events, raw, next),
+            Some(Known::Is { value: Reply::EventPage { events, raw, next, .. }, .. }) => (events, raw, next),
             Some(Known::Failed(fault)) => {
                 listed.fault = Some(fault.clone());
                 return listed;

@@ -113,7 +113,9 @@ fn shape() -> Shape {
         status_words: None,
         plan_features: true,
         updatable: true,
+        mirror: false,
         trust: Trust::Full,
+        replica_lag: None,
     }
 }
 
@@ -171,7 +173,7 @@ impl Told {
                     .map_or(0, |after| 1 + self.pages.iter().position(|p| last(p).as_ref() == Some(after)).expect("the end of a page"));
                 let events = self.pages.get(at).cloned().unwrap_or_default();
                 let next = last(&events).filter(|_| at + 1 < self.pages.len());
-                Reply::EventPage { events, raw: Vec::new(), next }
+                Reply::EventPage { events, raw: Vec::new(), next, clock_ahead: None }
             }
             Query::Runs => Reply::Runs(self.runs.clone()),
             Query::TeamRuns => Reply::Runs(self.team.clone()),

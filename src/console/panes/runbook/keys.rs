@@ -27,11 +27,12 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
             if contacts(cx) == 0 {
                 vec![Binding::quiet(Action::Open).because("There is nobody to call")]
             } else {
-                vec![Binding::new(Action::Open, "copy a message"), Binding::quiet(Action::Copy)]
+                let calls = cx.env.is_some_and(|e| e.offers.escalate);
+                vec![Binding::new(Action::Open, if calls { "call" } else { "copy a message" }), Binding::quiet(Action::Copy)]
             }
         }
     };
-    all.push(Binding::new(Action::NextTab, "tab"));
+    all.push(Binding::new(Action::NextTab, "next tab"));
     all.push(Binding::quiet(Action::PreviousTab));
     all.push(Binding::quiet(Action::Refresh));
     all.extend(Binding::moves());

@@ -250,7 +250,7 @@ fn the_last_word_about_an_event_counts() {
 fn never_sent_is_told_by_silence_that_means_something() {
     let mut e = missing();
     let others = logged(vec![line(-900, "Webhook processed", &["evt_1Other"])]);
-    assert_eq!(cause(&e, &others), Cause::EndpointDisabled);
+    assert_eq!(cause(&e, &others), Cause::NeverSent);
     e.pending = true;
     assert_eq!(cause(&e, &others), Cause::Down, "a delivery is owed: it reached nobody");
     e.pending = false;

@@ -115,8 +115,8 @@ fn without_row(side: &Side, live: &[&Subscription], rules: &TierRules) -> Option
     // Nothing is due, and nobody has it: nobody is hurt.
     let due = live.iter().find(|s| tier_due(s, rules).is_ok_and(|tier| tier != rules.free()) || tier_due(s, rules).is_err())?;
     let (class, say) = match side.subject {
-        Some(_) => (Class::PaidNotServed, format!("{} at Stripe, and their profile has no row", capitalised(due.status.word()))),
-        None => (Class::OrphanCustomer, format!("{} at Stripe, and no profile can be named", capitalised(due.status.word()))),
+        Some(_) => (Class::PaidNotServed, format!("{} at Stripe, and their profile has no row", capitalised(&due.status.spoken()))),
+        None => (Class::OrphanCustomer, format!("{} at Stripe, and no profile can be named", capitalised(&due.status.spoken()))),
     };
     Some(Drifted {
         class,
@@ -171,7 +171,7 @@ fn of_changes(changes: &[Change], subscription: &Subscription, served: &str, due
         return Some((Class::Unlinked, format!("The row names {}, and Stripe bills {}", held(&c.from), held(&c.to))));
     }
     if let Some(c) = of(&[Field::Status]) {
-        return Some((Class::WrongStatus, format!("{} in the row, {} at Stripe", capitalised(&c.from.to_string()), c.to)));
+        return Some((Class::WrongStatus, format!("{} in the row, {} at Stripe", capitalised(&spoken(&c.from)), spoken(&c.to))));
     }
     if let Some(c) = of(&[Field::PeriodEnd]).or_else(|| of(&[Field::PeriodStart])) {
         let label = capitalised(c.field.label());
@@ -192,11 +192,17 @@ fn of_changes(changes: &[Change], subscription: &Subscription, served: &str, due
 fn tier_words(class: Class, changes: &[Change], status: &Status, served: &str, due: &str) -> String {
     let placeholder = changes.iter().any(|c| c.field == Field::Customer && c.from.as_text().is_some_and(is_placeholder));
     let why = if placeholder { "; the row holds a placeholder" } else { "" };
+    let status = status.spoken();
     match class {
         Class::PaidNotServed => format!("{due} at Stripe ({status}), served {served}{why}"),
         Class::ServedNotPaid => format!("Served {served}, and Stripe's {status} subscription buys {due}"),
         _ => format!("Served {served}, and Stripe's {status} subscription buys {due}{why}"),
     }
+}
+
+/// A status as a sentence has it: `past due`.
+fn spoken(status: &Value) -> String {
+    status.to_string().replace('_', " ")
 }
 
 fn held(value: &Value) -> String {
