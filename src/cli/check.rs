@@ -8,11 +8,12 @@ use crate::config::schema::{Column, CounterMap, LimitMap, SchemaMap};
 use crate::config::secret::Kept;
 use crate::config::{Config, Writer};
 use crate::domain::fault::{Fault, FaultKind};
+use crate::domain::mirror::{Mirror, age_in_words};
 use crate::domain::policy::Mode;
 use crate::domain::shape::{KeyType, Shape};
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::gateway::application::ApplicationReport;
-use crate::gateway::postgres::{DatabaseReport, Privilege};
+use crate::gateway::postgres::{DatabaseReport, MirrorReport, Privilege};
 use crate::gateway::sources::Sources;
 use crate::gateway::stripe::PermissionCheck;
 use chrono::Utc;
@@ -211,12 +212,29 @@ impl Report {
                 ),
             );
         }
+        if let Some(mirror) = &report.mirror {
+            self.mirror(mirror);
+        }
         if !report.sees_sessions || !report.signals_sessions {
             self.say(
                 Verdict::Warn,
                 "session rights",
                 "without pg_monitor and pg_signal_backend other roles' sessions stay closed to the console",
             );
+        }
+    }
+
+    fn mirror(&mut self, found: &MirrorReport) {
+        let now = Utc::now();
+        let mirror = Mirror { newest: found.newest, notes: Vec::new() };
+        if found.usable {
+            let stale = mirror.is_stale(now);
+            let age = mirror.age(now).map_or_else(|| "of an age that cannot be told".into(), |a| format!("{} old", age_in_words(a)));
+            let use_of_it = if stale { "shown where Stripe is silent, and not believed" } else { "asked before Stripe about suspects" };
+            self.say(if stale { Verdict::Warn } else { Verdict::Ok }, "stripe mirror", format!("schema stripe, {age}: {use_of_it}"));
+        }
+        for says in &found.says {
+            self.say(Verdict::Warn, "stripe mirror", says.clone());
         }
     }
 
@@ -327,7 +345,11 @@ pub async fn grants(config: &Arc<Config>) {
         Err(_) => None,
     };
     sources.close().await;
-    for line in sql_grants(config, report.map(|r| r.needed).unwrap_or_default()) {
+    let needed = report.map(|r| {
+        let mirror = r.mirror.map(|m| m.needed).unwrap_or_default();
+        if r.needed.is_empty() { Vec::new() } else { r.needed.into_iter().chain(mirror).collect() }
+    });
+    for line in sql_grants(config, needed.unwrap_or_default()) {
         println!("{line}");
     }
     println!("\n-- Stripe: a restricted key with these permissions, read");

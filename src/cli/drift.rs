@@ -116,7 +116,7 @@ async fn accept(hands: &Hands, customer: &str, classes: &[Class], args: &Drift) 
     let customer = customer_id(customer)?;
     let [class] = classes else { return Err("one class at a time is accepted: give --class once".into()) };
     let until = until(args.until.as_deref().unwrap_or_default(), now())?;
-    let reason = args.reason.clone().unwrap_or_default();
+    let reason = mask::addresses(&args.reason.clone().unwrap_or_default());
     hands.say(&DeskWrite::AcceptDrift { customer, class: *class, until, reason }).await?;
     println!("accepted until {}: {}", until.format("%-d %b %Y %H:%MZ"), class.word());
     Ok(End::Well)

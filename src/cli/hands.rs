@@ -9,7 +9,7 @@ use crate::gateway::stripe::Priority;
 use crate::protocol::desk::DeskWrite;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
-use crate::protocol::record::{Detail, Entry};
+use crate::protocol::record::{Closed, Detail, Entry};
 use crate::protocol::run::{Perform, Performed};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +65,10 @@ impl Hands {
 
     pub async fn resume_run(&self, run: Uuid) -> Result<(), Fault> {
         self.reader.writes()?.resume_run(run).await
+    }
+
+    pub async fn give_up_run(&self, run: Uuid, by_hand: bool, reason: &str) -> Result<Closed, Fault> {
+        self.reader.writes()?.give_up_run(run, by_hand, reason).await
     }
 
     pub async fn record(&self, run: Option<Uuid>, entry: Entry, detail: Detail) -> Result<(), Fault> {

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::sandbox::app::Manner;
 use crate::sandbox::incidents::Incident;
+use crate::sandbox::mirror::Layout;
 use crate::sandbox::schema::{Naming, Profiles, Shape, Timestamps, Words};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
 
@@ -41,6 +42,9 @@ pub struct SandboxArgs {
     /// How the application answers when its webhook handler fails
     #[arg(long, value_enum, default_value_t)]
     pub manner: Manner,
+    /// Keep a mirror of Stripe in the application's database, schema `stripe`, as a sync engine does
+    #[arg(long, value_enum, value_name = "LAYOUT", num_args = 0..=1, require_equals = true, default_missing_value = "columns")]
+    pub mirror: Option<Layout>,
     /// An incident to start with in full; may be given more than once
     #[arg(long = "incident", value_enum, value_name = "NAME")]
     pub incidents: Vec<Incident>,
@@ -57,6 +61,7 @@ impl SandboxArgs {
             max_connections: self.max_connections,
             manner: self.manner,
             incidents: self.incidents.clone(),
+            mirror: self.mirror,
             background: true,
             environment: None,
         }

@@ -62,6 +62,8 @@ pub enum About {
         since: At,
         customers: Vec<StripeId>,
     },
+    /// Stripe delivers nothing to the application's endpoint, whatever happens.
+    Endpoint,
     /// Payments fail that used to succeed.
     Payments,
     /// How far anything can be told at all.

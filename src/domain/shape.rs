@@ -21,7 +21,13 @@ pub struct Shape {
     pub plan_features: bool,
     /// Fields of the subscription contract that our role may update.
     pub updatable: bool,
+    /// A mirror of Stripe's objects stands beside it, and our role may read it.
+    #[serde(default)]
+    pub mirror: bool,
     pub trust: Trust,
+    /// How far behind the primary a replica's rows are, in seconds; `None`: this is the primary, or it cannot be told.
+    #[serde(default)]
+    pub replica_lag: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -257,6 +257,31 @@ fn endpoints_in_every_state_and_the_probe_is_asked_for_once_on_live() {
 }
 
 #[test]
+fn an_endpoint_deleted_in_between_is_said_and_the_selection_stays_on_its_own() {
+    let mut desk = Desk::settled(World::placeholder());
+    desk.keys("2");
+    desk.key(Key::BackTab);
+    desk.keys("f");
+    desk.expect("the endpoints are not read yet");
+    answer_endpoints(&mut desk, &[endpoint(1, true, HANDLED), endpoint(2, true, HANDLED), endpoint(3, true, HANDLED)]);
+    desk.keys("jjr");
+    answer_endpoints(&mut desk, &[endpoint(1, true, HANDLED), endpoint(3, true, HANDLED)]);
+    desk.expect("was deleted in Stripe meanwhile");
+    assert!(desk.shown().lines().any(|l| l.starts_with('›') && l.contains("stripe3")), "{}", desk.shown());
+    desk.keys("f");
+    assert!(matches!(desk.state.screens.top(), Screen::Run(_)), "the emergency begins");
+    let env = super::panes_desk::environment();
+    let env = nightdesk::protocol::environment::Environment { webhook_url: Some(endpoint(1, true, HANDLED).url), ..env };
+    let mut desk = Desk::settled(World::placeholder());
+    desk.event(Event::EnvironmentChanged(Box::new(env)));
+    desk.keys("2");
+    desk.key(Key::BackTab);
+    answer_endpoints(&mut desk, &[endpoint(2, true, HANDLED)]);
+    desk.keys("f");
+    desk.expect("this endpoint is not the application's");
+}
+
+#[test]
 fn drift_before_a_comparison_begins_one() {
     let mut desk = Desk::settled(World::placeholder());
     on_tab(&mut desk, 2);

@@ -1,5 +1,6 @@
 //! The engine: a run as a pure state machine. Events in, effects out; it reads no clock, makes no ids and performs nothing.
 
+mod acts;
 mod advance;
 mod attest;
 pub mod bulk;
@@ -240,7 +241,7 @@ impl Run {
     /// Why it cannot be taken back: one sentence.
     pub fn take_back(summary: &RunSummary, id: Uuid) -> Result<(Run, Vec<Effect>), &'static str> {
         match summary.state {
-            RunState::Closed(Closed::Done | Closed::Halted) => {}
+            RunState::Closed(Closed::Done | Closed::Halted | Closed::HandedOver) => {}
             RunState::Closed(Closed::Undone) => return Err("it was taken back already"),
             RunState::Closed(Closed::Abandoned) => return Err("nothing was done in it"),
             RunState::Open | RunState::Unknown | RunState::Acted => return Err("it is not finished: `nightdesk runs resume` comes first"),
@@ -333,7 +334,12 @@ impl Run {
             (Ok(()), _) => {
                 self.hold = Hold::Held;
                 self.patience = Some(now + chrono::Duration::seconds(PATIENCE_SECONDS));
-                self.gather()
+                let mut effects = self.gather();
+                // A command that was cut short touches no row: there is nothing to read about it.
+                if self.goal == Goal::Settle && self.answers.outstanding().next().is_none() {
+                    effects.extend(self.settle_doubts(now));
+                }
+                effects
             }
             (Err(fault), Goal::Confirm) => {
                 self.hold = Hold::None;
@@ -374,6 +380,15 @@ impl Run {
                 self.goal = Goal::Review;
                 self.phase = Phase::Gathering;
                 self.gather()
+            }
+            // No reading tells whether a message arrived, and a second one does no harm.
+            Outcome::Unknown(fault) if matches!(last.command, Some(Command::Escalate { .. })) => {
+                let why = fault.say.trim_end_matches('.');
+                self.phase = Phase::Halted(format!("Nobody knows whether it was sent: {why}. Call them, or send it again."));
+                self.ended = Some(now);
+                let mut effects = self.recorded_again();
+                effects.push(self.close(Closed::Halted));
+                effects
             }
             Outcome::Unknown(fault) => {
                 self.goal = Goal::Reconcile;

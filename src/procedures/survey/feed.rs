@@ -66,6 +66,8 @@ pub struct Current {
     pub at: At,
     /// `None`: Stripe has none of this id.
     pub demand: Option<Demand>,
+    /// It was read in the mirror of Stripe in the database, which was so many seconds old then.
+    pub mirror_age: Option<i64>,
 }
 
 /// What became of a subscription's newest event.

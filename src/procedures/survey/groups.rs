@@ -130,15 +130,20 @@ impl Survey {
         }
     }
 
-    /// What lies below the finding that nothing is applied any more.
-    pub(super) fn likely(&self, since: At) -> String {
+    /// The cause of most of what failed since then, where one is known.
+    pub(super) fn main_cause(&self, since: At) -> Option<Cause> {
         let mut counts: BTreeMap<Cause, usize> = BTreeMap::new();
         for line in self.feed.lines.iter().take_while(|l| l.at >= since).filter(|l| self.could_be_found(l)) {
             if let Some(cause) = line.cause.filter(|c| *c != Cause::Unknown) {
                 *counts.entry(cause).or_default() += 1;
             }
         }
-        let most = counts.into_iter().max_by_key(|(_, n)| *n).map(|(cause, _)| cause);
+        counts.into_iter().max_by_key(|(_, n)| *n).map(|(cause, _)| cause)
+    }
+
+    /// What lies below the finding that nothing is applied any more.
+    pub(super) fn likely(&self, since: At) -> String {
+        let most = self.main_cause(since);
         let known = most.and_then(|cause| likely(cause, since, &self.scene));
         // What is said of one event of an unknown cause is not said of all of them.
         let group = self.groups.iter().find(|g| Some(g.cause) == most);

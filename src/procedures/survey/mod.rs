@@ -4,6 +4,7 @@
 mod cases;
 mod feed;
 mod groups;
+mod mirror;
 mod reads;
 mod rows;
 mod scene;
@@ -69,6 +70,8 @@ pub struct Survey {
     reading: Reading,
     cases: Cases,
     lag: Lag,
+    #[serde(default)]
+    mirror: mirror::Asked,
     /// What effects are given to come, in seconds: the lag, computed once a round.
     allowance: i64,
     series: Series,
@@ -140,6 +143,7 @@ impl Survey {
         self.take_page(query, result, m);
         self.take_rows(query, result, m);
         self.take_subscription(query, result, m);
+        self.take_mirrored(query, result, m);
         self.take_received(query, result);
         self.take_scene(query, result);
         self.cases.answered(query, result, m.now);
@@ -151,6 +155,7 @@ impl Survey {
         let mut asks = self.next_page(m);
         asks.extend(self.next_rows(m));
         let cases = self.check(m);
+        asks.extend(self.next_mirrored(m));
         asks.extend(self.next_subscriptions(m));
         asks.extend(cases);
         self.settle(m);

@@ -63,7 +63,7 @@ impl Survey {
             return;
         }
         let next = match result {
-            Ok(Reply::EventPage { events, raw, next }) => {
+            Ok(Reply::EventPage { events, raw, next, .. }) => {
                 let touched = Arc::make_mut(&mut self.feed).take(events, raw, &m.env.tiers);
                 if !touched.is_empty() || !raw.is_empty() {
                     self.version += 1;
@@ -118,7 +118,7 @@ impl Survey {
             .filter(|s| self.reading.refused.get(*s).is_none_or(|t| m.tick.saturating_sub(*t) >= AGAIN))
             .filter_map(|s| {
                 let h = self.feed.courses.get(s)?;
-                (!self.cases.will_read(&h.customer)).then(|| (h.newest(), s.clone()))
+                (!self.cases.will_read(&h.customer) && !self.waits_for_mirror(s, h, m)).then(|| (h.newest(), s.clone()))
             })
             .collect();
         due.sort_by(|a, b| b.cmp(a));
@@ -151,7 +151,7 @@ impl Survey {
     /// Stripe itself has said what is due of the subscription.
     pub(super) fn told(&mut self, id: &StripeId, demand: Option<Demand>, m: &Moment) {
         let Some(h) = Arc::make_mut(&mut self.feed).courses.get_mut(id) else { return };
-        h.current = Some(Current { at: m.now, demand });
+        h.current = Some(Current { at: m.now, demand, mirror_age: None });
         if h.outcome != Outcome::Fine
             && let Some(row_at) = h.row_at
         {

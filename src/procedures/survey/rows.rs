@@ -340,6 +340,7 @@ impl Survey {
             Judgement { verdict: line.verdict, because, evidence: lines, differs }
         });
         judgement.evidence.push(format!("database: read at {}", row_at.format("%H:%M:%SZ")));
+        judgement.evidence.extend(self.mirror_evidence(h));
         judgement.evidence.extend(self.received.get(&line.id).map(Received::says));
         judgement.evidence.push(delivery(line.pending));
         Some(judgement)

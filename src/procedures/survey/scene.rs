@@ -71,6 +71,10 @@ impl Survey {
             Arc::make_mut(&mut self.scene).url.clone_from(&m.env.webhook_url);
             self.version += 1;
         }
+        if self.scene.deliver != m.env.offers.deliver {
+            Arc::make_mut(&mut self.scene).deliver = m.env.offers.deliver;
+            self.version += 1;
+        }
         let Some(first) = self.groups.iter().map(|g| g.first).min() else { return Vec::new() };
         let mut asks = Vec::new();
         let due = |asked: Option<u64>, every: u64| asked.is_none_or(|t| m.tick.saturating_sub(t) >= every);

@@ -6,6 +6,7 @@ use crate::domain::diagnosis::Word;
 use crate::domain::findings::{About, Finding};
 use crate::domain::ids::StripeId;
 use crate::domain::money::group;
+use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::endpoint::HANDLED;
 use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::verdict::Verdict;
@@ -112,6 +113,13 @@ impl Survey {
 
     pub(super) fn could_be_found(&self, line: &Line) -> bool {
         line.customer.as_ref().is_some_and(|c| self.rows.contains_key(c))
+    }
+
+    /// The cause of the silence; unknown where nothing tells. `None`: events are applied.
+    #[must_use]
+    pub fn silence_cause(&self) -> Option<Cause> {
+        let silence = self.series.silence.as_ref()?;
+        Some(self.main_cause(silence.since).unwrap_or(Cause::Unknown))
     }
 
     /// The finding that nothing is applied any more, with the likely cause below it.

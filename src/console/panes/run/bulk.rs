@@ -33,6 +33,9 @@ pub fn stages(run: &Run, plan: &Plan) -> Vec<Step> {
         steps.push(stage("act", canary));
     }
     steps.push(stage("effects", effects));
+    // What is proven of all of them together comes last.
+    let last = if ended && progress.is_some() { state(true, true, well) } else { StepState::Pending };
+    steps.extend(plan.steps.iter().filter(|s| s.id == "drift").cloned().map(|s| s.in_state(last.clone())));
     steps
 }
 

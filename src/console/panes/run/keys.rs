@@ -1,6 +1,7 @@
 //! The keys of a run's screen. Confirming and deciding go through the engine, and so are offered here and done by the console.
 
 use super::Model;
+use super::view::message;
 use crate::console::ask::{ActionItem, Ask, CopyItem};
 use crate::console::context::Context;
 use crate::console::keymap::{Action, Binding};
@@ -139,6 +140,7 @@ fn copies(m: &Model) -> Vec<CopyItem> {
     let mut items = vec![CopyItem::new("run id", m.run.id.to_string())];
     if let Some(plan) = &m.run.plan {
         items.extend(plan.subject.as_ref().map(|s| CopyItem::new("subject key", s.to_string())));
+        items.extend(message(plan).map(|text| CopyItem::new("the message", text)));
         if !plan.machine.is_empty() {
             items.push(CopyItem::new("SQL and HTTP", plan.machine.join("\n")));
         }

@@ -146,8 +146,8 @@ impl Model {
         }
         let standing = Standing { mode: cx.mode, writes: cx.writes.clone(), now: cx.now, confirmed: true, journal: true };
         judge(plan.tier(), &standing).map_err(|denied| denied.to_string())?;
-        // A restart is for what does not answer, and rests on nothing but that.
-        if plan.commands().iter().all(|c| matches!(c, Command::RunHook { .. })) {
+        // A restart is for what does not answer, a call for help too: they rest on nothing but that.
+        if plan.commands().iter().all(|c| matches!(c, Command::RunHook { .. } | Command::Escalate { .. })) {
             return Ok(());
         }
         // The plan was made from Stripe and the database; a write on old facts is a guess.

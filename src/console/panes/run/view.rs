@@ -9,6 +9,7 @@ use crate::domain::mask;
 use crate::domain::row::{Change, Value};
 use crate::procedures::engine::Phase;
 use crate::procedures::{Book, by_id};
+use crate::protocol::command::Command;
 use crate::protocol::run::{Decision, Plan, Step, StepState};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -216,11 +217,24 @@ fn plan_lines(plan: &Plan, theme: &Theme, room: u16) -> Vec<Line> {
     if !plan.blast.is_empty() {
         lines.extend(wrap(&plan.blast, room).into_iter().map(|l| vec![(INDENT, l, theme.plain())]));
     }
+    if let Some(text) = message(plan) {
+        lines.push(Vec::new());
+        lines.extend(text.lines().flat_map(|l| wrap(l, room)).map(|l| vec![(INDENT, l, theme.plain())]));
+    }
     if !plan.diff.is_empty() {
         lines.push(Vec::new());
         lines.extend(plan.diff.iter().map(|c| change(c, theme, room)));
     }
     lines
+}
+
+/// What is told to somebody, where the plan is to tell it.
+#[must_use]
+pub(super) fn message(plan: &Plan) -> Option<&str> {
+    plan.steps.iter().find_map(|s| match &s.command {
+        Some(Command::Escalate { text, .. }) => Some(text.as_str()),
+        _ => None,
+    })
 }
 
 fn notes(plan: &Plan, theme: &Theme, room: u16) -> Vec<Line> {
