@@ -117,7 +117,7 @@ fn a_pool_at_its_own_limit_is_not_the_servers() {
     let many = explain(&activity(busy(6).collect()), &Rules::default());
     assert_eq!(many.raising, Raising::Worse, "{}", many.sentence);
     let mut one_idle: Vec<_> = busy(1).collect();
-    one_idle[3] = session(4);
+    one_idle[3] = Session { client: Some("10.0.0.0".into()), ..session(4) };
     let quiet = explain(&activity(one_idle), &Rules::default());
     assert_eq!(quiet.sentence, "10 of 97 connections are taken, and nobody waits: 1 pool × 10 = 10 of 97.");
     assert_eq!(quiet.word, Word::Ok);

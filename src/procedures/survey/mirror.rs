@@ -35,6 +35,12 @@ impl Survey {
         self.shape.value().is_some_and(|s| s.mirror)
     }
 
+    /// When the newest listed event of a subscription happened.
+    #[must_use]
+    pub fn newest_event(&self, subscription: &StripeId) -> Option<At> {
+        self.feed.courses.get(subscription).map(History::newest)
+    }
+
     /// The mirror is still to say something about it.
     pub(super) fn waits_for_mirror(&self, subscription: &StripeId, h: &History, m: &Moment) -> bool {
         let passed = self.mirror.passed.get(subscription).is_some_and(|at| *at >= h.newest());
@@ -72,7 +78,7 @@ impl Survey {
         for id in batch {
             let Some(h) = self.feed.courses.get(&id) else { continue };
             let copy = believed.and_then(|found| Some((found, found.subscriptions.iter().find(|c| c.value.id == id)?)));
-            match copy.filter(|(_, copy)| counts(copy, h)) {
+            match copy.filter(|(_, copy)| counts(copy, h, m.now)) {
                 Some((found, copy)) => self.told_by_mirror(&id, copy, found, m),
                 None => drop(self.mirror.passed.insert(id, h.newest())),
             }
@@ -103,10 +109,10 @@ impl Survey {
 }
 
 /// Whether the copy holds what the subscription's newest event did, of the same one of Stripe's two worlds.
-fn counts(copy: &Copied<Subscription>, h: &History) -> bool {
+fn counts(copy: &Copied<Subscription>, h: &History, now: At) -> bool {
     let newest = h.newest();
     let in_that_second = h.states.iter().filter(|s| s.at == newest).count() + h.loose.iter().filter(|(at, _)| *at == newest).count();
-    copy.is_past(newest, in_that_second) && copy.livemode.is_none_or(|live| live == h.livemode) && copy.value.customer == h.customer
+    copy.is_past(newest, in_that_second, now) && copy.livemode.is_none_or(|live| live == h.livemode) && copy.value.customer == h.customer
 }
 
 fn not_believed(found: &Mirrored, now: At) -> String {
