@@ -300,7 +300,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::Event(_) => screen == Screen::Event,
         Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
         Slot::Runs => screen == Screen::Home,
-        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
+        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log | Slot::Quota(_) => false,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -325,7 +325,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
                 state.home.replied(slot, &query, &result, &cx);
                 Vec::new()
             }
-            Slot::Survey(_) | Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => Vec::new(),
+            Slot::Survey(_) | Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log | Slot::Quota(_) => Vec::new(),
         };
         for ask in follow {
             match ask {

@@ -251,7 +251,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             state.home.replied(ticket.slot, query, result, &cx);
             Vec::new()
         }
-        Slot::Run(..) | Slot::Drift(_) | Slot::Log => Vec::new(),
+        Slot::Run(..) | Slot::Drift(_) | Slot::Log | Slot::Quota(_) => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

@@ -131,7 +131,10 @@ mod tests {
                 Command::ResyncByCommand { .. } => Command::ResendEvent { event: id("evt_1"), endpoint: id("we_1"), subject: None },
                 Command::ResendEvent { .. } => Command::DeliverEvent { event: id("evt_1"), subject: Some(subject.clone()) },
                 Command::DeliverEvent { .. } => Command::RunHook { hook: "restart_app".into() },
-                Command::RunHook { .. } => return all,
+                Command::RunHook { .. } => Command::ResetEntitlement { subject: subject.clone() },
+                Command::ResetEntitlement { .. } => Command::ResetCounters { subject: subject.clone(), shown: Vec::new() },
+                Command::ResetCounters { .. } => Command::RestoreCounters { subject: subject.clone(), counters: Vec::new() },
+                Command::RestoreCounters { .. } => return all,
             };
             all.push(next);
         }

@@ -7,6 +7,7 @@ use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::needle::Needle;
 use crate::domain::payments::Payments;
+use crate::domain::quota::{CounterSheet, NearKey, NearPage, QuotaFilter, QuotaTotal, Threshold, TierUse};
 use crate::domain::row::{Record, Subject, SubscriptionRow};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
@@ -56,6 +57,22 @@ pub enum Query {
     },
     /// Whether bulk work has to stand back for production at the moment.
     Pressure,
+    /// A page of the counters that have reached this share of their limit, the fullest first; at most [`crate::domain::quota::PAGE`].
+    NearLimit {
+        threshold: Threshold,
+        filter: QuotaFilter,
+        /// The last one of the page before; `None`: the first page.
+        after: Option<NearKey>,
+    },
+    /// How many are near their limit, by tier and feature. Takes longer than a page: ask for the page first.
+    QuotaTotals {
+        threshold: Threshold,
+        filter: QuotaFilter,
+    },
+    /// How much each tier uses of each feature.
+    TierUsage(QuotaFilter),
+    /// One subject's counters, and what may be done to them; `None` where there is no counter table.
+    Counters(SubjectKey),
     // -- Stripe
     Account,
     /// Hits for a search at Stripe, best first.
@@ -180,6 +197,11 @@ pub enum Reply {
     },
     /// Why to stand back, a sentence each; none: go on.
     Pressure(Vec<String>),
+    NearLimit(NearPage),
+    /// Tiers and features with nobody near are left out.
+    QuotaTotals(Vec<QuotaTotal>),
+    TierUsage(Vec<TierUse>),
+    Counters(Option<CounterSheet>),
     Account(Account),
     Customers(Vec<Customer>),
     Subscriptions(Vec<Subscription>),
@@ -236,7 +258,11 @@ impl Query {
             | Query::RowsNaming { .. }
             | Query::RowPage { .. }
             | Query::Received(_)
-            | Query::Pressure => Source::Database,
+            | Query::Pressure
+            | Query::NearLimit { .. }
+            | Query::QuotaTotals { .. }
+            | Query::TierUsage(_)
+            | Query::Counters(_) => Source::Database,
             Query::Account
             | Query::FindInStripe { .. }
             | Query::Customer(_)

@@ -2,6 +2,7 @@
 
 use super::fault::{self, Trouble};
 use super::found::Found;
+use super::quota::WatchFound;
 use crate::config::Config;
 use crate::domain::fault::Fault;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgSslMode};
@@ -42,6 +43,8 @@ pub struct Session {
     pub broken: bool,
     /// The map checked against the catalogue, once per connection: a failover or another role finds its own.
     pub found: Option<Arc<Found>>,
+    /// What the owner keeps for questions about limits, once it was found.
+    pub watch: Option<Arc<WatchFound>>,
 }
 
 /// How long opening may take, TLS and authentication included.
@@ -123,7 +126,7 @@ impl Access {
             // Refused on systems that cannot poll a socket: then a dead client is noticed at the end of its statement, as ever.
             let _ = sqlx::raw_sql(NOTICE_DEAD_CLIENTS).execute(&mut conn).await;
         }
-        Ok(Session { conn, pid, version, pooled, broken: false, found: None })
+        Ok(Session { conn, pid, version, pooled, broken: false, found: None, watch: None })
     }
 }
 

@@ -1,14 +1,17 @@
 //! The product's database: three held connections, and what is asked and written over them. Decides nothing about what it finds.
 
 mod check;
+mod commit;
 mod compare;
 mod connect;
+mod counters;
 mod fault;
 mod find;
 mod found;
 mod lane;
 mod names;
 mod pressure;
+mod quota;
 mod received;
 mod records;
 mod shape;
@@ -16,6 +19,7 @@ mod subscription_row;
 
 pub use check::{DatabaseReport, Privilege};
 pub use connect::{address, role};
+pub use counters::Write as CounterWrite;
 
 use crate::config::Config;
 use crate::domain::fault::Fault;
@@ -28,7 +32,7 @@ use fault::Trouble;
 use lane::Lane;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -40,12 +44,18 @@ pub struct Database {
     activity: Lane,
     reads: Lane,
     writes: Lane,
+    /// A scan of millions of rows takes seconds: it has a connection of its own, opened when one is first asked for, so that nobody's
+    /// search waits behind it.
+    scans: Arc<OnceCell<Lane>>,
+    access: Arc<Access>,
     stop: CancellationToken,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 /// A read's time, the wait for the connection included.
 const READ: Duration = Duration::from_secs(3);
+/// What a scan's own connection may take to be opened, beside the scan.
+const CONNECTING: Duration = Duration::from_secs(4);
 /// The checks of `nightdesk check` may take longer: nobody waits at a prompt for a key.
 const CHECK: Duration = Duration::from_secs(8);
 
@@ -66,7 +76,7 @@ impl Database {
         let (reads, second) = lane(Use::Reads, Some(activity.clone()));
         let (writes, third) = lane(Use::Writes, None);
         let tasks = Arc::new(Mutex::new(vec![first, second, third]));
-        Ok(Some(Self { config, name, activity, reads, writes, stop, tasks }))
+        Ok(Some(Self { config, name, activity, reads, writes, scans: Arc::default(), access, stop, tasks }))
     }
 
     /// The database's name as its address gives it.
@@ -81,16 +91,29 @@ impl Database {
     /// The fault of the connection or the statement, or a time-out after three seconds.
     pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {
         let config = Arc::clone(&self.config);
-        let job = self.reads.run(READ, move |session| {
+        let scans = matches!(query, Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_));
+        // The server's own limit comes first, and says what it was.
+        let (lane, limit) = if scans { (self.scans().await, config.quota.limit + CONNECTING) } else { (&self.reads, READ) };
+        let job = lane.run(limit, move |session| {
             Box::pin(async move {
                 let result = answer(session, &config, &query).await;
                 if result.as_ref().is_err_and(Trouble::outdates_the_map) {
                     session.found = None;
+                    session.watch = None;
                 }
                 result
             })
         });
         job.await
+    }
+
+    async fn scans(&self) -> &Lane {
+        let open = || async {
+            let (lane, task) = Lane::start(Arc::clone(&self.access), Use::Reads, Some(self.activity.clone()), self.stop.clone());
+            self.tasks.lock().await.push(task);
+            lane
+        };
+        self.scans.get_or_init(open).await
     }
 
     /// Whether it answers at all.
@@ -110,6 +133,11 @@ impl Database {
     /// Sets fields of a subscription row by compare-and-set: exactly one row, or none. Not cancelled once begun.
     pub async fn set_subscription_row(&self, subject: SubjectKey, shown: Image, changes: Vec<Change>) -> Outcome {
         subscription_row::set(&self.writes, Arc::clone(&self.config), subject, shown, changes).await
+    }
+
+    /// Resets a subject's counters, or gives them back, by compare-and-set: all of them, or none. Not cancelled once begun.
+    pub async fn write_counters(&self, subject: SubjectKey, write: CounterWrite) -> Outcome {
+        counters::write(&self.writes, Arc::clone(&self.config), subject, write).await
     }
 
     /// What `nightdesk check` says about the database.
@@ -147,6 +175,8 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
         }
         Query::RowPage { after } => records::row_page(session, config, after.as_ref()).await,
         Query::Pressure => pressure::read(session).await.map(Reply::Pressure),
+        Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_) => quota::answer(session, config, query).await,
+        Query::Counters(subject) => counters::read(session, config, subject).await.map(Reply::Counters),
         Query::FindInDatabase { needle, limit } => match needle.needle() {
             Some(needle) => find::find(session, config, &needle, *limit).await,
             None => Ok(Reply::Hits { hits: Vec::new(), truncated: false }),
