@@ -14,6 +14,7 @@ mod desk;
 mod drift;
 mod drill;
 mod engine;
+mod engine_counters;
 mod fixtures;
 mod gateway;
 mod gateway_stripe;
