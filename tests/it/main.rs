@@ -15,6 +15,7 @@ mod drift;
 mod drill;
 mod endpoint_down;
 mod engine;
+mod engine_counters;
 mod fixtures;
 mod gateway;
 mod gateway_stripe;
