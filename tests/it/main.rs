@@ -37,6 +37,7 @@ mod replay;
 mod sandbox;
 mod script;
 mod scripting;
+mod sessions;
 mod simulator;
 mod terminal;
 mod trust;
