@@ -20,6 +20,7 @@ pub mod row;
 pub mod runbook;
 pub mod sessions;
 pub mod shape;
+pub mod skew;
 pub mod stripe;
 pub mod text;
 pub mod tiers;

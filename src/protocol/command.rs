@@ -23,6 +23,8 @@ pub enum Command {
     DeliverEvent { event: StripeId, subject: Option<SubjectKey> },
     /// A configured command by its name under `[hooks]` (argv, never a shell line): `restart_app`.
     RunHook { hook: String },
+    /// A message to somebody who can help, by the command configured as `escalate`. It touches nothing of the product.
+    Escalate { to: String, text: String },
     /// End one session of the database, if it still is this very one, a client's, in one of these states and that for as long:
     /// one signal, then it is watched until it is gone. It cannot be taken back.
     EndSession {
@@ -34,8 +36,6 @@ pub enum Command {
         at_least_ms: u64,
         reach: Reach,
     },
-    /// A message to somebody who can help, by the command configured as `escalate`. It touches nothing of the product.
-    Escalate { to: String, text: String },
 }
 
 /// How a write ended.
@@ -83,8 +83,8 @@ impl Command {
             Command::ResendEvent { .. } => "resend-event",
             Command::DeliverEvent { .. } => "deliver-event",
             Command::RunHook { .. } => "run-hook",
-            Command::EndSession { .. } => "end-session",
             Command::Escalate { .. } => "escalate",
+            Command::EndSession { .. } => "end-session",
         }
     }
 

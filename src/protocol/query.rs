@@ -58,12 +58,6 @@ pub enum Query {
     },
     /// Whether bulk work has to stand back for production at the moment.
     Pressure,
-    /// All sessions of the server, their room and what our role sees of them; without the text of their statements.
-    Activity,
-    /// The statements of these sessions, literals hidden; at most 200.
-    SessionTexts(Vec<SessionId>),
-    /// The pools of the configured pooler, from its admin console.
-    Pooler,
     /// Copies of Stripe's objects in the database's mirror of Stripe; `None` where it has none that can be read.
     Mirrored(MirrorOf),
     /// Hits for a search in that mirror, best first; none where there is no mirror.
@@ -71,6 +65,12 @@ pub enum Query {
         needle: NeedleText,
         limit: u32,
     },
+    /// All sessions of the server, their room and what our role sees of them; without the text of their statements.
+    Activity,
+    /// The statements of these sessions, literals hidden; at most 200.
+    SessionTexts(Vec<SessionId>),
+    /// The pools of the configured pooler, from its admin console.
+    Pooler,
     // -- Stripe
     Account,
     /// Hits for a search at Stripe, best first.
@@ -207,11 +207,11 @@ pub enum Reply {
     },
     /// Why to stand back, a sentence each; none: go on.
     Pressure(Vec<String>),
+    Mirrored(Option<Box<Mirrored>>),
     Activity(Box<Activity>),
     /// Those of the sessions that are still there, in the order asked for; empty text: it never ran a statement.
     SessionTexts(Vec<(SessionId, String)>),
     Pooler(Vec<PoolerPool>),
-    Mirrored(Option<Box<Mirrored>>),
     Account(Account),
     Customers(Vec<Customer>),
     Subscriptions(Vec<Subscription>),

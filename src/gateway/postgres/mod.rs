@@ -214,13 +214,13 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
             records::rows_naming(session, config, subscriptions, subjects).await.map(Reply::Rows)
         }
         Query::RowPage { after } => records::row_page(session, config, after.as_ref()).await,
-        Query::Activity => activity::read(session).await.map(|a| Reply::Activity(Box::new(a))),
-        Query::SessionTexts(ids) => activity::texts(session, ids).await.map(Reply::SessionTexts),
         Query::Mirrored(of) => mirror::read(session, config, of).await.map(|m| Reply::Mirrored(m.map(Box::new))),
         Query::FindInMirror { needle, limit } => match needle.needle() {
             Some(needle) => mirror::find(session, &needle, *limit, chrono::Utc::now()).await,
             None => Ok(Reply::Hits { hits: Vec::new(), truncated: false }),
         },
+        Query::Activity => activity::read(session).await.map(|a| Reply::Activity(Box::new(a))),
+        Query::SessionTexts(ids) => activity::texts(session, ids).await.map(Reply::SessionTexts),
         Query::Pressure => pressure::read(session).await.map(Reply::Pressure),
         Query::FindInDatabase { needle, limit } => match needle.needle() {
             Some(needle) => find::find(session, config, &needle, *limit).await,

@@ -105,6 +105,12 @@ impl Try {
     fn is_open(&self) -> bool {
         matches!(self.outcome, None | Some(Outcome::Unknown(_)))
     }
+
+    /// It was taken by somebody who brings the effect later, or not.
+    fn was_passed_on(&self) -> bool {
+        let by_event = matches!(self.command, Some(Command::ResendEvent { .. } | Command::DeliverEvent { .. }));
+        by_event && matches!(self.outcome, Some(Outcome::Done { .. }))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,10 +205,10 @@ impl Run {
             _ if !known => run.phase = Phase::Halted("Its inputs were removed from the journal: settle it by hand, or abandon it.".into()),
             _ if summary.subject.is_none() && summary.undoes.is_none() && summary.who.is_some() => {
                 run.many = true;
-                if run.tries.iter().any(Try::is_open) {
+                if run.tries.iter().any(|t| t.is_open() || t.was_passed_on()) {
                     run.goal = Goal::Settle;
-                    run.phase =
-                        Phase::Unknown("It was interrupted while writes were on their way; what became of them is read first.".into());
+                    let say = "It was interrupted with writes on their way: what it sent last is given its time, and read first.";
+                    run.phase = Phase::Unknown(say.into());
                 }
             }
             RunState::Open => {}
