@@ -38,6 +38,7 @@ mod replay;
 mod sandbox;
 mod script;
 mod scripting;
+mod sessions;
 mod simulator;
 mod terminal;
 mod trust;

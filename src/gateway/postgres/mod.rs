@@ -100,11 +100,8 @@ impl Database {
     /// The fault of the connection or the statement, or a time-out after three seconds.
     pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {
         match query {
-            // Its connection is not busy with anybody's rows, and whatever connection is there will do on a server that is full.
-            Query::Activity | Query::SessionTexts(_) => match self.ask_on(&self.activity, query.clone()).await {
-                Err(full) if full.kind == FaultKind::Full => self.ask_on(&self.reads, query).await.map_err(|_| full),
-                answered => answered,
-            },
+            // This connection is not busy with anybody's rows.
+            Query::Activity | Query::SessionTexts(_) => self.ask_any([&self.activity, &self.reads, &self.writes], query).await,
             Query::Pooler => match &self.pooler {
                 Some(pooler) => pooler.pools().await.map(Reply::Pooler),
                 None => Err(pooler::not_set_up()),
@@ -113,8 +110,20 @@ impl Database {
             Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_) => {
                 self.ask_within(self.config.quota.limit + CONNECTING, self.scans().await, query).await
             }
-            query => self.ask_on(&self.reads, query).await,
+            query => self.ask_any([&self.reads, &self.activity, &self.writes], query).await,
         }
+    }
+
+    /// On the first of these that has a connection: on a full server one slot has to be enough for everything.
+    async fn ask_any(&self, lanes: [&Lane; 3], query: Query) -> Result<Reply, Fault> {
+        let mut full = None;
+        for lane in lanes {
+            match self.ask_on(lane, query.clone()).await {
+                Err(fault) if fault.kind == FaultKind::Full => full = full.or(Some(fault)),
+                answered => return answered,
+            }
+        }
+        Err(full.unwrap_or_else(fault::timeout))
     }
 
     async fn ask_on(&self, lane: &Lane, query: Query) -> Result<Reply, Fault> {
@@ -151,18 +160,33 @@ impl Database {
     /// # Errors
     /// Why it does not.
     pub async fn poll(&self) -> Result<(), Fault> {
-        let job = self.activity.run(READ, |session| {
-            Box::pin(async move {
-                sqlx::raw_sql("SELECT 1").execute(&mut session.conn).await?;
-                Ok(())
-            })
-        });
-        job.await
+        let mut full = None;
+        for lane in [&self.activity, &self.reads, &self.writes] {
+            let job = lane.run(READ, |session| {
+                Box::pin(async move {
+                    sqlx::raw_sql("SELECT 1").execute(&mut session.conn).await?;
+                    Ok(())
+                })
+            });
+            match job.await {
+                Err(fault) if fault.kind == FaultKind::Full => full = full.or(Some(fault)),
+                answered => return answered,
+            }
+        }
+        Err(full.unwrap_or_else(fault::timeout))
     }
 
     /// Sets fields of a subscription row by compare-and-set: exactly one row, or none. Not cancelled once begun.
     pub async fn set_subscription_row(&self, subject: SubjectKey, shown: Image, changes: Vec<Change>) -> Outcome {
-        subscription_row::set(&self.writes, Arc::clone(&self.config), subject, shown, changes).await
+        let mut outcome = Outcome::NotDone(fault::timeout());
+        for lane in [&self.writes, &self.activity, &self.reads] {
+            outcome = subscription_row::set(lane, Arc::clone(&self.config), subject.clone(), shown.clone(), changes.clone()).await;
+            // It was not begun, for want of a connection.
+            if !matches!(&outcome, Outcome::NotDone(fault) if fault.kind == FaultKind::Full) {
+                break;
+            }
+        }
+        outcome
     }
 
     /// Ends one session under its guard, and watches it go; at most ten seconds. Not cancelled once begun.
