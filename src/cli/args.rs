@@ -81,6 +81,13 @@ pub enum Subcommands {
     /// Compare Stripe's subscriptions with the database: of whoever changed lately, or of the whole account.
     #[command(after_help = EXIT)]
     Drift(Drift),
+    /// Who holds the database's connections, who waits for whom, and whether a larger pool would help.
+    #[command(after_help = EXIT)]
+    Pool {
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
     /// Run a procedure without a screen, through the same gate and journal.
     #[command(subcommand)]
     Run(Procedures),

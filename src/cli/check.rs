@@ -11,6 +11,7 @@ use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::mirror::{Mirror, age_in_words};
 use crate::domain::policy::Mode;
 use crate::domain::shape::{KeyType, Shape};
+use crate::domain::skew;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::gateway::application::ApplicationReport;
 use crate::gateway::postgres::{DatabaseReport, MirrorReport, Privilege};
@@ -59,7 +60,7 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
                 Ok(stripe) => {
                     let (account, permissions, endpoints) =
                         tokio::join!(stripe.account(), stripe.permissions(), stripe.webhook_endpoints());
-                    Ok((account.map(|a| (a.name, a.livemode)), permissions, endpoints))
+                    Ok((account.map(|a| (a.name, a.livemode)), permissions, endpoints, stripe.clock_ahead()))
                 }
                 Err(fault) => Err(fault),
             }
@@ -81,7 +82,12 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
         report.database(config, database);
     }
     match stripe {
-        Ok((account, permissions, endpoints)) => report.stripe(config, account, permissions, endpoints),
+        Ok((account, permissions, endpoints, ahead)) => {
+            if let Some(says) = ahead.and_then(skew::says) {
+                report.say(Verdict::Warn, "clock", format!("{says}: set this machine's; events are judged by Stripe's meanwhile"));
+            }
+            report.stripe(config, account, permissions, endpoints);
+        }
         Err(fault) => report.fault("stripe", &fault),
     }
     match application {

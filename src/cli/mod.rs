@@ -23,6 +23,7 @@ mod drive;
 mod find;
 mod hands;
 mod logs;
+mod pool;
 pub mod print;
 mod probe;
 mod procedures;
@@ -73,6 +74,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
             let ended = match command {
                 Subcommands::Find { id, json } => find::run(&hands, &id, json).await,
                 Subcommands::Webhooks(args) => webhooks::run(&hands, &args).await,
+                Subcommands::Pool { json } => pool::run(&hands, json).await,
                 Subcommands::Status { json } => status::run(&hands, json).await,
                 Subcommands::Probe { yes, json } => probe::run(&hands, yes, json).await,
                 Subcommands::Replay(args) => replay::run(&hands, &args).await,

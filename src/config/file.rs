@@ -33,6 +33,7 @@ pub struct Env {
     pub database_url: Option<SecretRef>,
     pub admin_url: Option<SecretRef>,
     pub rescue_url: Option<SecretRef>,
+    pub pooler_url: Option<SecretRef>,
     pub store_url: Option<SecretRef>,
     pub stripe_key: Option<SecretRef>,
     pub stripe_write_key: Option<SecretRef>,

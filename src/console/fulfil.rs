@@ -66,7 +66,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             effects
         }
         Ask::Drift(order) => {
-            let asks = state.world.drift.order(order, state.world.now);
+            let asks = state.world.drift.order(order, state.world.stripe_now());
             fulfil(state, asks, id)
         }
         Ask::StartFromBook(procedure) => start(state, &procedure, id),

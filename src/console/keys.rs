@@ -301,6 +301,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
         Slot::Runs => screen == Screen::Home,
         Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
+        Slot::Activity | Slot::SessionText | Slot::Pooler => false,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -326,6 +327,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
                 Vec::new()
             }
             Slot::Survey(_) | Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => Vec::new(),
+            Slot::Activity | Slot::SessionText | Slot::Pooler => Vec::new(),
         };
         for ask in follow {
             match ask {

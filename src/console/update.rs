@@ -162,7 +162,7 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     if state.screens.top() == Screen::Runbook {
         asks.extend(state.runbook.ticked(&cx));
     }
-    asks.extend(state.world.drift.ticked(state.world.now));
+    asks.extend(state.world.drift.ticked(state.world.stripe_now()));
     effects.extend(fulfil::fulfil(state, asks, id));
     if state.world.wants_desk() {
         effects.push(state.tickets.read(Slot::Desk, Query::Desk));
@@ -222,7 +222,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     }
     if let Slot::Drift(slot) = ticket.slot {
         let rules = state.world.env.as_ref().map(|e| e.tiers.clone()).unwrap_or_default();
-        let now = state.world.now;
+        let now = state.world.stripe_now();
         let asks = state.world.drift.replied(slot, query, result, &rules, now);
         return fulfil::fulfil(state, asks, id);
     }
@@ -262,6 +262,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             Vec::new()
         }
         Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Log => Vec::new(),
+        Slot::Activity | Slot::SessionText | Slot::Pooler => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

@@ -307,7 +307,11 @@ fn differing(facts: &Facts, changes: &[Change]) -> Diagnosis {
     }
     let rank = |tier: &str| rules.ladder.iter().position(|t| t == tier);
     let tier_changes = changes.iter().any(|c| c.field == Field::Tier);
-    let mut d = if tier_changes && rank(&demanded.tier) > rank(served) {
+    let enforced = facts.case.entitlement.value().and_then(Option::as_ref).map(|e| e.tier.as_str());
+    let mut d = if tier_changes && enforced == Some(demanded.tier.as_str()) {
+        let sentence = format!("The row says {served}, and the app enforces {}, which is due", demanded.tier);
+        plain(Word::Warn, Class::WrongTier, &sentence, Some("Nobody is hurt yet; copying from Stripe makes the row right too."))
+    } else if tier_changes && rank(&demanded.tier) > rank(served) {
         let when = if since.date_naive() == now.date_naive() { since.format("%H:%MZ").to_string() } else { stamp(since) };
         let sentence = format!("{}, {served} in the app since {when}", paid_words(facts));
         let reason = if is_placeholder(held) {

@@ -38,11 +38,14 @@ pub struct Mirrored {
 /// A mirror into which nothing came for longer than this is not believed, in minutes.
 pub const STALE_AFTER: i64 = 10;
 
+/// How far ahead of our clock a stamp may be.
+const AHEAD: Duration = Duration::seconds(60);
+
 impl Mirror {
-    /// How old its newest copy is. A copy from the future is of this moment: two machines' clocks differ.
+    /// How old its newest copy is. A little ahead is of this moment, since two machines' clocks differ; further ahead says nothing.
     #[must_use]
     pub fn age(&self, now: At) -> Option<Duration> {
-        self.newest.map(|at| (now - at).max(Duration::zero()))
+        self.newest.filter(|at| *at - now <= AHEAD).map(|at| (now - at).max(Duration::zero()))
     }
 
     /// Too old to be believed, or of an age that nobody can tell.
@@ -56,8 +59,9 @@ impl<T> Copied<T> {
     /// Whether it holds what Stripe's event of that time did. A mirror that is fed by events takes the first of a second and drops the
     /// others, so that of two events in one second its copy may show either.
     #[must_use]
-    pub fn is_past(&self, newest: At, events_in_that_second: usize) -> bool {
-        self.as_of.is_some_and(|at| at > newest || (at == newest && events_in_that_second <= 1))
+    pub fn is_past(&self, newest: At, events_in_that_second: usize, now: At) -> bool {
+        let of = self.as_of.filter(|at| *at - now <= AHEAD);
+        of.is_some_and(|at| at > newest || (at == newest && events_in_that_second <= 1))
     }
 }
 
@@ -87,16 +91,18 @@ mod tests {
         assert!(of(Some(at(0))).is_stale(at(601)));
         assert!(of(None).is_stale(at(0)));
         assert_eq!(of(Some(at(5))).age(at(0)), Some(Duration::zero()));
+        assert!(of(Some(at(3_600))).is_stale(at(0)), "a clock that is an hour ahead dates nothing");
     }
 
     #[test]
     fn a_copy_of_the_second_of_two_events_may_be_of_the_first() {
         let copy = |as_of| Copied { value: (), as_of, livemode: None };
-        assert!(copy(Some(at(1))).is_past(at(0), 2));
-        assert!(copy(Some(at(0))).is_past(at(0), 1));
-        assert!(!copy(Some(at(0))).is_past(at(0), 2));
-        assert!(!copy(Some(at(-1))).is_past(at(0), 1));
-        assert!(!copy(None).is_past(at(0), 1));
+        assert!(copy(Some(at(1))).is_past(at(0), 2, at(9)));
+        assert!(copy(Some(at(0))).is_past(at(0), 1, at(9)));
+        assert!(!copy(Some(at(0))).is_past(at(0), 2, at(9)));
+        assert!(!copy(Some(at(-1))).is_past(at(0), 1, at(9)));
+        assert!(!copy(Some(at(3_600))).is_past(at(0), 1, at(9)), "its clock is an hour ahead");
+        assert!(!copy(None).is_past(at(0), 1, at(9)));
     }
 
     #[test]

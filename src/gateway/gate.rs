@@ -110,6 +110,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::{StripeId, SubjectKey};
     use crate::domain::row::Image;
+    use crate::domain::sessions::{Reach, SessionId, State};
 
     fn now() -> At {
         At::from_timestamp(1_800_000_000, 0).expect("in range")
@@ -132,7 +133,14 @@ mod tests {
                 Command::ResendEvent { .. } => Command::DeliverEvent { event: id("evt_1"), subject: Some(subject.clone()) },
                 Command::DeliverEvent { .. } => Command::RunHook { hook: "restart_app".into() },
                 Command::RunHook { .. } => Command::Escalate { to: "the rota".into(), text: "help".into() },
-                Command::Escalate { .. } => return all,
+                Command::Escalate { .. } => Command::EndSession {
+                    session: SessionId { pid: 1, began_us: 0 },
+                    who: "api".into(),
+                    states: vec![State::IdleInTransaction],
+                    at_least_ms: 1_000,
+                    reach: Reach::default(),
+                },
+                Command::EndSession { .. } => return all,
             };
             all.push(next);
         }

@@ -123,7 +123,7 @@ impl Reader {
     /// # Errors
     /// Why there is none: the journal cannot be opened.
     pub fn desk(&self) -> Result<Desk, Fault> {
-        self.desk.as_ref().map(Clone::clone).map_err(Clone::clone)
+        self.desk.clone()
     }
 
     /// The shared store, where one is set up.

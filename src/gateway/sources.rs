@@ -3,7 +3,7 @@
 use super::application::{self, Application};
 use super::hooks;
 use super::logs::Logs;
-use super::postgres::Database;
+use super::postgres::{Database, Ending};
 use super::stripe::{Priority, Stripe};
 use super::writes::Performer;
 use crate::config::secret::Credential;
@@ -233,6 +233,13 @@ impl Performer for Sources {
             },
             Command::DeliverEvent { event, .. } => match self.stripe() {
                 Ok(stripe) => application::deliver::deliver(&self.config, stripe, event).await,
+                Err(fault) => Outcome::NotDone(fault),
+            },
+            Command::EndSession { session, states, at_least_ms, reach, .. } => match self.database() {
+                Ok(database) => {
+                    let (session, states, at_least_ms, reach) = (*session, states.clone(), *at_least_ms, *reach);
+                    database.end_session(Ending { session, states, at_least_ms, reach }).await
+                }
                 Err(fault) => Outcome::NotDone(fault),
             },
             Command::RunHook { hook } => match hooks::argv(&self.config.hooks, hook) {

@@ -9,6 +9,7 @@ use crate::domain::mirror::Mirrored;
 use crate::domain::needle::Needle;
 use crate::domain::payments::Payments;
 use crate::domain::row::{Record, Subject, SubscriptionRow};
+use crate::domain::sessions::{Activity, PoolerPool, SessionId};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
 use crate::domain::webhooks::deploy::Deploy;
@@ -64,6 +65,12 @@ pub enum Query {
         needle: NeedleText,
         limit: u32,
     },
+    /// All sessions of the server, their room and what our role sees of them; without the text of their statements.
+    Activity,
+    /// The statements of these sessions, literals hidden; at most 200.
+    SessionTexts(Vec<SessionId>),
+    /// The pools of the configured pooler, from its admin console.
+    Pooler,
     // -- Stripe
     Account,
     /// Hits for a search at Stripe, best first.
@@ -201,6 +208,10 @@ pub enum Reply {
     /// Why to stand back, a sentence each; none: go on.
     Pressure(Vec<String>),
     Mirrored(Option<Box<Mirrored>>),
+    Activity(Box<Activity>),
+    /// Those of the sessions that are still there, in the order asked for; empty text: it never ran a statement.
+    SessionTexts(Vec<(SessionId, String)>),
+    Pooler(Vec<PoolerPool>),
     Account(Account),
     Customers(Vec<Customer>),
     Subscriptions(Vec<Subscription>),
@@ -261,7 +272,10 @@ impl Query {
             | Query::Received(_)
             | Query::Mirrored(_)
             | Query::FindInMirror { .. }
-            | Query::Pressure => Source::Database,
+            | Query::Pressure
+            | Query::Activity
+            | Query::SessionTexts(_)
+            | Query::Pooler => Source::Database,
             Query::Account
             | Query::FindInStripe { .. }
             | Query::Customer(_)

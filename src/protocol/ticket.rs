@@ -33,6 +33,12 @@ pub enum Slot {
     Desk,
     /// What Home wants to know beside its scan: payments, deploys.
     Beside(u16),
+    /// All sessions of the database.
+    Activity,
+    /// What the sessions on screen run.
+    SessionText,
+    /// The pooler's pools.
+    Pooler,
     /// The application's last lines, in the evidence panel.
     Log,
     /// A read of the runbook's pane.

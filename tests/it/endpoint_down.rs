@@ -118,8 +118,14 @@ impl Hands {
         let count = screen.split("Type ").nth(1).and_then(|t| t.split_whitespace().next()).expect("just seen").to_string();
         self.enter(&count);
         let screen = self.terminal.wait_for("DONE");
-        assert!(screen.contains("drift 0") && screen.contains("Drift among them: 0."), "{screen}");
+        let said = in_one_line(&screen);
+        assert!(said.contains("✓ drift 0") && said.contains("Drift among them: 0."), "{screen}");
     }
+}
+
+/// What is on screen, without its line breaks.
+fn in_one_line(screen: &str) -> String {
+    screen.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 async fn by_command(manner: Manner) {
@@ -198,7 +204,9 @@ async fn killed(at: &str) {
     }
 
     let mut hands = night.console();
-    hands.terminal.wait_for("Your run");
+    // Until all is found the list may still move under the cursor.
+    let all = |s: &str| s.contains("Your run") && s.contains("Nothing Stripe sent was applied since");
+    hands.terminal.wait_until("the run and the silence", all);
     for _ in 0..10 {
         if hands.terminal.screen().contains("resume") {
             break;
@@ -258,7 +266,8 @@ async fn somebody_is_called_by_the_command_with_the_message_that_was_read() {
     hands.terminal.wait_for("the payments rota");
     hands.press("\r");
     let screen = hands.terminal.wait_for("turns writes on");
-    assert!(screen.contains("To the payments rota: Webhooks") && screen.contains("On call: test"), "shown first: {screen}");
+    let shown = in_one_line(&screen);
+    assert!(shown.contains("To the payments rota: Webhooks") && shown.contains("On call: test"), "shown first: {screen}");
     assert!(!night.place("message").exists());
     hands.writes_on();
     hands.terminal.wait_for("does it. Nothing has been sent yet");

@@ -315,6 +315,9 @@ impl World {
             Query::RowPage { .. } => Reply::RowPage { rows: self.records.iter().filter_map(|r| r.row.clone()).collect(), next: None },
             Query::Pressure => Reply::Pressure(Vec::new()),
             Query::Mirrored(_) => Reply::Mirrored(self.mirror.clone().map(Box::new)),
+            Query::Activity | Query::SessionTexts(_) | Query::Pooler => {
+                return Err(Fault::new(source, FaultKind::NotSetUp, "no sessions here"));
+            }
             Query::Customer(of) => Reply::Customers(self.customers.iter().filter(|c| c.id == *of).cloned().collect()),
             Query::CustomerOf(object) => {
                 let owner = match object.kind() {

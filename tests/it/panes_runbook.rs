@@ -247,6 +247,8 @@ fn an_unfinished_run_is_given_up_with_a_reason() {
     desk.expect("Why? The reason is journaled.");
     desk.event(Event::Painted);
     desk.keys("ticket 4411");
+    desk.event(Event::Painted);
+    desk.wait(500);
     desk.key(Key::Enter);
     let given_up = Effect::GiveUpRun { run: interrupted().run, by_hand: false, reason: "ticket 4411".into() };
     assert!(desk.effects.contains(&given_up), "{:?}", desk.effects);

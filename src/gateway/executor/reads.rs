@@ -59,6 +59,9 @@ fn priority(slot: Slot) -> Priority {
         | Slot::Log
         | Slot::Endpoints
         | Slot::Probe
+        | Slot::Activity
+        | Slot::SessionText
+        | Slot::Pooler
         | Slot::Event(_) => Priority::Interactive,
     }
 }

@@ -2,7 +2,7 @@
 //! newest event. Decides nothing that is written.
 
 use super::feed::{Current, History, Outcome};
-use super::{Moment, Survey};
+use super::{Present, Survey};
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::StripeId;
@@ -35,13 +35,19 @@ impl Survey {
         self.shape.value().is_some_and(|s| s.mirror)
     }
 
+    /// When the newest listed event of a subscription happened.
+    #[must_use]
+    pub fn newest_event(&self, subscription: &StripeId) -> Option<At> {
+        self.feed.courses.get(subscription).map(History::newest)
+    }
+
     /// The mirror is still to say something about it.
-    pub(super) fn waits_for_mirror(&self, subscription: &StripeId, h: &History, m: &Moment) -> bool {
+    pub(super) fn waits_for_mirror(&self, subscription: &StripeId, h: &History, m: &Present) -> bool {
         let passed = self.mirror.passed.get(subscription).is_some_and(|at| *at >= h.newest());
         self.has_mirror() && !m.is_out(Source::Database) && !passed
     }
 
-    pub(super) fn next_mirrored(&mut self, m: &Moment) -> Option<Query> {
+    pub(super) fn next_mirrored(&mut self, m: &Present) -> Option<Query> {
         if self.mirror.out.is_some() || !self.has_mirror() {
             return None;
         }
@@ -58,7 +64,7 @@ impl Survey {
         Some(Query::Mirrored(MirrorOf::Subscriptions(batch)))
     }
 
-    pub(super) fn take_mirrored(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Moment) {
+    pub(super) fn take_mirrored(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Present) {
         let Query::Mirrored(MirrorOf::Subscriptions(of)) = query else { return };
         let Some(batch) = self.mirror.out.take_if(|out| out == of) else { return };
         let mirrored = match result {
@@ -72,14 +78,14 @@ impl Survey {
         for id in batch {
             let Some(h) = self.feed.courses.get(&id) else { continue };
             let copy = believed.and_then(|found| Some((found, found.subscriptions.iter().find(|c| c.value.id == id)?)));
-            match copy.filter(|(_, copy)| counts(copy, h)) {
+            match copy.filter(|(_, copy)| counts(copy, h, m.now)) {
                 Some((found, copy)) => self.told_by_mirror(&id, copy, found, m),
                 None => drop(self.mirror.passed.insert(id, h.newest())),
             }
         }
     }
 
-    fn told_by_mirror(&mut self, id: &StripeId, copy: &Copied<Subscription>, found: &Mirrored, m: &Moment) {
+    fn told_by_mirror(&mut self, id: &StripeId, copy: &Copied<Subscription>, found: &Mirrored, m: &Present) {
         let (Some(at), Some(age)) = (copy.as_of, found.mirror.age(m.now)) else { return };
         let Some(h) = Arc::make_mut(&mut self.feed).courses.get_mut(id) else { return };
         h.current = Some(Current { at, demand: Some(Demand::of(&copy.value, &m.env.tiers)), mirror_age: Some(age.num_seconds()) });
@@ -103,10 +109,10 @@ impl Survey {
 }
 
 /// Whether the copy holds what the subscription's newest event did, of the same one of Stripe's two worlds.
-fn counts(copy: &Copied<Subscription>, h: &History) -> bool {
+fn counts(copy: &Copied<Subscription>, h: &History, now: At) -> bool {
     let newest = h.newest();
     let in_that_second = h.states.iter().filter(|s| s.at == newest).count() + h.loose.iter().filter(|(at, _)| *at == newest).count();
-    copy.is_past(newest, in_that_second) && copy.livemode.is_none_or(|live| live == h.livemode) && copy.value.customer == h.customer
+    copy.is_past(newest, in_that_second, now) && copy.livemode.is_none_or(|live| live == h.livemode) && copy.value.customer == h.customer
 }
 
 fn not_believed(found: &Mirrored, now: At) -> String {

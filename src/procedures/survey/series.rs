@@ -1,6 +1,6 @@
 //! What was received and what was applied in the last day, by the quarter of an hour; and since when nothing was.
 
-use super::{HOURS, Moment, Survey};
+use super::{HOURS, PAUSE, Present, Survey};
 use crate::domain::At;
 use crate::domain::diagnosis::Word;
 use crate::domain::findings::{About, Finding};
@@ -28,6 +28,7 @@ pub struct Series {
     pub silence: Option<Silence>,
     version: u64,
     at: i64,
+    tick: u64,
 }
 
 /// Nothing was applied since then.
@@ -61,12 +62,16 @@ impl Series {
 
 impl Survey {
     /// Counts anew where anything has changed.
-    pub(super) fn settle(&mut self, m: &Moment) {
+    pub(super) fn settle(&mut self, m: &Present) {
         if !self.reading.has_seen_both() || self.shape.is_waiting() {
             return;
         }
         let minute = m.now.timestamp() / 60;
         if self.series.version == self.version && self.series.at == minute && !self.series.is_empty() {
+            return;
+        }
+        // While much is being read, each answer changes a little of everything: then it is counted and gathered twice a second.
+        if self.is_crowded() && self.is_busy() && m.tick.saturating_sub(self.series.tick) < PAUSE && !self.series.is_empty() {
             return;
         }
         self.group(m);
@@ -87,7 +92,8 @@ impl Survey {
                 _ => {}
             }
         }
-        self.series = Series { received, applied, last_applied, settling, silence: self.silence(), version: self.version, at: minute };
+        self.series =
+            Series { received, applied, last_applied, settling, silence: self.silence(), version: self.version, at: minute, tick: m.tick };
     }
 
     /// Since when nothing is applied: the newest events are failures, of several customers whose rows could have been found.

@@ -2,6 +2,7 @@
 
 mod console;
 mod database;
+mod served;
 mod survey;
 
 use crate::bench::{Bench, cluster};

@@ -3,6 +3,7 @@
 use super::model::Model;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
+use crate::console::widgets::format::age;
 use crate::domain::At;
 use crate::domain::facts::{Case, Handle, Known};
 use crate::domain::fault::{FaultKind, Source};
@@ -25,7 +26,7 @@ pub struct Asked {
 pub struct InPlace {
     pub case: Case,
     /// How old the mirror is, for the head of its column.
-    pub age: String,
+    pub state: String,
     pub stale: bool,
     /// What is shown, and what it is good for.
     pub says: String,
@@ -62,10 +63,9 @@ impl Model {
     }
 
     /// The case with the mirror's copies where Stripe's answers are missing; `None` where none is needed or there is none.
-    pub(super) fn in_place(&self, case: &Case, now: At) -> Option<InPlace> {
-        let found = self.mirror.answer.as_ref()?;
-        let lacking = |known: bool| !known;
-        let (no_customer, no_subscriptions) = (lacking(case.customer.value().is_some()), lacking(case.subscriptions.value().is_some()));
+    pub(super) fn in_place(&self, case: &Case, cx: &Context) -> Option<InPlace> {
+        let (found, now) = (self.mirror.answer.as_ref()?, cx.now);
+        let (no_customer, no_subscriptions) = (case.customer.value().is_none(), case.subscriptions.value().is_none());
         if !no_customer && !no_subscriptions {
             return None;
         }
@@ -88,19 +88,30 @@ impl Model {
         if no_subscriptions {
             shown.subscriptions = Known::Is { value: theirs, at };
         }
-        let stale = found.mirror.is_stale(now);
-        let age = found.mirror.age(now).map_or_else(|| "no age".into(), age_in_words);
-        let believed = if stale { "not believed, so no difference is marked" } else { "what is written waits for Stripe itself" };
-        let says = format!("Stripe's column is its mirror in Postgres, {age} old: {believed}.").replace("no age old", "of unknown age");
-        Some(InPlace { case: shown, age, stale, says })
+        // The survey may have seen an event that the copy does not hold.
+        let behind = found.subscriptions.iter().any(|s| {
+            let newest = cx.survey.newest_event(&s.value.id);
+            s.as_of.is_none_or(|of| newest.is_some_and(|at| of < at))
+        });
+        let stale = found.mirror.is_stale(now) || behind;
+        let age = found.mirror.age(now).map_or_else(|| "of unknown age".into(), |a| format!("{} old", age(a.num_seconds())));
+        let good_for = match (stale, behind) {
+            (false, _) => "writes wait for Stripe",
+            (true, true) => "behind, not believed",
+            (true, false) => "not believed",
+        };
+        let says = format!("Stripe's column: mirror in Postgres, {age}; {good_for}.");
+        let word = if behind { "BEHIND" } else { "STALE" };
+        let state = if stale { format!("{word} {}", age.trim_end_matches(" old")) } else { age };
+        Some(InPlace { case: shown, state, stale, says })
     }
 
     /// The mirror's lines among the evidence.
     pub(super) fn mirror_evidence(&self, now: At) -> Vec<String> {
         let Some(found) = &self.mirror.answer else { return Vec::new() };
-        let age = found.mirror.age(now).map_or_else(|| "of unknown age".into(), |age| format!("{} old", age_in_words(age)));
+        let old = found.mirror.age(now).map_or_else(|| "of unknown age".into(), |age| format!("{} old", age_in_words(age)));
         let mut lines =
-            vec![format!("mirror of Stripe in Postgres: {age}; shown where Stripe is silent, and nothing is concluded from it")];
+            vec![format!("mirror of Stripe in Postgres: {old}; shown where Stripe is silent, and nothing is concluded from it")];
         lines.extend(found.subscriptions.iter().map(|s| {
             let as_of = s.as_of.map_or_else(|| "of an unknown time".into(), |at| format!("as of {}", at.format("%-d %b %H:%M:%SZ")));
             format!("mirror: {} {}, {as_of}", crate::domain::mask::id(s.value.id.as_str()), s.value.status)

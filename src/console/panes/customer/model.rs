@@ -204,7 +204,7 @@ impl Model {
     fn judge(&mut self, cx: &Context) {
         let (Some(handle), Some(env), true) = (&self.handle, cx.env, self.began.is_some()) else { return };
         let case = assemble(handle, None, &self.answers);
-        self.verdict = Some(diagnose(&case, &env.tiers, cx.now));
+        self.verdict = Some(diagnose(&case, &env.tiers, cx.now + cx.survey.clock_ahead()));
         self.case = Some(case);
         if self.is_reading() {
             self.read_at = self.read_at.filter(|_| self.earlier.is_some());

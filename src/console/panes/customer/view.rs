@@ -30,7 +30,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         put(buf, theme, area.x + 1, area.y, what, theme.dim(), area.width - 2);
         return;
     };
-    let mirror = m.in_place(case, cx.now);
+    let mirror = m.in_place(case, cx);
     let side_by_side = mirror.as_ref().map_or(case, |m| &m.case);
     identity(m, side_by_side, d, cx, area, buf, theme);
     let mut y = sentence(m, d, cx, Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area }, buf, theme);
@@ -129,8 +129,7 @@ fn truth(case: &Case, mirror: Option<&InPlace>, cx: &Context, area: Rect, buf: &
         [(STRIPE, "Stripe", Source::Stripe), (database, "Database", Source::Database), (app, "App enforces", Source::Application)]
     {
         let (title, state) = match mirror.filter(|_| source == Source::Stripe) {
-            Some(m) if m.stale => ("Mirror", format!("STALE {}", m.age)),
-            Some(m) => ("Mirror", format!("{} old", m.age)),
+            Some(m) => ("Mirror", m.state.clone()),
             None => (title, source_state(cx, source)),
         };
         let end = put(buf, theme, area.x + x, y, title, theme.dim(), wide);

@@ -135,6 +135,7 @@ impl Model {
         self.findings.splice(0..0, silence.into_iter().chain(endpoint));
         self.findings.extend(self.beside.finding());
         self.findings.extend(survey.doubt());
+        self.findings.extend(survey.clock_finding());
         self.find_drift(cx);
         self.name_deploys();
         self.endpoint = survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints());

@@ -127,7 +127,8 @@ impl Model {
         if self.manual().is_some() {
             return true;
         }
-        self.run.phase == Phase::Review && self.run.plan.as_ref().is_some_and(|p| p.typed.is_some()) && self.may_confirm(cx).is_ok()
+        // It stays while a source is late: what is being typed must not turn into commands. Enter says what stands in the way.
+        self.run.phase == Phase::Review && self.run.plan.as_ref().is_some_and(|p| p.typed.is_some()) && cx.writes_are_on()
     }
 
     /// Whether a confirmation would be taken now.

@@ -360,9 +360,12 @@ fn review_foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
     match (m.may_confirm(cx), m.run.plan.as_ref().and_then(|p| p.typed.as_ref())) {
         (Err(_), Some(_)) if !cx.writes_are_on() => lines.push(key("w", "turns writes on, for a reason. Nothing is sent by that alone.")),
         (Err(_), None) if !cx.writes_are_on() => lines.push(key("w", "turns writes on, for a reason. Nothing is sent before y.")),
-        (Err(why), _) => lines.extend(wrap(&why, room).into_iter().map(|l| vec![(INDENT, l, theme.warn())])),
-        (Ok(()), Some(typed)) => lines.push(vec![(INDENT, format!("Type {typed}"), theme.bold())]),
-        (Ok(()), None) => lines.push(key("y", "does it. Nothing has been sent yet.")),
+        (may, typed) if may.is_err() || typed.is_some() => {
+            let why = may.err().map(|why| wrap(&why, room)).unwrap_or_default();
+            lines.extend(why.into_iter().map(|l| vec![(INDENT, l, theme.warn())]));
+            lines.extend(typed.map(|t| vec![(INDENT, format!("Type {t}"), theme.bold())]));
+        }
+        _ => lines.push(key("y", "does it. Nothing has been sent yet.")),
     }
     lines
 }

@@ -56,7 +56,7 @@ fn head(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     // What there is no room for is left out whole, the least of it first.
     let mut parts = covered(m, cx);
     let said = loop {
-        let said = parts.join(&format!(" {} ", theme.dot()));
+        let said = parts.join(&format!(" {} ", theme.dot())).replace(&format!(" {} in ", theme.dot()), " in ");
         if width(&said) <= room || parts.len() < 2 {
             break said;
         }
@@ -105,11 +105,7 @@ fn covered(m: &Model, cx: &Context) -> Vec<String> {
         (_, false) => count(events, "event", "events"),
         (_, true) => String::new(),
     });
-    let within = format!("in {}", range(survey.hours()));
-    match parts.last_mut().filter(|p| !p.is_empty()) {
-        Some(last) => *last = format!("{last} {within}"),
-        None => parts.push(within),
-    }
+    parts.push(format!("in {}", range(survey.hours())));
     if let Some(partial) = partial(survey) {
         parts.push(partial);
     }
@@ -188,12 +184,13 @@ pub fn stacked(
     at: usize,
     mut one: impl FnMut(usize, Rect, &mut Buffer),
 ) {
+    let Some(at) = below.len().checked_sub(1).map(|last| at.min(last)) else { return };
     let rows = usize::from(area.height);
     let heights: Vec<usize> = below.iter().map(|b| 1 + b.len()).collect();
     let gap = usize::from(heights.iter().sum::<usize>() + heights.len().saturating_sub(1) <= rows);
     // Scrolled by whole rows, no further than the selected one needs.
     let mut first = 0;
-    while first < at && heights[first..=at.min(heights.len() - 1)].iter().map(|h| h + gap).sum::<usize>() > rows + gap {
+    while first < at && heights[first..=at].iter().map(|h| h + gap).sum::<usize>() > rows + gap {
         first += 1;
     }
     let mut y = area.y;
@@ -273,4 +270,41 @@ fn cause(g: &Group, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
 /// `03:11Z` today, with the day before.
 pub fn when(at: At, now: At) -> String {
     if at.date_naive() == now.date_naive() { clock(at) } else { moment(at, now) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows called `0`, `1`, … with so many lines below each, in an area of this height, the one at `at` selected.
+    fn shown(below: &[usize], height: u16, at: usize) -> Vec<String> {
+        let theme = Theme::mono();
+        let area = Rect::new(0, 0, 24, height);
+        let mut buf = Buffer::empty(area);
+        let lines: Vec<Vec<Below>> =
+            below.iter().enumerate().map(|(i, n)| (0..*n).map(|l| (format!("{i} says {l}"), theme.plain())).collect()).collect();
+        stacked(&mut buf, &theme, area, &lines, at, |i, line, buf| {
+            put(buf, &theme, line.x + 1, line.y, &format!("row {i}"), theme.plain(), 10);
+        });
+        let rows = buf.content.chunks(24).map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>());
+        rows.map(|r| r.trim_end().to_string()).collect()
+    }
+
+    #[test]
+    fn rows_stand_apart_while_there_is_room() {
+        assert_eq!(shown(&[1, 0], 5, 0), ["›row 0", "       0 says 0", "", " row 1", ""]);
+        assert_eq!(shown(&[1, 0], 3, 1), [" row 0", "       0 says 0", "›row 1"]);
+    }
+
+    #[test]
+    fn the_selected_row_is_whole_and_what_is_left_out_is_counted() {
+        let screen = shown(&[2, 2, 2], 7, 0);
+        assert_eq!(screen[..3], ["›row 0", "       0 says 0", "       0 says 1"]);
+        assert!(screen[6].ends_with("1 more"), "{screen:?}");
+        let last = shown(&[2, 2, 2], 7, 2);
+        assert_eq!(last[..6], [" row 1", "       1 says 0", "       1 says 1", "›row 2", "       2 says 0", "       2 says 1"]);
+        // Longer than the screen: its beginning, and nothing outside.
+        assert_eq!(shown(&[9], 3, 0), ["›row 0", "       0 says 0", "       0 says 1"]);
+        assert!(shown(&[], 3, 0).iter().all(String::is_empty));
+    }
 }

@@ -37,8 +37,8 @@ const CUSTOMER: [&str; 7] = ["id", "email", "name", "metadata", "created", "live
 const PRODUCT: [&str; 2] = ["id", "metadata"];
 /// Tables that are looked into for the newest copy only.
 const ALSO: [&str; 3] = ["invoices", "charges", "payment_intents"];
-/// A table of more pages than this (100 MB) is not read from end to end.
-const LARGE: i32 = 12_800;
+/// A table of more pages than this (50 MB) is not read from end to end.
+const LARGE: i32 = 6_400;
 
 /// The mirror's tables as they were found.
 pub struct Tables {
