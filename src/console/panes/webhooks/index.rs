@@ -9,19 +9,16 @@ use crate::domain::webhooks::verdict::Verdict;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Made for one list of lines, and right for no other: [`Index::is_of`] tells.
+/// Made for one list of lines, and right for no other: [`Index::follow`] sees to it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Index {
-    /// Of every line, lower case: type, id, customer, object, subscription, each behind a [`GAP`].
+    /// Of every line, lower case: id, customer, subscription, and the object where it is another; each behind a [`GAP`].
     text: String,
     /// Where each line's text ends.
     ends: Vec<u32>,
-    /// Every type there is, in the order of the alphabet, and each line's place among them.
-    pub kinds: Vec<Arc<str>>,
+    /// Every type there is, and each line's place among them.
+    kinds: Vec<Arc<str>>,
     kind: Vec<u16>,
-    /// Each line's customer, numbered in the order in which they come; the last number is nobody's.
-    customer: Vec<u32>,
-    customers: u32,
     /// The newest and the oldest of the lines.
     ends_of_list: Option<(StripeId, StripeId)>,
 }
@@ -63,45 +60,42 @@ const GAP: char = '\u{1f}';
 impl Index {
     #[must_use]
     pub fn of(lines: &[Line]) -> Self {
-        let mut kinds: Vec<Arc<str>> = Vec::new();
-        let mut index = Self { ends_of_list: ends(lines), ..Self::default() };
-        index.text.reserve(lines.len() * 120);
-        let mut customers: HashMap<&str, u32> = HashMap::new();
-        for line in lines {
-            let place = kinds.iter().position(|k| *k == line.kind).unwrap_or_else(|| {
-                kinds.push(line.kind.clone());
-                kinds.len() - 1
-            });
-            index.kind.push(u16::try_from(place).unwrap_or(u16::MAX));
-            let next = u32::try_from(customers.len()).unwrap_or(u32::MAX);
-            let number = line.customer.as_ref().map_or(u32::MAX, |c| *customers.entry(c.as_str()).or_insert(next));
-            index.customer.push(number);
-            let ids = [Some(&line.id), line.customer.as_ref(), line.object.as_ref(), line.subscription.as_ref()];
-            index.text.extend(line.kind.chars().map(|c| c.to_ascii_lowercase()));
-            for id in ids {
-                index.text.push(GAP);
-                index.text.extend(id.map_or("", StripeId::as_str).chars().map(|c| c.to_ascii_lowercase()));
-            }
-            index.ends.push(u32::try_from(index.text.len()).unwrap_or(u32::MAX));
-        }
-        index.customers = u32::try_from(customers.len()).unwrap_or(u32::MAX);
-        let mut order: Vec<usize> = (0..kinds.len()).collect();
-        order.sort_by(|a, b| kinds[*a].cmp(&kinds[*b]));
-        let mut places = vec![0; kinds.len()];
-        for (place, old) in order.iter().enumerate() {
-            places[*old] = u16::try_from(place).unwrap_or(u16::MAX);
-        }
-        for kind in &mut index.kind {
-            *kind = places[usize::from(*kind)];
-        }
-        index.kinds = order.into_iter().map(|i| kinds[i].clone()).collect();
+        let mut index = Self::default();
+        index.add(lines);
+        index.ends_of_list = ends(lines);
         index
     }
 
-    /// Lines only ever come and go at both ends of the list or come in between, so its length and its ends name it.
-    #[must_use]
-    pub fn is_of(&self, lines: &[Line]) -> bool {
-        self.ends.len() == lines.len() && self.ends_of_list == ends(lines)
+    /// Follows the list: what has come to its end is added, and only what has changed otherwise makes it anew. Lines only ever come
+    /// and go at both ends or come in between, so length and ends name a list.
+    pub fn follow(self: &mut Arc<Self>, lines: &[Line]) {
+        let known = self.ends.len();
+        let (first, last) = (lines.first(), known.checked_sub(1).and_then(|i| lines.get(i)));
+        let grown = first.zip(last).is_some_and(|(f, l)| self.ends_of_list.as_ref().is_some_and(|(a, b)| *a == f.id && *b == l.id));
+        if !grown {
+            *self = Arc::new(Self::of(lines));
+        } else if known < lines.len() {
+            let index = Arc::make_mut(self);
+            index.add(&lines[known..]);
+            index.ends_of_list = ends(lines);
+        }
+    }
+
+    fn add(&mut self, lines: &[Line]) {
+        self.text.reserve(lines.len() * 80);
+        for line in lines {
+            let place = self.kinds.iter().position(|k| *k == line.kind).unwrap_or_else(|| {
+                self.kinds.push(line.kind.clone());
+                self.kinds.len() - 1
+            });
+            self.kind.push(u16::try_from(place).unwrap_or(u16::MAX));
+            let object = line.object.as_ref().filter(|o| line.subscription.as_ref() != Some(*o));
+            for id in [Some(&line.id), line.customer.as_ref(), line.subscription.as_ref(), object] {
+                self.text.push(GAP);
+                self.text.extend(id.map_or("", StripeId::as_str).chars().map(|c| c.to_ascii_lowercase()));
+            }
+            self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+        }
     }
 
     /// The places of the lines that pass, from `from` on, in this order.
@@ -118,8 +112,14 @@ impl Index {
             Sort::Newest => {}
             Sort::Oldest => rows.reverse(),
             Sort::Verdict => rows.sort_by_key(|i| rank(lines[place(*i)].verdict)),
-            Sort::Kind => rows.sort_by_key(|i| self.kind[place(*i)]),
-            Sort::Customer => rows.sort_by_key(|i| self.customer[place(*i)]),
+            Sort::Kind => {
+                let rank: Vec<usize> = self.kinds.iter().map(|k| self.kinds.iter().filter(|other| *other < k).count()).collect();
+                rows.sort_by_key(|i| rank[usize::from(self.kind[place(*i)])]);
+            }
+            Sort::Customer => {
+                let (customers, _) = customers(lines);
+                rows.sort_by_key(|i| customers[place(*i)]);
+            }
         }
         rows
     }
@@ -127,7 +127,7 @@ impl Index {
     /// Those rows put together, the ones with most failures first, then the largest.
     #[must_use]
     pub fn buckets(&self, lines: &[Line], rows: &[u32], by: By) -> Vec<Bucket> {
-        let nobody = usize::try_from(self.customers).unwrap_or(usize::MAX);
+        let (customers, nobody) = if by == By::Customer { customers(lines) } else { (Vec::new(), 0) };
         let size = match by {
             By::Kind => self.kinds.len(),
             By::Customer => nobody + 1,
@@ -138,7 +138,7 @@ impl Index {
             let at = usize::try_from(*row).unwrap_or(usize::MAX);
             let place = match by {
                 By::Kind => usize::from(self.kind[at]),
-                By::Customer => usize::try_from(self.customer[at]).unwrap_or(usize::MAX).min(nobody),
+                By::Customer => usize::try_from(customers[at]).unwrap_or(usize::MAX).min(nobody),
                 By::Verdict => usize::from(rank(lines[at].verdict)),
             };
             let bucket = buckets[place].get_or_insert(Bucket { first: *row, events: 0, failing: 0 });
@@ -204,6 +204,17 @@ fn rank(verdict: Verdict) -> u8 {
     u8::try_from(place).expect("invariant: eight of them")
 }
 
+/// Each line's customer, numbered in the order in which they come, and how many there are; those that name none come after all others.
+fn customers(lines: &[Line]) -> (Vec<u32>, usize) {
+    let mut met: HashMap<&str, u32> = HashMap::new();
+    let mut numbers = Vec::with_capacity(lines.len());
+    for line in lines {
+        let next = u32::try_from(met.len()).unwrap_or(u32::MAX);
+        numbers.push(line.customer.as_ref().map_or(u32::MAX, |c| *met.entry(c.as_str()).or_insert(next)));
+    }
+    (numbers, met.len())
+}
+
 fn ends(lines: &[Line]) -> Option<(StripeId, StripeId)> {
     Some((lines.first()?.id.clone(), lines.last()?.id.clone()))
 }
@@ -217,7 +228,8 @@ struct Entry<'a> {
 
 impl Fields for Entry<'_> {
     fn any(&self, needle: &str) -> bool {
-        self.index.text_of(self.at).contains(needle)
+        self.line.kind.contains(needle)
+            || self.index.text_of(self.at).contains(needle)
             || self.line.verdict.word().contains(needle)
             || self.line.cause.is_some_and(|c| is_called(c, needle))
     }
@@ -225,11 +237,12 @@ impl Fields for Entry<'_> {
     fn has(&self, field: &str, needle: &str) -> bool {
         let part = |n: usize| self.index.text_of(self.at).split(GAP).nth(n).is_some_and(|text| text.contains(needle));
         match field {
-            "type" => part(0),
+            "type" => self.line.kind.contains(needle),
             "id" => part(1),
             "customer" => part(2),
-            "object" => part(3),
-            "subscription" => part(4),
+            "subscription" => part(3),
+            "object" if self.line.object == self.line.subscription => part(3),
+            "object" => part(4),
             "verdict" => self.line.verdict.word().contains(needle),
             "cause" => self.line.cause.is_some_and(|c| is_called(c, needle)),
             _ => false,
