@@ -1,7 +1,7 @@
 //! The mirror of Stripe in the database, asked about suspects before Stripe is: what it says counts where its copy is not older than their
 //! newest event. Decides nothing that is written.
 
-use super::feed::{Current, History, Outcome};
+use super::feed::{Current, History};
 use super::{Present, Survey};
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
@@ -9,6 +9,7 @@ use crate::domain::ids::StripeId;
 use crate::domain::mirror::{Copied, Mirrored, age_in_words};
 use crate::domain::stripe::Subscription;
 use crate::domain::webhooks::demand::Demand;
+use crate::domain::webhooks::judge::Outcome;
 use crate::protocol::query::{MirrorOf, Query, Reply};
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
