@@ -1,5 +1,5 @@
 //! What a hundred thousand events cost the console, as it runs: the binary in a terminal, Stripe, Postgres and the application in another
-//! process. `cargo bench --bench events`; `-- 40000` for so many customers instead.
+//! process. `cargo bench --bench events`; `-- 40000 20` for so many customers, and so many requests a second to Stripe.
 
 #![allow(dead_code, reason = "the terminal is shared with the integration tests, which use more of it")]
 
@@ -8,6 +8,7 @@ mod served;
 mod terminal;
 
 use served::Sandbox;
+use std::io::Write;
 use std::time::{Duration, Instant};
 use terminal::Terminal;
 
@@ -19,9 +20,15 @@ const LISTED_WITHIN: Duration = Duration::from_secs(1_200);
 const IDLE: Duration = Duration::from_secs(60);
 
 fn main() {
-    let customers = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(CUSTOMERS);
+    let mut numbers = std::env::args().filter_map(|a| a.parse::<u64>().ok());
+    let customers = numbers.next().unwrap_or(CUSTOMERS);
     let sandbox = Sandbox::start(customers, &[]);
     let state = tempfile::tempdir().expect("a directory");
+    if let Some(rate) = numbers.next() {
+        // Beside what the sandbox wrote there.
+        let mut file = std::fs::OpenOptions::new().append(true).open(sandbox.variable("NIGHTDESK_CONFIG")).expect("the configuration");
+        writeln!(file, "\n[stripe]\nbackground_per_s = {rate}").expect("written");
+    }
     let mut variables: Vec<(String, String)> = sandbox.variables.clone().into_iter().collect();
     variables.push(("NIGHTDESK_STATE_DIR".into(), state.path().to_string_lossy().into_owned()));
     let mut console = Terminal::start(120, 36, &[], &variables);

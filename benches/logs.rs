@@ -60,7 +60,7 @@ async fn main() {
 fn write(path: &Path, lines: u64) {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path).expect("a file"));
     let begin = (Utc::now() - TimeDelta::hours(24)).timestamp_millis();
-    let filler = "x".repeat(118);
+    let filler = "x".repeat(121);
     for n in 0..lines {
         let at = begin + i64::try_from(n * 86_400_000 / lines).expect("a day");
         let message = if n % RARE == 0 { "Webhook error: Profile not found" } else { "request completed" };

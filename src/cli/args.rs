@@ -88,6 +88,8 @@ pub enum Subcommands {
         #[arg(long)]
         json: bool,
     },
+    /// Who is near a limit or has reached one, by tier and feature; and how much each tier uses.
+    Quota(super::quota::QuotaArgs),
     /// Run a procedure without a screen, through the same gate and journal.
     #[command(subcommand)]
     Run(Procedures),
@@ -123,6 +125,9 @@ pub enum Subcommands {
         /// Print the least SQL grants and Stripe permissions that the console needs.
         #[arg(long, conflicts_with = "json")]
         grants: bool,
+        /// Print DDL that would make a question quick, with its size and its price, for the owner of the database; nothing is run.
+        #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["json", "grants"])]
+        ddl: Option<Ddl>,
         /// Print JSON instead of text.
         #[arg(long)]
         json: bool,
@@ -137,6 +142,13 @@ pub enum Subcommands {
     /// Keep a sandbox's Postgres until standard input ends. Started by the sandbox itself.
     #[command(name = "__supervise-postgres", hide = true)]
     SupervisePostgres,
+}
+
+/// What there is DDL for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Ddl {
+    /// Who is near a limit.
+    Quota,
 }
 
 #[derive(Debug, Args)]
@@ -175,6 +187,9 @@ pub enum Procedures {
     /// Runbook 1: copy a customer's tier and period from Stripe to their row, linking it first where it is not.
     #[command(after_help = EXIT)]
     TierUpdate(TierUpdate),
+    /// Runbook 2: empty a customer's counters, of one feature, of some, or of all that reset; stocks stay.
+    #[command(after_help = EXIT)]
+    QuotaReset(QuotaReset),
     /// Copy Stripe's truth to the rows of many customers: the first alone, then the rest.
     #[command(after_help = EXIT)]
     DriftFix(DriftFix),
@@ -185,6 +200,21 @@ pub struct DriftFix {
     /// A Stripe customer id; may be given more than once.
     #[arg(long, value_name = "CUS", required = true)]
     pub customer: Vec<String>,
+    #[command(flatten)]
+    pub how: How,
+}
+
+#[derive(Debug, Args)]
+pub struct QuotaReset {
+    /// The customer: a profile id, an e-mail address or a Stripe id.
+    #[arg(value_name = "WHO")]
+    pub who: String,
+    /// A feature to reset; several with commas, or given more than once; `all` for all that reset.
+    #[arg(long, value_name = "FEATURE", value_delimiter = ',')]
+    pub feature: Vec<String>,
+    /// The profile, where several fit.
+    #[arg(long, value_name = "PROFILE")]
+    pub subject: Option<String>,
     #[command(flatten)]
     pub how: How,
 }

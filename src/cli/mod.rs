@@ -27,6 +27,7 @@ mod pool;
 pub mod print;
 mod probe;
 mod procedures;
+mod quota;
 mod replay;
 mod runs;
 pub mod sandbox;
@@ -35,7 +36,7 @@ mod status;
 mod webhooks;
 
 use crate::config::{Config, ConfigError};
-use args::{Audit, Cli, Place, Procedures, Subcommands};
+use args::{Audit, Cli, Ddl, Place, Procedures, Subcommands};
 use clap::CommandFactory;
 use hands::Hands;
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
             check::grants(&config).await;
             Ok(End::Well)
         }
+        Subcommands::Check { ddl: Some(Ddl::Quota), .. } => check::ddl(&config).await,
         Subcommands::Check { json, .. } => check::run(&config, json).await,
         Subcommands::Migrate => migrate(&config).await,
         Subcommands::Audit(Audit::Verify { json }) => audit::verify(&config, json).await,
@@ -80,6 +82,8 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
                 Subcommands::Replay(args) => replay::run(&hands, &args).await,
                 Subcommands::Drift(args) => drift::run(&hands, &args).await,
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
+                Subcommands::Quota(args) => quota::run(&hands, &args).await,
+                Subcommands::Run(Procedures::QuotaReset(args)) => quota::reset(&hands, &args).await,
                 Subcommands::Run(Procedures::DriftFix(args)) => drift::fix(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,
                 Subcommands::Sandbox(_)

@@ -2,8 +2,10 @@
 
 mod activity;
 mod check;
+mod commit;
 mod compare;
 mod connect;
+mod counters;
 mod end_session;
 mod fault;
 mod find;
@@ -13,6 +15,7 @@ mod mirror;
 mod names;
 mod pooler;
 mod pressure;
+mod quota;
 mod received;
 mod records;
 mod shape;
@@ -20,6 +23,7 @@ mod subscription_row;
 
 pub use check::{DatabaseReport, Privilege};
 pub use connect::{address, role};
+pub use counters::Write as CounterWrite;
 pub use end_session::Ending;
 pub use mirror::MirrorReport;
 
@@ -35,7 +39,7 @@ use lane::Lane;
 use pooler::Pooler;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -48,12 +52,18 @@ pub struct Database {
     reads: Lane,
     writes: Lane,
     pooler: Option<Arc<Pooler>>,
+    /// A scan of millions of rows takes seconds: it has a connection of its own, opened when one is first asked for, so that nobody's
+    /// search waits behind it.
+    scans: Arc<OnceCell<Lane>>,
+    access: Arc<Access>,
     stop: CancellationToken,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 /// A read's time, the wait for the connection included.
 const READ: Duration = Duration::from_secs(3);
+/// What a scan's own connection may take to be opened, beside the scan.
+const CONNECTING: Duration = Duration::from_secs(4);
 /// The checks of `nightdesk check` may take longer: nobody waits at a prompt for a key.
 const CHECK: Duration = Duration::from_secs(8);
 
@@ -75,7 +85,7 @@ impl Database {
         let (reads, second) = lane(Use::Reads, Some(activity.clone()));
         let (writes, third) = lane(Use::Writes, None);
         let tasks = Arc::new(Mutex::new(vec![first, second, third]));
-        Ok(Some(Self { config, name, activity, reads, writes, pooler, stop, tasks }))
+        Ok(Some(Self { config, name, activity, reads, writes, pooler, scans: Arc::default(), access, stop, tasks }))
     }
 
     /// The database's name as its address gives it.
@@ -96,6 +106,10 @@ impl Database {
                 Some(pooler) => pooler.pools().await.map(Reply::Pooler),
                 None => Err(pooler::not_set_up()),
             },
+            // The server's own limit comes first, and says what it was.
+            Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_) => {
+                self.ask_within(self.config.quota.limit + CONNECTING, self.scans().await, query).await
+            }
             query => self.ask_any([&self.reads, &self.activity, &self.writes], query).await,
         }
     }
@@ -113,18 +127,32 @@ impl Database {
     }
 
     async fn ask_on(&self, lane: &Lane, query: Query) -> Result<Reply, Fault> {
+        self.ask_within(READ, lane, query).await
+    }
+
+    async fn ask_within(&self, limit: Duration, lane: &Lane, query: Query) -> Result<Reply, Fault> {
         let config = Arc::clone(&self.config);
-        let job = lane.run(READ, move |session| {
+        let job = lane.run(limit, move |session| {
             Box::pin(async move {
                 let result = answer(session, &config, &query).await;
                 if result.as_ref().is_err_and(Trouble::outdates_the_map) {
                     session.found = None;
                     session.ground = None;
+                    session.watch = None;
                 }
                 result
             })
         });
         job.await
+    }
+
+    async fn scans(&self) -> &Lane {
+        let open = || async {
+            let (lane, task) = Lane::start(Arc::clone(&self.access), Use::Reads, Some(self.activity.clone()), self.stop.clone());
+            self.tasks.lock().await.push(task);
+            lane
+        };
+        self.scans.get_or_init(open).await
     }
 
     /// Whether it answers at all.
@@ -175,6 +203,11 @@ impl Database {
         Outcome::NotDone(full.unwrap_or_else(fault::timeout))
     }
 
+    /// Resets a subject's counters, or gives them back, by compare-and-set: all of them, or none. Not cancelled once begun.
+    pub async fn write_counters(&self, subject: SubjectKey, write: CounterWrite) -> Outcome {
+        counters::write(&self.writes, Arc::clone(&self.config), subject, write).await
+    }
+
     /// What `nightdesk check` says about the database.
     ///
     /// # Errors
@@ -182,6 +215,16 @@ impl Database {
     pub async fn report(&self) -> Result<DatabaseReport, Fault> {
         let config = Arc::clone(&self.config);
         let job = self.reads.run(CHECK, move |session| Box::pin(async move { check::report(session, &config).await }));
+        job.await
+    }
+
+    /// The DDL that would make questions about limits quick, for the database's owner to read. Nothing is run.
+    ///
+    /// # Errors
+    /// What it cannot be written for: no counters, no limits.
+    pub async fn quota_ddl(&self) -> Result<String, Fault> {
+        let config = Arc::clone(&self.config);
+        let job = self.reads.run(CHECK, move |session| Box::pin(async move { quota::ddl(session, &config).await }));
         job.await
     }
 
@@ -222,6 +265,8 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
         Query::Activity => activity::read(session).await.map(|a| Reply::Activity(Box::new(a))),
         Query::SessionTexts(ids) => activity::texts(session, ids).await.map(Reply::SessionTexts),
         Query::Pressure => pressure::read(session).await.map(Reply::Pressure),
+        Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_) => quota::answer(session, config, query).await,
+        Query::Counters(subject) => counters::read(session, config, subject).await.map(Reply::Counters),
         Query::FindInDatabase { needle, limit } => match needle.needle() {
             Some(needle) => find::find(session, config, &needle, *limit).await,
             None => Ok(Reply::Hits { hits: Vec::new(), truncated: false }),

@@ -491,7 +491,7 @@ impl Look<'_> {
     /// instead of tiers.
     fn says_the_same(&self, one: &Subscription, other: &Subscription) -> bool {
         let prices = |s: &Subscription| s.items.iter().map(|i| i.price.id.clone()).collect::<BTreeSet<_>>();
-        let but_tier = |s: &Subscription| Demand { tier: Due::Tier("".into()), ..Demand::of(s, &self.env.tiers) };
+        let but_tier = |s: &Subscription| Demand::of(s, &self.env.tiers).with_tier(Due::Tier("".into()));
         prices(one) == prices(other) && but_tier(one) == but_tier(other)
     }
 }

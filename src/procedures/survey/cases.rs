@@ -116,8 +116,8 @@ impl Survey {
             }
         }
         for (customer, check) in &self.cases.checks {
-            let still = self.feed.of_customer.get(customer).into_iter().flatten().filter_map(|s| self.feed.courses.get(s));
-            let last = still.map(super::feed::History::newest).max();
+            let still = self.feed.theirs(customer).iter().filter_map(|s| self.feed.courses.get(s));
+            let last = still.map(|h| h.newest()).max();
             if last.is_some_and(|at| at == check.newest && self.cases.cleared(customer, at)) {
                 newest.entry(customer).or_insert(check.newest);
             }
@@ -180,7 +180,7 @@ impl Survey {
             }
         }
         for (customer, due) in &finished {
-            let theirs = self.feed.of_customer.get(customer).cloned().unwrap_or_default();
+            let theirs = self.feed.theirs(customer).to_vec();
             for id in theirs {
                 if let Some(s) = due.iter().find(|s| s.id == id) {
                     self.told(&id, Some(Demand::of(s, &m.env.tiers)), m);

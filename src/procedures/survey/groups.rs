@@ -89,7 +89,7 @@ impl Survey {
             _ => None,
         };
         e.enforced = judged.and_then(|j| j.enforced.clone());
-        let metadata = history.and_then(|h| h.profile.as_ref());
+        let metadata = history.and_then(|h| h.profile());
         e.named = match (judged.and_then(|j| j.subject.as_ref()), metadata) {
             (_, Some(key)) if self.is_malformed(key) => Named::Malformed(key.to_string()),
             (Some(subject), _) => Named::Profile(subject.key.clone()),
@@ -98,7 +98,7 @@ impl Survey {
             _ => Named::Unknown,
         };
         if let Some(h) = history {
-            e.api_version.clone_from(&h.api_version);
+            e.api_version = h.api_version().map(str::to_string);
             e.livemode = h.livemode;
             e.unmapped = h.due().and_then(|d| match &d.tier {
                 Due::Open(why) => match &**why {

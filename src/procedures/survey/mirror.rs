@@ -29,6 +29,12 @@ pub struct Asked {
     disbelieved: Option<String>,
 }
 
+impl Asked {
+    pub fn is_out(&self) -> bool {
+        self.out.is_some()
+    }
+}
+
 impl Survey {
     /// A mirror of Stripe stands in the database, and can be read.
     #[must_use]
@@ -39,7 +45,7 @@ impl Survey {
     /// When the newest listed event of a subscription happened.
     #[must_use]
     pub fn newest_event(&self, subscription: &StripeId) -> Option<At> {
-        self.feed.courses.get(subscription).map(History::newest)
+        self.feed.courses.get(subscription).map(|h| h.newest())
     }
 
     /// The mirror is still to say something about it.
@@ -88,8 +94,8 @@ impl Survey {
 
     fn told_by_mirror(&mut self, id: &StripeId, copy: &Copied<Subscription>, found: &Mirrored, m: &Present) {
         let (Some(at), Some(age)) = (copy.as_of, found.mirror.age(m.now)) else { return };
-        let Some(h) = Arc::make_mut(&mut self.feed).courses.get_mut(id) else { return };
-        h.current = Some(Current { at, demand: Some(Demand::of(&copy.value, &m.env.tiers)), mirror_age: Some(age.num_seconds()) });
+        let Some(h) = Arc::make_mut(&mut self.feed).courses.get_mut(id).map(Arc::make_mut) else { return };
+        h.told(Current { at, demand: Some(Demand::of(&copy.value, &m.env.tiers)), mirror_age: Some(age.num_seconds()) });
         if h.outcome != Outcome::Fine
             && let Some(row_at) = h.row_at
         {
@@ -112,7 +118,7 @@ impl Survey {
 /// Whether the copy holds what the subscription's newest event did, of the same one of Stripe's two worlds.
 fn counts(copy: &Copied<Subscription>, h: &History, now: At) -> bool {
     let newest = h.newest();
-    let in_that_second = h.states.iter().filter(|s| s.at == newest).count() + h.loose.iter().filter(|(at, _)| *at == newest).count();
+    let in_that_second = h.states.iter().filter(|s| s.at == newest).count() + h.loose().iter().filter(|(at, _)| *at == newest).count();
     copy.is_past(newest, in_that_second, now) && copy.livemode.is_none_or(|live| live == h.livemode) && copy.value.customer == h.customer
 }
 

@@ -65,12 +65,14 @@ impl Survey {
         }
         let next = match result {
             Ok(Reply::EventPage { events, raw, next, .. }) => {
-                let touched = Arc::make_mut(&mut self.feed).take(events, raw, &m.env.tiers);
-                if !touched.is_empty() || !raw.is_empty() {
-                    self.version += 1;
+                if !self.feed.holds(events, raw) {
+                    let touched = Arc::make_mut(&mut self.feed).take(events, raw, &m.env.tiers);
+                    if !touched.is_empty() || !raw.is_empty() {
+                        self.version += 1;
+                    }
+                    self.stirred |= !touched.is_empty();
+                    self.reading.want(touched);
                 }
-                self.stirred |= !touched.is_empty();
-                self.reading.want(touched);
                 self.reading.events_answered(m.now);
                 next.clone()
             }
@@ -162,8 +164,8 @@ impl Survey {
 
     /// Stripe itself has said what is due of the subscription.
     pub(super) fn told(&mut self, id: &StripeId, demand: Option<Demand>, m: &Present) {
-        let Some(h) = Arc::make_mut(&mut self.feed).courses.get_mut(id) else { return };
-        h.current = Some(Current { at: m.now, demand, mirror_age: None });
+        let Some(h) = Arc::make_mut(&mut self.feed).courses.get_mut(id).map(Arc::make_mut) else { return };
+        h.told(Current { at: m.now, demand, mirror_age: None });
         if h.outcome != Outcome::Fine
             && let Some(row_at) = h.row_at
         {

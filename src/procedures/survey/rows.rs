@@ -159,7 +159,7 @@ impl Survey {
                 }
                 for customer in &batch {
                     let row = held.get(customer.as_str()).copied();
-                    let theirs = self.feed.of_customer.get(customer).cloned().unwrap_or_default();
+                    let theirs = self.feed.theirs(customer).to_vec();
                     for subscription in &theirs {
                         // As of when it was asked for: what came later may be missing in it.
                         self.compare(subscription, row, asked, m);
@@ -185,7 +185,7 @@ impl Survey {
         }
         self.allowance = allowance;
         for customer in batch {
-            let theirs = self.feed.of_customer.get(customer).cloned().unwrap_or_default();
+            let theirs = self.feed.theirs(customer).to_vec();
             for subscription in theirs.iter().filter(|s| self.feed.bad.contains(*s)).cloned().collect::<Vec<_>>() {
                 self.compare(&subscription, held.get(customer.as_str()).copied(), asked, m);
             }
@@ -220,8 +220,11 @@ impl Survey {
         }
         self.stirred |= stirred;
         let feed = Arc::make_mut(&mut self.feed);
-        if let Some(h) = feed.courses.get_mut(subscription) {
+        if let Some(h) = feed.courses.get_mut(subscription).map(Arc::make_mut) {
             (h.stand, h.row_at, h.outcome) = (stand, Some(row_at), outcome);
+            if outcome == Outcome::Fine {
+                h.is_fine();
+            }
         }
         if outcome == Outcome::Fine {
             feed.bad.remove(subscription)
