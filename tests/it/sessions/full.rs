@@ -145,13 +145,10 @@ async fn the_runbooks_query_ends_the_healthy_and_leaves_the_leak() {
     tokio::time::sleep(Duration::from_millis(5)).await;
     let mut admin = place.superuser().await;
     say(&mut admin, &query).await;
-    let counted = |application: &'static str| {
-        let place = place;
-        async move {
-            let mut admin = place.superuser().await;
-            let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
-            sqlx::query_scalar::<_, i64>(sql).bind(application).fetch_one(&mut admin).await.unwrap()
-        }
+    let counted = async |application: &str| {
+        let mut admin = place.superuser().await;
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+        sqlx::query_scalar::<_, i64>(sql).bind(application).fetch_one(&mut admin).await.unwrap()
     };
     until("the healthy ones are gone", async || counted("api").await == 0).await;
     assert_eq!((counted("report-worker").await, counted("checkout").await), (2, 3), "the leak stays, and all who wait for it");
