@@ -1,6 +1,8 @@
 //! How much of the configured budget a drift scan uses, and the memory it takes: an account of a hundred thousand subscriptions, with
 //! Stripe, Postgres and the application in another process. `cargo bench --bench drift`; `-- 20000` for so many customers instead.
 
+mod served;
+
 use chrono::Utc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -10,27 +12,19 @@ use nightdesk::domain::tiers::TierRules;
 use nightdesk::gateway::reader::Reader;
 use nightdesk::gateway::stripe::Priority;
 use nightdesk::procedures::drift_scan::{Scan, Scope};
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use served::Sandbox;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Of whom about a hundred thousand have, or had, a subscription.
-const CUSTOMERS: u64 = 250_000;
+const CUSTOMERS: u64 = 340_000;
 const RATES: [u32; 2] = [20, 5];
-
-/// The sandbox's process; it ends with this one.
-struct Sandbox {
-    process: Child,
-    variables: HashMap<String, String>,
-}
 
 #[tokio::main]
 async fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let customers = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(CUSTOMERS);
-    let sandbox = Sandbox::start(customers);
+    let sandbox = Sandbox::start(customers, &[]);
     println!(
         "{:>8} {:>14} {:>10} {:>9} {:>8} {:>8} {:>9} {:>9} {:>9}",
         "budget", "subscriptions", "rows", "requests", "seconds", "ratio", "drifted", "before", "peak"
@@ -46,7 +40,7 @@ async fn scan(sandbox: &Sandbox, rate: u32) {
     std::fs::write(&file, format!("[stripe]\nbackground_per_s = {rate}\n")).expect("written");
     let config = Config::load(Some(&file), None, &|name| sandbox.variables.get(name).cloned()).expect("a configuration");
     let reader = Reader::open(Arc::new(config), state.path());
-    let before = resident();
+    let before = served::memory(std::process::id()).0;
     let mut peak = before;
     let mut scan = Scan::new(Scope::Account, Utc::now());
     let mut under_way = FuturesUnordered::new();
@@ -63,9 +57,9 @@ async fn scan(sandbox: &Sandbox, rate: u32) {
                 }
                 scan.replied(slot, &query, &result, &TierRules::default(), Utc::now());
             }
-            () = tokio::time::sleep(Duration::from_millis(200)) => peak = peak.max(resident()),
+            () = tokio::time::sleep(Duration::from_millis(200)) => peak = peak.max(served::memory(std::process::id()).0),
         }
-        peak = peak.max(resident());
+        peak = peak.max(served::memory(std::process::id()).0);
     }
     let p = scan.progress();
     let seconds = (last - begun).as_secs_f64();
@@ -84,42 +78,4 @@ async fn scan(sandbox: &Sandbox, rate: u32) {
         scan.standing(),
     );
     reader.close().await;
-}
-
-/// What this process holds in memory, in MiB.
-fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
-}
-
-impl Sandbox {
-    fn start(customers: u64) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_nightdesk"))
-            .args(["sandbox", "--serve", "--customers", &customers.to_string()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the sandbox starts");
-        let out = process.stdout.take().expect("its words");
-        let mut variables = HashMap::new();
-        for line in BufReader::new(out).lines() {
-            let line = line.expect("a line");
-            if line == "ready" {
-                break;
-            }
-            if let Some((name, value)) = line.strip_prefix("export ").and_then(|l| l.split_once('=')) {
-                variables.insert(name.to_string(), value.trim_matches('\'').to_string());
-            }
-        }
-        Self { process, variables }
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        // Its own end takes the cluster with it.
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).expect("a pid"));
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
-        let _ = self.process.wait();
-    }
 }

@@ -20,6 +20,7 @@ pub struct File {
     pub quota: Option<Quota>,
     pub policy: Option<Policy>,
     pub stripe: Option<Stripe>,
+    pub pool: Option<Pool>,
     pub hooks: Option<Hooks>,
     #[serde(default)]
     pub contacts: Vec<ContactEntry>,
@@ -34,6 +35,7 @@ pub struct Env {
     pub database_url: Option<SecretRef>,
     pub admin_url: Option<SecretRef>,
     pub rescue_url: Option<SecretRef>,
+    pub pooler_url: Option<SecretRef>,
     pub store_url: Option<SecretRef>,
     pub stripe_key: Option<SecretRef>,
     pub stripe_write_key: Option<SecretRef>,
@@ -101,11 +103,19 @@ pub struct Stripe {
     pub resends_per_s: Option<u32>,
 }
 
+/// The application's own connection pools.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    pub max: Option<u32>,
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hooks {
     pub resync: Option<Vec<String>>,
     pub restart_app: Option<Vec<String>>,
+    pub escalate: Option<Vec<String>>,
     pub deploys: Option<Vec<String>>,
     pub timeout_s: Option<u64>,
 }

@@ -27,6 +27,8 @@ pub struct Config {
     /// Only `nightdesk migrate` fetches it: who has not got it can do everything else.
     pub admin_url: Option<SecretRef>,
     pub rescue_url: Option<Credential>,
+    /// The pooler's admin console.
+    pub pooler_url: Option<Credential>,
     pub store_url: Option<Credential>,
     pub stripe_key: Option<Credential>,
     /// Fetched when writes are turned on; without one `stripe_key` writes too.
@@ -55,6 +57,8 @@ pub struct Config {
     pub stripe_background_per_s: u32,
     /// Events that Stripe is asked to send again, per second.
     pub stripe_resends_per_s: u32,
+    /// Connections that one of the application's pools opens at most.
+    pub pool_max: Option<u32>,
     pub contacts: Vec<file::ContactEntry>,
     /// Where the application's log lines are read.
     pub logs: Vec<LogSource>,
@@ -95,6 +99,8 @@ pub struct Policy {
 pub struct Hooks {
     /// Restarts the application.
     pub restart_app: Option<Vec<String>>,
+    /// Calls somebody: the message comes on its standard input, `{contact}` in an argument is whom it is for.
+    pub escalate: Option<Vec<String>>,
     /// Prints what was deployed.
     pub deploys: Option<Vec<String>>,
     /// How long the outcome of a hook that changes something is waited for.
@@ -228,12 +234,19 @@ impl Config {
             logs.extend(variables("APP_LOG").filter(|v| !v.is_empty()).map(|path| LogSource::File(path.into())));
         }
         let operator = plain(env.operator, "NIGHTDESK_OPERATOR").or_else(|| variables("USER")).or_else(|| variables("LOGNAME"));
+        let pool_max = match file.pool.unwrap_or_default().max {
+            Some(max) if !(1..=10_000).contains(&max) => {
+                return Err(ConfigError::Invalid { what: "[pool] max".into(), why: format!("{max} is not within 1 and 10000") });
+            }
+            max => max,
+        };
         Ok(Self {
             production: env.production,
             operator: operator.unwrap_or_else(|| "operator".into()),
             database_url: credential("database_url", env.database_url, "DATABASE_URL")?,
             admin_url: kept("admin_url", env.admin_url, "ADMIN_DATABASE_URL")?,
             rescue_url: credential("rescue_url", env.rescue_url, "")?,
+            pooler_url: credential("pooler_url", env.pooler_url, "")?,
             store_url: credential("store_url", env.store_url, "")?,
             stripe_key: credential("stripe_key", env.stripe_key, "STRIPE_SECRET_KEY")?,
             stripe_write_key: held("stripe_write_key", env.stripe_write_key, "")?,
@@ -253,6 +266,7 @@ impl Config {
             hooks,
             stripe_background_per_s: stripe.background_per_s.unwrap_or(5).max(1),
             stripe_resends_per_s: stripe.resends_per_s.unwrap_or(2).max(1),
+            pool_max,
             pause_file,
             contacts: file.contacts,
             logs,
@@ -293,7 +307,12 @@ fn hooks(given: file::Hooks) -> Result<(Hooks, Option<Vec<String>>), ConfigError
         }),
         argv => Ok(argv),
     };
-    let known = Hooks { restart_app: argv("restart_app", given.restart_app)?, deploys: argv("deploys", given.deploys)?, limit };
+    let known = Hooks {
+        restart_app: argv("restart_app", given.restart_app)?,
+        escalate: argv("escalate", given.escalate)?,
+        deploys: argv("deploys", given.deploys)?,
+        limit,
+    };
     Ok((known, argv("resync", given.resync)?))
 }
 

@@ -50,9 +50,18 @@ const PREFIXES: &[(&str, StripeKind)] = &[
 
 /// A syntactically sound Stripe id. It may be put into a URL: it holds nothing but `[A-Za-z0-9_]` behind a known prefix,
 /// and never is a placeholder such as `cus_temp_…`. Its text is shared by its copies: a hundred thousand events name the same few.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct StripeId(Arc<str>);
+pub struct StripeId(Arc<Text>);
+
+/// Nearly all of Stripe's ids are short: held in place, so that a copy of one is a pointer and no more.
+#[derive(PartialEq, Eq, Hash)]
+enum Text {
+    Short { length: u8, bytes: [u8; SHORT] },
+    Long(Box<str>),
+}
+
+const SHORT: usize = 30;
 
 /// The key of a profile in the product's database, as text, whatever its column's type (uuid, bigint, text).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,7 +88,7 @@ impl StripeId {
             let t = t.strip_prefix("test_").or_else(|| t.strip_prefix("live_")).unwrap_or(t);
             !t.is_empty() && t.len() <= 200 && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         });
-        if sound { Ok(Self(text.into())) } else { Err(IdError::Malformed(text.chars().take(80).collect())) }
+        if sound { Ok(Self(Arc::new(Text::of(text)))) } else { Err(IdError::Malformed(text.chars().take(80).collect())) }
     }
 
     /// As [`StripeId::parse`], and of that kind.
@@ -90,12 +99,44 @@ impl StripeId {
 
     #[must_use]
     pub fn kind(&self) -> StripeKind {
-        kind_of_prefix(&self.0).expect("invariant: parsed ids carry a known prefix")
+        kind_of_prefix(self.as_str()).expect("invariant: parsed ids carry a known prefix")
     }
 
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(self.0.bytes()).expect("invariant: parsed ids are ASCII")
+    }
+}
+
+impl Text {
+    fn of(text: &str) -> Self {
+        let mut bytes = [0; SHORT];
+        match (u8::try_from(text.len()), bytes.get_mut(..text.len())) {
+            (Ok(length), Some(room)) => {
+                room.copy_from_slice(text.as_bytes());
+                Text::Short { length, bytes }
+            }
+            _ => Text::Long(text.into()),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Text::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Text::Long(text) => text.as_bytes(),
+        }
+    }
+}
+
+impl Ord for StripeId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.bytes().cmp(other.0.bytes())
+    }
+}
+
+impl PartialOrd for StripeId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -127,19 +168,19 @@ impl TryFrom<String> for StripeId {
 
 impl From<StripeId> for String {
     fn from(id: StripeId) -> Self {
-        id.0.to_string()
+        id.as_str().to_string()
     }
 }
 
 impl fmt::Display for StripeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for StripeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -164,6 +205,17 @@ mod tests {
         assert_eq!(StripeId::parse("cus_Qx81").map(|i| i.kind()), Ok(StripeKind::Customer));
         assert_eq!(StripeId::parse("cs_test_a1b2").map(|i| i.kind()), Ok(StripeKind::CheckoutSession));
         assert_eq!(StripeId::parse("inpay_9").map(|i| i.kind()), Ok(StripeKind::InvoicePayment));
+    }
+
+    #[test]
+    fn short_and_long_ids_are_alike() {
+        let long = format!("cs_test_{}", "a1".repeat(29));
+        let mut ids: Vec<StripeId> = [long.as_str(), "evt_1MtJUT2eZvKYlo2CNaw2HvEv", "cs_test_a1", "cus_Qx81"]
+            .map(|text| StripeId::parse(text).expect("an id"))
+            .into();
+        ids.sort();
+        assert_eq!(ids.iter().map(StripeId::as_str).collect::<Vec<_>>(), ["cs_test_a1", &long, "cus_Qx81", "evt_1MtJUT2eZvKYlo2CNaw2HvEv"]);
+        assert_eq!(size_of::<StripeId>(), size_of::<usize>(), "a hundred thousand events hold half a million of them");
     }
 
     #[test]

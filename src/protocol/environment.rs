@@ -31,12 +31,16 @@ pub struct Environment {
 pub struct Offers {
     /// A command restarts the application.
     pub restart_app: bool,
+    /// A command calls people.
+    pub escalate: bool,
     /// A command tells what was deployed.
     pub deploys: bool,
     /// Policy lets the console deliver stored events itself, and there is a secret to sign them with.
     pub deliver: bool,
     /// So many events a second are resent at most.
     pub resends_per_s: u32,
+    /// Connections that one of the application's pools opens at most, where the configuration says so.
+    pub pool_max: Option<u32>,
     /// Policy lets a probe send events with a right signature, and there is a secret for it.
     pub signed_probe: bool,
 }

@@ -37,12 +37,24 @@ pub struct Inputs {
     /// What the operator attested to, by step.
     #[serde(default)]
     pub attested: BTreeMap<String, String>,
+    /// What is to be told to whom, where the run calls somebody.
+    #[serde(default)]
+    pub message: Option<Message>,
     /// Which features' counters are reset; `None`: still to be chosen.
     #[serde(default)]
     pub features: Option<Features>,
     /// What those counters held when their reset was confirmed: a counter that holds less has been reset, whoever has counted since.
     #[serde(default)]
     pub counters: Vec<Counter>,
+}
+
+/// A message to somebody who can help. It names customers by their ids, and no person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The kind of trouble, as the list of contacts has it.
+    pub issue: String,
+    pub to: String,
+    pub text: String,
 }
 
 /// Which features of a subject.

@@ -8,6 +8,7 @@ use crate::domain::shape::Shape;
 use crate::domain::stripe::{Interval, Period, Status, Subscription};
 use crate::domain::tiers::TierRules;
 use serde::{Deserialize, Serialize};
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Which tier is due.
@@ -22,14 +23,29 @@ pub enum Due {
 /// What a snapshot demands, in Stripe's words: the database's are put in when it is compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Demand {
+    /// Shared by all that demand the same but for its times: of a hundred thousand there are a handful.
+    terms: Arc<Terms>,
+    /// `None` where the row keeps the one it holds.
+    pub period: Option<Period>,
+    pub cancel_at: Option<At>,
+}
+
+/// What many demand alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
     pub tier: Due,
     pub status: Status,
     /// `None` also where Stripe bills every few of them.
     pub interval: Option<Interval>,
-    /// `None` where the row keeps the one it holds.
-    pub period: Option<Period>,
-    pub cancel_at: Option<At>,
     pub cancel_at_period_end: bool,
+}
+
+impl Deref for Demand {
+    type Target = Terms;
+
+    fn deref(&self) -> &Terms {
+        &self.terms
+    }
 }
 
 impl Demand {
@@ -46,14 +62,31 @@ impl Demand {
         // A deleted subscription keeps the ids and the last period that the row holds.
         let goes_on = s.status != Status::Canceled;
         let price = item.map(|i| &i.price).filter(|p| p.interval_count <= 1);
-        Self {
+        let terms = Terms {
             tier,
-            interval: price.and_then(|p| p.interval).filter(|_| goes_on),
-            period: s.period_of(item).filter(|_| goes_on),
             status: s.status.clone(),
-            cancel_at: s.cancel_at,
+            interval: price.and_then(|p| p.interval).filter(|_| goes_on),
             cancel_at_period_end: s.cancel_at_period_end,
+        };
+        Self { terms: Arc::new(terms), period: s.period_of(item).filter(|_| goes_on), cancel_at: s.cancel_at }
+    }
+
+    /// The same with this tier due.
+    #[must_use]
+    pub fn with_tier(self, tier: Due) -> Self {
+        Self { terms: Arc::new(Terms { tier, ..(*self.terms).clone() }), ..self }
+    }
+
+    /// The same, sharing its terms with those that were met before.
+    #[must_use]
+    pub fn sharing(mut self, met: &mut Vec<Arc<Terms>>) -> Self {
+        match met.iter().find(|t| **t == self.terms) {
+            Some(known) => self.terms = Arc::clone(known),
+            // Strangers' words could make many: then they are not looked through each time.
+            None if met.len() < 64 => met.push(Arc::clone(&self.terms)),
+            None => {}
         }
+        self
     }
 
     /// The row that it demands of this customer's subscription, in the words of this database. No tier where that is open.

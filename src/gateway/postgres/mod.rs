@@ -1,15 +1,19 @@
 //! The product's database: three held connections, and what is asked and written over them. Decides nothing about what it finds.
 
+mod activity;
 mod check;
 mod commit;
 mod compare;
 mod connect;
 mod counters;
+mod end_session;
 mod fault;
 mod find;
 mod found;
 mod lane;
+mod mirror;
 mod names;
+mod pooler;
 mod pressure;
 mod quota;
 mod received;
@@ -20,9 +24,11 @@ mod subscription_row;
 pub use check::{DatabaseReport, Privilege};
 pub use connect::{address, role};
 pub use counters::Write as CounterWrite;
+pub use end_session::Ending;
+pub use mirror::MirrorReport;
 
 use crate::config::Config;
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::ids::SubjectKey;
 use crate::domain::row::{Change, Image};
 use crate::protocol::command::Outcome;
@@ -30,6 +36,7 @@ use crate::protocol::query::{Query, Reply};
 use connect::{Access, Session, Use};
 use fault::Trouble;
 use lane::Lane;
+use pooler::Pooler;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell};
@@ -44,6 +51,7 @@ pub struct Database {
     activity: Lane,
     reads: Lane,
     writes: Lane,
+    pooler: Option<Arc<Pooler>>,
     /// A scan of millions of rows takes seconds: it has a connection of its own, opened when one is first asked for, so that nobody's
     /// search waits behind it.
     scans: Arc<OnceCell<Lane>>,
@@ -70,13 +78,14 @@ impl Database {
         }
         let access = Arc::new(Access::of(&config)?);
         let name = access.database().to_string();
+        let pooler = Pooler::of(&config)?.map(Arc::new);
         let stop = CancellationToken::new();
         let lane = |purpose, canceller| Lane::start(Arc::clone(&access), purpose, canceller, stop.clone());
         let (activity, first) = lane(Use::Activity, None);
         let (reads, second) = lane(Use::Reads, Some(activity.clone()));
         let (writes, third) = lane(Use::Writes, None);
         let tasks = Arc::new(Mutex::new(vec![first, second, third]));
-        Ok(Some(Self { config, name, activity, reads, writes, scans: Arc::default(), access, stop, tasks }))
+        Ok(Some(Self { config, name, activity, reads, writes, pooler, scans: Arc::default(), access, stop, tasks }))
     }
 
     /// The database's name as its address gives it.
@@ -90,15 +99,45 @@ impl Database {
     /// # Errors
     /// The fault of the connection or the statement, or a time-out after three seconds.
     pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {
+        match query {
+            // This connection is not busy with anybody's rows.
+            Query::Activity | Query::SessionTexts(_) => self.ask_any([&self.activity, &self.reads, &self.writes], query).await,
+            Query::Pooler => match &self.pooler {
+                Some(pooler) => pooler.pools().await.map(Reply::Pooler),
+                None => Err(pooler::not_set_up()),
+            },
+            // The server's own limit comes first, and says what it was.
+            Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_) => {
+                self.ask_within(self.config.quota.limit + CONNECTING, self.scans().await, query).await
+            }
+            query => self.ask_any([&self.reads, &self.activity, &self.writes], query).await,
+        }
+    }
+
+    /// On the first of these that has a connection: on a full server one slot has to be enough for everything.
+    async fn ask_any(&self, lanes: [&Lane; 3], query: Query) -> Result<Reply, Fault> {
+        let mut full = None;
+        for lane in lanes {
+            match self.ask_on(lane, query.clone()).await {
+                Err(fault) if fault.kind == FaultKind::Full => full = full.or(Some(fault)),
+                answered => return answered,
+            }
+        }
+        Err(full.unwrap_or_else(fault::timeout))
+    }
+
+    async fn ask_on(&self, lane: &Lane, query: Query) -> Result<Reply, Fault> {
+        self.ask_within(READ, lane, query).await
+    }
+
+    async fn ask_within(&self, limit: Duration, lane: &Lane, query: Query) -> Result<Reply, Fault> {
         let config = Arc::clone(&self.config);
-        let scans = matches!(query, Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_));
-        // The server's own limit comes first, and says what it was.
-        let (lane, limit) = if scans { (self.scans().await, config.quota.limit + CONNECTING) } else { (&self.reads, READ) };
         let job = lane.run(limit, move |session| {
             Box::pin(async move {
                 let result = answer(session, &config, &query).await;
                 if result.as_ref().is_err_and(Trouble::outdates_the_map) {
                     session.found = None;
+                    session.ground = None;
                     session.watch = None;
                 }
                 result
@@ -121,18 +160,47 @@ impl Database {
     /// # Errors
     /// Why it does not.
     pub async fn poll(&self) -> Result<(), Fault> {
-        let job = self.activity.run(READ, |session| {
-            Box::pin(async move {
-                sqlx::raw_sql("SELECT 1").execute(&mut session.conn).await?;
-                Ok(())
-            })
-        });
-        job.await
+        let mut full = None;
+        for lane in [&self.activity, &self.reads, &self.writes] {
+            let job = lane.run(READ, |session| {
+                Box::pin(async move {
+                    sqlx::raw_sql("SELECT 1").execute(&mut session.conn).await?;
+                    Ok(())
+                })
+            });
+            match job.await {
+                Err(fault) if fault.kind == FaultKind::Full => full = full.or(Some(fault)),
+                answered => return answered,
+            }
+        }
+        Err(full.unwrap_or_else(fault::timeout))
     }
 
     /// Sets fields of a subscription row by compare-and-set: exactly one row, or none. Not cancelled once begun.
     pub async fn set_subscription_row(&self, subject: SubjectKey, shown: Image, changes: Vec<Change>) -> Outcome {
-        subscription_row::set(&self.writes, Arc::clone(&self.config), subject, shown, changes).await
+        let mut outcome = Outcome::NotDone(fault::timeout());
+        for lane in [&self.writes, &self.activity, &self.reads] {
+            outcome = subscription_row::set(lane, Arc::clone(&self.config), subject.clone(), shown.clone(), changes.clone()).await;
+            // It was not begun, for want of a connection.
+            if !matches!(&outcome, Outcome::NotDone(fault) if fault.kind == FaultKind::Full) {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// Ends one session under its guard, and watches it go; at most ten seconds. Not cancelled once begun.
+    pub async fn end_session(&self, ending: Ending) -> Outcome {
+        let mut full = None;
+        // Whichever is held: on a full server one that was lost does not come back.
+        for lane in [&self.activity, &self.writes, &self.reads] {
+            match end_session::end(lane, &ending).await {
+                Err(fault) if fault.kind == FaultKind::Full => full = full.or(Some(fault)),
+                Err(fault) => return Outcome::NotDone(fault),
+                Ok(outcome) => return outcome,
+            }
+        }
+        Outcome::NotDone(full.unwrap_or_else(fault::timeout))
     }
 
     /// Resets a subject's counters, or gives them back, by compare-and-set: all of them, or none. Not cancelled once begun.
@@ -169,8 +237,13 @@ impl Database {
                 let _ = task.await;
             }
         };
+        let pooler = async {
+            if let Some(pooler) = &self.pooler {
+                pooler.close().await;
+            }
+        };
         // A server that does not listen is left without a goodbye.
-        let _ = tokio::time::timeout(Duration::from_millis(900), goodbyes).await;
+        let _ = tokio::time::timeout(Duration::from_millis(900), async { tokio::join!(goodbyes, pooler) }).await;
     }
 }
 
@@ -184,6 +257,13 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
             records::rows_naming(session, config, subscriptions, subjects).await.map(Reply::Rows)
         }
         Query::RowPage { after } => records::row_page(session, config, after.as_ref()).await,
+        Query::Mirrored(of) => mirror::read(session, config, of).await.map(|m| Reply::Mirrored(m.map(Box::new))),
+        Query::FindInMirror { needle, limit } => match needle.needle() {
+            Some(needle) => mirror::find(session, &needle, *limit, chrono::Utc::now()).await,
+            None => Ok(Reply::Hits { hits: Vec::new(), truncated: false }),
+        },
+        Query::Activity => activity::read(session).await.map(|a| Reply::Activity(Box::new(a))),
+        Query::SessionTexts(ids) => activity::texts(session, ids).await.map(Reply::SessionTexts),
         Query::Pressure => pressure::read(session).await.map(Reply::Pressure),
         Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_) => quota::answer(session, config, query).await,
         Query::Counters(subject) => counters::read(session, config, subject).await.map(Reply::Counters),

@@ -95,8 +95,10 @@ impl Case {
             interval: IntervalWords::stripes_own(),
             status_words: None,
             plan_features: true,
+            mirror: false,
             updatable: true,
             trust: Trust::Full,
+            replica_lag: None,
         };
         let subject = Subject { key: key(), email: Some("jane@acme.com".into()), name: None, created_at: None };
         let limits = BTreeMap::from([("exports".to_string(), 60), ("searches".to_string(), 100), ("seats".to_string(), 5)]);

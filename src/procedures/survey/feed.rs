@@ -4,13 +4,14 @@ use crate::domain::At;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::stripe::{Status, StripeEvent};
 use crate::domain::tiers::TierRules;
-use crate::domain::webhooks::demand::Demand;
+use crate::domain::webhooks::course::{Course, Stand};
+use crate::domain::webhooks::demand::{Demand, Terms};
 use crate::domain::webhooks::endpoint::HANDLED;
 use crate::domain::webhooks::feed::{Line, RawEvent};
-use crate::domain::webhooks::judge::{Course, Stand};
-use crate::domain::webhooks::verdict::Verdict;
+use crate::domain::webhooks::judge::{Outcome, at_sight};
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -24,33 +25,49 @@ pub struct Feed {
     /// Newest first; of one second in the order in which Stripe lists them.
     pub lines: Vec<Line>,
     pub raw: Vec<RawEvent>,
-    /// By subscription.
-    pub courses: BTreeMap<StripeId, History>,
-    pub of_customer: BTreeMap<StripeId, Vec<StripeId>>,
+    /// By subscription; each shared with older copies of the feed for as long as it stays the same.
+    pub courses: BTreeMap<StripeId, Arc<History>>,
+    pub of_customer: BTreeMap<StripeId, Theirs>,
     /// The subscriptions whose row is not as it should be, or not known to be.
     pub bad: BTreeSet<StripeId>,
     kinds: BTreeSet<Arc<str>>,
+    terms: Vec<Arc<Terms>>,
 }
 
-/// One subscription's events.
+/// A customer's subscriptions: mostly one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Theirs {
+    One(StripeId),
+    Several(Vec<StripeId>),
+}
+
+/// One subscription's events. Kept small: there are about as many as there are events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct History {
     pub customer: StripeId,
     /// What each snapshot demands, oldest first.
     pub states: Vec<State>,
-    /// Events that say that something happened, and not what.
-    pub loose: Vec<(At, StripeId)>,
     pub before: Option<Box<Demand>>,
-    pub current: Option<Current>,
-    /// The profile that metadata names.
-    pub profile: Option<SubjectKey>,
-    /// The version that its newest event is rendered at.
-    pub api_version: Option<String>,
+    /// Nothing of it for most of those that are fine.
+    more: Option<Box<More>>,
     pub livemode: bool,
     pub outcome: Outcome,
     pub stand: Option<Stand>,
     /// When the row was read that it was last compared with.
     pub row_at: Option<At>,
+}
+
+/// What only some of them have, and what matters only until the effect is there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct More {
+    /// Events that say that something happened, and not what.
+    loose: Vec<(At, StripeId)>,
+    current: Option<Current>,
+    /// The profile that metadata names.
+    profile: Option<SubjectKey>,
+    /// The version that its newest event is rendered at.
+    api_version: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,23 +83,8 @@ pub struct Current {
     pub at: At,
     /// `None`: Stripe has none of this id.
     pub demand: Option<Demand>,
-}
-
-/// What became of a subscription's newest event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// The row has not been compared with it yet.
-    Unread,
-    Fine,
-    Settling,
-    /// Event and row differ; Stripe is still to be asked for the subscription itself.
-    Suspect,
-    Failing,
-    /// As failing, and nobody's: no profile can be named.
-    Nobody,
-    /// Rows may be hidden or late, or the tier is open.
-    Doubted,
+    /// It was read in the mirror of Stripe in the database, which was so many seconds old then.
+    pub mirror_age: Option<i64>,
 }
 
 impl History {
@@ -90,11 +92,8 @@ impl History {
         Self {
             customer,
             states: Vec::new(),
-            loose: Vec::new(),
             before: None,
-            current: None,
-            profile: None,
-            api_version: None,
+            more: None,
             livemode: false,
             outcome: Outcome::Unread,
             stand: None,
@@ -105,17 +104,46 @@ impl History {
     /// When its newest event happened.
     pub fn newest(&self) -> At {
         let state = self.states.last().map(|s| s.at);
-        state.max(self.loose.iter().map(|(at, _)| *at).max()).unwrap_or_default()
+        state.max(self.loose().iter().map(|(at, _)| *at).max()).unwrap_or_default()
+    }
+
+    /// Events that say that something happened, and not what.
+    pub fn loose(&self) -> &[(At, StripeId)] {
+        self.more.as_ref().map_or(&[], |m| &m.loose)
+    }
+
+    /// The profile that metadata names; of those that are fine it is forgotten.
+    pub fn profile(&self) -> Option<&SubjectKey> {
+        self.more.as_ref()?.profile.as_ref()
+    }
+
+    /// The version that its newest event is rendered at; of those that are fine it is forgotten.
+    pub fn api_version(&self) -> Option<&str> {
+        self.more.as_ref()?.api_version.as_deref()
     }
 
     /// What Stripe said itself, where nothing has happened since.
     pub fn current(&self) -> Option<&Current> {
-        self.current.as_ref().filter(|c| c.at >= self.newest())
+        self.more.as_ref()?.current.as_ref().filter(|c| c.at >= self.newest())
+    }
+
+    /// Stripe itself has said what is due.
+    pub fn told(&mut self, current: Current) {
+        self.more.get_or_insert_default().current = Some(current);
+    }
+
+    /// The effect is there: what would have explained why it is not is let go.
+    pub fn is_fine(&mut self) {
+        let Some(more) = &mut self.more else { return };
+        (more.profile, more.api_version) = (None, None);
+        if more.loose.is_empty() && more.current.is_none() {
+            self.more = None;
+        }
     }
 
     /// A snapshot tells what came of every event, or Stripe was asked since.
     pub fn is_told(&self) -> bool {
-        let Some((loose, _)) = self.loose.iter().max_by_key(|(at, _)| *at) else { return true };
+        let Some((loose, _)) = self.loose().iter().max_by_key(|(at, _)| *at) else { return true };
         self.current().is_some() || self.states.last().is_some_and(|s| s.at >= *loose || Self::tells(s, *loose))
     }
 
@@ -127,7 +155,7 @@ impl History {
     /// Every event with the state that it is judged by.
     pub fn events(&self) -> impl Iterator<Item = (At, &StripeId, usize)> {
         let own = self.states.iter().enumerate().map(|(i, s)| (s.at, &s.event, i));
-        own.chain(self.loose.iter().map(|(at, id)| (*at, id, self.in_force(*at))))
+        own.chain(self.loose().iter().map(|(at, id)| (*at, id, self.in_force(*at))))
     }
 
     fn in_force(&self, at: At) -> usize {
@@ -160,6 +188,26 @@ impl History {
     /// What is due by the newest that is known.
     pub fn due(&self) -> Option<&Demand> {
         self.current().and_then(|c| c.demand.as_ref()).or(self.states.last().map(|s| &s.demand))
+    }
+}
+
+impl Theirs {
+    fn push(&mut self, subscription: StripeId) {
+        match self {
+            Theirs::One(first) => *self = Theirs::Several(vec![first.clone(), subscription]),
+            Theirs::Several(all) => all.push(subscription),
+        }
+    }
+
+    /// Whether none is left.
+    fn remove(&mut self, subscription: &StripeId) -> bool {
+        match self {
+            Theirs::One(only) => only == subscription,
+            Theirs::Several(all) => {
+                all.retain(|s| s != subscription);
+                all.is_empty()
+            }
+        }
     }
 }
 
@@ -203,19 +251,11 @@ impl Feed {
             self.kinds.insert(Arc::clone(&kind));
             kind
         });
-        let snapshot = e.subscription.as_deref();
-        let subscription = snapshot.map(|s| &s.id).or(e.subscription_id.as_ref());
-        let customer = snapshot.map(|s| &s.customer).or(e.customer.as_ref());
+        let (customer, subscription) = e.names();
         // Each id once, however many events name it.
         let subscription = subscription.map(|s| self.courses.get_key_value(s).map_or(s, |(k, _)| k).clone());
         let customer = customer.map(|c| self.of_customer.get_key_value(c).map_or(c, |(k, _)| k).clone());
         let object = e.object.clone().map(|o| subscription.clone().filter(|s| *s == o).unwrap_or(o));
-        let handled = HANDLED.contains(&e.kind.as_str());
-        let verdict = match (handled, &subscription, &customer) {
-            (false, ..) => Verdict::UnhandledType,
-            (true, Some(_), Some(_)) => Verdict::Unknown,
-            (true, ..) => Verdict::NoSubject,
-        };
         Line {
             id: e.id.clone(),
             kind,
@@ -224,7 +264,7 @@ impl Feed {
             customer,
             subscription,
             pending: e.pending_webhooks > 0,
-            verdict,
+            verdict: at_sight(e),
             cause: None,
         }
     }
@@ -234,32 +274,43 @@ impl Feed {
         if !HANDLED.contains(&e.kind.as_str()) {
             return None;
         }
-        let snapshot = e.subscription.as_deref();
-        let customer = snapshot.map(|s| &s.customer).or(e.customer.as_ref())?.clone();
-        let subscription = snapshot.map(|s| &s.id).or(e.subscription_id.as_ref())?.clone();
+        let (Some(customer), Some(subscription)) = e.names() else { return None };
+        let (customer, subscription) = (customer.clone(), subscription.clone());
         if !self.courses.contains_key(&subscription) {
-            self.of_customer.entry(customer.clone()).or_default().push(subscription.clone());
-            self.courses.insert(subscription.clone(), History::new(customer.clone()));
+            match self.of_customer.entry(customer.clone()) {
+                Entry::Vacant(empty) => drop(empty.insert(Theirs::One(subscription.clone()))),
+                Entry::Occupied(mut theirs) => theirs.get_mut().push(subscription.clone()),
+            }
+            self.courses.insert(subscription.clone(), Arc::new(History::new(customer.clone())));
             self.bad.insert(subscription.clone());
         }
-        let h = self.courses.get_mut(&subscription).expect("invariant: it was just put there");
-        h.profile = h.profile.take().or_else(|| e.profile.clone());
-        if head || h.api_version.is_none() {
-            h.api_version.clone_from(&e.api_version);
+        let h = Arc::make_mut(self.courses.get_mut(&subscription).expect("invariant: it was just put there"));
+        let more = h.more.get_or_insert_default();
+        more.profile = more.profile.take().or_else(|| e.profile.clone());
+        if head || more.api_version.is_none() {
+            more.api_version.clone_from(&e.api_version);
         }
         h.livemode = e.livemode;
-        match snapshot {
-            None => h.loose.push((e.created, e.id.clone())),
+        match e.subscription.as_deref() {
+            None => more.loose.push((e.created, e.id.clone())),
             Some(s) => {
                 let at =
                     if head { h.states.partition_point(|s| s.at <= e.created) } else { h.states.partition_point(|s| s.at < e.created) };
                 if at == 0 {
-                    h.before = e.previous.as_deref().map(|p| Box::new(Demand::of(p, rules)));
+                    h.before = e.previous.as_deref().map(|p| Box::new(Demand::of(p, rules).sharing(&mut self.terms)));
                 }
-                h.states.insert(at, State { event: e.id.clone(), at: e.created, demand: Demand::of(s, rules) });
+                // Most have one.
+                h.states.reserve_exact(1);
+                let demand = Demand::of(s, rules).sharing(&mut self.terms);
+                h.states.insert(at, State { event: e.id.clone(), at: e.created, demand });
             }
         }
         Some(customer)
+    }
+
+    /// Everything on the page is there already: then nothing has to be written, and so nothing copied.
+    pub fn holds(&self, page: &[StripeEvent], raw: &[RawEvent]) -> bool {
+        page.iter().all(|e| self.place(e.created, &e.id).is_some()) && raw.iter().all(|odd| self.raw.contains(odd))
     }
 
     /// Where the event stands in the list.
@@ -276,24 +327,32 @@ impl Feed {
         }
         let gone = self.lines.split_off(keep);
         for subscription in gone.into_iter().filter_map(|l| l.subscription).collect::<BTreeSet<_>>() {
-            let Some(h) = self.courses.get_mut(&subscription) else { continue };
+            let Some(h) = self.courses.get_mut(&subscription).map(Arc::make_mut) else { continue };
             // The last one that goes is what was before the first that stays.
             if let Some(last) = h.states.iter().rposition(|s| s.at < then) {
                 h.before = Some(Box::new(h.states[last].demand.clone()));
             }
             h.states.retain(|s| s.at >= then);
-            h.loose.retain(|(at, _)| *at >= then);
-            if h.states.is_empty() && h.loose.is_empty() {
+            if let Some(more) = &mut h.more {
+                more.loose.retain(|(at, _)| *at >= then);
+            }
+            if h.states.is_empty() && h.loose().is_empty() {
                 let customer = h.customer.clone();
                 self.courses.remove(&subscription);
                 self.bad.remove(&subscription);
-                if let Some(theirs) = self.of_customer.get_mut(&customer) {
-                    theirs.retain(|s| *s != subscription);
-                    if theirs.is_empty() {
-                        self.of_customer.remove(&customer);
-                    }
+                if self.of_customer.get_mut(&customer).is_some_and(|theirs| theirs.remove(&subscription)) {
+                    self.of_customer.remove(&customer);
                 }
             }
+        }
+    }
+
+    /// The customer's subscriptions that events are about.
+    pub fn theirs(&self, customer: &StripeId) -> &[StripeId] {
+        match self.of_customer.get(customer) {
+            Some(Theirs::One(subscription)) => std::slice::from_ref(subscription),
+            Some(Theirs::Several(all)) => all,
+            None => &[],
         }
     }
 
@@ -304,6 +363,6 @@ impl Feed {
 
     /// The row names another subscription of theirs that has not ended, as far as its events tell.
     pub fn is_live(&self, subscription: &StripeId) -> bool {
-        self.courses.get(subscription).and_then(History::due).is_some_and(Demand::binds)
+        self.courses.get(subscription).and_then(|h| h.due()).is_some_and(Demand::binds)
     }
 }
