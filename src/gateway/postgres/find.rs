@@ -17,7 +17,7 @@ use crate::protocol::query::{Hit, Reply};
 use sqlx::{AssertSqlSafe, Row};
 
 /// A search may take this long on the server, and no helpers.
-const LIMITS: &str = "SET LOCAL statement_timeout = 1200; SET LOCAL max_parallel_workers_per_gather = 0";
+const LIMITS: &str = "SET LOCAL statement_timeout = 2000; SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// A table up to so many rows is read from end to end before anybody notices.
 const SMALL: f64 = 20_000.0;
