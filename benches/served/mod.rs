@@ -26,7 +26,7 @@ impl Sandbox {
         let mut variables = HashMap::new();
         for line in BufReader::new(out).lines() {
             let line = line.expect("a line");
-            if line == "ready" {
+            if line == "# ready" {
                 return Self { process, variables };
             }
             if let Some((name, value)) = line.strip_prefix("export ").and_then(|l| l.split_once('=')) {

@@ -81,6 +81,13 @@ pub enum Subcommands {
     /// Compare Stripe's subscriptions with the database: of whoever changed lately, or of the whole account.
     #[command(after_help = EXIT)]
     Drift(Drift),
+    /// Who holds the database's connections, who waits for whom, and whether a larger pool would help.
+    #[command(after_help = EXIT)]
+    Pool {
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
     /// Run a procedure without a screen, through the same gate and journal.
     #[command(subcommand)]
     Run(Procedures),
@@ -224,6 +231,9 @@ pub struct How {
     /// Show the plan and stop: nothing is sent, nothing is journaled.
     #[arg(long)]
     pub dry_run: bool,
+    /// Show the evidence one by one, and the exact statements and requests of the first acts.
+    #[arg(long)]
+    pub explain: bool,
     /// Confirm the plan without being asked. Only for what one key confirms on screen.
     #[arg(long)]
     pub yes: bool,
@@ -247,6 +257,21 @@ pub enum RunsAction {
         run: String,
         #[command(flatten)]
         how: How,
+    },
+    /// Give an unfinished run up for good: nothing more of it is sent, and it stands in the way of no other.
+    #[command(after_help = EXIT)]
+    Abandon {
+        /// The run, by the end of its id as lists show it.
+        run: String,
+        /// Why; goes into the journal.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// What became of its last writes is not known, and you have seen to it by hand.
+        #[arg(long)]
+        settled_by_hand: bool,
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
     },
     /// Take a finished run back: the fields it changed, if the row is still as it left it.
     #[command(after_help = EXIT)]

@@ -8,11 +8,13 @@ use crate::config::schema::{Column, CounterMap, LimitMap, SchemaMap};
 use crate::config::secret::Kept;
 use crate::config::{Config, Writer};
 use crate::domain::fault::{Fault, FaultKind};
+use crate::domain::mirror::{Mirror, age_in_words};
 use crate::domain::policy::Mode;
 use crate::domain::shape::{KeyType, Shape};
+use crate::domain::skew;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::gateway::application::ApplicationReport;
-use crate::gateway::postgres::{DatabaseReport, Privilege};
+use crate::gateway::postgres::{DatabaseReport, MirrorReport, Privilege};
 use crate::gateway::sources::Sources;
 use crate::gateway::stripe::PermissionCheck;
 use chrono::Utc;
@@ -58,7 +60,7 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
                 Ok(stripe) => {
                     let (account, permissions, endpoints) =
                         tokio::join!(stripe.account(), stripe.permissions(), stripe.webhook_endpoints());
-                    Ok((account.map(|a| (a.name, a.livemode)), permissions, endpoints))
+                    Ok((account.map(|a| (a.name, a.livemode)), permissions, endpoints, stripe.clock_ahead()))
                 }
                 Err(fault) => Err(fault),
             }
@@ -80,7 +82,12 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
         report.database(config, database);
     }
     match stripe {
-        Ok((account, permissions, endpoints)) => report.stripe(config, account, permissions, endpoints),
+        Ok((account, permissions, endpoints, ahead)) => {
+            if let Some(says) = ahead.and_then(skew::says) {
+                report.say(Verdict::Warn, "clock", format!("{says}: set this machine's; events are judged by Stripe's meanwhile"));
+            }
+            report.stripe(config, account, permissions, endpoints);
+        }
         Err(fault) => report.fault("stripe", &fault),
     }
     match application {
@@ -211,12 +218,29 @@ impl Report {
                 ),
             );
         }
+        if let Some(mirror) = &report.mirror {
+            self.mirror(mirror);
+        }
         if !report.sees_sessions || !report.signals_sessions {
             self.say(
                 Verdict::Warn,
                 "session rights",
                 "without pg_monitor and pg_signal_backend other roles' sessions stay closed to the console",
             );
+        }
+    }
+
+    fn mirror(&mut self, found: &MirrorReport) {
+        let now = Utc::now();
+        let mirror = Mirror { newest: found.newest, notes: Vec::new() };
+        if found.usable {
+            let stale = mirror.is_stale(now);
+            let age = mirror.age(now).map_or_else(|| "of an age that cannot be told".into(), |a| format!("{} old", age_in_words(a)));
+            let use_of_it = if stale { "shown where Stripe is silent, and not believed" } else { "asked before Stripe about suspects" };
+            self.say(if stale { Verdict::Warn } else { Verdict::Ok }, "stripe mirror", format!("schema stripe, {age}: {use_of_it}"));
+        }
+        for says in &found.says {
+            self.say(Verdict::Warn, "stripe mirror", says.clone());
         }
     }
 
@@ -327,7 +351,11 @@ pub async fn grants(config: &Arc<Config>) {
         Err(_) => None,
     };
     sources.close().await;
-    for line in sql_grants(config, report.map(|r| r.needed).unwrap_or_default()) {
+    let needed = report.map(|r| {
+        let mirror = r.mirror.map(|m| m.needed).unwrap_or_default();
+        if r.needed.is_empty() { Vec::new() } else { r.needed.into_iter().chain(mirror).collect() }
+    });
+    for line in sql_grants(config, needed.unwrap_or_default()) {
         println!("{line}");
     }
     println!("\n-- Stripe: a restricted key with these permissions, read");

@@ -116,7 +116,7 @@ async fn accept(hands: &Hands, customer: &str, classes: &[Class], args: &Drift) 
     let customer = customer_id(customer)?;
     let [class] = classes else { return Err("one class at a time is accepted: give --class once".into()) };
     let until = until(args.until.as_deref().unwrap_or_default(), now())?;
-    let reason = args.reason.clone().unwrap_or_default();
+    let reason = mask::addresses(&args.reason.clone().unwrap_or_default());
     hands.say(&DeskWrite::AcceptDrift { customer, class: *class, until, reason }).await?;
     println!("accepted until {}: {}", until.format("%-d %b %Y %H:%MZ"), class.word());
     Ok(End::Well)
@@ -143,7 +143,7 @@ async fn answer(hands: &Hands, scan: &mut Scan) -> bool {
     let mut second = tokio::time::interval(std::time::Duration::from_secs(1));
     let mut line = Line::new();
     loop {
-        for (slot, query) in scan.advance(now()) {
+        for (slot, query) in scan.advance(hands.stripe_now()) {
             under_way.push(ask(slot, query));
         }
         if !scan.is_under_way() {
@@ -152,7 +152,7 @@ async fn answer(hands: &Hands, scan: &mut Scan) -> bool {
         }
         tokio::select! {
             Some((slot, query, result)) = under_way.next(), if !under_way.is_empty() => {
-                scan.replied(slot, &query, &result, &hands.env.tiers, now());
+                scan.replied(slot, &query, &result, &hands.env.tiers, hands.stripe_now());
             }
             _ = second.tick() => line.show(scan),
             _ = &mut interrupt => {

@@ -2,11 +2,12 @@
 
 use super::hands::Hands;
 use crate::domain::At;
+use crate::domain::fault::Fault;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
-use crate::protocol::query::Query;
-use crate::protocol::ticket::Ticket;
+use crate::protocol::query::{Query, Reply};
+use crate::protocol::ticket::{Slot, Ticket};
 use std::time::Duration;
 
 /// Between two lines about how far it came.
@@ -75,11 +76,19 @@ async fn perform(run: &mut Run, effects: Vec<Effect>, hands: &Hands, env: &Envir
             _ => {}
         }
     }
-    let answers = futures_util::future::join_all(reads.iter().map(|(_, query)| hands.ask(query.clone()))).await;
+    let answers = futures_util::future::join_all(reads.iter().map(|(ticket, query)| ask(hands, *ticket, query))).await;
     for ((ticket, query), result) in reads.iter().zip(answers) {
         more.extend(run.replied(*ticket, query, &result, env, now()));
     }
     more
+}
+
+/// What a run about many reads stays within the background's budget.
+async fn ask(hands: &Hands, ticket: Ticket, query: &Query) -> Result<Reply, Fault> {
+    match ticket.slot {
+        Slot::Bulk(..) => hands.ask_in_background(query.clone()).await,
+        _ => hands.ask(query.clone()).await,
+    }
 }
 
 #[must_use]

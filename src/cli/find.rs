@@ -1,7 +1,6 @@
 //! `nightdesk find`: the answer to one paste, as text or JSON.
 
 use super::case::{Found, locate, not_found, read};
-use super::drive::now;
 use super::hands::Hands;
 use super::shown::ShownDiagnosis;
 use super::{End, print_json};
@@ -44,7 +43,7 @@ pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
     match locate(hands, text).await? {
         Found::Exactly(handle) => {
             let case = read(hands, &handle, None).await;
-            let diagnosis = diagnose(&case, &hands.env.tiers, now());
+            let diagnosis = diagnose(&case, &hands.env.tiers, hands.stripe_now());
             let found = case.record().is_some() || !case.customers.is_empty();
             if json {
                 print_json(&Answer {

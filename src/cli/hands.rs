@@ -1,15 +1,17 @@
 //! The gateway as the command line holds it: questions to the sources, and the one lane that writes.
 
 use crate::config::Config;
+use crate::domain::At;
 use crate::domain::fault::Fault;
+use crate::domain::skew;
 use crate::gateway::journal::{Journal, state_dir};
 use crate::gateway::reader::Reader;
 use crate::gateway::sources::Sources;
-use crate::gateway::stripe::Priority;
+use crate::gateway::stripe::{Priority, Stripe};
 use crate::protocol::desk::DeskWrite;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
-use crate::protocol::record::{Detail, Entry};
+use crate::protocol::record::{Closed, Detail, Entry};
 use crate::protocol::run::{Perform, Performed};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +35,13 @@ impl Hands {
 
     pub fn sources(&self) -> &Sources {
         self.reader.sources()
+    }
+
+    /// The time by Stripe's clock, by which what happens there is judged; by ours before Stripe has answered.
+    #[must_use]
+    pub fn stripe_now(&self) -> At {
+        let ahead = self.sources().stripe().ok().and_then(Stripe::clock_ahead);
+        super::drive::now() + skew::correction(ahead.unwrap_or(0))
     }
 
     pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {
@@ -65,6 +74,10 @@ impl Hands {
 
     pub async fn resume_run(&self, run: Uuid) -> Result<(), Fault> {
         self.reader.writes()?.resume_run(run).await
+    }
+
+    pub async fn give_up_run(&self, run: Uuid, by_hand: bool, reason: &str) -> Result<Closed, Fault> {
+        self.reader.writes()?.give_up_run(run, by_hand, reason).await
     }
 
     pub async fn record(&self, run: Option<Uuid>, entry: Entry, detail: Detail) -> Result<(), Fault> {

@@ -2,6 +2,17 @@
 //!
 //! The same engine, gate and journal as the console's: what the screen may not do, a script may not do either.
 
+/// The standard library's panics where nobody reads any more; this one does not. In every subcommand, whatever is printed goes this way.
+macro_rules! println {
+    () => { $crate::cli::print::text(format_args!("\n")) };
+    ($($what:tt)+) => { $crate::cli::print::text(format_args!("{}\n", format_args!($($what)+))) };
+}
+
+/// The same without the end of the line.
+macro_rules! print {
+    ($($what:tt)+) => { $crate::cli::print::text(format_args!($($what)+)) };
+}
+
 pub mod args;
 mod audit;
 mod case;
@@ -12,6 +23,8 @@ mod drive;
 mod find;
 mod hands;
 mod logs;
+mod pool;
+pub mod print;
 mod probe;
 mod procedures;
 mod replay;
@@ -39,7 +52,9 @@ pub enum End {
 /// Runs a subcommand that needs no screen. Bad input and an unusable configuration end with 2.
 pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
     if let Subcommands::Completions { shell } = command {
-        clap_complete::generate(shell, &mut Cli::command(), "nightdesk", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "nightdesk", &mut script);
+        print!("{}", String::from_utf8_lossy(&script));
         return ExitCode::SUCCESS;
     }
     let config = match configuration(place) {
@@ -59,6 +74,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
             let ended = match command {
                 Subcommands::Find { id, json } => find::run(&hands, &id, json).await,
                 Subcommands::Webhooks(args) => webhooks::run(&hands, &args).await,
+                Subcommands::Pool { json } => pool::run(&hands, json).await,
                 Subcommands::Status { json } => status::run(&hands, json).await,
                 Subcommands::Probe { yes, json } => probe::run(&hands, yes, json).await,
                 Subcommands::Replay(args) => replay::run(&hands, &args).await,

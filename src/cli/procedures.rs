@@ -14,7 +14,7 @@ use crate::procedures::engine::{Phase, Run};
 use crate::protocol::answers::assemble;
 use crate::protocol::run::{Inputs, Plan, short};
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use uuid::Uuid;
 
 /// What `--json` prints at the end.
@@ -87,7 +87,7 @@ pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Resul
     }
     let plan = run.plan.clone().ok_or("the review has no plan")?;
     if !how.json {
-        print_plan(&plan, how.dry_run);
+        print_plan(&plan, how);
     }
     if how.dry_run {
         if how.json {
@@ -170,21 +170,23 @@ pub fn report(run: &Run, how: &How) -> End {
     if state == "done" { End::Well } else { End::Badly }
 }
 
-/// The review; a dry run shows the exact statements too.
-fn print_plan(plan: &Plan, machine: bool) {
+/// The review as the screen has it. Of one act a dry run shows the exact statements too; of many, only where they are asked for.
+fn print_plan(plan: &Plan, how: &How) {
+    let exactly = how.explain || (how.dry_run && plan.pace.is_none());
     println!("{}\n", plan.summary);
     let width = plan.diff.iter().map(|c| c.from.to_string().chars().count()).max().unwrap_or(0);
     for change in &plan.diff {
         println!("  {:<16} {:<width$}  →  {}", change.field.label(), change.from.to_string(), change.to);
     }
     println!("\n  {}", plan.blast);
-    for note in plan.notes.iter().chain(&plan.evidence) {
+    let evidence = plan.evidence.iter().filter(|_| exactly || plan.pace.is_none() || plan.first_acts().count() == 1);
+    for note in plan.notes.iter().chain(evidence) {
         println!("  · {note}");
     }
-    for line in plan.machine.iter().filter(|_| machine) {
+    for line in plan.machine.iter().filter(|_| exactly) {
         println!("  $ {line}");
     }
-    if let Some(text) = plan.typed.as_ref().filter(|_| machine) {
+    if let Some(text) = plan.typed.as_ref().filter(|_| how.dry_run) {
         println!("\n  confirm with: --confirm \"{text}\"");
     }
 }
@@ -225,7 +227,6 @@ fn asked(question: &str) -> Result<Option<String>, String> {
         return Ok(None);
     }
     print!("\n{question}");
-    std::io::stdout().flush().map_err(|e| e.to_string())?;
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(|e| e.to_string())?;
     Ok(Some(line.trim().to_string()))
@@ -236,7 +237,7 @@ mod tests {
     use super::*;
 
     fn how(yes: bool, confirm: Option<&str>, json: bool) -> How {
-        How { dry_run: false, yes, confirm: confirm.map(String::from), reason: Some("a test".into()), json }
+        How { dry_run: false, explain: false, yes, confirm: confirm.map(String::from), reason: Some("a test".into()), json }
     }
 
     fn nobody(_: &str) -> Result<Option<String>, String> {

@@ -86,7 +86,7 @@ mod tests {
     use crate::cli::args::How;
 
     fn args(events: &[&str], since: Option<&str>, cause: Option<&str>, last: bool) -> Replay {
-        let how = How { dry_run: true, yes: false, confirm: None, reason: None, json: false };
+        let how = How { dry_run: true, explain: false, yes: false, confirm: None, reason: None, json: false };
         let events = events.iter().map(ToString::to_string).collect();
         Replay { events, since: since.map(String::from), since_last_applied: last, cause: cause.map(String::from), how }
     }

@@ -1,4 +1,4 @@
-//! `nightdesk runs`: what was begun here, what was left unfinished, finishing it, and taking it back.
+//! `nightdesk runs`: what was begun here, what was left unfinished, finishing it, giving it up, and taking it back.
 
 use super::args::{How, RunsAction};
 use super::drive::drive;
@@ -43,6 +43,9 @@ pub async fn run(hands: &Hands, action: Option<RunsAction>, json: bool) -> Resul
             Ok(End::Well)
         }
         Some(RunsAction::Resume { run, how }) => resume(hands, named(&runs, &run)?, &how).await,
+        Some(RunsAction::Abandon { run, reason, settled_by_hand, json: here }) => {
+            abandon(hands, named(&runs, &run)?, settled_by_hand, &reason, json || here).await
+        }
         Some(RunsAction::Undo { run, how }) => undo(hands, named(&runs, &run)?, &how).await,
     }
 }
@@ -92,6 +95,23 @@ async fn resume(hands: &Hands, summary: &RunSummary, how: &How) -> Result<End, S
     if run.phase == Phase::Review { confirm_and_finish(hands, run, how).await } else { Ok(report(&run, how)) }
 }
 
+/// Ends it short of its goal. What was sent stays sent; what is missing is for a new run, or for hands.
+async fn abandon(hands: &Hands, summary: &RunSummary, by_hand: bool, reason: &str, json: bool) -> Result<End, String> {
+    let how = hands.give_up_run(summary.run, by_hand, reason).await.map_err(|fault| fault.say)?;
+    let state = word(RunState::Closed(how));
+    if json {
+        print_json(&serde_json::json!({ "run": summary.run, "state": state, "sent": summary.sent().count() }));
+    } else {
+        let sent = match summary.sent().count() {
+            0 => "nothing of it was sent".to_string(),
+            1 => "what it sent, one act, stays as it is and is not sent again".to_string(),
+            many => format!("what it sent, {many} acts, stays as it is and is not sent again"),
+        };
+        println!("{state}: run {} is given up; {sent}", short(summary.run));
+    }
+    Ok(End::Well)
+}
+
 async fn undo(hands: &Hands, summary: &RunSummary, how: &How) -> Result<End, String> {
     let refused = |why| format!("run {} cannot be taken back: {why}", short(summary.run));
     let (mut run, effects) = Run::take_back(summary, Uuid::now_v7()).map_err(refused)?;
@@ -122,5 +142,6 @@ fn word(state: RunState) -> &'static str {
         RunState::Closed(Closed::Undone) => "undone",
         RunState::Closed(Closed::Halted) => "halted",
         RunState::Closed(Closed::Abandoned) => "abandoned",
+        RunState::Closed(Closed::HandedOver) => "handed-over",
     }
 }

@@ -8,13 +8,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::sandbox::app::Manner;
 use crate::sandbox::incidents::Incident;
+use crate::sandbox::mirror::Layout;
 use crate::sandbox::schema::{Naming, Profiles, Shape, Timestamps, Words};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
 
 /// A whole system to practise on: Postgres, Stripe and the application, all on this machine and all made up.
 #[derive(Debug, Clone, Args)]
 pub struct SandboxArgs {
-    /// Run the sandbox without the console: print its environment, then `ready`, and stay until Ctrl-C
+    /// Run the sandbox without the console: print its environment, then `# ready`, and stay until Ctrl-C
     #[arg(long)]
     pub serve: bool,
     /// What everything that is made up is made from
@@ -41,6 +42,9 @@ pub struct SandboxArgs {
     /// How the application answers when its webhook handler fails
     #[arg(long, value_enum, default_value_t)]
     pub manner: Manner,
+    /// Keep a mirror of Stripe in the application's database, schema `stripe`, as a sync engine does
+    #[arg(long, value_enum, value_name = "LAYOUT", num_args = 0..=1, require_equals = true, default_missing_value = "columns")]
+    pub mirror: Option<Layout>,
     /// An incident to start with in full; may be given more than once
     #[arg(long = "incident", value_enum, value_name = "NAME")]
     pub incidents: Vec<Incident>,
@@ -57,11 +61,15 @@ impl SandboxArgs {
             max_connections: self.max_connections,
             manner: self.manner,
             incidents: self.incidents.clone(),
+            mirror: self.mirror,
             background: true,
             environment: None,
         }
     }
 }
+
+/// The last line that `--serve` prints: a comment to a shell, so that what was printed can be sourced as it is.
+pub const READY: &str = "# ready";
 
 /// Why `--serve` ended early.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +82,7 @@ pub enum ServeError {
     Output(io::Error),
 }
 
-/// Serves the sandbox until a signal: prints `export NAME='value'` lines and `ready`, then stays.
+/// Serves the sandbox until a signal: prints `export NAME='value'` lines and `# ready`, then stays.
 ///
 /// # Errors
 /// When the sandbox does not start, or nobody reads what is printed.
@@ -107,11 +115,14 @@ pub fn own_environment(kind: &str) -> String {
 
 pub(super) fn tell(environment: &[(&'static str, String)]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    for (name, value) in environment {
-        writeln!(out, "export {name}={}", quoted(value))?;
-    }
-    writeln!(out, "ready")?;
+    out.write_all(exports(environment).as_bytes())?;
     out.flush()
+}
+
+/// What is printed: a script that any POSIX shell can source.
+fn exports(environment: &[(&'static str, String)]) -> String {
+    let lines = environment.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value)));
+    lines.chain([format!("{READY}\n")]).collect()
 }
 
 /// Quoted for any POSIX shell.
@@ -134,5 +145,15 @@ mod tests {
     fn values_survive_the_shell() {
         assert_eq!(quoted("postgres://a:b@127.0.0.1/app"), "'postgres://a:b@127.0.0.1/app'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn what_is_printed_can_be_sourced_as_it_is() {
+        let script = exports(&[("DATABASE_URL", "postgres://a:it's@127.0.0.1/app?x=1&y=2".into())]);
+        assert!(script.ends_with("# ready\n"), "{script}");
+        let run = std::process::Command::new("sh").args(["-e", "-c", &format!("{script}printf %s \"$DATABASE_URL\"")]).output();
+        let run = run.expect("a shell");
+        assert_eq!(String::from_utf8_lossy(&run.stdout), "postgres://a:it's@127.0.0.1/app?x=1&y=2");
+        assert!(run.status.success() && run.stderr.is_empty(), "{run:?}");
     }
 }

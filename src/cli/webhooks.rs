@@ -48,6 +48,8 @@ struct Answer<'a> {
     events: Option<Vec<ShownEvent<'a>>>,
     /// Elements of Stripe's list that could not be read as events.
     unreadable: usize,
+    /// By how many seconds Stripe's clock is ahead of this machine's; events are judged by Stripe's.
+    clock_ahead: i64,
 }
 
 #[derive(Serialize)]
@@ -106,6 +108,7 @@ pub async fn run(hands: &Hands, args: &WebhooksArgs) -> Result<End, String> {
             groups: groups.iter().map(|g| shown(g)).collect(),
             events: listed.then(|| lines.iter().map(|l| event(&survey, l)).collect()),
             unreadable: survey.raw().len(),
+            clock_ahead: survey.clock_ahead().num_seconds(),
         });
     } else {
         print(&survey, &groups, &counts, since, listed.then_some(lines.as_slice()));
@@ -160,6 +163,9 @@ fn print(survey: &Survey, groups: &[&Group], counts: &BTreeMap<&'static str, usi
     }
     if let Some(doubt) = survey.doubt() {
         println!("{}: {}", doubt.sentence, doubt.reason);
+    }
+    if let Some(clock) = survey.clock_finding() {
+        println!("{}. Events are judged by Stripe's.", clock.sentence);
     }
     for g in groups {
         println!();

@@ -33,6 +33,7 @@ pub struct Env {
     pub database_url: Option<SecretRef>,
     pub admin_url: Option<SecretRef>,
     pub rescue_url: Option<SecretRef>,
+    pub pooler_url: Option<SecretRef>,
     pub store_url: Option<SecretRef>,
     pub stripe_key: Option<SecretRef>,
     pub stripe_write_key: Option<SecretRef>,
@@ -95,6 +96,7 @@ pub struct Stripe {
 pub struct Hooks {
     pub resync: Option<Vec<String>>,
     pub restart_app: Option<Vec<String>>,
+    pub escalate: Option<Vec<String>>,
     pub deploys: Option<Vec<String>>,
     pub timeout_s: Option<u64>,
 }

@@ -27,6 +27,8 @@ pub struct Config {
     /// Only `nightdesk migrate` fetches it: who has not got it can do everything else.
     pub admin_url: Option<SecretRef>,
     pub rescue_url: Option<Credential>,
+    /// The pooler's admin console.
+    pub pooler_url: Option<Credential>,
     pub store_url: Option<Credential>,
     pub stripe_key: Option<Credential>,
     /// Fetched when writes are turned on; without one `stripe_key` writes too.
@@ -81,6 +83,8 @@ pub struct Policy {
 pub struct Hooks {
     /// Restarts the application.
     pub restart_app: Option<Vec<String>>,
+    /// Calls somebody: the message comes on its standard input, `{contact}` in an argument is whom it is for.
+    pub escalate: Option<Vec<String>>,
     /// Prints what was deployed.
     pub deploys: Option<Vec<String>>,
     /// How long the outcome of a hook that changes something is waited for.
@@ -220,6 +224,7 @@ impl Config {
             database_url: credential("database_url", env.database_url, "DATABASE_URL")?,
             admin_url: kept("admin_url", env.admin_url, "ADMIN_DATABASE_URL")?,
             rescue_url: credential("rescue_url", env.rescue_url, "")?,
+            pooler_url: credential("pooler_url", env.pooler_url, "")?,
             store_url: credential("store_url", env.store_url, "")?,
             stripe_key: credential("stripe_key", env.stripe_key, "STRIPE_SECRET_KEY")?,
             stripe_write_key: held("stripe_write_key", env.stripe_write_key, "")?,
@@ -261,7 +266,12 @@ fn hooks(given: file::Hooks) -> Result<(Hooks, Option<Vec<String>>), ConfigError
         }),
         argv => Ok(argv),
     };
-    let known = Hooks { restart_app: argv("restart_app", given.restart_app)?, deploys: argv("deploys", given.deploys)?, limit };
+    let known = Hooks {
+        restart_app: argv("restart_app", given.restart_app)?,
+        escalate: argv("escalate", given.escalate)?,
+        deploys: argv("deploys", given.deploys)?,
+        limit,
+    };
     Ok((known, argv("resync", given.resync)?))
 }
 

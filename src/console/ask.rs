@@ -5,6 +5,7 @@ use crate::domain::At;
 use crate::domain::facts::Handle;
 use crate::domain::ids::StripeId;
 use crate::domain::webhooks::cause::Cause;
+use crate::domain::webhooks::drift::Class;
 use crate::protocol::desk::DeskWrite;
 use crate::protocol::query::{Hit, Query};
 use crate::protocol::run::Inputs;
@@ -53,17 +54,16 @@ pub enum Ask {
     Escalate(usize),
     /// Go on with a run that was left unfinished.
     Resume(Uuid),
+    /// Ask why, then give up for good a run that was left unfinished.
+    GiveUp(Uuid),
     /// Look at events and rows anew, now.
     Survey,
     /// A run of many acts goes on after a pause.
     GoOn(Uuid),
     /// A run of many acts begins no more of them.
     Stop(Uuid),
-    /// Ask why, then mute this cause until then.
-    Mute {
-        cause: Cause,
-        until: At,
-    },
+    /// Ask why and until when, then say so for all consoles.
+    LetBe(LetBe),
     /// Say this about a cause or about drift, for all consoles.
     Desk(DeskWrite),
     /// A line for the status row, gone after a while.
@@ -80,6 +80,13 @@ pub enum Ask {
     Back,
 }
 
+/// What nobody is to be alarmed by for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LetBe {
+    Cause(Cause),
+    Drift { customer: StripeId, class: Class },
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyItem {
     pub label: String,
@@ -92,6 +99,25 @@ pub struct ActionItem {
     pub letter: char,
     pub label: String,
     pub does: Result<Box<Ask>, String>,
+}
+
+impl LetBe {
+    #[must_use]
+    pub fn until(self, until: At, reason: String) -> DeskWrite {
+        match self {
+            LetBe::Cause(cause) => DeskWrite::MuteCause { cause, until, reason },
+            LetBe::Drift { customer, class } => DeskWrite::AcceptDrift { customer, class, until, reason },
+        }
+    }
+
+    /// In the title of the question.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            LetBe::Cause(cause) => format!("Mute: {}", cause.word()),
+            LetBe::Drift { class, .. } => format!("Accept: {}", class.word()),
+        }
+    }
 }
 
 impl CopyItem {

@@ -56,25 +56,30 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             state.screens.go(Screen::Customers);
             Vec::new()
         }
-        Ask::Start { procedure, inputs } => {
+        Ask::Start { procedure, mut inputs } => {
+            if by_id(&procedure).is_some_and(|p| p.begins() != Begins::WithCustomer) && inputs.allowance_seconds.is_none() {
+                // What was learned about how long effects take counts wherever it is begun.
+                inputs.allowance_seconds = u32::try_from(state.world.survey.allowance().num_seconds()).ok();
+            }
             let (run, effects) = Run::draft(id, &procedure, inputs);
             show_run(state, run);
             effects
         }
         Ask::Drift(order) => {
-            let asks = state.world.drift.order(order, state.world.now);
+            let asks = state.world.drift.order(order, state.world.stripe_now());
             fulfil(state, asks, id)
         }
         Ask::StartFromBook(procedure) => start(state, &procedure, id),
-        Ask::Escalate(contact) => escalate(state, contact),
+        Ask::Escalate(contact) => escalate(state, contact, id),
         Ask::Resume(run) => resume(state, run),
+        Ask::GiveUp(run) => dialog(state, Modal::GiveUp { run, reason: TextField::default() }),
         Ask::Survey => {
             state.world.survey.hurry(state.world.tick);
             state.world.survey_ticked(&mut state.tickets)
         }
         Ask::GoOn(id_of_run) => run(state, id_of_run, id, |r, _, now| r.go_on_after_pause(now)),
         Ask::Stop(id_of_run) => run(state, id_of_run, id, |r, _, now| r.cancel(now)),
-        Ask::Mute { cause, until } => dialog(state, Modal::Mute { cause, until, reason: TextField::default() }),
+        Ask::LetBe(what) => dialog(state, Modal::let_be(what)),
         Ask::Desk(write) => vec![Effect::Desk(write)],
         Ask::Say(text) => {
             state.say(text);

@@ -293,14 +293,15 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
     }
     let screen = state.screens.top();
     let mut given_up = state.tickets.cancel_where(|slot| match slot {
-        Slot::SearchDatabase | Slot::SearchStripe => screen == Screen::Customers,
+        Slot::SearchDatabase | Slot::SearchStripe | Slot::SearchMirror => screen == Screen::Customers,
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
         Slot::Book(_) => screen == Screen::Runbook,
         Slot::Endpoints | Slot::Probe => screen == Screen::Webhooks,
         Slot::Event(_) => screen == Screen::Event,
         Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
         Slot::Runs => screen == Screen::Home,
-        Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
+        Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
+        Slot::Activity | Slot::SessionText | Slot::Pooler => false,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -316,7 +317,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
     while let Some((slot, query)) = given_up.pop() {
         let result = Err(Fault::new(query.source(), FaultKind::Timeout, "given up with ^C"));
         let follow = match slot {
-            Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(slot, &query, &result, &cx),
+            Slot::SearchDatabase | Slot::SearchStripe | Slot::SearchMirror => state.customers.replied(slot, &query, &result, &cx),
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
             Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
             Slot::Endpoints | Slot::Probe => state.webhooks.replied(slot, &query, &result, &cx),
@@ -325,7 +326,8 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
                 state.home.replied(slot, &query, &result, &cx);
                 Vec::new()
             }
-            Slot::Survey(_) | Slot::Run(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => Vec::new(),
+            Slot::Survey(_) | Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => Vec::new(),
+            Slot::Activity | Slot::SessionText | Slot::Pooler => Vec::new(),
         };
         for ask in follow {
             match ask {

@@ -10,6 +10,7 @@ use crate::domain::policy::Writes;
 use crate::protocol::effect::Effect;
 use crate::protocol::event::{Event, Stamped};
 use crate::protocol::query::{Query, Reply};
+use crate::protocol::run::short;
 use crate::protocol::ticket::{Slot, Ticket};
 use uuid::Uuid;
 
@@ -80,6 +81,15 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             Vec::new()
         }
         Event::RunOpened { run, result } => fulfil::opened(state, run, &result, id),
+        Event::RunGivenUp { run, result } => {
+            state.say(result.map_or_else(
+                |fault| format!("Not given up: {}", fault.say),
+                |_| format!("Run {} is given up; the journal has the reason", short(run)),
+            ));
+            let mut effects = vec![state.tickets.read(Slot::Runs, Query::Runs)];
+            effects.extend(fulfil::entered(state, id));
+            effects
+        }
         Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
         Event::HookSaid { run, line } => {
             if let Some(run) = state.tasks.get_mut(run) {
@@ -152,7 +162,7 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     if state.screens.top() == Screen::Runbook {
         asks.extend(state.runbook.ticked(&cx));
     }
-    asks.extend(state.world.drift.ticked(state.world.now));
+    asks.extend(state.world.drift.ticked(state.world.stripe_now()));
     effects.extend(fulfil::fulfil(state, asks, id));
     if state.world.wants_desk() {
         effects.push(state.tickets.read(Slot::Desk, Query::Desk));
@@ -200,7 +210,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
         state.world.answered(query.source(), result.as_ref().err());
     }
     // Runs keep their own generations: they outlive screens.
-    if let Slot::Run(run, _) = ticket.slot {
+    if let Slot::Run(run, _) | Slot::Bulk(run, _) = ticket.slot {
         return fulfil::run(state, run, id, |r, env, now| r.replied(*ticket, query, result, env, now));
     }
     if !state.tickets.arrived(ticket) {
@@ -212,7 +222,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     }
     if let Slot::Drift(slot) = ticket.slot {
         let rules = state.world.env.as_ref().map(|e| e.tiers.clone()).unwrap_or_default();
-        let now = state.world.now;
+        let now = state.world.stripe_now();
         let asks = state.world.drift.replied(slot, query, result, &rules, now);
         return fulfil::fulfil(state, asks, id);
     }
@@ -222,7 +232,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     }
     let cx = state.world.context();
     let asks = match ticket.slot {
-        Slot::SearchDatabase | Slot::SearchStripe => state.customers.replied(ticket.slot, query, result, &cx),
+        Slot::SearchDatabase | Slot::SearchStripe | Slot::SearchMirror => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
         Slot::Endpoints | Slot::Probe => state.webhooks.replied(ticket.slot, query, result, &cx),
         Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
@@ -251,7 +261,8 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             state.home.replied(ticket.slot, query, result, &cx);
             Vec::new()
         }
-        Slot::Run(..) | Slot::Drift(_) | Slot::Log => Vec::new(),
+        Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Log => Vec::new(),
+        Slot::Activity | Slot::SessionText | Slot::Pooler => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

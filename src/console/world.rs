@@ -134,6 +134,12 @@ impl World {
         slots.collect()
     }
 
+    /// The time by Stripe's clock, by which what happens there is judged.
+    #[must_use]
+    pub fn stripe_now(&self) -> At {
+        self.now + self.survey.clock_ahead()
+    }
+
     #[must_use]
     pub fn mode(&self) -> Mode {
         Mode::of(self.account.as_ref().map(|a| a.livemode), self.env.as_ref().is_some_and(|e| e.production))

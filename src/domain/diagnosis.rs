@@ -285,8 +285,8 @@ fn agreed(facts: &Facts) -> Diagnosis {
     let unpaid = invoice.filter(|i| i.status != "paid" && subscription.status.is_live());
     let sentence = match (&subscription.status, unpaid) {
         (Status::Canceled | Status::IncompleteExpired, _) => format!("{}, the subscription has ended", demanded.tier),
-        (_, Some(i)) => format!("{}{until}, {}, and the last invoice is {}", demanded.tier, subscription.status, i.status),
-        (status, None) => format!("{}{until}, {status}", demanded.tier),
+        (_, Some(i)) => format!("{}{until}, {}, and the last invoice is {}", demanded.tier, subscription.status.spoken(), i.status),
+        (status, None) => format!("{}{until}, {}", demanded.tier, status.spoken()),
     };
     let mut d = plain(Word::Ok, Class::Fine, &sentence, Some(who));
     if subscription.pause.is_some() {
@@ -307,7 +307,11 @@ fn differing(facts: &Facts, changes: &[Change]) -> Diagnosis {
     }
     let rank = |tier: &str| rules.ladder.iter().position(|t| t == tier);
     let tier_changes = changes.iter().any(|c| c.field == Field::Tier);
-    let mut d = if tier_changes && rank(&demanded.tier) > rank(served) {
+    let enforced = facts.case.entitlement.value().and_then(Option::as_ref).map(|e| e.tier.as_str());
+    let mut d = if tier_changes && enforced == Some(demanded.tier.as_str()) {
+        let sentence = format!("The row says {served}, and the app enforces {}, which is due", demanded.tier);
+        plain(Word::Warn, Class::WrongTier, &sentence, Some("Nobody is hurt yet; copying from Stripe makes the row right too."))
+    } else if tier_changes && rank(&demanded.tier) > rank(served) {
         let when = if since.date_naive() == now.date_naive() { since.format("%H:%MZ").to_string() } else { stamp(since) };
         let sentence = format!("{}, {served} in the app since {when}", paid_words(facts));
         let reason = if is_placeholder(held) {
@@ -319,7 +323,7 @@ fn differing(facts: &Facts, changes: &[Change]) -> Diagnosis {
         };
         plain(Word::Fail, Class::PaidNotServed, &sentence, Some(&reason))
     } else if tier_changes && rank(&demanded.tier) < rank(served) {
-        let sentence = format!("Served {served}, and Stripe's {} subscription buys {}", subscription.status, demanded.tier);
+        let sentence = format!("Served {served}, and Stripe's {} subscription buys {}", subscription.status.spoken(), demanded.tier);
         plain(Word::Fail, Class::ServedNotPaid, &sentence, Some("The row was not changed when the subscription did."))
     } else {
         let class = if tier_changes { Class::WrongTier } else { Class::Differs };

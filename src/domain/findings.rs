@@ -22,6 +22,8 @@ pub struct Judged {
     pub served: Option<String>,
     /// The customer id that the row holds, placeholders included.
     pub held: Option<String>,
+    /// The tier that the application enforces; `None` where nobody asked.
+    pub enforced: Option<String>,
     /// What the subscription bills per month.
     pub monthly: Option<Money>,
     pub diagnosis: Diagnosis,
@@ -62,10 +64,14 @@ pub enum About {
         since: At,
         customers: Vec<StripeId>,
     },
+    /// Stripe delivers nothing to the application's endpoint, whatever happens.
+    Endpoint,
     /// Payments fail that used to succeed.
     Payments,
     /// How far anything can be told at all.
     Sight,
+    /// This machine's own clock.
+    Clock,
 }
 
 /// One finding: a word, a sentence, a size; below it the reason or what helps.
@@ -192,6 +198,10 @@ fn words(class: Class, cause: Cause, group: &[&Judged]) -> (Word, String, String
             (format!("{who} with several live subscriptions"), "Which of them counts is a choice; the review asks.".to_string())
         }
         (Class::NoPlan, _) => (format!("{who} whose due tier is open"), own("Unmapped prices, or items of two tiers.")),
+        // Only what the application enforces differs: the case says no other cause of it.
+        (Class::Differs, Cause::None) => {
+            (format!("{who} {have} another tier enforced than is due"), own("The row is right; the application may cache."))
+        }
         (Class::WrongTier | Class::Differs, _) => {
             (format!("{rows} from Stripe, access is as paid for"), own("Status, period or flags are behind; copying from Stripe helps."))
         }
@@ -279,6 +289,7 @@ impl Judged {
             email: case.customer.value().and_then(Option::as_ref).and_then(|c| c.email.clone()),
             served: row.and_then(|r| r.text(Field::Tier)).map(String::from),
             held: row.and_then(|r| r.text(Field::Customer)).map(String::from),
+            enforced: case.entitlement.value().and_then(Option::as_ref).map(|e| e.tier.clone()),
             monthly: case.subscription().or(case.live_subscriptions().first().copied()).and_then(monthly),
             customer,
             diagnosis,

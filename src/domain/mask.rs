@@ -8,6 +8,13 @@ pub fn email(address: &str) -> String {
     format!("{}@{}{tld}", name(local), name(domain))
 }
 
+/// The text with every address in it masked; what is masked already stays.
+#[must_use]
+pub fn addresses(text: &str) -> String {
+    let masks = |word: &str| word.contains('@') && !word.contains('•');
+    text.split(' ').map(|word| if masks(word) { email(word) } else { word.to_string() }).collect::<Vec<_>>().join(" ")
+}
+
 /// `J•••`: the first character stays.
 #[must_use]
 pub fn name(text: &str) -> String {
@@ -33,6 +40,7 @@ mod tests {
     fn what_is_masked_is_still_recognisable() {
         assert_eq!(email("jane.doe@acme.example.com"), "j•••@a•••.com");
         assert_eq!(email("nonsense"), "n•••");
+        assert_eq!(addresses("tell joe@acme.com, or j•••@a•••.com"), "tell j•••@a•••.com, or j•••@a•••.com");
         assert_eq!(id("cus_QxAbCdEf98d"), "cus_Q…8d");
         assert_eq!(id("7f3a5b7c-0000-4000-8000-000000000011"), "7f3a…11");
         assert_eq!(id("cus_temp_ab12"), "cus_temp_ab12");

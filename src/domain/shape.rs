@@ -1,5 +1,6 @@
 //! What this product's database looks like and how far its rows can be trusted: found at connect, never assumed.
 
+use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -21,7 +22,13 @@ pub struct Shape {
     pub plan_features: bool,
     /// Fields of the subscription contract that our role may update.
     pub updatable: bool,
+    /// A mirror of Stripe's objects stands beside it, and our role may read it.
+    #[serde(default)]
+    pub mirror: bool,
     pub trust: Trust,
+    /// How far behind the primary a replica's rows are, in seconds; `None`: this is the primary, or it cannot be told.
+    #[serde(default)]
+    pub replica_lag: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +53,24 @@ pub enum Trust {
     Full,
     /// Rows may be hidden or late: nothing may be called missing. Each reason is a sentence.
     Limited(Vec<String>),
+}
+
+impl Shape {
+    /// Rows judged by the one are judged the same by the other: only how far a replica is behind has changed, which time tells anyway.
+    #[must_use]
+    pub fn judges_as(&self, other: &Shape) -> bool {
+        let alike = self.trust.reasons().is_empty() == other.trust.reasons().is_empty();
+        alike
+            && Self { trust: Trust::Full, replica_lag: None, ..self.clone() }
+                == Self { trust: Trust::Full, replica_lag: None, ..other.clone() }
+    }
+
+    /// How much longer effects are given to be seen here. Where nothing is written on the primary a replica's last change grows old
+    /// without its being behind: more than ten minutes are nobody's lag.
+    #[must_use]
+    pub fn late(&self) -> Duration {
+        Duration::seconds(i64::from(self.replica_lag.unwrap_or(0)).min(600))
+    }
 }
 
 impl Trust {

@@ -169,6 +169,16 @@ pub struct Account {
     pub livemode: bool,
 }
 
+impl StripeEvent {
+    /// The customer and the subscription that it is about.
+    #[must_use]
+    pub fn names(&self) -> (Option<&StripeId>, Option<&StripeId>) {
+        let snapshot = self.subscription.as_deref();
+        let customer = snapshot.map(|s| &s.customer).or(self.customer.as_ref());
+        (customer, snapshot.map(|s| &s.id).or(self.subscription_id.as_ref()))
+    }
+}
+
 impl Status {
     #[must_use]
     pub fn word(&self) -> &str {
@@ -183,6 +193,12 @@ impl Status {
             Status::Canceled => "canceled",
             Status::Other(word) => word,
         }
+    }
+
+    /// The word as a sentence has it: `past due`.
+    #[must_use]
+    pub fn spoken(&self) -> String {
+        self.word().replace('_', " ")
     }
 
     /// Not ended: it may still change, bill or come back.

@@ -125,6 +125,7 @@ impl Executor {
             | Effect::TurnWritesOff
             | Effect::OpenRun { .. }
             | Effect::ResumeRun { .. }
+            | Effect::GiveUpRun { .. }
             | Effect::Perform(_)
             | Effect::Reveal { .. }
             | Effect::Desk(_)

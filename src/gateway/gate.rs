@@ -110,6 +110,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::{StripeId, SubjectKey};
     use crate::domain::row::Image;
+    use crate::domain::sessions::{Reach, SessionId, State};
 
     fn now() -> At {
         At::from_timestamp(1_800_000_000, 0).expect("in range")
@@ -131,7 +132,15 @@ mod tests {
                 Command::ResyncByCommand { .. } => Command::ResendEvent { event: id("evt_1"), endpoint: id("we_1"), subject: None },
                 Command::ResendEvent { .. } => Command::DeliverEvent { event: id("evt_1"), subject: Some(subject.clone()) },
                 Command::DeliverEvent { .. } => Command::RunHook { hook: "restart_app".into() },
-                Command::RunHook { .. } => return all,
+                Command::RunHook { .. } => Command::Escalate { to: "the rota".into(), text: "help".into() },
+                Command::Escalate { .. } => Command::EndSession {
+                    session: SessionId { pid: 1, began_us: 0 },
+                    who: "api".into(),
+                    states: vec![State::IdleInTransaction],
+                    at_least_ms: 1_000,
+                    reach: Reach::default(),
+                },
+                Command::EndSession { .. } => return all,
             };
             all.push(next);
         }

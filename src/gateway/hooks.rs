@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::broadcast;
 
@@ -39,6 +39,16 @@ pub fn argv<'a>(hooks: &'a Hooks, name: &str) -> Result<&'a [String], Fault> {
     let configured = if name == "restart_app" { hooks.restart_app.as_deref() } else { None };
     let say = || format!("no command is configured for it: set [hooks] {name}");
     configured.ok_or_else(|| Fault::new(Source::Application, FaultKind::NotSetUp, say()))
+}
+
+/// The command that calls this contact.
+///
+/// # Errors
+/// None is configured.
+pub fn calling(hooks: &Hooks, contact: &str) -> Result<Vec<String>, Fault> {
+    let missing = || Fault::new(Source::Application, FaultKind::NotSetUp, "no command is configured for it: set [hooks] escalate");
+    let argv = hooks.escalate.as_ref().ok_or_else(missing)?;
+    Ok(argv.iter().map(|a| a.replace("{contact}", contact)).collect())
 }
 
 /// What was deployed, newest first.
@@ -72,8 +82,9 @@ pub async fn fetch(kept: &Kept, source: Source) -> Result<Credential, Fault> {
     }
 }
 
-/// Runs the command once and tells its lines as they come. Not repeated; one that takes longer than `limit` goes on, and how it ends is not told.
-pub async fn run(argv: &[String], limit: Duration, key: &str, lines: &broadcast::Sender<String>) -> Outcome {
+/// Runs the command once, hands it `input` and tells its lines as they come. Not repeated; one that takes longer than `limit` goes on, and
+/// how it ends is not told.
+pub async fn run(argv: &[String], input: Option<&str>, limit: Duration, key: &str, lines: &broadcast::Sender<String>) -> Outcome {
     let refused = |kind, say: String| Fault::new(Source::Application, kind, say);
     let Some((program, arguments)) = argv.split_first() else {
         return Outcome::NotDone(refused(FaultKind::NotSetUp, "the command is empty".into()));
@@ -82,7 +93,7 @@ pub async fn run(argv: &[String], limit: Duration, key: &str, lines: &broadcast:
     let spawned = Command::new(program)
         .args(arguments)
         .env("NIGHTDESK_IDEMPOTENCY_KEY", key)
-        .stdin(Stdio::null())
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         // Ctrl-C and a hang-up end us, not what was begun.
@@ -92,6 +103,10 @@ pub async fn run(argv: &[String], limit: Duration, key: &str, lines: &broadcast:
         Ok(child) => child,
         Err(error) => return Outcome::NotDone(refused(FaultKind::Refused, format!("{name} could not be run: {error}"))),
     };
+    if let (Some(mut pipe), Some(text)) = (child.stdin.take(), input.map(str::to_string)) {
+        // A task of its own: a command that never reads is not to hold us up, and one that does not want it all says so by how it ends.
+        tokio::spawn(async move { pipe.write_all(text.as_bytes()).await });
+    }
     let said = Arc::new(Said { lines: lines.clone(), last: Mutex::default() });
     // Tasks of their own: what a daemon that was started inherits must be read for as long as we live, or it dies of a broken pipe.
     let out = child.stdout.take().map(|pipe| tokio::spawn(follow(pipe, Arc::clone(&said))));
@@ -189,25 +204,39 @@ mod tests {
     async fn a_restart_is_told_line_by_line_and_its_end_is_never_guessed() {
         let (lines, mut heard) = broadcast::channel(64);
         let limit = Duration::from_secs(20);
-        let done = run(&sh("echo stopping; echo $NIGHTDESK_IDEMPOTENCY_KEY >&2; printf started"), limit, "nd-1", &lines).await;
+        let done = run(&sh("echo stopping; echo $NIGHTDESK_IDEMPOTENCY_KEY >&2; printf started"), None, limit, "nd-1", &lines).await;
         let Outcome::Done { note } = &done else { panic!("{done:?}") };
         for word in ["stopping", "nd-1", "started"] {
             assert!(note.contains(word), "{note}");
             assert!(heard.recv().await.is_ok());
         }
-        let failed = run(&sh("echo no such unit; exit 5"), limit, "nd-1", &lines).await;
+        let failed = run(&sh("echo no such unit; exit 5"), None, limit, "nd-1", &lines).await;
         assert!(matches!(&failed, Outcome::Unknown(f) if f.say.contains("exit status: 5") && f.say.contains("no such unit")), "{failed:?}");
-        let absent = run(&["/nonexistent/restart".to_string()], limit, "nd-1", &lines).await;
+        let absent = run(&["/nonexistent/restart".to_string()], None, limit, "nd-1", &lines).await;
         assert!(matches!(&absent, Outcome::NotDone(_)), "{absent:?}");
-        let slow = run(&sh("echo begun; sleep 5"), Duration::from_millis(500), "nd-1", &lines).await;
+        let slow = run(&sh("echo begun; sleep 5"), None, Duration::from_millis(500), "nd-1", &lines).await;
         assert!(matches!(&slow, Outcome::Unknown(f) if f.kind == FaultKind::Timeout && f.say.contains("begun")), "{slow:?}");
+    }
+
+    #[tokio::test]
+    async fn who_is_called_is_an_argument_and_the_message_comes_on_standard_input() {
+        let (lines, _) = broadcast::channel(64);
+        let mut hooks = Hooks::default();
+        assert!(calling(&hooks, "the rota").is_err_and(|f| f.say.contains("[hooks] escalate")));
+        hooks.escalate = Some(["sh", "-c", "echo \"to $0: $(cat)\"", "{contact}"].iter().map(ToString::to_string).collect());
+        let argv = calling(&hooks, "the rota; rm -rf x").expect("configured");
+        let done = run(&argv, Some("FAIL $(id)\nline two"), Duration::from_secs(20), "nd-1", &lines).await;
+        let Outcome::Done { note } = &done else { panic!("{done:?}") };
+        assert!(note.contains("to the rota; rm -rf x: FAIL $(id)") && note.contains("line two"), "no shell reads it: {note}");
+        let deaf = run(&sh("exec 0<&-; exit 0"), Some(&"x".repeat(1 << 20)), Duration::from_secs(20), "nd-1", &lines).await;
+        assert!(matches!(deaf, Outcome::Done { .. }), "{deaf:?}");
     }
 
     #[tokio::test]
     async fn what_a_restart_leaves_running_does_not_hold_it_up() {
         let (lines, _) = broadcast::channel(64);
         let begun = tokio::time::Instant::now();
-        let done = run(&sh("sleep 4 & echo up"), Duration::from_secs(20), "nd-1", &lines).await;
+        let done = run(&sh("sleep 4 & echo up"), None, Duration::from_secs(20), "nd-1", &lines).await;
         assert!(matches!(&done, Outcome::Done { note } if note.contains("up")), "{done:?}");
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }

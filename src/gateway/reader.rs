@@ -25,6 +25,7 @@ pub struct Reader {
     journal: Result<Journal, Fault>,
     lane: Result<WriteLane<Sources>, Fault>,
     store: Option<Store>,
+    desk: Result<Desk, Fault>,
     shipped: Option<watch::Receiver<Shipped>>,
     stop: CancellationToken,
 }
@@ -54,7 +55,8 @@ impl Reader {
             }
             WriteLane::new(Arc::clone(&gate), journal, store.clone(), sources.clone())
         });
-        Self { sources, gate, journal, lane, store, shipped, stop }
+        let desk = journal.clone().map(|journal| Desk::new(journal, store.clone()));
+        Self { sources, gate, journal, lane, store, desk, shipped, stop }
     }
 
     /// Asks any source.
@@ -121,7 +123,7 @@ impl Reader {
     /// # Errors
     /// Why there is none: the journal cannot be opened.
     pub fn desk(&self) -> Result<Desk, Fault> {
-        Ok(Desk::new(self.journal()?.clone(), self.store.clone()))
+        self.desk.clone()
     }
 
     /// The shared store, where one is set up.

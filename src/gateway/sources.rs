@@ -3,7 +3,7 @@
 use super::application::{self, Application};
 use super::hooks;
 use super::logs::Logs;
-use super::postgres::Database;
+use super::postgres::{Database, Ending};
 use super::stripe::{Priority, Stripe};
 use super::writes::Performer;
 use crate::config::secret::Credential;
@@ -178,6 +178,7 @@ impl Sources {
             webhook_url: config.webhook_url.clone(),
             offers: Offers {
                 restart_app: config.hooks.restart_app.is_some(),
+                escalate: config.hooks.escalate.is_some(),
                 deploys: config.hooks.deploys.is_some(),
                 deliver: config.policy.deliver && config.webhook_secret.is_some() && config.webhook_url.is_some(),
                 resends_per_s: config.stripe_resends_per_s,
@@ -234,8 +235,19 @@ impl Performer for Sources {
                 Ok(stripe) => application::deliver::deliver(&self.config, stripe, event).await,
                 Err(fault) => Outcome::NotDone(fault),
             },
+            Command::EndSession { session, states, at_least_ms, reach, .. } => match self.database() {
+                Ok(database) => {
+                    let (session, states, at_least_ms, reach) = (*session, states.clone(), *at_least_ms, *reach);
+                    database.end_session(Ending { session, states, at_least_ms, reach }).await
+                }
+                Err(fault) => Outcome::NotDone(fault),
+            },
             Command::RunHook { hook } => match hooks::argv(&self.config.hooks, hook) {
-                Ok(argv) => hooks::run(argv, self.config.hooks.limit, key, &self.said).await,
+                Ok(argv) => hooks::run(argv, None, self.config.hooks.limit, key, &self.said).await,
+                Err(fault) => Outcome::NotDone(fault),
+            },
+            Command::Escalate { to, text } => match hooks::calling(&self.config.hooks, to) {
+                Ok(argv) => hooks::run(&argv, Some(text), self.config.hooks.limit, key, &self.said).await,
                 Err(fault) => Outcome::NotDone(fault),
             },
         }

@@ -1,15 +1,18 @@
 //! The way of every write: gate, journal, out, journal. Who carries a command out is somebody else's: a [`Performer`].
 
+mod holds;
+mod runs;
+
 use super::gate::Gate;
 use super::journal::store::Store;
-use super::journal::{Held, Journal, JournalError};
+use super::journal::{Held, Journal};
 use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::gate::Permit;
-use crate::protocol::record::{Concluded, ConcludedDetail, Detail, Entry, IntendedDetail, OpenedDetail, RunState, RunSummary};
+use crate::protocol::record::{Concluded, ConcludedDetail, Detail, Entry, IntendedDetail};
 use crate::protocol::run::{Attempt, Perform, Performed, idempotency_key, short};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,23 +60,6 @@ struct Open {
     /// The confirmation that its acts stand on: it was fresh when the first of them came.
     confirmed_at: Option<At>,
     attempts: Vec<Tried>,
-}
-
-/// What one act of a run about several keeps others off, for as long as it lasts.
-struct One {
-    held: Held,
-    leased: Option<SubjectKey>,
-}
-
-/// How the asking for a lease ended.
-enum Lease {
-    Taken,
-    /// There is none, or it does not answer, which must not stand in the way of a repair.
-    NoStore,
-    Of {
-        operator: String,
-        run: Uuid,
-    },
 }
 
 /// An attempt, whom it touches, and how it ended.
@@ -132,66 +118,6 @@ impl<P: Performer> WriteLane<P> {
     /// The gate's lease has run out: drops what only writes need.
     pub fn lapse(&self) {
         self.inner.performer.disarm();
-    }
-
-    /// Opens a run: its locks, its lease where there is a shared store, its first record.
-    ///
-    /// # Errors
-    /// [`Fault`]: another run is open for the subject, one about several was left unfinished, or the journal cannot be written.
-    /// Nothing is open then.
-    pub async fn open_run(&self, run: Uuid, procedure: &str, detail: Detail) -> Result<(), Fault> {
-        let subject = serde_json::from_value::<OpenedDetail>(detail.0.clone()).ok().and_then(|d| d.subject);
-        let (held, leased) = self.take(run, procedure, subject.as_ref()).await?;
-        if subject.is_none()
-            && let Err(fault) = self.nothing_left_of(procedure).await
-        {
-            self.give_back(run, held, leased).await;
-            return Err(fault);
-        }
-        let entry = Entry::RunOpened { run, procedure: procedure.to_string() };
-        if let Err(error) = self.inner.journal.append(subject.as_ref(), entry, detail).await {
-            self.give_back(run, held, leased).await;
-            return Err(error.into());
-        }
-        self.inner
-            .open
-            .lock()
-            .await
-            .insert(run, Open { held, procedure: procedure.to_string(), subject, leased, confirmed_at: None, attempts: Vec::new() });
-        Ok(())
-    }
-
-    /// Takes up a run that the journal shows unfinished.
-    ///
-    /// # Errors
-    /// [`Fault`]: it is open elsewhere, finished, or not in this journal.
-    pub async fn resume_run(&self, run: Uuid) -> Result<(), Fault> {
-        let unknown = || Fault::new(Source::Store, FaultKind::NotFound, format!("Run {} is not in this journal", short(run)));
-        let RunSummary { subject, procedure, .. } = self.inner.journal.run(run).await?.ok_or_else(unknown)?;
-        let (held, leased) = self.take(run, &procedure, subject.as_ref()).await?;
-        // Read again under the lock: its last holder may have gone on until a moment ago.
-        let again = self.inner.journal.run(run).await.map_err(Fault::from);
-        let unfinished = again.and_then(|found| {
-            let summary = found.ok_or_else(unknown)?;
-            let finished = || Fault::new(Source::Store, FaultKind::Conflict, format!("Run {} is finished", short(run)));
-            if summary.is_finished() { Err(finished()) } else { Ok(summary) }
-        });
-        let summary = match unfinished {
-            Ok(summary) => summary,
-            Err(fault) => {
-                self.give_back(run, held, leased).await;
-                return Err(fault);
-            }
-        };
-        let of = |i: usize| summary.commands.get(i).and_then(Option::as_ref).and_then(|(c, _)| c.subject().cloned());
-        let tried = |(i, (attempt, outcome)): (usize, &(Attempt, Option<Outcome>))| Tried {
-            attempt: attempt.clone(),
-            subject: of(i),
-            result: outcome.as_ref().map(Concluded::from),
-        };
-        let attempts = summary.attempts.iter().enumerate().map(tried).collect();
-        self.inner.open.lock().await.insert(run, Open { held, procedure, subject, leased, confirmed_at: None, attempts });
-        Ok(())
     }
 
     /// Journals an entry that has no effect outside. The end of a run gives its locks back.
@@ -266,14 +192,6 @@ impl<P: Performer> WriteLane<P> {
         tokio::time::timeout(patience, idle).await.is_ok()
     }
 
-    /// The runs of this operator and environment.
-    ///
-    /// # Errors
-    /// [`Fault`] where the journal cannot be read.
-    pub async fn runs(&self) -> Result<Vec<RunSummary>, Fault> {
-        Ok(self.inner.journal.runs().await?)
-    }
-
     async fn perform_to_the_end(&self, perform: Perform) -> Performed {
         let Perform { attempt, command, undo, confirmed_at } = perform;
         let not_done = |fault| Performed { attempt: attempt.clone(), outcome: Outcome::NotDone(fault), unrecorded: None };
@@ -312,16 +230,6 @@ impl<P: Performer> WriteLane<P> {
         Performed { attempt, outcome, unrecorded: recorded.err().map(|e| e.to_string()) }
     }
 
-    async fn renew(&self, attempt: &Attempt) -> Result<(), Fault> {
-        let open = self.inner.open.lock().await;
-        let leased = open.get(&attempt.run).filter(|o| o.leased).map(|o| (o.procedure.clone(), o.subject.clone()));
-        drop(open);
-        if let Some((procedure, subject)) = leased {
-            self.lease_of_run(attempt.run, &procedure, subject.as_ref()).await?;
-        }
-        Ok(())
-    }
-
     /// Leave for this attempt: its run is open here, nothing of it is under way, and no try before it may have happened.
     async fn admit(&self, attempt: &Attempt, command: &Command, confirmed_at: At) -> Result<Permit, Fault> {
         let refused = |say: String| Fault::new(command.target(), FaultKind::Refused, say);
@@ -358,120 +266,6 @@ impl<P: Performer> WriteLane<P> {
         if let Some(run) = self.inner.open.lock().await.get_mut(&attempt.run) {
             run.conclude(attempt, result);
         }
-    }
-
-    /// The subject's own lock and lease, where the run is about several.
-    async fn take_one_of_many(&self, attempt: &Attempt, subject: Option<&SubjectKey>) -> Result<Option<One>, Fault> {
-        let several = self.inner.open.lock().await.get(&attempt.run).is_some_and(|o| o.subject.is_none());
-        let Some(subject) = subject.filter(|_| several) else { return Ok(None) };
-        let held = self.inner.journal.hold_subject(subject).await?;
-        match self.lease(attempt.run, subject).await {
-            Lease::Taken => Ok(Some(One { held, leased: Some(subject.clone()) })),
-            Lease::NoStore => Ok(Some(One { held, leased: None })),
-            Lease::Of { operator, run } => {
-                held.release();
-                let say = format!("{operator} has run {} open for this customer", short(run));
-                Err(Fault::new(Source::Store, FaultKind::Conflict, say))
-            }
-        }
-    }
-
-    async fn give_one_back(&self, run: Uuid, taken: Option<One>) {
-        let Some(One { held, leased }) = taken else { return };
-        held.release();
-        if let (Some(store), Some(subject)) = (&self.inner.store, leased) {
-            let journal = &self.inner.journal;
-            // It runs out by itself where this fails.
-            let _ = store.release(journal.environment(), run, Some(&journal.subject_hash(&subject))).await;
-        }
-    }
-
-    /// A run about several whose process died may have sent what a new one would send again: what it did is known to itself alone.
-    async fn nothing_left_of(&self, procedure: &str) -> Result<(), Fault> {
-        // One that sent nothing has nothing to repeat, and one whose inputs are gone from the journal cannot be gone on with.
-        let left = |r: &&RunSummary| {
-            let of_many = r.subject.is_none() && r.undoes.is_none() && r.inputs.is_some();
-            of_many && matches!(r.state, RunState::Unknown | RunState::Acted) && family(&r.procedure) == family(procedure)
-        };
-        match self.inner.journal.runs().await?.iter().find(left) {
-            Some(RunSummary { run, procedure, .. }) => {
-                let run = short(*run);
-                let say = format!("Run {run} ({procedure}) is not finished: go on with it first (nightdesk runs resume {run})");
-                Err(Fault::new(Source::Store, FaultKind::Conflict, say))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// The locks of a run, and whether it has the shared store's lease too.
-    async fn take(&self, run: Uuid, procedure: &str, subject: Option<&SubjectKey>) -> Result<(Held, bool), Fault> {
-        let scope = scope(procedure, subject);
-        let held = match self.inner.journal.hold(run, Some(&scope)).await {
-            Err(JournalError::SubjectHeld) if subject.is_none() => {
-                let say = "Another run of this kind is open: go on with that one, or let it end";
-                return Err(Fault::new(Source::Store, FaultKind::Conflict, say));
-            }
-            held => held?,
-        };
-        match self.lease_of_run(run, procedure, subject).await {
-            Ok(leased) => Ok((held, leased)),
-            Err(fault) => {
-                held.release();
-                Err(fault)
-            }
-        }
-    }
-
-    /// What was taken for a run that is not open after all: nobody else is to be kept waiting for it.
-    async fn give_back(&self, run: Uuid, held: Held, leased: bool) {
-        held.release();
-        if leased {
-            self.release_lease(run).await;
-        }
-    }
-
-    /// Takes or renews the lease on what a run keeps others off. Whether there is one.
-    async fn lease_of_run(&self, run: Uuid, procedure: &str, subject: Option<&SubjectKey>) -> Result<bool, Fault> {
-        match self.lease(run, &scope(procedure, subject)).await {
-            Lease::Taken => Ok(true),
-            Lease::NoStore => Ok(false),
-            Lease::Of { operator, run } => {
-                let what = if subject.is_some() { " for this customer" } else { ", and only one of its kind goes on at a time" };
-                let say = format!("{operator} has run {} open{what}", short(run));
-                Err(Fault::new(Source::Store, FaultKind::Conflict, say))
-            }
-        }
-    }
-
-    /// Takes or renews one lease.
-    async fn lease(&self, run: Uuid, subject: &SubjectKey) -> Lease {
-        let Some(store) = &self.inner.store else { return Lease::NoStore };
-        let journal = &self.inner.journal;
-        match store.lease(journal.environment(), &journal.subject_hash(subject), run, journal.operator()).await {
-            Ok(None) => Lease::Taken,
-            Ok(Some((run, operator))) => Lease::Of { operator, run },
-            Err(_) => Lease::NoStore,
-        }
-    }
-
-    async fn release_lease(&self, run: Uuid) {
-        if let Some(store) = &self.inner.store {
-            // It runs out by itself where this fails.
-            let _ = store.release(self.inner.journal.environment(), run, None).await;
-        }
-    }
-}
-
-/// What a run keeps others off: its customer, or, where it is about several, the procedure itself.
-fn scope(procedure: &str, subject: Option<&SubjectKey>) -> SubjectKey {
-    subject.cloned().unwrap_or_else(|| SubjectKey(format!("every subject of {}", family(procedure))))
-}
-
-/// Procedures that keep each other off. Two of them send events once more: side by side they would send the same ones.
-fn family(procedure: &str) -> &str {
-    match procedure {
-        "failed-webhook" | "endpoint-down" => "webhooks",
-        other => other,
     }
 }
 

@@ -4,6 +4,7 @@ mod drift_fix;
 pub mod drift_scan;
 mod endpoint_down;
 pub mod engine;
+pub mod escalate;
 pub mod failed_webhook;
 mod shared;
 pub mod survey;
@@ -76,11 +77,12 @@ pub const ROW: &str = "row";
 /// The verify step that asks the application what it enforces.
 pub const ENTITLEMENT: &str = "entitlement";
 
-/// Every procedure there is, in the runbook's order.
+/// Every procedure of the runbook, in its order.
 pub static ALL: &[&dyn Procedure] =
     &[&endpoint_down::EndpointDown, &tier_update::TierUpdate, &failed_webhook::FailedWebhook, &drift_fix::DriftFix];
 
 #[must_use]
 pub fn by_id(id: &str) -> Option<&'static dyn Procedure> {
-    ALL.iter().copied().find(|p| p.id() == id)
+    let escalate: &dyn Procedure = &escalate::Escalate;
+    ALL.iter().copied().chain([escalate]).find(|p| p.id() == id)
 }

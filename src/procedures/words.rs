@@ -56,6 +56,21 @@ pub fn machine(command: &Command) -> Vec<String> {
         Command::ResendEvent { event, endpoint, .. } => vec![format!("POST /v1/events/{event}/retry  webhook_endpoint={endpoint}")],
         Command::DeliverEvent { event, .. } => vec![format!("POST <webhook endpoint>  {event} as Stripe stores it, signed anew")],
         Command::RunHook { hook } => vec![format!("<command configured as {hook}>")],
+        Command::Escalate { to, .. } => vec![format!("<command configured as escalate>  {to}, the message on standard input")],
+        Command::EndSession { session, who, states, at_least_ms, .. } => {
+            let states: Vec<_> = states.iter().map(|s| format!("'{}'", s.word())).collect();
+            vec![
+                format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity  -- {who}"),
+                format!(
+                    " WHERE pid = {} AND backend_start = '{}'",
+                    session.pid,
+                    session.began().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
+                ),
+                format!("   AND backend_type = 'client backend' AND state IN ({})", states.join(", ")),
+                format!("   AND clock_timestamp() - state_change >= interval '{at_least_ms} ms';"),
+                "-- not a console's, not a superuser's, and in no database but the chosen ones".into(),
+            ]
+        }
     }
 }
 
@@ -68,6 +83,10 @@ pub fn how(command: &Command) -> &'static str {
         Command::ResendEvent { .. } => "Stripe sends the event once more",
         Command::DeliverEvent { .. } => "The event goes to the endpoint as Stripe stores it, signed anew",
         Command::RunHook { .. } => "Run the configured command",
+        Command::Escalate { .. } => "Hand the message to the configured command",
+        Command::EndSession { .. } => {
+            "End the session, if it still is the one that was shown and does what it did: one signal, then it is watched until it is gone"
+        }
     }
 }
 

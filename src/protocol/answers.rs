@@ -15,18 +15,20 @@ use crate::domain::shape::Shape;
 use crate::domain::stripe::{CheckoutSession, Customer, Invoice, Subscription};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Answers by the question that got them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answers {
+    // Shared, since a run's state is copied whenever a key may be the first of a paste, and a list of events is long.
     #[serde(with = "pairs")]
-    given: BTreeMap<Query, Known<Reply>>,
+    given: BTreeMap<Query, Arc<Known<Reply>>>,
 }
 
 impl Answers {
     /// The question is on its way; until it is answered it is not asked again.
     pub fn asked(&mut self, query: Query) {
-        self.given.entry(query).or_insert(Known::Waiting);
+        self.given.entry(query).or_insert_with(|| Arc::new(Known::Waiting));
     }
 
     pub fn put(&mut self, query: Query, result: Result<Reply, Fault>, at: At) {
@@ -34,17 +36,17 @@ impl Answers {
             Ok(value) => Known::Is { value, at },
             Err(fault) => Known::Failed(fault),
         };
-        self.given.insert(query, known);
+        self.given.insert(query, Arc::new(known));
     }
 
     #[must_use]
     pub fn get(&self, query: &Query) -> Option<&Known<Reply>> {
-        self.given.get(query)
+        self.given.get(query).map(AsRef::as_ref)
     }
 
     /// Everything that was asked, with what came of it.
     pub fn all(&self) -> impl Iterator<Item = (&Query, &Known<Reply>)> {
-        self.given.iter()
+        self.given.iter().map(|(q, k)| (q, k.as_ref()))
     }
 
     /// Questions that are asked and not answered.
@@ -54,11 +56,11 @@ impl Answers {
 
     /// Why questions got no answer.
     pub fn faults(&self) -> impl Iterator<Item = &Fault> {
-        self.given.values().filter_map(Known::fault)
+        self.given.values().filter_map(|k| k.fault())
     }
 
     fn known<T>(&self, query: &Query, take: impl Fn(&Reply) -> Option<T>) -> Known<T> {
-        match self.given.get(query) {
+        match self.get(query) {
             None | Some(Known::Waiting) => Known::Waiting,
             Some(Known::Failed(f)) => Known::Failed(f.clone()),
             // An answer of another kind would be a mistake of ours; it is shown as one, and nothing is concluded from it.
@@ -104,14 +106,15 @@ impl Answers {
 
 /// JSON has no maps keyed by structures.
 mod pairs {
-    use super::{BTreeMap, Known, Query, Reply};
+    use super::{Arc, BTreeMap, Known, Query, Reply};
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub fn serialize<S: Serializer>(map: &BTreeMap<Query, Known<Reply>>, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(map)
+    pub fn serialize<S: Serializer>(map: &BTreeMap<Query, Arc<Known<Reply>>>, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(map.iter().map(|(query, known)| (query, known.as_ref())))
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<Query, Known<Reply>>, D::Error> {
-        Ok(Vec::<(Query, Known<Reply>)>::deserialize(d)?.into_iter().collect())
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<Query, Arc<Known<Reply>>>, D::Error> {
+        let pairs = Vec::<(Query, Known<Reply>)>::deserialize(d)?;
+        Ok(pairs.into_iter().map(|(query, known)| (query, Arc::new(known))).collect())
     }
 }

@@ -4,6 +4,7 @@ use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::policy::Tier;
 use crate::domain::row::{Change, Image};
+use crate::domain::sessions::{Reach, SessionId, State};
 use serde::{Deserialize, Serialize};
 
 /// A write to production. Only procedures produce these, only the executor performs them, each through the gate and the journal.
@@ -22,6 +23,19 @@ pub enum Command {
     DeliverEvent { event: StripeId, subject: Option<SubjectKey> },
     /// A configured command by its name under `[hooks]` (argv, never a shell line): `restart_app`.
     RunHook { hook: String },
+    /// A message to somebody who can help, by the command configured as `escalate`. It touches nothing of the product.
+    Escalate { to: String, text: String },
+    /// End one session of the database, if it still is this very one, a client's, in one of these states and that for as long:
+    /// one signal, then it is watched until it is gone. It cannot be taken back.
+    EndSession {
+        session: SessionId,
+        /// Whose it is, for whoever reads the journal: application, role and client.
+        who: String,
+        states: Vec<State>,
+        /// How long it has been in its state at least, in milliseconds.
+        at_least_ms: u64,
+        reach: Reach,
+    },
 }
 
 /// How a write ended.
@@ -41,19 +55,21 @@ impl Command {
     pub fn tier(&self) -> Tier {
         match self {
             Command::SetSubscriptionRow { .. } | Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. } => Tier::T1,
-            Command::ResendEvent { .. } | Command::DeliverEvent { .. } => Tier::T1,
-            Command::RunHook { .. } => Tier::T2,
+            Command::ResendEvent { .. } | Command::DeliverEvent { .. } | Command::Escalate { .. } => Tier::T1,
+            Command::RunHook { .. } | Command::EndSession { .. } => Tier::T2,
         }
     }
 
     #[must_use]
     pub fn target(&self) -> Source {
         match self {
-            Command::SetSubscriptionRow { .. } => Source::Database,
+            Command::SetSubscriptionRow { .. } | Command::EndSession { .. } => Source::Database,
             Command::ResendEvent { .. } => Source::Stripe,
-            Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. } | Command::DeliverEvent { .. } | Command::RunHook { .. } => {
-                Source::Application
-            }
+            Command::ResyncByHttp { .. }
+            | Command::ResyncByCommand { .. }
+            | Command::DeliverEvent { .. }
+            | Command::RunHook { .. }
+            | Command::Escalate { .. } => Source::Application,
         }
     }
 
@@ -67,6 +83,8 @@ impl Command {
             Command::ResendEvent { .. } => "resend-event",
             Command::DeliverEvent { .. } => "deliver-event",
             Command::RunHook { .. } => "run-hook",
+            Command::Escalate { .. } => "escalate",
+            Command::EndSession { .. } => "end-session",
         }
     }
 
@@ -78,7 +96,7 @@ impl Command {
             | Command::ResyncByHttp { subject, .. }
             | Command::ResyncByCommand { subject, .. } => Some(subject),
             Command::ResendEvent { subject, .. } | Command::DeliverEvent { subject, .. } => subject.as_ref(),
-            Command::RunHook { .. } => None,
+            Command::RunHook { .. } | Command::Escalate { .. } | Command::EndSession { .. } => None,
         }
     }
 }

@@ -31,6 +31,13 @@ pub enum Effect {
     ResumeRun {
         run: Uuid,
     },
+    /// Give an unfinished run up for good: journaled with the reason, nothing is sent; answered by [`super::event::Event::RunGivenUp`].
+    GiveUpRun {
+        run: Uuid,
+        /// What became of its writes is not known, and the operator has seen to that by hand.
+        by_hand: bool,
+        reason: String,
+    },
     /// Through the gate, the journal, and out.
     Perform(Box<Perform>),
     /// Journal that personal data is to be shown, and whose; answered by [`super::event::Event::Revealed`] or refused.

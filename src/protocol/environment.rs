@@ -31,6 +31,8 @@ pub struct Environment {
 pub struct Offers {
     /// A command restarts the application.
     pub restart_app: bool,
+    /// A command calls people.
+    pub escalate: bool,
     /// A command tells what was deployed.
     pub deploys: bool,
     /// Policy lets the console deliver stored events itself, and there is a secret to sign them with.

@@ -4,6 +4,7 @@ use super::desk::DeskWrite;
 use super::environment::Environment;
 use super::key::Key;
 use super::query::{Query, Reply};
+use super::record::Closed;
 use super::run::Performed;
 use super::ticket::Ticket;
 use crate::domain::At;
@@ -68,6 +69,11 @@ pub enum Event {
     RunOpened {
         run: Uuid,
         result: Result<(), Fault>,
+    },
+    /// A run that was left unfinished is given up for good, or why not.
+    RunGivenUp {
+        run: Uuid,
+        result: Result<Closed, Fault>,
     },
     Performed(Performed),
     /// A hook that this run performs printed a line: cleaned, masked, cut.

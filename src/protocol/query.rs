@@ -5,9 +5,11 @@ use crate::domain::desk::DeskState;
 use crate::domain::entitlement::Entitlement;
 use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, SubjectKey};
+use crate::domain::mirror::Mirrored;
 use crate::domain::needle::Needle;
 use crate::domain::payments::Payments;
 use crate::domain::row::{Record, Subject, SubscriptionRow};
+use crate::domain::sessions::{Activity, PoolerPool, SessionId};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Account, CheckoutSession, Customer, Invoice, StripeEvent, Subscription};
 use crate::domain::webhooks::deploy::Deploy;
@@ -56,6 +58,19 @@ pub enum Query {
     },
     /// Whether bulk work has to stand back for production at the moment.
     Pressure,
+    /// Copies of Stripe's objects in the database's mirror of Stripe; `None` where it has none that can be read.
+    Mirrored(MirrorOf),
+    /// Hits for a search in that mirror, best first; none where there is no mirror.
+    FindInMirror {
+        needle: NeedleText,
+        limit: u32,
+    },
+    /// All sessions of the server, their room and what our role sees of them; without the text of their statements.
+    Activity,
+    /// The statements of these sessions, literals hidden; at most 200.
+    SessionTexts(Vec<SessionId>),
+    /// The pools of the configured pooler, from its admin console.
+    Pooler,
     // -- Stripe
     Account,
     /// Hits for a search at Stripe, best first.
@@ -113,6 +128,18 @@ pub enum Query {
     Recorded(Uuid),
     /// What operators have said about causes and drift.
     Desk,
+}
+
+/// Which of the mirror's copies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum MirrorOf {
+    Subscriptions(Vec<StripeId>),
+    /// These customers, those of these subscriptions and addresses, and all their subscriptions.
+    Customers {
+        ids: Vec<StripeId>,
+        subscriptions: Vec<StripeId>,
+        email: Option<String>,
+    },
 }
 
 /// Which events: by time and type, and where the page begins.
@@ -180,6 +207,11 @@ pub enum Reply {
     },
     /// Why to stand back, a sentence each; none: go on.
     Pressure(Vec<String>),
+    Mirrored(Option<Box<Mirrored>>),
+    Activity(Box<Activity>),
+    /// Those of the sessions that are still there, in the order asked for; empty text: it never ran a statement.
+    SessionTexts(Vec<(SessionId, String)>),
+    Pooler(Vec<PoolerPool>),
     Account(Account),
     Customers(Vec<Customer>),
     Subscriptions(Vec<Subscription>),
@@ -202,6 +234,8 @@ pub enum Reply {
         raw: Vec<RawEvent>,
         /// Where the next page begins; `None`: this was the last.
         next: Option<StripeId>,
+        /// How far the clock of whoever answered is ahead of ours, in seconds; `None` where it did not say.
+        clock_ahead: Option<i64>,
     },
     /// The event as JSON text, cleaned; empty where Stripe no longer has it.
     Event(Option<String>),
@@ -236,7 +270,12 @@ impl Query {
             | Query::RowsNaming { .. }
             | Query::RowPage { .. }
             | Query::Received(_)
-            | Query::Pressure => Source::Database,
+            | Query::Mirrored(_)
+            | Query::FindInMirror { .. }
+            | Query::Pressure
+            | Query::Activity
+            | Query::SessionTexts(_)
+            | Query::Pooler => Source::Database,
             Query::Account
             | Query::FindInStripe { .. }
             | Query::Customer(_)

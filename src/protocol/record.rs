@@ -1,7 +1,7 @@
 //! The journal's records: one format for the local file and the shared store, each bound to the one before by its hash.
 
 use super::command::{Command, Outcome};
-use super::run::{Attempt, Inputs, Undoing};
+use super::run::{Attempt, Inputs, Undoing, short};
 use crate::domain::At;
 use crate::domain::ids::SubjectKey;
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,8 @@ pub enum Closed {
     Halted,
     /// Left by the operator before anything was sent.
     Abandoned,
+    /// Given up by the operator after something was sent: what remains is theirs to do by hand. The reason is in the payload.
+    HandedOver,
 }
 
 /// What stands beside a record: ids, before-values, evidence, free text. Its hash is in the record.
@@ -100,6 +102,12 @@ pub struct OpenedDetail {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttestedDetail {
     pub words: String,
+}
+
+/// The payload of [`Entry::RunClosed`] where the operator gave the run up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUpDetail {
+    pub reason: String,
 }
 
 /// The payload of [`Entry::Intended`].
@@ -205,5 +213,29 @@ impl RunSummary {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         matches!(self.state, RunState::Closed(_))
+    }
+
+    /// How giving it up would end it. `by_hand`: what became of writes that nobody answered for has been seen to.
+    ///
+    /// # Errors
+    /// Why it cannot be given up: one sentence.
+    pub fn given_up(&self, by_hand: bool) -> Result<Closed, String> {
+        let run = short(self.run);
+        match self.state {
+            RunState::Closed(_) => Err(format!("run {run} is finished: there is nothing to give up")),
+            RunState::Open => Ok(Closed::Abandoned),
+            RunState::Acted => Ok(Closed::HandedOver),
+            // One whose inputs are gone can be settled by no reading of ours.
+            RunState::Unknown if by_hand || self.inputs.is_none() => Ok(Closed::HandedOver),
+            RunState::Unknown => Err(format!(
+                "what became of the last writes of run {run} is not known: nightdesk runs resume {run} reads that first; where it cannot \
+                 tell, see to it by hand and give it up with --settled-by-hand"
+            )),
+        }
+    }
+
+    /// The steps whose act was sent, or may have been.
+    pub fn sent(&self) -> impl Iterator<Item = &str> {
+        self.attempts.iter().filter(|(_, o)| !matches!(o, Some(Outcome::NotDone(_)))).map(|(a, _)| a.step.as_str())
     }
 }

@@ -37,6 +37,18 @@ pub struct Inputs {
     /// What the operator attested to, by step.
     #[serde(default)]
     pub attested: BTreeMap<String, String>,
+    /// What is to be told to whom, where the run calls somebody.
+    #[serde(default)]
+    pub message: Option<Message>,
+}
+
+/// A message to somebody who can help. It names customers by their ids, and no person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The kind of trouble, as the list of contacts has it.
+    pub issue: String,
+    pub to: String,
+    pub text: String,
 }
 
 /// Which events, or whose.

@@ -9,6 +9,8 @@ pub enum Slot {
     /// The search field of the customers pane, one per source.
     SearchDatabase,
     SearchStripe,
+    /// The same in the mirror of Stripe, where Stripe itself is silent.
+    SearchMirror,
     /// A read of the customer's case on screen.
     Case(u16),
     /// A read of the survey of events and rows.
@@ -23,12 +25,20 @@ pub enum Slot {
     Drift(u16),
     /// A read that this run needs.
     Run(Uuid, u16),
+    /// A read that this run about many needs: one of so many that nobody waits for it alone.
+    Bulk(Uuid, u16),
     /// What unfinished runs there are.
     Runs,
     /// What stands on the desk.
     Desk,
     /// What Home wants to know beside its scan: payments, deploys.
     Beside(u16),
+    /// All sessions of the database.
+    Activity,
+    /// What the sessions on screen run.
+    SessionText,
+    /// The pooler's pools.
+    Pooler,
     /// The application's last lines, in the evidence panel.
     Log,
     /// A read of the runbook's pane.

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::app::Manner;
 use super::incidents::{Ground, Incident, IncidentError};
+use super::mirror::{Mirror, Pace};
 
 /// The most subjects one request may break.
 const MOST: usize = 1_000;
@@ -31,6 +32,7 @@ pub struct Control {
 struct Shared {
     ground: Arc<Ground>,
     postgres: String,
+    mirror: Option<Arc<Mirror>>,
 }
 
 #[derive(Deserialize)]
@@ -54,8 +56,16 @@ struct NewSettings {
     clock_off_seconds: Option<i64>,
 }
 
+/// How the mirror of Stripe keeps up; absent: as it does.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPace {
+    lag_seconds: Option<i64>,
+    stopped: Option<bool>,
+}
+
 impl Control {
-    pub async fn start(ground: Arc<Ground>, postgres: String) -> io::Result<Self> {
+    pub async fn start(ground: Arc<Ground>, postgres: String, mirror: Option<Arc<Mirror>>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let router = Router::new()
@@ -67,14 +77,15 @@ impl Control {
             .route("/app/settings", post(settings))
             .route("/deploys", get(deploys))
             .route("/deploys/rollback", post(roll_back))
+            .route("/mirror", get(mirror_now).post(set_mirror))
             .route("/requests", get(requests))
             .fallback(|| async {
                 refuse(
                     StatusCode::NOT_FOUND,
-                    "there is /status, /manner, /incidents, /app/restart, /app/settings, /deploys, /deploys/rollback and /requests",
+                    "there is /status, /manner, /incidents, /app/restart, /app/settings, /deploys, /deploys/rollback, /mirror and /requests",
                 )
             })
-            .with_state(Shared { ground, postgres });
+            .with_state(Shared { ground, postgres, mirror });
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
@@ -109,6 +120,24 @@ async fn manner_now(State(shared): State<Shared>) -> Json<Value> {
 async fn set_manner(State(shared): State<Shared>, Json(new): Json<NewManner>) -> Json<Value> {
     shared.ground.app().manner().set(new.manner);
     manner_now(State(shared)).await
+}
+
+async fn mirror_now(State(shared): State<Shared>) -> Response {
+    match &shared.mirror {
+        Some(mirror) => Json(mirror.pace()).into_response(),
+        None => refuse(StatusCode::NOT_FOUND, "this sandbox has no mirror of Stripe: start it with --mirror"),
+    }
+}
+
+async fn set_mirror(State(shared): State<Shared>, Json(new): Json<NewPace>) -> Response {
+    if new.lag_seconds.is_some_and(|lag| lag < 0) {
+        return refuse(StatusCode::BAD_REQUEST, "lag_seconds may not be below 0");
+    }
+    if let Some(mirror) = &shared.mirror {
+        let now = mirror.pace();
+        mirror.set_pace(Pace { lag_seconds: new.lag_seconds.unwrap_or(now.lag_seconds), stopped: new.stopped.unwrap_or(now.stopped) });
+    }
+    mirror_now(State(shared)).await
 }
 
 async fn incidents(State(shared): State<Shared>) -> Json<Value> {

@@ -6,6 +6,7 @@ pub mod app;
 pub mod cluster;
 mod control;
 pub mod incidents;
+pub mod mirror;
 pub mod population;
 pub mod schema;
 pub mod stripe;
@@ -25,6 +26,7 @@ use app::{App, AppError, AppOptions, Manner};
 use cluster::{Cluster, ClusterError, ClusterOptions, SUPERUSER};
 use control::Control;
 use incidents::{Ground, House, Incident, IncidentError};
+use mirror::Mirror;
 use population::Population;
 use schema::roles::{self, Roles};
 use schema::{Naming, Shape};
@@ -46,6 +48,8 @@ pub struct SandboxOptions {
     pub manner: Manner,
     /// Incidents to start with in full.
     pub incidents: Vec<Incident>,
+    /// A mirror of Stripe in the application's database, of this layout.
+    pub mirror: Option<mirror::Layout>,
     /// Whether a few of the others happen anyway, as in an ordinary start.
     pub background: bool,
     /// What the console calls this environment, where it is one of this process; elsewhere it goes by the variables alone.
@@ -61,6 +65,7 @@ impl Default for SandboxOptions {
             max_connections: 100,
             manner: Manner::default(),
             incidents: Vec::new(),
+            mirror: None,
             background: true,
             environment: None,
         }
@@ -96,6 +101,7 @@ pub struct Sandbox {
     environment: Vec<(&'static str, String)>,
     ground: Arc<Ground>,
     control: Control,
+    mirror: Option<Arc<Mirror>>,
 }
 
 impl Sandbox {
@@ -156,9 +162,17 @@ impl Sandbox {
         }
         // From here on Stripe behaves as Stripe does.
         simulator.set_deliveries(true);
-        let control = Control::start(Arc::clone(&ground), cluster.version().to_string()).await.map_err(SandboxError::Control)?;
+        let mirror = match options.mirror {
+            Some(layout) => {
+                let superuser = roles::superuser(&cluster, DATABASE);
+                Some(Arc::new(Mirror::start(superuser, layout, simulator.clone(), ground.population()).await?))
+            }
+            None => None,
+        };
+        let control =
+            Control::start(Arc::clone(&ground), cluster.version().to_string(), mirror.clone()).await.map_err(SandboxError::Control)?;
         add_hooks(&config, &control, &app)?;
-        Ok(Self { cluster, simulator, app, environment, ground, control })
+        Ok(Self { cluster, simulator, app, environment, ground, control, mirror })
     }
 
     /// What the console and other programs need to know, as environment variables.
@@ -203,6 +217,9 @@ impl Sandbox {
     /// Stops everything and waits until nothing is left.
     pub async fn stop(self) {
         self.control.stop();
+        if let Some(mirror) = &self.mirror {
+            mirror.stop();
+        }
         self.simulator.stop().await;
         self.app.stop().await;
         self.ground.close().await;

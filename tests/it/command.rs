@@ -23,6 +23,24 @@ pub struct Said {
     pub err: String,
 }
 
+/// Every command prints the same way, so two stand for all: one with a list of its own, one whose text is made elsewhere.
+#[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() {
+    for arguments in [&["drill", "--list"][..], &["completions", "bash"]] {
+        let mut child = std::process::Command::new(bench::executable())
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        // Nobody reads: the first line that is written finds the pipe closed.
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().expect("it ends");
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{arguments:?}");
+        assert!(ended.status.success(), "{arguments:?}: {:?}", ended.status);
+    }
+}
+
 impl Desk {
     pub fn of(bench: &Bench) -> Self {
         Self::with(bench.environment().into_iter().map(|(n, v)| (n.to_string(), v)).collect())

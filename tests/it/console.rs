@@ -91,6 +91,28 @@ fn an_enter_that_comes_with_a_pasted_reason_turns_nothing_on() {
 }
 
 #[test]
+fn a_name_typed_out_leads_to_what_has_it() {
+    let mut script = Script::connected(World::placeholder());
+    let incidents = [("endpoint-down", "the application is stopped"), ("wrong-secret", "the signing secret is another's")];
+    script.state.world.incidents = incidents.map(|(n, d)| (n.to_string(), d.to_string())).to_vec();
+    for (typed, first) in [
+        ("endpoint-down", "incident  endpoint-down: the application is stopped"),
+        ("wrong-secret", "incident  wrong-secret: the signing secret is"),
+        // Less than the name, and what mends comes before what breaks.
+        ("endpoint-d", "runbook   Webhook endpoint down"),
+        ("endpoint down", "runbook   Webhook endpoint down"),
+        ("drift-fix", "runbook   Fix drift"),
+        ("webhooks", "pane      Webhooks"),
+    ] {
+        script.keys(&format!(":{typed}"));
+        let screen = script.screen();
+        let chosen = screen.lines().find(|l| l.starts_with("     › "));
+        assert!(chosen.is_some_and(|l| l.contains(first)), "{typed}: {screen}");
+        script.key(Key::Esc);
+    }
+}
+
+#[test]
 fn the_palette_finds_panes_procedures_incidents_and_ids() {
     let mut script = Script::connected(World::placeholder());
     script.event(Event::IncidentsKnown(vec![("unlinked".into(), "14 people paid and are still FREE".into())]));

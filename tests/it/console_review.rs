@@ -9,7 +9,7 @@ use nightdesk::protocol::command::Outcome;
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::event::Event;
 use nightdesk::protocol::key::Key;
-use nightdesk::protocol::run::Inputs;
+use nightdesk::protocol::run::{Inputs, Selection};
 use uuid::Uuid;
 
 const RUN: Uuid = Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_7f3a);
@@ -174,9 +174,55 @@ fn the_operator_decides_where_the_evidence_does_not() {
     let mut script = review_of(world, by_customer());
     assert!(matches!(phase(&script), Phase::Deciding(_)), "{:?}", phase(&script));
     insta::assert_snapshot!("decision", script.screen());
+    script.key(Key::Enter);
+    assert!(matches!(phase(&script), Phase::Deciding(_)), "nothing is chosen by itself");
     script.key(Key::Down);
+    insta::assert_snapshot!("decision-chosen", script.screen());
     script.key(Key::Enter);
     assert_eq!(*phase(&script), Phase::Review);
+}
+
+#[test]
+fn a_typed_review_offers_letters_only_out_of_its_field() {
+    let mut world = World::placeholder();
+    let other = subscription("sub_Number000001", "cus_Number000001");
+    world.records.push(record(OTHER, None, Some(free_row(OTHER, "cus_Number000001"))));
+    world.customers.push(customer("cus_Number000001", None));
+    world.subscriptions.push(other);
+    let mut script = Script::connected(world);
+    let both = Selection::Customers(vec![id(CUSTOMER), id("cus_Number000001")]);
+    let (run, effects) = Run::draft(RUN, "failed-webhook", Inputs::about(both));
+    script.state.tasks.add(run);
+    script.state.screens.open(Screen::Run(RUN));
+    for effect in effects {
+        let Effect::Read { ticket, query } = effect else { panic!("{effect:?}") };
+        let result = script.world.answer(&query);
+        script.event(Event::ReplyArrived { ticket, query, result });
+    }
+    script.event(Event::Painted);
+    assert_eq!(*phase(&script), Phase::Review);
+    writes_on(&mut script);
+    script.sees("enter sends   tab why, copy: out of the field").does_not_see("e why");
+    script.keys("e");
+    assert_eq!(script.state.tasks.get(RUN).expect("the run").typed.text(), "e", "in a field a letter is text");
+    script.key(Key::Backspace);
+    insta::assert_snapshot!("review-typed", script.screen());
+    insta::assert_snapshot!("review-typed-wide", script.screen_at(120, 36));
+    script.screen_at(80, 24);
+    script.key(Key::Tab);
+    script.sees("tab back to the field   e why   c copy");
+    script.key(Key::Char('e'));
+    script.sees("What is sent:");
+    script.key(Key::Esc);
+    script.key(Key::Tab);
+    let typed = script.state.tasks.get(RUN).and_then(|r| r.run.plan.as_ref()).and_then(|p| p.typed.clone()).expect("a text");
+    script.keys(&typed);
+    // The database has not been heard of for a while: the field stays, so that no digit becomes a command, and Enter says why not.
+    assert_eq!(performs(&script.key(Key::Enter)), 0);
+    script.sees("does not answer").sees(&format!("Type {typed}"));
+    script.fresh();
+    let effects = script.key(Key::Enter);
+    assert!(performs(&effects) > 0, "{}", script.screen());
 }
 
 #[test]

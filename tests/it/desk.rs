@@ -66,7 +66,14 @@ async fn every_write_is_audited_and_what_names_a_customer_can_be_removed() {
     desk.write(&accept()).await.unwrap();
     let chain = std::fs::read_to_string(journal.path()).unwrap();
     assert!(chain.contains("take-cause") && chain.contains("accept-drift") && !chain.contains("cus_QxAbCdEf98d"), "{chain}");
-    assert_eq!(journal.forget(&SubjectKey("cus_QxAbCdEf98d".into())).await.unwrap(), 1);
+    let said = || std::fs::read_to_string(state.path().join("test/desk.jsonl")).unwrap();
+    assert!(said().contains("cus_QxAbCdEf98d"));
+    let seen = desk.state().await.unwrap();
+    assert_eq!((seen.accepted.len(), seen.taken.len()), (1, 1));
+    assert_eq!(journal.forget(&SubjectKey("cus_QxAbCdEf98d".into())).await.unwrap(), 2, "in the payloads, and on the desk");
+    assert!(!said().contains("cus_QxAbCdEf98d") && said().contains("take-cause"), "{}", said());
+    let seen = desk.state().await.unwrap();
+    assert_eq!((seen.accepted.len(), seen.taken.len()), (0, 1), "what was read before is no reason to know it");
     assert!(journal.verify().await.unwrap().broken.is_none());
 }
 
@@ -156,4 +163,25 @@ async fn the_teams_runs_come_from_the_store_without_what_names_people() {
     assert!(team_runs(&ada, &store).await.unwrap()[0].held, "she works on it");
     assert_eq!(team_recorded(&ada, &store, run).await.unwrap().len(), 1);
     assert_eq!(team_recorded(&ada, &store, Uuid::now_v7()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_others_say_meanwhile_is_heard_without_reading_everything_again() {
+    let state = tempdir().unwrap();
+    let (ada, eve) = (Desk::new(journal(state.path(), "ada"), None), Desk::new(journal(state.path(), "eve"), None));
+    assert_eq!(ada.state().await.unwrap(), DeskState::default(), "there is no file yet");
+    for n in 1..=20 {
+        let until = at(n);
+        eve.write(&DeskWrite::MuteCause { cause: Cause::Timeout, until, reason: format!("the deploy, {n}") }).await.unwrap();
+        assert_eq!(ada.state().await.unwrap().muted.get(&Cause::Timeout).map(|m| m.until), Some(until));
+    }
+    // Only what is new is looked at: what was read is not read again, whatever stands there by now.
+    let file = state.path().join("test/desk.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("the deploy", "the DEPLOY")).unwrap();
+    ada.write(&take()).await.unwrap();
+    let seen = ada.state().await.unwrap();
+    assert_eq!(seen.muted[&Cause::Timeout].reason, "the deploy, 20");
+    assert_eq!(seen.taken.len(), 1);
+    assert_eq!(Desk::new(journal(state.path(), "ada"), None).state().await.unwrap().muted[&Cause::Timeout].reason, "the DEPLOY, 20");
 }

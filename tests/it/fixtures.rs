@@ -7,6 +7,7 @@ use nightdesk::domain::entitlement::{Entitlement, FeatureUse};
 use nightdesk::domain::facts::{Case, Handle};
 use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::ids::{StripeId, StripeKind, SubjectKey};
+use nightdesk::domain::mirror::Mirrored;
 use nightdesk::domain::money::Money;
 use nightdesk::domain::payments::Payments;
 use nightdesk::domain::row::{Counter, Field, Image, Record, Subject, SubscriptionRow, Value};
@@ -59,7 +60,9 @@ pub fn shape() -> Shape {
         status_words: None,
         plan_features: true,
         updatable: true,
+        mirror: false,
         trust: Trust::Full,
+        replica_lag: None,
     }
 }
 
@@ -219,6 +222,8 @@ pub struct World {
     /// Payments of the last hour, and of the same hour last week.
     pub paid: (Payments, Payments),
     pub hits: Vec<Hit>,
+    /// What the mirror of Stripe says, where there is one: `shape.mirror` says so too.
+    pub mirror: Option<Mirrored>,
     pub down: Vec<Source>,
 }
 
@@ -251,6 +256,7 @@ impl World {
             desk: DeskState::default(),
             paid: (Payments::default(), Payments::default()),
             hits: Vec::new(),
+            mirror: None,
             down: Vec::new(),
         }
     }
@@ -308,6 +314,10 @@ impl World {
             }
             Query::RowPage { .. } => Reply::RowPage { rows: self.records.iter().filter_map(|r| r.row.clone()).collect(), next: None },
             Query::Pressure => Reply::Pressure(Vec::new()),
+            Query::Mirrored(_) => Reply::Mirrored(self.mirror.clone().map(Box::new)),
+            Query::Activity | Query::SessionTexts(_) | Query::Pooler => {
+                return Err(Fault::new(source, FaultKind::NotSetUp, "no sessions here"));
+            }
             Query::Customer(of) => Reply::Customers(self.customers.iter().filter(|c| c.id == *of).cloned().collect()),
             Query::CustomerOf(object) => {
                 let owner = match object.kind() {
@@ -333,7 +343,12 @@ impl World {
             }
             Query::EventPage(range) => {
                 let within = |e: &&StripeEvent| e.created >= range.since && range.until.is_none_or(|u| e.created <= u);
-                Reply::EventPage { events: self.events.iter().filter(within).cloned().collect(), raw: Vec::new(), next: None }
+                Reply::EventPage {
+                    events: self.events.iter().filter(within).cloned().collect(),
+                    raw: Vec::new(),
+                    next: None,
+                    clock_ahead: None,
+                }
             }
             Query::Event(of) => Reply::Event(self.events.iter().find(|e| e.id == *of).map(|e| format!("{{ \"id\": \"{}\" }}", e.id))),
             Query::Subscription(of) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *of).cloned().collect()),
@@ -355,6 +370,10 @@ impl World {
             Query::Recorded(run) => Reply::Recorded(self.recorded.iter().filter(|r| r.entry.run() == Some(*run)).cloned().collect()),
             Query::Desk => Reply::Desk(self.desk.clone()),
             Query::Payments { until, .. } => Reply::Payments(if *until > now() - Duration::days(1) { self.paid.0 } else { self.paid.1 }),
+            Query::FindInMirror { .. } => {
+                let hits = self.hits.iter().filter(|h| self.mirror.is_some() && h.source == Source::Stripe).cloned().collect();
+                Reply::Hits { hits, truncated: false }
+            }
             Query::FindInDatabase { .. } | Query::FindInStripe { .. } => {
                 Reply::Hits { hits: self.hits.iter().filter(|h| h.source == source).cloned().collect(), truncated: false }
             }

@@ -1,13 +1,25 @@
 //! Home's rules: the verdict on an event's snapshot, the amounts, the order and the words of findings.
 
 use super::fixtures::*;
+use super::panes_desk::{Desk, environment};
 use chrono::Duration;
+use nightdesk::console::screen::Screen;
+use nightdesk::domain::desk::DeskState;
 use nightdesk::domain::diagnosis::{Cause, Class, Word};
 use nightdesk::domain::fault::Source;
 use nightdesk::domain::findings::{About, Interrupted, Judged, Silent, findings, monthly, whole};
 use nightdesk::domain::money::Money;
 use nightdesk::domain::row::{Field, Value};
 use nightdesk::domain::stripe::Interval;
+use nightdesk::domain::webhooks::cause::Cause as Named;
+use nightdesk::domain::webhooks::endpoint::Endpoint;
+use nightdesk::protocol::desk::DeskWrite;
+use nightdesk::protocol::effect::Effect;
+use nightdesk::protocol::environment::Environment;
+use nightdesk::protocol::event::Event;
+use nightdesk::protocol::key::Key;
+use nightdesk::protocol::query::{Query, Reply};
+use nightdesk::protocol::ticket::Slot;
 use uuid::Uuid;
 
 #[test]
@@ -41,6 +53,7 @@ fn judged(n: usize, word: Word, class: Class, cause: Cause, cents: Option<i64>, 
         subject: None,
         email: None,
         served: Some("FREE".into()),
+        enforced: None,
         held: None,
         monthly: cents.map(|c| Money::new(c, currency)),
         diagnosis: d,
@@ -126,4 +139,120 @@ fn a_row_that_is_right_but_for_a_flag_is_no_failure() {
     let d = world.diagnose(&by_customer());
     assert_eq!((d.word, d.class, d.cause), (Word::Warn, Class::Differs, Cause::Unapplied));
     assert_eq!(d.sentence, "The row differs from Stripe in paid until, cancel at end");
+}
+
+/// Somebody whose newest event changed nothing: number `n`, so many minutes ago.
+fn unserved(world: &mut World, n: usize, minutes: i64) {
+    let profile = format!("{n:08x}-0000-4000-8000-{n:012}");
+    let mut s = subscription(&format!("sub_Number{n:06}"), &format!("cus_Number{n:06}"));
+    s.created = ago(minutes);
+    world.records.push(record(&profile, Some("jane@acme.com"), Some(free_row(&profile, s.customer.as_str()))));
+    world.customers.push(customer(s.customer.as_str(), None));
+    world.events.push(event(&format!("evt_Number{n:06}"), "customer.subscription.created", &s, s.created));
+    world.enforce(&profile, "FREE", 5);
+    world.subscriptions.push(s);
+}
+
+fn silence() -> World {
+    let mut world = World::empty();
+    (1..=3).for_each(|n| unserved(&mut world, n, 20 * i64::try_from(n).expect("small") + 20));
+    world
+}
+
+#[test]
+fn a_muted_cause_silences_the_finding_and_home_says_until_when() {
+    let mut desk = Desk::settled(silence());
+    desk.pass(20);
+    desk.settle();
+    desk.expect("Nothing Stripe sent was applied since");
+    desk.keys("2a");
+    desk.expect("mute it: why, and until when");
+    desk.keys("u");
+    desk.expect("Mute: unknown");
+    desk.key(Key::Up);
+    desk.key(Key::Up);
+    desk.keys("moving, tell joe@acme.com");
+    desk.wait(500);
+    desk.event(Event::Painted);
+    desk.wait(500);
+    desk.key(Key::Enter);
+    let said = desk.effects.iter().find_map(|e| match e {
+        Effect::Desk(write @ DeskWrite::MuteCause { .. }) => Some(write.clone()),
+        _ => None,
+    });
+    let Some(DeskWrite::MuteCause { cause, until, reason }) = said else { panic!("{:?}", desk.effects) };
+    assert_eq!(cause, Named::Unknown);
+    assert!((until - desk.at - Duration::hours(4)).num_seconds().abs() < 10, "{until}");
+    assert_eq!(reason, "moving, tell j•••@a•••.com", "no address is kept");
+
+    let mut state = DeskState::default();
+    DeskWrite::MuteCause { cause, until, reason }.apply(&mut state, "eve", desk.at);
+    desk.world.desk = state;
+    desk.keys("1");
+    desk.pass(5);
+    desk.settle();
+    desk.pass(2);
+    desk.expect_not("Nothing Stripe sent was applied since");
+    desk.expect(&format!("muted until {}: unknown", until.format("%H:%MZ")));
+    desk.expect_not("All quiet");
+}
+
+#[test]
+fn whom_a_finding_names_is_not_counted_again_as_drift() {
+    let mut desk = Desk::settled(silence());
+    // One more, of whom no event tells.
+    unserved(&mut desk.world, 9, 60 * 24 * 9);
+    desk.world.events.pop();
+    desk.keys("2");
+    (0..2).for_each(|_| desk.key(Key::Tab));
+    desk.key(Key::Enter);
+    for _ in 0..5 {
+        desk.pass(2);
+        desk.settle();
+    }
+    let scan = desk.state.world.drift.scan().expect("it was begun");
+    assert!(!scan.is_under_way(), "{:?}", scan.standing());
+    assert_eq!(scan.found().len(), 4, "all have drifted");
+    desk.keys("1");
+    desk.pass(2);
+    desk.expect("3 hurt");
+    desk.expect("1 customer paid and is not served");
+    desk.expect_not("4 customers");
+}
+
+/// What Stripe has registered, for Home.
+fn registered(desk: &mut Desk, url: Option<&str>, endpoints: &[Endpoint]) {
+    desk.event(Event::EnvironmentChanged(Box::new(Environment { webhook_url: url.map(str::to_string), ..environment() })));
+    desk.pass(301);
+    let at = desk.out.iter().position(|(t, q)| matches!(t.slot, Slot::Beside(_)) && *q == Query::Endpoints).expect("they are asked for");
+    let (ticket, query) = desk.out.remove(at);
+    desk.event(Event::ReplyArrived { ticket, query, result: Ok(Reply::Endpoints(endpoints.to_vec())) });
+}
+
+#[test]
+fn an_endpoint_that_gets_nothing_is_a_finding_with_what_helps() {
+    let endpoint = |enabled| Endpoint {
+        id: id("we_Endpoint0001"),
+        url: "https://api.acme.example/billing/webhooks/stripe".into(),
+        enabled,
+        api_version: None,
+        events: vec!["*".into()],
+        livemode: true,
+    };
+    let ours = Some("http://10.0.0.7:8080/billing/webhooks/stripe");
+    let mut desk = Desk::settled(World::healthy());
+    registered(&mut desk, ours, &[endpoint(true)]);
+    desk.expect_not("endpoint");
+    for url in [None, ours] {
+        registered(&mut desk, url, &[endpoint(false)]);
+        desk.expect("The webhook endpoint is disabled in Stripe");
+        desk.expect("Enable it there, then backfill");
+    }
+    registered(&mut desk, ours, &[]);
+    desk.expect("No endpoint in Stripe leads to /billing/webhooks/stripe");
+    desk.keys("f");
+    assert!(matches!(desk.state.screens.top(), Screen::Run(_)), "the emergency begins");
+    desk.key(Key::Esc);
+    registered(&mut desk, None, &[]);
+    desk.expect_not("endpoint");
 }

@@ -234,3 +234,32 @@ fn what_is_wanted_of_a_run_is_given_up_with_the_pane() {
     desk.key(Key::Ctrl('c'));
     desk.expect("given up");
 }
+
+#[test]
+fn an_unfinished_run_is_given_up_with_a_reason() {
+    let mut sure = world();
+    sure.runs[0].state = RunState::Acted;
+    let mut desk = on_runs(sure);
+    desk.settle();
+    desk.key(Key::Char('a'));
+    desk.expect("give it up for good");
+    desk.key(Key::Char('g'));
+    desk.expect("Why? The reason is journaled.");
+    desk.event(Event::Painted);
+    desk.keys("ticket 4411");
+    desk.event(Event::Painted);
+    desk.wait(500);
+    desk.key(Key::Enter);
+    let given_up = Effect::GiveUpRun { run: interrupted().run, by_hand: false, reason: "ticket 4411".into() };
+    assert!(desk.effects.contains(&given_up), "{:?}", desk.effects);
+    desk.event(Event::RunGivenUp { run: interrupted().run, result: Ok(Closed::HandedOver) });
+    desk.expect("is given up");
+    let mut unknown = world();
+    unknown.runs[0].state = RunState::Unknown;
+    unknown.runs[0].inputs = Some(nightdesk::protocol::run::Inputs::default());
+    let mut desk = on_runs(unknown);
+    desk.settle();
+    desk.keys("a");
+    desk.key(Key::Char('g'));
+    desk.expect("is not known");
+}

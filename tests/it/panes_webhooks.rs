@@ -10,6 +10,7 @@ use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::event::Event;
 use nightdesk::protocol::key::Key;
 use nightdesk::protocol::query::{Query, Reply};
+use nightdesk::protocol::run::Selection;
 use nightdesk::protocol::ticket::Slot;
 
 fn endpoint(n: usize, enabled: bool, events: &[&str]) -> Endpoint {
@@ -156,6 +157,7 @@ fn from_a_cause_to_its_event_beside_the_row_and_back() {
     desk.settle();
     assert_eq!(desk.state.screens.top(), Screen::Event);
     desk.expect("Stripe says now");
+    desk.expect("No row holds this customer. This one is theirs");
     desk.snapshot("webhooks_event_differences");
     desk.key(Key::Tab);
     desk.expect("\"evt_1Pabcdefghijka\"");
@@ -167,6 +169,49 @@ fn from_a_cause_to_its_event_beside_the_row_and_back() {
     desk.expect("›Causes");
     desk.key(Key::Esc);
     assert_eq!(desk.state.screens.top(), Screen::Home);
+}
+
+#[test]
+fn a_filter_is_named_where_one_comes_back_to_it_and_esc_drops_it_first() {
+    let mut desk = Desk::settled(many());
+    on_tab(&mut desk, 1);
+    desk.keys("/type:updated");
+    desk.key(Key::Enter);
+    desk.keys("1");
+    desk.keys("2");
+    desk.expect("filtered: 20 of 41 events in 24 h");
+    desk.key(Key::Esc);
+    assert_eq!(desk.state.screens.top(), Screen::Webhooks);
+    desk.expect_not("filtered");
+    desk.expect("41 events in 24 h");
+    // Also where it lets everything through.
+    desk.keys("/evt_");
+    desk.expect("filtered: 41 of 41 events");
+}
+
+#[test]
+fn f_on_a_cause_is_about_its_very_events() {
+    let mut desk = Desk::settled(many());
+    on_tab(&mut desk, 0);
+    desk.keys("f");
+    let Screen::Run(run) = desk.state.screens.top() else { panic!("{:?}", desk.state.screens.top()) };
+    let inputs = &desk.state.tasks.get(run).expect("the run").run.inputs;
+    assert_eq!(inputs.selection, Some(Selection::Events(vec![id("evt_1Pabcdefghijka")])));
+}
+
+#[test]
+fn f_on_one_who_has_drifted_leads_to_the_repair_that_links() {
+    let mut desk = Desk::settled(World::placeholder());
+    on_tab(&mut desk, 2);
+    desk.key(Key::Enter);
+    desk.pass(2);
+    desk.settle();
+    desk.snapshot("webhooks_drift_ready");
+    desk.key(Key::Enter);
+    desk.keys("f");
+    desk.settle();
+    desk.expect("Manual tier update");
+    desk.expect("Link, then copy five fields from Stripe");
 }
 
 #[test]
@@ -209,6 +254,31 @@ fn endpoints_in_every_state_and_the_probe_is_asked_for_once_on_live() {
     desk.keys("y");
     assert!(desk.out.iter().any(|(_, q)| *q == Query::Probe));
     desk.expect("probing");
+}
+
+#[test]
+fn an_endpoint_deleted_in_between_is_said_and_the_selection_stays_on_its_own() {
+    let mut desk = Desk::settled(World::placeholder());
+    desk.keys("2");
+    desk.key(Key::BackTab);
+    desk.keys("f");
+    desk.expect("the endpoints are not read yet");
+    answer_endpoints(&mut desk, &[endpoint(1, true, HANDLED), endpoint(2, true, HANDLED), endpoint(3, true, HANDLED)]);
+    desk.keys("jjr");
+    answer_endpoints(&mut desk, &[endpoint(1, true, HANDLED), endpoint(3, true, HANDLED)]);
+    desk.expect("was deleted in Stripe meanwhile");
+    assert!(desk.shown().lines().any(|l| l.starts_with('›') && l.contains("stripe3")), "{}", desk.shown());
+    desk.keys("f");
+    assert!(matches!(desk.state.screens.top(), Screen::Run(_)), "the emergency begins");
+    let env = super::panes_desk::environment();
+    let env = nightdesk::protocol::environment::Environment { webhook_url: Some(endpoint(1, true, HANDLED).url), ..env };
+    let mut desk = Desk::settled(World::placeholder());
+    desk.event(Event::EnvironmentChanged(Box::new(env)));
+    desk.keys("2");
+    desk.key(Key::BackTab);
+    answer_endpoints(&mut desk, &[endpoint(2, true, HANDLED)]);
+    desk.keys("f");
+    desk.expect("this endpoint is not the application's");
 }
 
 #[test]

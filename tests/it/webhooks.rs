@@ -1,5 +1,7 @@
 //! Events by their effect: the rules, the survey over a simulated world, seven healthy days, and the command on a served system.
 
+mod clock;
+mod cost;
 mod healthy;
 mod rules;
 mod served;

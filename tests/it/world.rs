@@ -195,7 +195,9 @@ impl World {
                 status_words: None,
                 plan_features: true,
                 updatable: true,
+                mirror: false,
                 trust: Trust::Full,
+                replica_lag: None,
             },
             records: vec![record(PROFILE, "jane@acme.com", image("FREE", PLACEHOLDER))],
             customers: vec![customer],
@@ -266,7 +268,7 @@ impl World {
             Query::Subscription(id) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *id).cloned().collect()),
             Query::EventPage(range) => {
                 let kept = self.events().into_iter().filter(|e| e.created >= range.since).collect();
-                Reply::EventPage { events: kept, raw: Vec::new(), next: None }
+                Reply::EventPage { events: kept, raw: Vec::new(), next: None, clock_ahead: None }
             }
             Query::Endpoints => Reply::Endpoints(vec![Endpoint {
                 id: id("we_Main00000001"),
@@ -277,6 +279,8 @@ impl World {
                 livemode: false,
             }]),
             Query::Logs(search) => Reply::Logs { lines: Vec::new(), complete: true, covers: Some(search.since), note: None },
+            Query::Runs | Query::TeamRuns => Reply::Runs(Vec::new()),
+            Query::Received(_) => Reply::Received(None),
             other => panic!("no procedure asks {other:?}"),
         })
     }

@@ -18,10 +18,12 @@ impl Report {
             Err(fault) if fault.kind == FaultKind::NotSetUp => {}
             Err(fault) => self.say(Verdict::Warn, "deploys", fault.say),
         }
-        match config.hooks.restart_app.as_deref().and_then(<[String]>::first) {
-            None => {}
-            Some(program) if is_there(program) => self.say(Verdict::Ok, "restart", format!("{program} is there; it was not run")),
-            Some(program) => self.say(Verdict::Warn, "restart", format!("[hooks] restart_app: there is no program {program}")),
+        for (what, key, argv) in [("restart", "restart_app", &config.hooks.restart_app), ("escalate", "escalate", &config.hooks.escalate)] {
+            match argv.as_deref().and_then(<[String]>::first) {
+                None => {}
+                Some(program) if is_there(program) => self.say(Verdict::Ok, what, format!("{program} is there; it was not run")),
+                Some(program) => self.say(Verdict::Warn, what, format!("[hooks] {key}: there is no program {program}")),
+            }
         }
         match config.stripe_write_key.as_ref().map(Kept::resolve) {
             None => {}

@@ -43,7 +43,7 @@ pub struct DrillArgs {
     /// How many subjects are hit; without it, a few
     #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000))]
     pub count: Option<usize>,
-    /// Run without the console: print the sandbox's environment, then `ready`, and stay until Ctrl-C, SIGTERM or the end of standard input
+    /// Run without the console: print the sandbox's environment, then `# ready`, and stay until Ctrl-C, SIGTERM or the end of standard input
     #[arg(long)]
     pub serve: bool,
     /// Print the report as JSON

@@ -1,24 +1,34 @@
 //! Calling somebody: the message says who calls from where, what is wrong since when, and the ids, filled in from the screen. No personal data.
 
 use super::{Dialog, Modal};
+use crate::console::ask::Ask;
+use crate::console::fulfil::fulfil;
 use crate::console::screen::Screen;
 use crate::console::state::State;
 use crate::console::tasks::word;
 use crate::console::widgets::format::{exact_age, moment};
 use crate::domain::facts::Handle;
 use crate::domain::findings::{About, Finding};
+use crate::domain::mask;
 use crate::procedures::engine::Phase;
 use crate::protocol::effect::Effect;
 use crate::protocol::freshness::Health;
-use crate::protocol::run::short;
+use crate::protocol::run::{Inputs, Message, short};
+use uuid::Uuid;
 
 /// So many ids of customers stand in a message.
 const IDS: usize = 5;
 
-/// Puts the message to this contact on the clipboard, and shows it.
-pub fn escalate(state: &mut State, contact: usize) -> Vec<Effect> {
-    let Some(contact) = state.world.env.as_ref().and_then(|e| e.contacts.get(contact)) else { return Vec::new() };
+/// Shows the message to this contact: for review where a command sends it, otherwise on the clipboard too.
+pub fn escalate(state: &mut State, contact: usize, id: Uuid) -> Vec<Effect> {
+    let Some(env) = state.world.env.as_ref() else { return Vec::new() };
+    let Some(contact) = env.contacts.get(contact) else { return Vec::new() };
     let text = text(state, &contact.issue, &contact.contact);
+    if env.offers.escalate {
+        let message = Message { issue: contact.issue.clone(), to: contact.contact.clone(), text };
+        let inputs = Inputs { message: Some(message), ..Inputs::default() };
+        return fulfil(state, vec![Ask::Start { procedure: "escalate".into(), inputs }], id);
+    }
     state.dialog = Some(Dialog::new(Modal::Copy { items: Vec::new(), at: 0, copied: Some(text.clone()) }));
     vec![Effect::Copy { text }]
 }
@@ -32,14 +42,15 @@ fn text(state: &State, issue: &str, contact: &str) -> String {
         format!("To {contact}: {issue}"),
         format!("{} {name} ({account}), {}. On call: {operator}.", world.mode().word(), moment(world.now, world.now)),
     ];
-    lines.extend(on_screen(state));
+    lines.extend(on_screen(state).iter().map(|l| mask::addresses(l)));
     let down = world
         .sources
         .values()
         .filter(|f| f.set_up && matches!(f.health(world.now), Health::Down | Health::Auth | Health::Limit | Health::Full));
     for source in down {
         let reason = source.last_fault.as_ref().map_or("no answer", |f| f.say.as_str());
-        lines.push(format!("{} for {}: {reason}", source.source.word(), exact_age(source.age(world.now))));
+        let line = format!("{} for {}: {reason}", source.source.word(), exact_age(source.age(world.now)));
+        lines.push(mask::addresses(&line));
     }
     lines.join("\n")
 }
@@ -56,7 +67,7 @@ fn on_screen(state: &State) -> Vec<String> {
 fn finding(finding: &Finding, state: &State) -> Vec<String> {
     let size = if finding.size.is_empty() { String::new() } else { format!(" ({})", finding.size) };
     let mut lines = vec![format!("{} {}{size}", finding.word.shown(), finding.sentence), finding.reason.clone()];
-    if let About::Customers(ids) = &finding.about {
+    if let About::Customers(ids) | About::Webhooks { customers: ids, .. } = &finding.about {
         let shown: Vec<&str> = ids.iter().take(IDS).map(crate::domain::ids::StripeId::as_str).collect();
         let more = if ids.len() > IDS { format!(" and {} more", ids.len() - IDS) } else { String::new() };
         lines.push(format!("Customers at Stripe: {}{more}", shown.join(", ")));

@@ -1,13 +1,14 @@
 //! What a key does in a dialog.
 
-use super::{Modal, palette, tasks};
+use super::{Modal, SPANS, palette, tasks};
 use crate::console::fulfil;
 use crate::console::state::State;
-use crate::protocol::desk::DeskWrite;
+use crate::domain::mask;
 use crate::protocol::effect::Effect;
 use crate::protocol::key::Key;
 use crate::protocol::record::Detail;
 use crate::protocol::run::short;
+use chrono::Duration;
 use uuid::Uuid;
 
 /// More than this is not sent to a clipboard: terminals drop longer sequences, some of them with noise. In bytes.
@@ -48,11 +49,24 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
                 reason.key(key);
             }
         },
-        Modal::Mute { cause, until, reason } => match key {
+        Modal::LetBe { what, span, reason } => match key {
+            Key::Up => *span = (*span + 1).min(SPANS.len() - 1),
+            Key::Down => *span = span.saturating_sub(1),
             Key::Enter if enter && !reason.is_empty() => {
-                let write = DeskWrite::MuteCause { cause: *cause, until: *until, reason: reason.text().trim().to_string() };
+                let until = state.world.now + Duration::minutes(SPANS[*span]);
+                let write = what.clone().until(until, mask::addresses(reason.text().trim()));
                 state.dialog = None;
                 return vec![Effect::Desk(write)];
+            }
+            _ => {
+                reason.key(key);
+            }
+        },
+        Modal::GiveUp { run, reason } => match key {
+            Key::Enter if enter && !reason.is_empty() => {
+                let effect = Effect::GiveUpRun { run: *run, by_hand: false, reason: reason.text().trim().to_string() };
+                state.dialog = None;
+                return vec![effect];
             }
             _ => {
                 reason.key(key);
@@ -136,7 +150,7 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
             *at = moved(*at, key, len);
             let chosen = *at;
             if key == Key::Enter {
-                return super::escalate(state, chosen);
+                return super::escalate(state, chosen, id);
             }
         }
         Modal::Quit => {

@@ -16,11 +16,9 @@ pub use log::replied as log_replied;
 pub use screen::masked;
 pub use view::{draw, hints};
 
-use super::ask::{ActionItem, CopyItem};
+use super::ask::{ActionItem, CopyItem, LetBe};
 use super::guard::{Guard, PASTE_MS};
 use super::widgets::form::TextField;
-use crate::domain::At;
-use crate::domain::webhooks::cause::Cause;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -43,10 +41,15 @@ pub enum Modal {
     Reveal {
         reason: TextField,
     },
-    /// Why a cause is to be muted.
-    Mute {
-        cause: Cause,
-        until: At,
+    /// Why a cause is to be muted, or drift accepted, and for how long: the place among [`SPANS`].
+    LetBe {
+        what: LetBe,
+        span: usize,
+        reason: TextField,
+    },
+    /// Why a run that was left unfinished is given up.
+    GiveUp {
+        run: Uuid,
         reason: TextField,
     },
     /// What a sentence rests on.
@@ -85,6 +88,11 @@ pub enum Modal {
     Quit,
 }
 
+/// How long something can be let be, in minutes: from half an hour to ninety days.
+const SPANS: [i64; 10] = [30, 60, 120, 240, 480, 1_440, 4_320, 10_080, 43_200, 129_600];
+/// An hour, for what is being worked on; thirty days, for what is known.
+const USUAL: (usize, usize) = (1, 8);
+
 impl Dialog {
     #[must_use]
     pub fn new(modal: Modal) -> Self {
@@ -103,12 +111,20 @@ impl Dialog {
 }
 
 impl Modal {
+    /// Asks why, and until when.
+    #[must_use]
+    pub fn let_be(what: LetBe) -> Self {
+        let span = if matches!(what, LetBe::Cause(_)) { USUAL.0 } else { USUAL.1 };
+        Modal::LetBe { what, span, reason: TextField::default() }
+    }
+
     /// Its text field, where it has one.
     pub fn field(&mut self) -> Option<&mut TextField> {
         match self {
             Modal::Writes { reason: field }
             | Modal::Reveal { reason: field }
-            | Modal::Mute { reason: field, .. }
+            | Modal::LetBe { reason: field, .. }
+            | Modal::GiveUp { reason: field, .. }
             | Modal::Help { filter: field, .. }
             | Modal::Palette { query: field, .. } => Some(field),
             _ => None,
@@ -117,6 +133,14 @@ impl Modal {
 
     #[must_use]
     pub fn has_field(&self) -> bool {
-        matches!(self, Modal::Writes { .. } | Modal::Reveal { .. } | Modal::Mute { .. } | Modal::Help { .. } | Modal::Palette { .. })
+        matches!(
+            self,
+            Modal::Writes { .. }
+                | Modal::Reveal { .. }
+                | Modal::LetBe { .. }
+                | Modal::GiveUp { .. }
+                | Modal::Help { .. }
+                | Modal::Palette { .. }
+        )
     }
 }

@@ -48,9 +48,11 @@ pub fn entries(state: &State, typed: &str) -> Vec<Entry> {
     let typed = typed.trim();
     let mut found: Vec<(u8, Entry)> =
         all(state).into_iter().filter_map(|(entry, words)| score(typed, &entry.label, &words).map(|s| (s, entry))).collect();
-    // An incident breaks something at Enter: it stands in front of what mends it only where it is called by its name, and by no procedure's.
+    // An incident breaks something at Enter: it stands in front of what mends it only where it is called by its whole name, or by a part
+    // of it that begins no procedure's.
     let named = typed.contains('-') && !procedures::ALL.iter().any(|p| p.id().starts_with(typed));
-    let yields = |e: &Entry| e.kind == "incident" && !typed.is_empty() && !(named && e.label.starts_with(typed));
+    let called = |e: &Entry| name(&e.label).eq_ignore_ascii_case(typed) || (named && e.label.starts_with(typed));
+    let yields = |e: &Entry| e.kind == "incident" && !typed.is_empty() && !called(e);
     found.sort_by_key(|(s, e)| (yields(e), *s));
     let mut entries: Vec<Entry> = found.into_iter().map(|(_, e)| e).collect();
     if let Some(needle) = Needle::parse(typed) {
@@ -177,16 +179,18 @@ fn score(typed: &str, label: &str, words: &[String]) -> Option<u8> {
     let texts = || std::iter::once(label).chain(words.iter().map(String::as_str));
     let by_text = texts().enumerate().filter_map(|(i, text)| {
         let text = text.to_lowercase();
-        let rank = if text.starts_with(&typed) {
+        let rank = if name(&text) == typed {
             0
-        } else if text.split(|c: char| !c.is_alphanumeric()).any(|w| w.starts_with(&typed)) {
+        } else if text.starts_with(&typed) {
             1
-        } else if text.contains(&typed) {
+        } else if text.split(|c: char| !c.is_alphanumeric()).any(|w| w.starts_with(&typed)) {
             2
-        } else if all_words(&typed, &text) {
+        } else if text.contains(&typed) {
             3
+        } else if all_words(&typed, &text) {
+            4
         } else if typed.chars().count() > 2 && letters(&typed, &text) {
-            6
+            7
         } else {
             return None;
         };
@@ -196,8 +200,13 @@ fn score(typed: &str, label: &str, words: &[String]) -> Option<u8> {
     // The words in any form: together in one of its names, or each in whichever.
     let in_one = texts().any(|text| words::all_found(&typed, &words::stems(text)));
     let all: Vec<String> = texts().flat_map(words::stems).collect();
-    let by_stem = if in_one { Some(8) } else { words::all_found(&typed, &all).then_some(9) };
+    let by_stem = if in_one { Some(10) } else { words::all_found(&typed, &all).then_some(11) };
     by_text.chain(by_stem).min()
+}
+
+/// What it is called, without what is said about it: `wrong-secret` of `wrong-secret: the signing secret is another's`.
+fn name(label: &str) -> &str {
+    label.split_once(':').map_or(label, |(name, _)| name)
 }
 
 /// Every typed word begins a word of the text.

@@ -32,11 +32,5 @@ fn line(buf: &Buffer, y: u16) -> String {
             hidden -= 1;
         }
     }
-    addresses_masked(line.trim_end())
-}
-
-/// Addresses that stand in the text all the same: an account's name, a note.
-fn addresses_masked(line: &str) -> String {
-    let masks = |word: &str| word.contains('@') && !word.contains('•');
-    line.split(' ').map(|word| if masks(word) { mask::email(word) } else { word.to_string() }).collect::<Vec<_>>().join(" ")
+    mask::addresses(line.trim_end())
 }

@@ -1,8 +1,8 @@
 //! How dialogs look: a sheet over the lower part of the body, its title in a rule; the screen above stays readable.
 
-use super::{Dialog, Modal, help, palette, tasks};
+use super::{Dialog, Modal, SPANS, help, palette, tasks};
 use crate::console::state::State;
-use crate::console::widgets::format::{clock, count};
+use crate::console::widgets::format::{clock, count, moment};
 use crate::console::widgets::paint::{fit, put, put_right, put_spans, rule, select, tabs, width, wrap};
 use crate::console::widgets::theme::Theme;
 use crate::protocol::run::short;
@@ -66,7 +66,8 @@ pub fn hints(modal: &Modal) -> &'static [(&'static str, &'static str)] {
     match modal {
         Modal::Writes { .. } => &[("enter", "writes on for 15 minutes"), ("esc", "stay read-only")],
         Modal::Reveal { .. } => &[("enter", "reveal for 60 s"), ("esc", "keep masked")],
-        Modal::Mute { .. } => &[("enter", "mute it"), ("esc", "leave it")],
+        Modal::LetBe { .. } => &[("enter", "say so"), ("up down", "longer, shorter"), ("esc", "leave it")],
+        Modal::GiveUp { .. } => &[("enter", "give it up"), ("esc", "leave it")],
         Modal::Evidence { .. } => &[("j k", "scroll"), ("esc", "close")],
         Modal::Copy { copied: None, .. } => &[("j k", "choose"), ("enter", "copy"), ("esc", "close")],
         Modal::Copy { .. } => &[("j k", "scroll"), ("esc", "close")],
@@ -75,7 +76,7 @@ pub fn hints(modal: &Modal) -> &'static [(&'static str, &'static str)] {
         Modal::Palette { .. } => &[("type", "to search"), ("up down", "choose"), ("enter", "go"), ("esc", "close")],
         Modal::Tasks { at: None } => &[("esc", "close")],
         Modal::Tasks { .. } => &[("j k", "choose"), ("enter", "open"), ("esc", "close")],
-        Modal::Escalate { .. } => &[("j k", "choose"), ("enter", "copy the message"), ("esc", "close")],
+        Modal::Escalate { .. } => &[("j k", "choose"), ("enter", "the message"), ("esc", "close")],
         Modal::Quit => &[("y", "quit"), ("esc", "stay")],
     }
 }
@@ -85,7 +86,8 @@ fn title(state: &State, modal: &Modal) -> String {
     match modal {
         Modal::Writes { .. } => format!("Turn writes on, {mode}"),
         Modal::Reveal { .. } => "Reveal personal data".into(),
-        Modal::Mute { cause, .. } => format!("Mute: {}", cause.word()),
+        Modal::LetBe { what, .. } => what.words(),
+        Modal::GiveUp { run, .. } => format!("Give up run {}", short(*run)),
         Modal::Evidence { title, .. } => title.clone(),
         Modal::Copy { copied: None, .. } => "Copy".into(),
         Modal::Copy { .. } => "Copied, if this terminal lets programs copy".into(),
@@ -100,7 +102,8 @@ fn title(state: &State, modal: &Modal) -> String {
 
 fn field(modal: &Modal) -> Option<&crate::console::widgets::form::TextField> {
     match modal {
-        Modal::Mute { reason: f, .. }
+        Modal::LetBe { reason: f, .. }
+        | Modal::GiveUp { reason: f, .. }
         | Modal::Writes { reason: f }
         | Modal::Reveal { reason: f }
         | Modal::Help { filter: f, .. }
@@ -137,11 +140,20 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
             Line::of("Why? Names and addresses stay readable for 60 seconds.", theme.plain()),
             Line::of("The reason is journaled; the data is not.", dim),
         ],
-        Modal::Mute { until, .. } => vec![
+        Modal::LetBe { span, .. } => {
+            let until = state.world.now + chrono::Duration::minutes(SPANS[*span]);
+            vec![
+                prompt(theme),
+                Line::blank(),
+                Line::of("Why? Every console sees the reason, and who said so: name nobody.", theme.plain()),
+                Line::of(&format!("It alarms again at {}; up and down change that.", moment(until, state.world.now)), dim),
+            ]
+        }
+        Modal::GiveUp { .. } => vec![
             prompt(theme),
             Line::blank(),
-            Line::of("Why? Every console sees the reason, and who said so.", theme.plain()),
-            Line::of(&format!("It alarms again at {}.", clock(*until)), dim),
+            Line::of("Why? The reason is journaled. Nothing more of it is ever sent.", theme.plain()),
+            Line::of("What it sent is not sent again; what is still missing is for a new run, or for hands.", dim),
         ],
         Modal::Evidence { lines, .. } => lines.iter().flat_map(|l| wrapped(l, room, theme.plain())).collect(),
         Modal::Copy { copied: Some(text), .. } => {

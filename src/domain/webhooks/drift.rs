@@ -119,7 +119,7 @@ impl Class {
             Class::WrongStatus => "wrong status",
             Class::Period => "period off",
             Class::CancelFlags => "cancel flags",
-            Class::Interval => "interval's words",
+            Class::Interval => "billing interval",
         }
     }
 }

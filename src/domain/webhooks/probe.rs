@@ -7,7 +7,7 @@ mod target;
 
 pub use assess::{Surroundings, assess};
 pub use finding::{Assessment, Finding, Found, Level, Manner, ShotLine};
-pub use target::{Target, target};
+pub use target::{Target, path, shown, target};
 
 use serde::{Deserialize, Serialize};
 

@@ -44,12 +44,13 @@ impl Reads {
     }
 }
 
-/// Only scans are asked for by nobody in particular.
+/// Scans are asked for by nobody in particular, and of the reads of a run about many nobody waits for one.
 fn priority(slot: Slot) -> Priority {
     match slot {
-        Slot::Survey(_) | Slot::Beside(_) | Slot::Drift(_) => Priority::Background,
+        Slot::Survey(_) | Slot::Beside(_) | Slot::Drift(_) | Slot::Bulk(..) => Priority::Background,
         Slot::SearchDatabase
         | Slot::SearchStripe
+        | Slot::SearchMirror
         | Slot::Case(_)
         | Slot::Run(..)
         | Slot::Runs
@@ -58,6 +59,9 @@ fn priority(slot: Slot) -> Priority {
         | Slot::Log
         | Slot::Endpoints
         | Slot::Probe
+        | Slot::Activity
+        | Slot::SessionText
+        | Slot::Pooler
         | Slot::Event(_) => Priority::Interactive,
     }
 }

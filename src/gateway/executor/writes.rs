@@ -62,6 +62,9 @@ async fn carry(
         }
         Effect::OpenRun { run, procedure, detail } => Some(Event::RunOpened { run, result: lane.open_run(run, &procedure, detail).await }),
         Effect::ResumeRun { run } => Some(Event::RunOpened { run, result: lane.resume_run(run).await }),
+        Effect::GiveUpRun { run, by_hand, reason } => {
+            Some(Event::RunGivenUp { run, result: lane.give_up_run(run, by_hand, &reason).await })
+        }
         Effect::Reveal { subject, detail } => Some(match lane.reveal(subject.as_ref(), detail).await {
             Ok(()) => Event::Revealed { subject },
             Err(fault) => Event::RecordFailed(fault),
@@ -72,7 +75,7 @@ async fn carry(
             // Other runs go on meanwhile, and other acts of a run about many; of a run about one customer the next comes only after
             // this has been told.
             let (lane, events) = (lane.clone(), events.clone());
-            let lines = matches!(perform.command, Command::RunHook { .. }).then(|| reader.sources().hear());
+            let lines = matches!(perform.command, Command::RunHook { .. } | Command::Escalate { .. }).then(|| reader.sources().hear());
             performs.spawn(async move {
                 let run = perform.attempt.run;
                 let performed = match lines {
@@ -133,6 +136,7 @@ fn without_journal(effect: Effect, fault: &Fault) -> Option<Event> {
     match effect {
         Effect::TurnWritesOn { .. } => Some(Event::WritesRefused(fault.say.clone())),
         Effect::OpenRun { run, .. } | Effect::ResumeRun { run } => Some(Event::RunOpened { run, result: Err(fault.clone()) }),
+        Effect::GiveUpRun { run, .. } => Some(Event::RunGivenUp { run, result: Err(fault.clone()) }),
         Effect::Desk(write) => Some(Event::DeskWritten { write, result: Err(fault.clone()) }),
         Effect::Record { .. } | Effect::Reveal { .. } => Some(Event::RecordFailed(fault.clone())),
         Effect::Perform(perform) => {

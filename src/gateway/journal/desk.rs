@@ -1,8 +1,8 @@
 //! The desk: what operators say about causes and drift, in the shared store where there is one, else in a file of this machine; and
 //! the runs that other operators have shipped there. What it means is the domain's.
 
-use super::file;
-use super::store::Store;
+use super::file::{self, Mark};
+use super::store::{Heard, Store};
 use super::{Inner, Journal, JournalError, format, runs};
 use crate::domain::At;
 use crate::domain::desk::DeskState;
@@ -12,6 +12,8 @@ use crate::protocol::desk::DeskWrite;
 use crate::protocol::record::{Detail, Entry, Recorded, RunSummary};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 /// Where it is kept, and how it is audited.
@@ -19,6 +21,14 @@ use uuid::Uuid;
 pub struct Desk {
     journal: Journal,
     store: Option<Store>,
+    /// What was read so far. It is asked for every few seconds, and its whole past is not.
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    here: Option<(Mark, DeskState)>,
+    shared: Option<(Heard, DeskState)>,
 }
 
 /// A line of the file.
@@ -36,7 +46,7 @@ const FINISHED_OF_OTHERS: usize = 20;
 impl Desk {
     #[must_use]
     pub fn new(journal: Journal, store: Option<Store>) -> Self {
-        Self { journal, store }
+        Self { journal, store, known: Arc::default() }
     }
 
     /// What stands on it now. A store that was never migrated is none: then this machine's file counts.
@@ -45,12 +55,17 @@ impl Desk {
     /// [`Fault`] where neither can be read.
     pub async fn state(&self) -> Result<DeskState, Fault> {
         let Some(store) = &self.store else { return self.here().await };
-        match store.desk(self.journal.environment()).await {
-            Ok(rows) => {
-                let said = rows.into_iter().filter_map(|(at, by, write)| Some((at, by, serde_json::from_str(&write).ok()?)));
-                Ok(DeskState { shared: true, ..fold(said) })
+        let mut known = self.known.lock().await;
+        let (before, desk) = known.shared.take().unwrap_or_default();
+        match follow(store, self.journal.environment(), before, desk).await {
+            Ok((heard, desk)) => {
+                known.shared = Some((heard, desk.clone()));
+                Ok(DeskState { shared: true, ..desk })
             }
-            Err(fault) if fault.kind == FaultKind::NotSetUp => self.here().await,
+            Err(fault) if fault.kind == FaultKind::NotSetUp => {
+                drop(known);
+                self.here().await
+            }
             Err(fault) => Err(fault),
         }
     }
@@ -81,30 +96,65 @@ impl Desk {
     }
 
     async fn here(&self) -> Result<DeskState, Fault> {
-        let lines = self.journal.blocking(|inner| file::lines(&inner.places.desk)).await?;
+        let mut known = self.known.lock().await;
+        let (mark, before) = known.here.take().unwrap_or_default();
+        let (lines, mark, anew) = self.journal.blocking(move |inner| file::lines_since(&inner.places.desk, mark)).await?;
+        let mut desk = if anew { DeskState::default() } else { before };
         // A line that cannot be read is of a newer program: it says nothing to this one.
-        let said = lines.iter().filter_map(|l| serde_json::from_str::<Said>(l).ok());
-        Ok(fold(said.map(|s| (s.at, s.operator, s.write))))
+        for said in lines.iter().filter_map(|l| serde_json::from_str::<Said>(l).ok()) {
+            said.write.apply(&mut desk, &said.operator, said.at);
+        }
+        known.here = Some((mark, desk.clone()));
+        Ok(desk)
     }
+}
+
+/// What the store says since it was heard last. Where something was removed, or came in between, everything anew.
+async fn follow(store: &Store, environment: &str, before: Heard, mut desk: DeskState) -> Result<(Heard, DeskState), Fault> {
+    let (rows, mut heard) = store.desk(environment, before).await?;
+    let rows = if heard.follows(&before, rows.len()) {
+        rows
+    } else {
+        desk = DeskState::default();
+        let (rows, anew) = store.desk(environment, Heard::default()).await?;
+        heard = anew;
+        rows
+    };
+    for (at, by, write) in rows {
+        if let Ok(write) = serde_json::from_str::<DeskWrite>(&write) {
+            write.apply(&mut desk, &by, at);
+        }
+    }
+    Ok((heard, desk))
 }
 
 impl Inner {
     fn say(&self, write: DeskWrite) -> Result<(), JournalError> {
         let path = &self.places.desk;
-        let mut file = file::open(path)?;
-        file::lock(&file, path)?;
+        let mut file = file::open_locked(path)?;
         file::last_line(&mut file, path, &self.places.torn)?;
         let said = Said { at: chrono::Utc::now(), operator: self.operator.clone(), write };
         file::append_line(&mut file, path, &serde_json::to_string(&said).expect("invariant: a write is plain data"))
     }
-}
 
-fn fold(said: impl Iterator<Item = (At, String, DeskWrite)>) -> DeskState {
-    let mut desk = DeskState::default();
-    for (at, by, write) in said {
-        write.apply(&mut desk, &by, at);
+    /// Removes what was said about this customer, by whomever. How much that was.
+    pub(super) fn unsay(&self, customer: &SubjectKey) -> Result<usize, JournalError> {
+        let path = &self.places.desk;
+        if !path.exists() {
+            return Ok(0);
+        }
+        let _locked = file::open_locked(path)?;
+        let lines = file::lines(path)?;
+        let theirs = |line: &&String| {
+            serde_json::from_str::<Said>(line).is_ok_and(|s| s.write.customer().is_some_and(|c| c.as_str() == customer.as_str()))
+        };
+        let (gone, kept): (Vec<_>, Vec<_>) = lines.iter().partition(theirs);
+        if !gone.is_empty() {
+            let text: String = kept.iter().flat_map(|l| [l.as_str(), "\n"]).collect();
+            file::replace(path, text.as_bytes())?;
+        }
+        Ok(gone.len())
     }
-    desk
 }
 
 /// The runs of other operators that their records in the store tell of: unfinished ones first. What names people stays with them.

@@ -3,7 +3,7 @@
 use super::JournalError;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -108,6 +108,44 @@ pub fn lines(path: &Path) -> Result<Vec<String>, JournalError> {
     };
     let end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
     Ok(bytes[..end].split_inclusive(|b| *b == b'\n').map(|l| String::from_utf8_lossy(&l[..l.len() - 1]).into_owned()).collect())
+}
+
+/// How far a file that only grows has been read. Another file in its place begins anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mark {
+    inode: u64,
+    offset: u64,
+}
+
+/// The whole lines behind the mark and the mark behind them; `true`: the file is another one, and these are all of its lines.
+pub fn lines_since(path: &Path, mark: Mark) -> Result<(Vec<String>, Mark, bool), JournalError> {
+    let io = |e| JournalError::io("read", path, e);
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok((Vec::new(), Mark::default(), true)),
+        Err(e) => return Err(io(e)),
+    };
+    let about = file.metadata().map_err(io)?;
+    let same = about.ino() == mark.inode && about.len() >= mark.offset;
+    let from = if same { mark.offset } else { 0 };
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(from)).and_then(|_| file.read_to_end(&mut bytes)).map_err(io)?;
+    let end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    let lines = bytes[..end].split_inclusive(|b| *b == b'\n').map(|l| String::from_utf8_lossy(&l[..l.len() - 1]).into_owned()).collect();
+    Ok((lines, Mark { inode: about.ino(), offset: from + end as u64 }, !same))
+}
+
+/// Opens and locks, where others may put another file in its place.
+pub fn open_locked(path: &Path) -> Result<File, JournalError> {
+    loop {
+        let file = open(path)?;
+        lock(&file, path)?;
+        let io = |e| JournalError::io("read", path, e);
+        let ours = file.metadata().map_err(io)?.ino();
+        if std::fs::metadata(path).is_ok_and(|there| there.ino() == ours) {
+            return Ok(file);
+        }
+    }
 }
 
 /// Replaces a file as a whole: either the old content or the new one is there, never a part.

@@ -271,16 +271,17 @@ impl Journal {
         Ok(Held { run: None, locks: vec![lock.ok_or(JournalError::SubjectHeld)?], journal: self.clone() })
     }
 
-    /// Removes every payload about this subject. The chain stays whole. How many were removed.
+    /// Removes every payload about this subject, and what was said about it on this machine's desk. The chain stays whole. How many were
+    /// removed.
     ///
     /// # Errors
     /// [`JournalError`] where the file cannot be rewritten.
     pub async fn forget(&self, subject: &SubjectKey) -> Result<usize, JournalError> {
-        let subject = self.subject_hash(subject);
+        let (hash, subject) = (self.subject_hash(subject), subject.clone());
         self.blocking(move |inner| {
             let chain = file::open(&inner.places.chain)?;
             file::lock(&chain, &inner.places.chain)?;
-            payloads::forget(&inner.places.payloads, &subject)
+            Ok(payloads::forget(&inner.places.payloads, &hash)? + inner.unsay(&subject)?)
         })
         .await
     }

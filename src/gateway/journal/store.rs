@@ -38,6 +38,23 @@ const SILENCE: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
+/// How far the desk has been heard, with how many words there are and how many of them were not removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Heard {
+    seq: i64,
+    said: i64,
+    kept: i64,
+}
+
+impl Heard {
+    /// Nothing happened since `before` but that so many words more were said.
+    #[must_use]
+    pub fn follows(&self, before: &Heard, more: usize) -> bool {
+        let more = i64::try_from(more).unwrap_or(i64::MAX);
+        self.said - before.said == more && self.kept - before.kept == more
+    }
+}
+
 impl Store {
     /// No I/O yet.
     #[must_use]
@@ -125,15 +142,24 @@ impl Store {
         self.in_time(within(&self.pool, async |tx| query.execute(tx).await.map(drop))).await
     }
 
-    /// What every console of the environment has said about causes and drift, oldest first: when, who, and the write as JSON.
+    /// What every console of the environment has said about causes and drift since then, oldest first: when, who, and the write as JSON;
+    /// and how far that reaches.
     ///
     /// # Errors
     /// [`Fault`] where the store cannot be read, or was not migrated.
-    pub(super) async fn desk(&self, environment: &str) -> Result<Vec<(At, String, String)>, Fault> {
+    pub(super) async fn desk(&self, environment: &str, since: Heard) -> Result<(Vec<(At, String, String)>, Heard), Fault> {
         self.answered_lately()?;
-        let sql = "SELECT at, operator, write::text FROM nightdesk.desk WHERE environment = $1 AND write IS NOT NULL ORDER BY seq";
-        let query = sqlx::query_as(sql).bind(environment.to_string()).persistent(false);
-        self.in_time(within(&self.pool, async |tx| query.fetch_all(tx).await)).await
+        let sql = "SELECT seq, at, operator, write::text FROM nightdesk.desk WHERE environment = $1 AND seq > $2 AND write IS NOT NULL ORDER BY seq";
+        let all = "SELECT count(*), count(write) FROM nightdesk.desk WHERE environment = $1";
+        let reading = within(&self.pool, async |tx| {
+            let rows: Vec<(i64, At, String, String)> =
+                sqlx::query_as(sql).bind(environment).bind(since.seq).persistent(false).fetch_all(&mut *tx).await?;
+            let (said, kept) = sqlx::query_as(all).bind(environment).persistent(false).fetch_one(&mut *tx).await?;
+            Ok((rows, said, kept))
+        });
+        let (rows, said, kept) = self.in_time(reading).await?;
+        let seq = rows.last().map_or(since.seq, |r| r.0);
+        Ok((rows.into_iter().map(|(_, at, by, write)| (at, by, write)).collect(), Heard { seq, said, kept }))
     }
 
     /// Says one thing more.

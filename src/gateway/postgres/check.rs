@@ -3,6 +3,7 @@
 use super::connect::Session;
 use super::fault::Trouble;
 use super::found::{self, ColumnFound, Found, TableFound};
+use super::mirror::{self, MirrorReport};
 use super::shape;
 use crate::config::Config;
 use crate::domain::fault::Fault;
@@ -34,6 +35,8 @@ pub struct DatabaseReport {
     pub signals_sessions: bool,
     /// The shape, or why the map does not fit.
     pub shape: Result<Shape, Fault>,
+    /// The mirror of Stripe, where there is one.
+    pub mirror: Option<MirrorReport>,
 }
 
 /// A privilege on one column.
@@ -68,6 +71,7 @@ pub async fn report(session: &mut Session, config: &Config) -> Result<DatabaseRe
         sees_sessions: row.try_get("sees")?,
         signals_sessions: row.try_get("signals")?,
         shape: Err(super::fault::timeout()),
+        mirror: mirror::report(session).await?,
     };
     // Privileges come from the catalogue alone: they are told even where no row can be read.
     match found::read(session, &config.schema).await {

@@ -1,9 +1,11 @@
 //! How one connection is made: its settings, what kind of server or pooler answers, and its orderly end. Runs no query of its own subject.
 
+use super::activity::Ground;
 use super::fault::{self, Trouble};
 use super::found::Found;
 use crate::config::Config;
 use crate::domain::fault::Fault;
+use crate::domain::sessions::CONSOLE;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgSslMode};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres, Row};
@@ -42,6 +44,8 @@ pub struct Session {
     pub broken: bool,
     /// The map checked against the catalogue, once per connection: a failover or another role finds its own.
     pub found: Option<Arc<Found>>,
+    /// What its server tells of sessions, and the names behind their numbers.
+    pub ground: Option<Arc<Ground>>,
 }
 
 /// How long opening may take, TLS and authentication included.
@@ -73,7 +77,7 @@ impl Access {
         Ok(Self {
             options: address("database_url", url.expose())?,
             rescue: config.rescue_url.as_ref().map(|u| address("rescue_url", u.expose())).transpose()?,
-            name: format!("nightdesk:{operator}"),
+            name: format!("{CONSOLE}{operator}"),
         })
     }
 
@@ -123,7 +127,7 @@ impl Access {
             // Refused on systems that cannot poll a socket: then a dead client is noticed at the end of its statement, as ever.
             let _ = sqlx::raw_sql(NOTICE_DEAD_CLIENTS).execute(&mut conn).await;
         }
-        Ok(Session { conn, pid, version, pooled, broken: false, found: None })
+        Ok(Session { conn, pid, version, pooled, broken: false, found: None, ground: None })
     }
 }
 

@@ -125,7 +125,10 @@ pub fn connecting(error: &Error, options: &PgConnectOptions) -> Fault {
                     let name = options.get_database().unwrap_or(user);
                     new(FaultKind::Schema, format!("there is no database {name} at {place}: check database_url"))
                 }
-                "53300" => new(FaultKind::Full, format!("Postgres at {place} has no free connection slot; waiting for one")),
+                "53300" => {
+                    let hint = "rescue_url would be a way in for us";
+                    new(FaultKind::Full, format!("server full, trying again: Postgres at {place} has no free slot for {user}; {hint}"))
+                }
                 "57P03" => new(FaultKind::Unreachable, format!("Postgres at {place} is starting up or shutting down")),
                 _ => statement(error),
             }

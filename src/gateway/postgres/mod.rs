@@ -1,13 +1,17 @@
 //! The product's database: three held connections, and what is asked and written over them. Decides nothing about what it finds.
 
+mod activity;
 mod check;
 mod compare;
 mod connect;
+mod end_session;
 mod fault;
 mod find;
 mod found;
 mod lane;
+mod mirror;
 mod names;
+mod pooler;
 mod pressure;
 mod received;
 mod records;
@@ -16,9 +20,11 @@ mod subscription_row;
 
 pub use check::{DatabaseReport, Privilege};
 pub use connect::{address, role};
+pub use end_session::Ending;
+pub use mirror::MirrorReport;
 
 use crate::config::Config;
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::ids::SubjectKey;
 use crate::domain::row::{Change, Image};
 use crate::protocol::command::Outcome;
@@ -26,6 +32,7 @@ use crate::protocol::query::{Query, Reply};
 use connect::{Access, Session, Use};
 use fault::Trouble;
 use lane::Lane;
+use pooler::Pooler;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -40,6 +47,7 @@ pub struct Database {
     activity: Lane,
     reads: Lane,
     writes: Lane,
+    pooler: Option<Arc<Pooler>>,
     stop: CancellationToken,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -60,13 +68,14 @@ impl Database {
         }
         let access = Arc::new(Access::of(&config)?);
         let name = access.database().to_string();
+        let pooler = Pooler::of(&config)?.map(Arc::new);
         let stop = CancellationToken::new();
         let lane = |purpose, canceller| Lane::start(Arc::clone(&access), purpose, canceller, stop.clone());
         let (activity, first) = lane(Use::Activity, None);
         let (reads, second) = lane(Use::Reads, Some(activity.clone()));
         let (writes, third) = lane(Use::Writes, None);
         let tasks = Arc::new(Mutex::new(vec![first, second, third]));
-        Ok(Some(Self { config, name, activity, reads, writes, stop, tasks }))
+        Ok(Some(Self { config, name, activity, reads, writes, pooler, stop, tasks }))
     }
 
     /// The database's name as its address gives it.
@@ -80,12 +89,28 @@ impl Database {
     /// # Errors
     /// The fault of the connection or the statement, or a time-out after three seconds.
     pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {
+        match query {
+            // Its connection is not busy with anybody's rows, and whatever connection is there will do on a server that is full.
+            Query::Activity | Query::SessionTexts(_) => match self.ask_on(&self.activity, query.clone()).await {
+                Err(full) if full.kind == FaultKind::Full => self.ask_on(&self.reads, query).await.map_err(|_| full),
+                answered => answered,
+            },
+            Query::Pooler => match &self.pooler {
+                Some(pooler) => pooler.pools().await.map(Reply::Pooler),
+                None => Err(pooler::not_set_up()),
+            },
+            query => self.ask_on(&self.reads, query).await,
+        }
+    }
+
+    async fn ask_on(&self, lane: &Lane, query: Query) -> Result<Reply, Fault> {
         let config = Arc::clone(&self.config);
-        let job = self.reads.run(READ, move |session| {
+        let job = lane.run(READ, move |session| {
             Box::pin(async move {
                 let result = answer(session, &config, &query).await;
                 if result.as_ref().is_err_and(Trouble::outdates_the_map) {
                     session.found = None;
+                    session.ground = None;
                 }
                 result
             })
@@ -112,6 +137,20 @@ impl Database {
         subscription_row::set(&self.writes, Arc::clone(&self.config), subject, shown, changes).await
     }
 
+    /// Ends one session under its guard, and watches it go; at most ten seconds. Not cancelled once begun.
+    pub async fn end_session(&self, ending: Ending) -> Outcome {
+        let mut full = None;
+        // Whichever is held: on a full server one that was lost does not come back.
+        for lane in [&self.activity, &self.writes, &self.reads] {
+            match end_session::end(lane, &ending).await {
+                Err(fault) if fault.kind == FaultKind::Full => full = full.or(Some(fault)),
+                Err(fault) => return Outcome::NotDone(fault),
+                Ok(outcome) => return outcome,
+            }
+        }
+        Outcome::NotDone(full.unwrap_or_else(fault::timeout))
+    }
+
     /// What `nightdesk check` says about the database.
     ///
     /// # Errors
@@ -131,8 +170,13 @@ impl Database {
                 let _ = task.await;
             }
         };
+        let pooler = async {
+            if let Some(pooler) = &self.pooler {
+                pooler.close().await;
+            }
+        };
         // A server that does not listen is left without a goodbye.
-        let _ = tokio::time::timeout(Duration::from_millis(900), goodbyes).await;
+        let _ = tokio::time::timeout(Duration::from_millis(900), async { tokio::join!(goodbyes, pooler) }).await;
     }
 }
 
@@ -146,6 +190,13 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
             records::rows_naming(session, config, subscriptions, subjects).await.map(Reply::Rows)
         }
         Query::RowPage { after } => records::row_page(session, config, after.as_ref()).await,
+        Query::Mirrored(of) => mirror::read(session, config, of).await.map(|m| Reply::Mirrored(m.map(Box::new))),
+        Query::FindInMirror { needle, limit } => match needle.needle() {
+            Some(needle) => mirror::find(session, &needle, *limit, chrono::Utc::now()).await,
+            None => Ok(Reply::Hits { hits: Vec::new(), truncated: false }),
+        },
+        Query::Activity => activity::read(session).await.map(|a| Reply::Activity(Box::new(a))),
+        Query::SessionTexts(ids) => activity::texts(session, ids).await.map(Reply::SessionTexts),
         Query::Pressure => pressure::read(session).await.map(Reply::Pressure),
         Query::FindInDatabase { needle, limit } => match needle.needle() {
             Some(needle) => find::find(session, config, &needle, *limit).await,

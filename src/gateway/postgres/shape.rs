@@ -3,6 +3,7 @@
 use super::connect::Session;
 use super::fault::Trouble;
 use super::found::{self, ColumnFound, Found, TableFound};
+use super::mirror;
 use crate::config::schema::SchemaMap;
 use crate::domain::money::group;
 use crate::domain::row::Field;
@@ -45,8 +46,9 @@ pub async fn read(session: &mut Session, map: &SchemaMap) -> Result<Shape, Troub
         None => None,
     };
     let mut reasons = Vec::new();
-    if server.try_get("replica")? {
-        let lag: Option<f64> = server.try_get("lag")?;
+    let replica: bool = server.try_get("replica")?;
+    let lag: Option<f64> = if replica { server.try_get("lag")? } else { None };
+    if replica {
         reasons.push(match lag {
             Some(lag) => format!("this is a read replica, {lag:.0} s behind the last change it has seen"),
             None => "this is a read replica, and how far behind it is cannot be told".into(),
@@ -64,8 +66,11 @@ pub async fn read(session: &mut Session, map: &SchemaMap) -> Result<Shape, Troub
         interval,
         status_words,
         plan_features: found.limit.is_some(),
+        mirror: mirror::is_there(session).await?,
         updatable: rows.fields.iter().all(|(_, c)| c.updatable),
         trust: if reasons.is_empty() { Trust::Full } else { Trust::Limited(reasons) },
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an age in seconds; what is out of range saturates")]
+        replica_lag: lag.map(|seconds| seconds.ceil() as u32),
     })
 }
 

@@ -7,6 +7,7 @@ use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::gateway::http;
 use bytes::Bytes;
 use serde_json::Value;
+use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -53,15 +54,16 @@ pub struct Lane<'a> {
     pub priority: Priority,
 }
 
-/// A token bucket.
+/// So many requests begin within so long, and no more: counted as they begin, so that no second sees more than were allowed.
 struct Budget {
-    per_second: f64,
-    /// So many tokens it holds.
-    most: f64,
-    tokens: f64,
-    at: Instant,
+    most: usize,
+    within: Duration,
+    /// When the last of them began, or will; oldest first.
+    begun: VecDeque<Instant>,
 }
 
+/// A second, and what a request may be late by on its way: what is counted at the other end counts too.
+const SECOND: Duration = Duration::from_millis(1_020);
 const UNKNOWN: i64 = i64::MIN;
 /// How long the background leaves Stripe alone after it said 429 to anybody here.
 #[derive(Default)]
@@ -97,16 +99,15 @@ impl Client {
     /// # Errors
     /// [`FaultKind::NotSetUp`] without a key.
     pub fn of(config: &Config) -> Result<Self, Fault> {
-        let per_second = f64::from(config.stripe_background_per_s);
         let missing = "Stripe is not set up: give stripe_key in the configuration, or STRIPE_SECRET_KEY";
         Ok(Self {
             base: config.stripe_base.clone(),
             key: config.stripe_key.clone().ok_or_else(|| Fault::new(Source::Stripe, FaultKind::NotSetUp, missing))?,
             interactive: Semaphore::new(AT_ONCE),
             // A page or two at once is what a screen asks for.
-            budget: Mutex::new(Budget { per_second, most: per_second, tokens: per_second, at: Instant::now() }),
-            // No burst: in no second are there more than were allowed.
-            resends: Mutex::new(Budget { per_second: f64::from(config.stripe_resends_per_s), most: 1.0, tokens: 1.0, at: Instant::now() }),
+            budget: Mutex::new(Budget::new(config.stripe_background_per_s, SECOND)),
+            // One by one: each has an effect in the application, which bears them better so.
+            resends: Mutex::new(Budget::new(1, SECOND / config.stripe_resends_per_s.max(1))),
             ahead: AtomicI64::new(UNKNOWN),
             rest: std::sync::Mutex::default(),
         })
@@ -163,8 +164,7 @@ impl Client {
                 while let Some(until) = self.resting(Instant::now()) {
                     tokio::time::sleep_until(until).await;
                     // Nothing was saved up meanwhile: it goes on as slowly as it began.
-                    budget.tokens = 0.0;
-                    budget.at = Instant::now();
+                    budget.spread(Instant::now());
                 }
                 let wait = budget.take(Instant::now());
                 tokio::time::sleep(wait).await;
@@ -217,13 +217,24 @@ impl Client {
 }
 
 impl Budget {
-    /// Takes one token; how long it has to be waited for.
+    fn new(most: u32, within: Duration) -> Self {
+        Self { most: most.max(1) as usize, within, begun: VecDeque::new() }
+    }
+
+    /// Lets one more begin; how long it has to wait for that.
     fn take(&mut self, now: Instant) -> Duration {
-        let earned = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + earned).min(self.most);
-        self.at = now;
-        self.tokens -= 1.0;
-        if self.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.tokens / self.per_second) }
+        while self.begun.front().is_some_and(|then| *then + self.within <= now) {
+            self.begun.pop_front();
+        }
+        let at = self.begun.len().checked_sub(self.most).map_or(now, |before| self.begun[before] + self.within);
+        self.begun.push_back(at);
+        at.saturating_duration_since(now)
+    }
+
+    /// As if they had begun evenly until now: what comes next does not come all at once.
+    fn spread(&mut self, now: Instant) {
+        let most = u32::try_from(self.most).unwrap_or(u32::MAX);
+        self.begun = (0..most).rev().filter_map(|nth| now.checked_sub(self.within / most * nth)).collect();
     }
 }
 
@@ -352,16 +363,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_budget_lets_a_second_s_worth_through_and_then_one_by_one() {
+    fn no_second_sees_more_than_the_budget() {
         let start = Instant::now();
-        let mut budget = Budget { per_second: 5.0, most: 5.0, tokens: 5.0, at: start };
-        for _ in 0..5 {
-            assert_eq!(budget.take(start), Duration::ZERO);
+        let mut budget = Budget::new(5, SECOND);
+        let begun: Vec<Duration> = (0..15).map(|_| budget.take(start)).collect();
+        assert_eq!(begun[..5], [Duration::ZERO; 5], "a page or two at once is what a screen asks for");
+        for (nth, at) in begun.iter().enumerate().skip(5) {
+            assert!(*at >= begun[nth - 5] + Duration::from_secs(1), "{begun:?}");
         }
-        assert_eq!(budget.take(start), Duration::from_millis(200));
         let later = start + Duration::from_secs(60);
-        assert_eq!(budget.take(later), Duration::ZERO, "it never holds more than a second's worth");
-        assert!((budget.tokens - 4.0).abs() < 1e-9);
+        assert_eq!((0..6).filter(|_| budget.take(later) == Duration::ZERO).count(), 5, "nothing is saved up");
+    }
+
+    #[test]
+    fn after_a_rest_it_goes_on_one_by_one() {
+        let now = Instant::now() + Duration::from_secs(60);
+        let mut budget = Budget::new(5, SECOND);
+        budget.spread(now);
+        let waits: Vec<Duration> = (0..5).map(|_| budget.take(now)).collect();
+        assert!(waits.windows(2).all(|w| w[1] - w[0] >= Duration::from_millis(200)), "{waits:?}");
+        let mut resends = Budget::new(1, SECOND / 2);
+        assert_eq!([resends.take(now), resends.take(now)], [Duration::ZERO, SECOND / 2]);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub async fn since(lane: Lane<'_>, at: At) -> Result<Reply, Fault> {
 pub async fn page(lane: Lane<'_>, range: &EventRange) -> Result<Reply, Fault> {
     let answer = lane.json(&request(range)).await?;
     let (events, raw) = decode::beside(&answer, decode::event)?;
-    Ok(Reply::EventPage { events, raw, next: decode::next(&answer) })
+    Ok(Reply::EventPage { events, raw, next: decode::next(&answer), clock_ahead: lane.client.ahead() })
 }
 
 /// One event as Stripe renders it, indented; `None` where Stripe no longer has it.

@@ -3,7 +3,7 @@
 mod account;
 mod client;
 mod customers;
-mod decode;
+pub(in crate::gateway) mod decode;
 mod events;
 mod fault;
 mod find;

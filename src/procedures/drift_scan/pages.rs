@@ -58,7 +58,7 @@ impl Scan {
                 }
                 self.hear(Heard { subscriptions: Arc::new(theirs), at: now, snapshots: false });
             }
-            (Work::Events, Reply::EventPage { events, raw, next }) => {
+            (Work::Events, Reply::EventPage { events, raw, next, .. }) => {
                 self.unreadable(raw);
                 self.take_events(events, now);
                 if let Feed::Events(Some(range)) = &mut self.feed {

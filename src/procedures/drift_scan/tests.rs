@@ -85,7 +85,9 @@ impl World {
             status_words: None,
             plan_features: false,
             updatable: true,
+            mirror: false,
             trust: Trust::Full,
+            replica_lag: None,
         };
         Self { subscriptions: (0..n).map(subscription).collect(), rows: (0..n).map(row).collect(), raw: Vec::new(), shape }
     }

@@ -100,7 +100,7 @@ fn back_fill(missing: &Found, inputs: &Inputs, look: &Look, env: &Environment) -
     let well =
         look.worst().map_or_else(|| "The endpoint was not probed.".to_string(), |f| format!("The endpoint was probed. {}", f.sentence));
     let mut plan = plan_of(missing, env).map_err(|refusal| match refusal {
-        Refusal::AlreadyRight(say) => Refusal::AlreadyRight(format!("{well} {say}")),
+        Refusal::AlreadyRight(say) => Refusal::AlreadyRight(format!("{well} {say} Drift among them: 0.")),
         other => other,
     })?;
     let restarted = inputs.attested.iter().any(|(step, _)| step != PROBE);

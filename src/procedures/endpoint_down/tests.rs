@@ -47,7 +47,7 @@ fn answers(inputs: &Inputs, forged: &Came) -> Answers {
             let reply = match &query {
                 Query::Shape => Ok(Reply::Shape(Box::new(shape()))),
                 Query::Endpoints => Ok(Reply::Endpoints(vec![endpoint()])),
-                Query::EventPage(_) => Ok(Reply::EventPage { events: Vec::new(), raw: Vec::new(), next: None }),
+                Query::EventPage(_) => Ok(Reply::EventPage { events: Vec::new(), raw: Vec::new(), next: None, clock_ahead: None }),
                 Query::Probe => {
                     let shots = [Shot::Health, Shot::Ready, Shot::Unsigned, Shot::WronglySigned];
                     let shots = shots.into_iter().map(|s| (s, forged.clone())).collect();
@@ -82,7 +82,9 @@ fn shape() -> Shape {
         status_words: None,
         plan_features: true,
         updatable: true,
+        mirror: false,
         trust: Trust::Full,
+        replica_lag: None,
     }
 }
 

@@ -247,7 +247,7 @@ impl Run {
             return Vec::new();
         }
         // Without the database or Stripe nothing can be said about the row: wait. The application is only the last witness.
-        if self.answers.faults().any(|f| f.source != Source::Application) {
+        if self.answers.faults().any(|f| !matches!(f.source, Source::Application | Source::Store)) {
             return self.wait(refusal, now);
         }
         self.halt(refusal, now)
@@ -325,7 +325,7 @@ impl Run {
     }
 
     fn source_fault(&self) -> Option<&Fault> {
-        self.answers.faults().next()
+        self.answers.faults().find(|f| f.source != Source::Store)
     }
 
     fn patience_left(&self, now: At) -> bool {

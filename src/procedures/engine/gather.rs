@@ -2,16 +2,21 @@
 
 use super::{Goal, Run};
 use crate::domain::At;
+use crate::domain::fault::Source;
 use crate::domain::tiers::TierRules;
-use crate::procedures::{by_id, undo};
+use crate::procedures::escalate::SENT;
+use crate::procedures::{Begins, by_id, undo};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Locator, Query};
-use crate::protocol::run::{Inputs, Plan, Refusal, StepKind, StepState};
+use crate::protocol::run::{Inputs, Plan, Refusal, Selection, StepKind, StepState};
 use crate::protocol::ticket::{Slot, Ticket};
 use std::collections::BTreeSet;
+
+/// So many questions to Stripe of a run about many are under way at once.
+const AT_STRIPE_AT_ONCE: usize = 100;
 
 impl Run {
     /// Forgets what was read and reads everything again; answers still under way are stale from here on.
@@ -26,13 +31,31 @@ impl Run {
     /// Asks what is open and not asked yet.
     fn ask(&mut self, rules: Option<&TierRules>) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let (bulk, mut at_stripe) = (self.reads_many(), 0);
         for query in self.wanted(rules) {
-            let ticket = Ticket { slot: Slot::Run(self.id, self.asked), generation: self.generation };
-            self.asked += 1;
+            if bulk && query.source() == Source::Stripe {
+                at_stripe += 1;
+                // The others are asked for when these are answered: none waits for its turn longer than a read may take.
+                if at_stripe > AT_STRIPE_AT_ONCE {
+                    continue;
+                }
+            }
+            let slot = if bulk { Slot::Bulk(self.id, self.asked) } else { Slot::Run(self.id, self.asked) };
+            let ticket = Ticket { slot, generation: self.generation };
+            self.asked = self.asked.wrapping_add(1);
             self.answers.asked(query.clone());
             effects.push(Effect::Read { ticket, query });
         }
         effects
+    }
+
+    /// It is about so many that its reads are the background's, and stay within its budget.
+    fn reads_many(&self) -> bool {
+        match &self.inputs.selection {
+            Some(Selection::Events(ids) | Selection::Customers(ids)) => ids.len() > 1,
+            Some(Selection::Cause { .. } | Selection::Window { .. } | Selection::SinceLastApplied) => true,
+            None => self.undoing.is_none() && by_id(&self.procedure).is_some_and(|p| p.begins() == Begins::AtOnce),
+        }
     }
 
     /// Asks on, or, with every answer in, draws the conclusion.
@@ -81,7 +104,7 @@ impl Run {
     pub(super) fn planned(&self, env: &Environment, now: At) -> Result<Plan, Refusal> {
         let mut plan = match (&self.undoing, by_id(&self.procedure)) {
             (Some(undoing), _) => undo::plan(&undoing.command, &self.answers, env),
-            (None, Some(procedure)) => procedure.plan(&self.inputs, &self.answers, env, now),
+            (None, Some(procedure)) => procedure.plan(&self.inputs_told(), &self.answers, env, now),
             (None, None) => Err(Refusal::Because(format!("There is no procedure `{}`.", self.procedure))),
         }?;
         // A procedure plans from the facts alone: what it finds not needed any more may be what this run did.
@@ -92,6 +115,17 @@ impl Run {
             }
         }
         Ok(plan)
+    }
+
+    /// The inputs with the answer of the command that has called somebody: no reading would show that it did.
+    fn inputs_told(&self) -> Inputs {
+        let mut inputs = self.inputs.clone();
+        let sent = self.tries.iter().find_map(|t| match (&t.command, &t.outcome) {
+            (Some(Command::Escalate { .. }), Some(Outcome::Done { note })) => Some(note.clone()),
+            _ => None,
+        });
+        inputs.attested.extend(sent.map(|note| (SENT.to_string(), note)));
+        inputs
     }
 
     /// The inputs by which the same people are found again after the effect.

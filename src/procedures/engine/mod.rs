@@ -1,5 +1,6 @@
 //! The engine: a run as a pure state machine. Events in, effects out; it reads no clock, makes no ids and performs nothing.
 
+mod acts;
 mod advance;
 mod attest;
 pub mod bulk;
@@ -104,6 +105,12 @@ impl Try {
     fn is_open(&self) -> bool {
         matches!(self.outcome, None | Some(Outcome::Unknown(_)))
     }
+
+    /// It was taken by somebody who brings the effect later, or not.
+    fn was_passed_on(&self) -> bool {
+        let by_event = matches!(self.command, Some(Command::ResendEvent { .. } | Command::DeliverEvent { .. }));
+        by_event && matches!(self.outcome, Some(Outcome::Done { .. }))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,10 +205,10 @@ impl Run {
             _ if !known => run.phase = Phase::Halted("Its inputs were removed from the journal: settle it by hand, or abandon it.".into()),
             _ if summary.subject.is_none() && summary.undoes.is_none() && summary.who.is_some() => {
                 run.many = true;
-                if run.tries.iter().any(Try::is_open) {
+                if run.tries.iter().any(|t| t.is_open() || t.was_passed_on()) {
                     run.goal = Goal::Settle;
-                    run.phase =
-                        Phase::Unknown("It was interrupted while writes were on their way; what became of them is read first.".into());
+                    let say = "It was interrupted with writes on their way: what it sent last is given its time, and read first.";
+                    run.phase = Phase::Unknown(say.into());
                 }
             }
             RunState::Open => {}
@@ -240,7 +247,7 @@ impl Run {
     /// Why it cannot be taken back: one sentence.
     pub fn take_back(summary: &RunSummary, id: Uuid) -> Result<(Run, Vec<Effect>), &'static str> {
         match summary.state {
-            RunState::Closed(Closed::Done | Closed::Halted) => {}
+            RunState::Closed(Closed::Done | Closed::Halted | Closed::HandedOver) => {}
             RunState::Closed(Closed::Undone) => return Err("it was taken back already"),
             RunState::Closed(Closed::Abandoned) => return Err("nothing was done in it"),
             RunState::Open | RunState::Unknown | RunState::Acted => return Err("it is not finished: `nightdesk runs resume` comes first"),
@@ -333,7 +340,12 @@ impl Run {
             (Ok(()), _) => {
                 self.hold = Hold::Held;
                 self.patience = Some(now + chrono::Duration::seconds(PATIENCE_SECONDS));
-                self.gather()
+                let mut effects = self.gather();
+                // A command that was cut short touches no row: there is nothing to read about it.
+                if self.goal == Goal::Settle && self.answers.outstanding().next().is_none() {
+                    effects.extend(self.settle_doubts(now));
+                }
+                effects
             }
             (Err(fault), Goal::Confirm) => {
                 self.hold = Hold::None;
@@ -374,6 +386,15 @@ impl Run {
                 self.goal = Goal::Review;
                 self.phase = Phase::Gathering;
                 self.gather()
+            }
+            // No reading tells whether a message arrived, and a second one does no harm.
+            Outcome::Unknown(fault) if matches!(last.command, Some(Command::Escalate { .. })) => {
+                let why = fault.say.trim_end_matches('.');
+                self.phase = Phase::Halted(format!("Nobody knows whether it was sent: {why}. Call them, or send it again."));
+                self.ended = Some(now);
+                let mut effects = self.recorded_again();
+                effects.push(self.close(Closed::Halted));
+                effects
             }
             Outcome::Unknown(fault) => {
                 self.goal = Goal::Reconcile;

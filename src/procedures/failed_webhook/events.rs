@@ -18,10 +18,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// So many events are asked for one by one; more are found in the list.
 const ONE_BY_ONE: usize = 20;
-/// So many pages of a hundred are followed.
-const PAGES_AT_MOST: usize = 200;
+/// So many pages of a hundred are followed: of each subscription only the newest state becomes an act, so the plan stays far smaller.
+const PAGES_AT_MOST: usize = 1_000;
 /// The same while looking for the last effect: where nobody knows how far back that is.
-const PAGES_BACK: usize = 30;
+const PAGES_BACK: usize = 300;
 
 /// An event as far as a replay needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +71,8 @@ pub struct Listed<'a> {
     /// What has to be asked next to go on.
     pub next: Vec<Query>,
     pub fault: Option<Fault>,
-    /// Ended before everything was seen.
-    pub cut: bool,
+    /// Ended before everything was seen: nothing older than this was looked at.
+    pub cut: Option<At>,
 }
 
 /// Follows the selection as far as the answers go. `rules`: which price buys which tier; `None`: that is not asked.
@@ -85,8 +85,9 @@ pub fn listed<'a>(inputs: &Inputs, answers: &'a Answers, rules: Option<&TierRule
     let chosen = |e: &StripeEvent| until.is_none_or(|u| e.created <= u);
     match &inputs.selection {
         Some(Selection::Events(ids)) => by_id(ids, answers),
-        Some(Selection::Cause { since, .. }) => by_pages(*since, answers, chosen, Until::End),
-        Some(Selection::Window { from, .. }) => by_pages(*from, answers, chosen, Until::End),
+        Some(Selection::Cause { since, .. } | Selection::Window { from: since, .. }) => {
+            unfinished(*since, answers).unwrap_or_else(|| by_pages(*since, answers, chosen, Until::End))
+        }
         Some(Selection::SinceLastApplied) => by_pages(At::default(), answers, chosen, Until::LastEffect(rules)),
         Some(Selection::Customers(_)) | None => Listed::default(),
     }
@@ -104,18 +105,49 @@ pub fn pin(inputs: &Inputs, answers: &Answers) -> Inputs {
     pinned
 }
 
+/// While a list that is followed to its end is still being read: what to ask next. Its events are looked at once, when all are there.
+fn unfinished<'a>(since: At, answers: &Answers) -> Option<Listed<'a>> {
+    let (mut after, mut batches) = (None, Vec::new());
+    let mut last: Option<&Vec<StripeEvent>> = None;
+    for _ in 0..PAGES_AT_MOST {
+        let query = page(since, after);
+        match answers.get(&query) {
+            Some(Known::Is { value: Reply::EventPage { events, next, .. }, .. }) => {
+                last = Some(events);
+                after = Some(next.as_ref()?.clone());
+            }
+            Some(Known::Waiting) => return Some(Listed::default()),
+            Some(_) => return None,
+            None => {
+                batches.extend(last.map(|events| customers(events)));
+                return Some(Listed { next: vec![query], batches, ..Listed::default() });
+            }
+        }
+    }
+    None
+}
+
+fn page(since: At, after: Option<StripeId>) -> Query {
+    Query::EventPage(EventRange { since, until: None, handled_only: true, undelivered_only: false, after })
+}
+
+fn customers(events: &[StripeEvent]) -> Vec<StripeId> {
+    let customers: BTreeSet<StripeId> = events.iter().filter_map(|e| e.customer.clone()).collect();
+    customers.into_iter().collect()
+}
+
 fn by_pages<'a>(since: At, answers: &'a Answers, chosen: impl Fn(&StripeEvent) -> bool, until: Until<'_>) -> Listed<'a> {
     let mut listed = Listed::default();
     let mut after = None;
     let at_most = if matches!(until, Until::LastEffect(_)) { PAGES_BACK } else { PAGES_AT_MOST };
-    for page in 0.. {
-        if page == at_most {
-            listed.cut = true;
+    for nth in 0.. {
+        if nth == at_most {
+            listed.cut = listed.selected.last().map(|t| t.at).or_else(|| listed.last.values().min().copied());
             return listed;
         }
-        let query = Query::EventPage(EventRange { since, until: None, handled_only: true, undelivered_only: false, after: after.clone() });
+        let query = page(since, after.clone());
         let (events, raw, next) = match answers.get(&query) {
-            Some(Known::Is { value: Reply::EventPage { events, raw, next }, .. }) => (events, raw, next),
+            Some(Known::Is { value: Reply::EventPage { events, raw, next, .. }, .. }) => (events, raw, next),
             Some(Known::Failed(fault)) => {
                 listed.fault = Some(fault.clone());
                 return listed;
@@ -127,8 +159,7 @@ fn by_pages<'a>(since: At, answers: &'a Answers, chosen: impl Fn(&StripeEvent) -
             }
         };
         listed.unreadable += raw.len();
-        let customers: BTreeSet<StripeId> = events.iter().filter_map(|e| e.customer.clone()).collect();
-        listed.batches.push(customers.into_iter().collect());
+        listed.batches.push(customers(events));
         for event in events {
             if let Some(id) = &event.subscription_id {
                 let at = listed.last.entry(id).or_insert(event.created);
@@ -146,6 +177,8 @@ fn by_pages<'a>(since: At, answers: &'a Answers, chosen: impl Fn(&StripeEvent) -
             Until::End => {}
             Until::Met(all) if listed.selected.len() >= all => return listed,
             Until::Met(_) => {}
+            // It was looked behind already: it was not in order.
+            Until::LastEffect(_) if next.as_ref().is_some_and(|last| answers.get(&page(since, Some(last.clone()))).is_some()) => {}
             // Not known yet, or in order: before it, there is nothing to look for.
             Until::LastEffect(rules) if in_order(events, answers, &listed, rules) != Some(false) => return listed,
             Until::LastEffect(_) => {}
@@ -190,7 +223,7 @@ fn in_order(events: &[StripeEvent], answers: &Answers, listed: &Listed, rules: O
 }
 
 /// The row is as this snapshot demands; the tier as far as the rules and the snapshot tell it.
-fn follows(row: &SubscriptionRow, s: &Subscription, shape: &Shape, rules: Option<&TierRules>) -> bool {
+pub(super) fn follows(row: &SubscriptionRow, s: &Subscription, shape: &Shape, rules: Option<&TierRules>) -> bool {
     let mut due = match rules {
         Some(rules) => Demand::of(s, rules),
         None => Demand::of(s, &TierRules::default()),

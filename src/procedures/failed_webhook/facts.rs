@@ -1,13 +1,14 @@
 //! What became of the selected events: each subscription's newest state against its row, why the effect is missing, and what would bring it about.
 
-use super::events::{Listed, Told, is_handled, listed};
+use super::events::{Listed, Told, follows, is_handled, listed};
 use super::link;
 use crate::domain::At;
 use crate::domain::diagnosis::changed_at;
 use crate::domain::expected::{Expected, expected};
 use crate::domain::facts::Known;
+use crate::domain::fault::FaultKind;
 use crate::domain::ids::{StripeId, is_placeholder};
-use crate::domain::row::{Change, Field, SubscriptionRow, diff};
+use crate::domain::row::{Change, Field, SubscriptionRow, Value, diff};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Status, Subscription};
 use crate::domain::text::sentence;
@@ -21,7 +22,8 @@ use crate::domain::webhooks::verdict::Verdict;
 use crate::protocol::answers::Answers;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
-use crate::protocol::run::{Inputs, Refusal, Selection};
+use crate::protocol::record::{Closed, RunState};
+use crate::protocol::run::{Inputs, Refusal, Selection, short};
 use chrono::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,7 +71,12 @@ pub struct Found {
     /// Selected by their ids, and not met in Stripe's list.
     pub unmet: Vec<StripeId>,
     pub unreadable: usize,
-    pub cut: bool,
+    /// Nothing older than this was looked at, though there is more.
+    pub cut: Option<At>,
+    /// What runs that were left unfinished, or given up, have sent: the step, and whose run it was.
+    pub before: BTreeMap<String, String>,
+    /// Runs of other operators that nobody works on, by name; or why those are not known.
+    pub unfinished: Vec<String>,
     pub endpoint: Option<Endpoint>,
 }
 
@@ -78,7 +85,7 @@ pub(super) fn reads(inputs: &Inputs, answers: &Answers, rules: Option<&TierRules
     if answers.outstanding().next().is_some() {
         return Vec::new();
     }
-    let mut wanted = vec![Query::Shape, Query::Endpoints];
+    let mut wanted = vec![Query::Shape, Query::Endpoints, Query::Runs, Query::TeamRuns];
     let mut listed = listed(inputs, answers, rules);
     wanted.append(&mut listed.next);
     wanted.extend(listed.batches.iter().filter(|b| !b.is_empty()).map(|b| Query::RowsOf(b.clone())));
@@ -189,9 +196,14 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
         let say = format!("Nothing is called missing, and nothing sent, where rows may be hidden from us or late: {reason}");
         return Err(Refusal::Because(sentence(&say)));
     }
-    let allowance = inputs.allowance_seconds.map_or(lag::LEAST, |s| Duration::seconds(s.into()).max(lag::LEAST));
+    let rows = rows(answers);
+    let given = inputs.allowance_seconds.map_or(lag::LEAST, |s| Duration::seconds(s.into()));
+    let allowance = given.max(learned(&listed, &rows, &shape, &env.tiers));
     let scene = scene(&listed, answers, env);
-    let look = Look { answers, env, now, allowance, shape, rows: rows(answers), scene, listed: &listed };
+    let mut behind: BTreeMap<&StripeId, usize> = BTreeMap::new();
+    listed.selected.iter().filter_map(|t| t.subscription.as_ref()).for_each(|id| *behind.entry(id).or_default() += 1);
+    let look = Look { answers, env, now, allowance, shape, rows, scene, listed: &listed, behind };
+    let (before, unfinished) = sent_before(answers, &env.operator);
     let mut found = Found {
         events: listed.selected.len(),
         gone: listed.gone.clone(),
@@ -199,6 +211,8 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
         allowance_seconds: allowance.num_seconds(),
         unreadable: listed.unreadable,
         cut: listed.cut,
+        before,
+        unfinished,
         endpoint: look.scene.endpoint().cloned(),
         ..Found::default()
     };
@@ -221,7 +235,47 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
 }
 
 fn needed(query: &Query) -> bool {
-    !matches!(query, Query::Logs(_) | Query::SessionsOf(_) | Query::InvoicesOf(_) | Query::CustomersFor { .. } | Query::Records(_))
+    let evidence = matches!(query, Query::Logs(_) | Query::SessionsOf(_) | Query::InvoicesOf(_) | Query::CustomersFor { .. });
+    !evidence && !matches!(query, Query::Records(_) | Query::Runs | Query::TeamRuns)
+}
+
+/// How long effects take here, by the rows of the list that hold their newest state and say when they were written.
+fn learned(listed: &Listed, rows: &BTreeMap<StripeId, SubscriptionRow>, shape: &Shape, rules: &TierRules) -> Duration {
+    let mut lag = lag::Lag::default();
+    for (id, (at, snapshot)) in &listed.newest {
+        let Some(row) = rows.get(&snapshot.customer) else { continue };
+        if let (Some(Value::Time(written)), Some(newest)) = (row.get(Field::UpdatedAt), listed.last.get(id))
+            && newest == at
+            && follows(row, snapshot, shape, Some(rules))
+        {
+            lag.took(*written - *at);
+        }
+    }
+    lag.allowance()
+}
+
+/// What runs that are over without an end have sent, or may have: the steps by their ids, which are the same in every plan.
+fn sent_before(answers: &Answers, operator: &str) -> (BTreeMap<String, String>, Vec<String>) {
+    let (mut before, mut unfinished) = (BTreeMap::new(), Vec::new());
+    for query in [Query::Runs, Query::TeamRuns] {
+        let runs = match answers.get(&query) {
+            Some(Known::Is { value: Reply::Runs(runs), .. }) => runs,
+            Some(Known::Failed(fault)) if query == Query::TeamRuns && fault.kind != FaultKind::NotSetUp => {
+                unfinished.push(sentence(&format!("Whether another operator has sent some of these is not known: {}", fault.say)));
+                continue;
+            }
+            _ => continue,
+        };
+        for run in runs.iter().filter(|r| !r.is_finished() || r.state == RunState::Closed(Closed::HandedOver)) {
+            let whose = if run.operator == operator { String::new() } else { format!(" of {}", run.operator) };
+            let name = format!("run {}{whose}", short(run.run));
+            if query == Query::TeamRuns && !run.held && !run.is_finished() && run.sent().next().is_some() {
+                unfinished.push(format!("Unfinished, and nobody works on it: {name} ({}). What it sent is not sent again.", run.procedure));
+            }
+            before.extend(run.sent().map(|step| (step.to_string(), name.clone())));
+        }
+    }
+    (before, unfinished)
 }
 
 /// Two subscriptions that would be written to one row: the live one, or nobody's choice but the operator's.
@@ -255,7 +309,7 @@ fn scene(listed: &Listed, answers: &Answers, env: &Environment) -> Scene {
         Some(Known::Is { value: Reply::Logs { lines, .. }, .. }) => Some(Trail::new(lines.clone(), None)),
         _ => None,
     });
-    Scene { endpoints, url: env.webhook_url.clone(), log: lines, ..Scene::default() }
+    Scene { endpoints, url: env.webhook_url.clone(), log: lines, deliver: env.offers.deliver, ..Scene::default() }
 }
 
 struct Look<'a> {
@@ -268,6 +322,8 @@ struct Look<'a> {
     rows: BTreeMap<StripeId, SubscriptionRow>,
     scene: Scene,
     listed: &'a Listed<'a>,
+    /// How many selected events each subscription has.
+    behind: BTreeMap<&'a StripeId, usize>,
 }
 
 impl Look<'_> {
@@ -359,7 +415,7 @@ impl Look<'_> {
             found.skipped.push((customer.to_string(), why.clone()));
             return;
         }
-        let events = self.listed.selected.iter().filter(|t| t.subscription.as_ref() == Some(&truth.id)).count();
+        let events = self.behind.get(&truth.id).copied().unwrap_or_default();
         lost.push(Lost {
             customer,
             subscription: truth,

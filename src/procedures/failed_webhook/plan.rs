@@ -36,8 +36,8 @@ pub fn plan_of(found: &Found, env: &Environment) -> Result<Plan, Refusal> {
         return Err(nothing(found));
     }
     let steps = steps_of(found, env);
-    let sent = steps.iter().filter(|s| matches!(s.command, Some(Command::ResendEvent { .. } | Command::DeliverEvent { .. }))).count();
-    let per_second = if sent > 0 { env.offers.resends_per_s.max(1) } else { WRITES_PER_SECOND };
+    let sent = words::Sent::of(&steps);
+    let per_second = if sent.all() > 0 { env.offers.resends_per_s.max(1) } else { WRITES_PER_SECOND };
     let pace = Pace { canary: 1, per_second, stop_percent: STOP_PERCENT, patience_seconds: PATIENCE_SECONDS };
     let mut all = vec![
         check("cause", format!("{} without effect", count(found.lost.iter().map(|l| l.events.max(1)).sum(), "event"))),
@@ -109,7 +109,9 @@ fn send(l: &Lost, found: &Found, env: &Environment) -> Option<(String, &'static 
         (Remedy::Resend | Remedy::Deliver, _) if env.offers.deliver => by_us(),
         _ => return None,
     };
-    Some((step_id(title, event.id.as_str()), title, command))
+    // What somebody has sent already is sent by nobody again: what it did not bring is copied.
+    let sent = ["resend", "deliver"].iter().any(|kind| found.before.contains_key(&step_id(kind, event.id.as_str())));
+    (!sent).then(|| (step_id(title, event.id.as_str()), title, command))
 }
 
 /// Stripe's truth, written as this environment writes rows.
@@ -135,10 +137,8 @@ fn nothing(found: &Found) -> Refusal {
         } else {
             String::new()
         };
-        return Refusal::AlreadyRight(format!(
-            "Every effect is there: {} looked at{young}.",
-            count(found.events.max(found.right), "event")
-        ));
+        let say = format!("Every effect is there: {} looked at{young}.", count(found.events.max(found.right), "event"));
+        return Refusal::AlreadyRight(found.cut.map_or(say.clone(), |at| format!("{say} {}", words::cut(found, at))));
     }
     let offer = if found.skipped.is_empty() {
         "Name the customer instead: what Stripe says now can be copied to the row, however old the event is."

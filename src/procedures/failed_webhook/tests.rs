@@ -14,7 +14,8 @@ use crate::domain::webhooks::endpoint::Endpoint;
 use crate::protocol::command::Command;
 use crate::protocol::environment::{Offers, Writer};
 use crate::protocol::query::Reply;
-use crate::protocol::run::Selection;
+use crate::protocol::record::{Closed, RunState, RunSummary};
+use crate::protocol::run::{Attempt, Selection, step_id};
 use chrono::Duration;
 
 fn now() -> At {
@@ -95,6 +96,10 @@ struct Told {
     pages: Vec<Vec<StripeEvent>>,
     now: Vec<Subscription>,
     applied: Vec<Subscription>,
+    /// How long after its event each of those was written.
+    took: Option<Duration>,
+    runs: Vec<RunSummary>,
+    team: Vec<RunSummary>,
 }
 
 fn shape() -> Shape {
@@ -108,7 +113,9 @@ fn shape() -> Shape {
         status_words: None,
         plan_features: true,
         updatable: true,
+        mirror: false,
         trust: Trust::Full,
+        replica_lag: None,
     }
 }
 
@@ -130,7 +137,7 @@ fn env() -> Environment {
 impl Told {
     fn row(&self, customer: &StripeId) -> (SubscriptionRow, Subject) {
         let key = SubjectKey(customer.to_string());
-        let image = match self.applied.iter().find(|s| s.customer == *customer) {
+        let mut image = match self.applied.iter().find(|s| s.customer == *customer) {
             Some(s) => crate::domain::expected::expected(s, &env().tiers, &shape(), None).expect("a tier").image,
             None => Image::from([
                 (Field::Tier, Value::text("FREE")),
@@ -139,6 +146,10 @@ impl Told {
                 (Field::CancelAtPeriodEnd, Value::Bool(false)),
             ]),
         };
+        let newest = self.pages.iter().flatten().find(|e| e.customer.as_ref() == Some(customer));
+        if let (Some(took), Some(event)) = (self.took, newest.filter(|_| self.applied.iter().any(|s| s.customer == *customer))) {
+            image.insert(Field::UpdatedAt, Value::Time(event.created + took));
+        }
         let subject = Subject { key: key.clone(), email: None, name: None, created_at: None };
         (SubscriptionRow { subject: key, image }, subject)
     }
@@ -162,8 +173,10 @@ impl Told {
                     .map_or(0, |after| 1 + self.pages.iter().position(|p| last(p).as_ref() == Some(after)).expect("the end of a page"));
                 let events = self.pages.get(at).cloned().unwrap_or_default();
                 let next = last(&events).filter(|_| at + 1 < self.pages.len());
-                Reply::EventPage { events, raw: Vec::new(), next }
+                Reply::EventPage { events, raw: Vec::new(), next, clock_ahead: None }
             }
+            Query::Runs => Reply::Runs(self.runs.clone()),
+            Query::TeamRuns => Reply::Runs(self.team.clone()),
             Query::RowsOf(ids) => Reply::Rows(ids.iter().map(|c| self.row(c)).collect()),
             Query::Subscription(id) => Reply::Subscriptions(self.now.iter().filter(|s| s.id == *id).cloned().collect()),
             Query::SubscriptionsOf(of) => Reply::Subscriptions(self.now.iter().filter(|s| s.customer == *of).cloned().collect()),
@@ -319,4 +332,70 @@ fn single_subscriptions_are_asked_for_round_by_round() {
     }
     rounds.retain(|n| *n > 0);
     assert_eq!(rounds, [100, 100, 50]);
+}
+
+/// A run that has sent the nth event.
+fn run(operator: &str, n: usize, state: RunState) -> RunSummary {
+    let id = uuid::Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_7f3a);
+    RunSummary {
+        run: id,
+        procedure: "failed-webhook".into(),
+        operator: operator.into(),
+        opened: now(),
+        last: now(),
+        inputs: None,
+        who: None,
+        state,
+        attempts: vec![(Attempt { run: id, step: step_id("resend", &format!("evt_Some{n:010}")), attempt: 1 }, None)],
+        commands: vec![None],
+        subject: None,
+        undoes: None,
+        proven: Vec::new(),
+        held: false,
+    }
+}
+
+#[test]
+fn what_another_run_has_sent_is_copied_and_not_sent_again() {
+    let lost = || vec![vec![event(1, 30, subscription(1, false, true)), event(2, 31, subscription(2, false, true))]];
+    let given_up = Told { pages: lost(), runs: vec![run("ada", 1, RunState::Closed(Closed::HandedOver))], ..Told::default() };
+    let of_eve = Told { pages: lost(), team: vec![run("eve", 1, RunState::Acted)], ..Told::default() };
+    for (told, name) in [(given_up, "by run 7f3a already"), (of_eve, "by run 7f3a of eve already")] {
+        let plan = told.plan(&window(60, None)).expect("a plan");
+        assert_eq!(resent(&plan), ["evt_Some0000000002"]);
+        assert_eq!(plan.first_acts().count(), 2, "the other one is copied");
+        assert!(plan.notes.iter().any(|n| n.contains(name)), "{:?}", plan.notes);
+    }
+    let over = Told { pages: lost(), runs: vec![run("ada", 1, RunState::Closed(Closed::Halted))], ..Told::default() };
+    assert_eq!(resent(&over.plan(&window(60, None)).expect("a plan")).len(), 2, "a run that came to its end binds nobody");
+}
+
+#[test]
+fn what_rows_tell_of_the_time_that_effects_take_counts_wherever_it_is_begun() {
+    let mut events = vec![event(1, 2, subscription(1, false, true))];
+    events.extend((2..40).map(|n| event(n, 30, subscription(n, false, true))));
+    let applied = (2..40).map(|n| subscription(n, false, true)).collect();
+    let mut told = Told { pages: vec![events], applied, ..Told::default() };
+    assert_eq!(resent(&told.plan(&window(60, None)).expect("a plan")).len(), 1);
+    told.took = Some(Duration::seconds(120));
+    let Err(Refusal::AlreadyRight(say)) = told.plan(&window(60, None)) else { panic!("sent within the time that effects take here") };
+    assert!(say.contains("1 younger than 180 s"), "{say}");
+}
+
+#[test]
+fn a_long_list_is_followed_to_its_end_and_each_subscription_is_one_act() {
+    const EVENTS: usize = 25_000;
+    const SUBSCRIPTIONS: usize = 1_500;
+    let events: Vec<StripeEvent> = (0..EVENTS)
+        .map(|n| StripeEvent {
+            created: now() - Duration::seconds(120 + n as i64),
+            ..event(n, 0, subscription(n % SUBSCRIPTIONS, false, true))
+        })
+        .collect();
+    let told = Told { pages: events.chunks(100).map(<[_]>::to_vec).collect(), ..Told::default() };
+    let plan = told.plan(&window(60 * 24 * 7, None)).expect("a plan");
+    assert_eq!(plan.first_acts().count(), SUBSCRIPTIONS);
+    assert_eq!(resent(&plan)[..2], ["evt_Some0000001499", "evt_Some0000001498"], "oldest first, and of each the newest");
+    assert!(plan.notes.iter().any(|n| n.contains("25000 events are 1,500 changes of subscriptions")), "{:?}", plan.notes);
+    assert!(!plan.notes.iter().any(|n| n.contains("not in this plan")), "{:?}", plan.notes);
 }

@@ -1,25 +1,51 @@
 //! What the plan of a replay says: its sentence, its size, what was checked and left alone, what it rests on.
 
 use super::facts::{Found, Lost};
+use crate::domain::At;
 use crate::domain::mask;
 use crate::domain::row::{Field, Value};
 use crate::domain::text::sentence;
 use crate::domain::webhooks::cause::{Cause, Remedy};
 use crate::procedures::words::{count, day, machine};
 use crate::protocol::command::Command;
-use crate::protocol::run::{Pace, Step};
-use std::collections::BTreeMap;
+use crate::protocol::run::{Pace, Step, step_id};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many are listed one by one; more are counted.
 const LISTED: usize = 12;
 
-pub fn summary(found: &Found, sent: usize) -> String {
+/// How many events a plan sends, by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    pub by_stripe: usize,
+    pub by_us: usize,
+}
+
+impl Sent {
+    pub fn of(steps: &[Step]) -> Self {
+        let many = |is: fn(&Command) -> bool| steps.iter().filter(|s| s.command.as_ref().is_some_and(is)).count();
+        Self { by_stripe: many(|c| matches!(c, Command::ResendEvent { .. })), by_us: many(|c| matches!(c, Command::DeliverEvent { .. })) }
+    }
+
+    pub fn all(self) -> usize {
+        self.by_stripe + self.by_us
+    }
+}
+
+pub fn summary(found: &Found, sent: Sent) -> String {
     let n = found.lost.len();
-    let copied = n - sent;
-    match (sent, copied, found.lost.first()) {
-        (1, 0, Some(one)) => {
-            format!("Resend {}, the newest of its subscription", one.event.as_ref().map_or("the event", |t| t.id.as_str()))
+    let copied = n - sent.all();
+    let event = |one: &Lost| one.event.as_ref().map_or("the event".to_string(), |t| t.id.to_string());
+    match (sent.by_stripe, copied, found.lost.first()) {
+        (0, 0, Some(one)) if n == 1 => format!("Deliver {} ourselves, signed anew", event(one)),
+        (0, 0, _) => format!("Deliver {} ourselves, one for each subscription", count(n, "event")),
+        _ if sent.by_us > 0 => {
+            let resent = (sent.by_stripe > 0).then(|| format!("Resend {}", count(sent.by_stripe, "event")));
+            let delivered = format!("deliver {} ourselves", count(sent.by_us, "event"));
+            let copy = (copied > 0).then(|| format!("copy {} from Stripe", count(copied, "row")));
+            sentence_of(resent.into_iter().chain([delivered]).chain(copy))
         }
+        (1, 0, Some(one)) => format!("Resend {}, the newest of its subscription", event(one)),
         (0, 1, Some(one)) => {
             let link = if one.unlinked { "Link the row, then copy" } else { "Copy" };
             format!("{link} {} from Stripe", count(one.changes.len(), "field"))
@@ -28,6 +54,15 @@ pub fn summary(found: &Found, sent: usize) -> String {
         (0, copied, _) => format!("Copy {} from Stripe", count(copied, "row")),
         (sent, copied, _) => format!("Resend {}, copy {} from Stripe", count(sent, "event"), count(copied, "row")),
     }
+}
+
+fn sentence_of(parts: impl Iterator<Item = String>) -> String {
+    capital(&parts.collect::<Vec<_>>().join(", "))
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 pub fn blast(found: &Found, steps: &[Step], pace: Pace) -> String {
@@ -53,8 +88,8 @@ fn duration(seconds: u64) -> String {
     if seconds < 120 { format!("{} s", seconds.max(1)) } else { format!("{} min", seconds.div_ceil(60)) }
 }
 
-pub fn notes(found: &Found, sent: usize, pace: Pace) -> Vec<String> {
-    let mut notes = Vec::new();
+pub fn notes(found: &Found, sent: Sent, pace: Pace) -> Vec<String> {
+    let mut notes = causes(found);
     let n = found.lost.len();
     let events: usize = found.lost.iter().map(|l| l.events).sum();
     if events > n {
@@ -69,13 +104,24 @@ pub fn notes(found: &Found, sent: usize, pace: Pace) -> Vec<String> {
             pace.stop_percent
         ));
     }
-    if sent > 0 {
+    if sent.all() > 0 {
         notes.push(format!("What has no effect within {} s is copied from Stripe instead; nothing is sent twice.", pace.patience_seconds));
     }
     let refused = found.lost.iter().filter(|l| l.event.is_some() && !matches!(l.remedy, Remedy::Resend | Remedy::Deliver));
     let mut why: BTreeMap<&str, usize> = BTreeMap::new();
     refused.for_each(|l| *why.entry(l.helps.as_str()).or_default() += 1);
     notes.extend(why.iter().map(|(helps, n)| format!("{} not resent: {helps}", if n == &1 { "1 is".into() } else { format!("{n} are") })));
+    let by_us = found.lost.iter().filter(|l| sent.by_us > 0 && l.remedy == Remedy::Deliver).map(|l| l.helps.as_str());
+    notes.extend(by_us.collect::<BTreeSet<_>>().into_iter().map(String::from));
+    let again = found.lost.iter().filter_map(|l| sent_before(found, l)).fold(BTreeMap::<&str, usize>::new(), |mut all, run| {
+        *all.entry(run).or_default() += 1;
+        all
+    });
+    notes.extend(again.iter().map(|(run, n)| {
+        let were = if *n == 1 { "1 event was".to_string() } else { format!("{n} events were") };
+        format!("{were} sent by {run} already, and had no effect: copied, not sent again.")
+    }));
+    notes.extend(found.unfinished.iter().cloned());
     if found.right > 0 {
         notes.push(format!(
             "{} as due already and left alone.",
@@ -93,10 +139,41 @@ pub fn notes(found: &Found, sent: usize, pace: Pace) -> Vec<String> {
     if found.unreadable > 0 {
         notes.push(format!("{} of Stripe's list could not be read as events.", count(found.unreadable, "element")));
     }
-    if found.cut {
-        notes.push("There are more events than were looked at: run it again for the older ones.".into());
-    }
+    notes.extend(found.cut.map(|at| cut(found, at)));
     notes
+}
+
+/// Why, how many, and what is done about it, where there are several.
+fn causes(found: &Found) -> Vec<String> {
+    let mut by_cause: BTreeMap<(Cause, &str), (usize, &str)> = BTreeMap::new();
+    for l in &found.lost {
+        by_cause.entry((l.cause, l.remedy.say())).or_insert((0, l.because.as_str())).0 += 1;
+    }
+    if found.lost.len() == 1 {
+        return Vec::new();
+    }
+    let mut all: Vec<_> = by_cause.into_iter().collect();
+    all.sort_by_key(|(_, (n, _))| std::cmp::Reverse(*n));
+    let line = |((cause, act), (n, because)): ((Cause, &str), (usize, &str))| {
+        format!("{}, {}: {act}. {}", capital(cause.word()), count(n, "customer"), sentence(because))
+    };
+    all.into_iter().take(LISTED).map(line).collect()
+}
+
+/// How far the list was followed, where it goes on.
+pub fn cut(found: &Found, at: At) -> String {
+    format!(
+        "Only the newest {} were looked at, back to {}: older ones are not in this plan. The drift scan of the whole account finds whose \
+         rows differ, however old the event.",
+        count(found.events, "event"),
+        day(at)
+    )
+}
+
+/// Whose run has sent this one's event already.
+fn sent_before<'a>(found: &'a Found, l: &Lost) -> Option<&'a str> {
+    let event = l.event.as_ref()?;
+    ["resend", "deliver"].iter().find_map(|kind| found.before.get(&step_id(kind, event.id.as_str()))).map(String::as_str)
 }
 
 /// What effects are given to come.

@@ -1,15 +1,15 @@
 //! The cases of customers whose events look unapplied: read a few at a time, so that a finding rests on more than an event. Bounded at each step.
 
-use super::feed::Outcome;
-use super::{Moment, Survey};
+use super::{PAUSE, Present, Survey};
 use crate::domain::At;
 use crate::domain::diagnosis::{self, Word, diagnose};
 use crate::domain::facts::{Handle, Known};
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Fault, Source};
 use crate::domain::findings::Judged;
 use crate::domain::ids::StripeId;
 use crate::domain::row::Image;
 use crate::domain::webhooks::demand::Demand;
+use crate::domain::webhooks::judge::Outcome;
 use crate::protocol::answers::{Answers, assemble, next_reads};
 use crate::protocol::query::{Query, Reply};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub struct Cases {
     pub suspects: Vec<StripeId>,
     pub beyond: usize,
     checks: BTreeMap<StripeId, Check>,
+    /// When they were last chosen.
+    chosen: u64,
 }
 
 /// The case of one suspect.
@@ -56,6 +58,10 @@ impl Cases {
         self.checks.get(customer).and_then(|c| c.outcome.as_ref()).map(|(_, j)| j)
     }
 
+    pub fn is_reading(&self) -> bool {
+        self.checks.values().any(|c| c.reading.is_some())
+    }
+
     pub fn progress(&self) -> (usize, usize) {
         (self.checks.values().filter(|c| c.outcome.is_some()).count(), self.suspects.len())
     }
@@ -70,6 +76,12 @@ impl Cases {
         self.checks
             .get(customer)
             .is_some_and(|c| c.newest >= newest && c.outcome.as_ref().is_some_and(|(at, j)| *at > 0 && j.diagnosis.word == Word::Ok))
+    }
+
+    /// The tier that the application enforces for them, as long as the row is the one beside which it was asked.
+    pub fn enforced(&self, customer: &StripeId, row: Option<&Image>) -> Option<&str> {
+        let check = self.checks.get(customer).filter(|c| c.row.as_ref() == row)?;
+        check.outcome.as_ref().and_then(|(_, j)| j.enforced.as_deref())
     }
 
     pub fn nobody(&self, customer: &StripeId) -> bool {
@@ -129,8 +141,14 @@ impl Survey {
     }
 
     /// Goes on reading the cases of suspects, a few at a time.
-    pub(super) fn check(&mut self, m: &Moment) -> Vec<Query> {
-        self.choose();
+    pub(super) fn check(&mut self, m: &Present) -> Vec<Query> {
+        // As long as nothing has changed of anybody, the same are suspects.
+        let soon = self.is_crowded() && self.is_busy() && m.tick.saturating_sub(self.cases.chosen) < PAUSE;
+        if self.stirred && !soon {
+            (self.stirred, self.cases.chosen) = (false, m.tick);
+            self.choose();
+        }
+        let enforced = m.env.set_up.contains(&Source::Application) && !m.is_out(Source::Application);
         let mut asks: BTreeSet<Query> = BTreeSet::new();
         let mut order = Vec::new();
         let mut finished = Vec::new();
@@ -143,8 +161,8 @@ impl Survey {
             }
             let Some(answers) = check.reading.as_mut() else { continue };
             let handle = Handle::Stripe(customer.clone());
-            // What the application enforces is the customer's own screen's business: here those two are asked that can disagree.
-            let wanted = next_reads(&handle, None, answers).into_iter().filter(|q| !matches!(q, Query::Entitlement(_)));
+            // Where nobody can be asked what is enforced, the two that can disagree are enough.
+            let wanted = next_reads(&handle, None, answers).into_iter().filter(|q| enforced || !matches!(q, Query::Entitlement(_)));
             for query in wanted {
                 answers.asked(query.clone());
                 if asks.insert(query.clone()) {
@@ -170,7 +188,7 @@ impl Survey {
             }
         }
         if !finished.is_empty() {
-            self.version += 1;
+            (self.version, self.stirred) = (self.version + 1, true);
             order.extend(self.check(m));
         }
         order

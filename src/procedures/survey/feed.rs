@@ -4,11 +4,11 @@ use crate::domain::At;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::stripe::{Status, StripeEvent};
 use crate::domain::tiers::TierRules;
+use crate::domain::webhooks::course::{Course, Stand};
 use crate::domain::webhooks::demand::{Demand, Terms};
 use crate::domain::webhooks::endpoint::HANDLED;
 use crate::domain::webhooks::feed::{Line, RawEvent};
-use crate::domain::webhooks::judge::{Course, Stand};
-use crate::domain::webhooks::verdict::Verdict;
+use crate::domain::webhooks::judge::{Outcome, at_sight};
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
@@ -83,23 +83,8 @@ pub struct Current {
     pub at: At,
     /// `None`: Stripe has none of this id.
     pub demand: Option<Demand>,
-}
-
-/// What became of a subscription's newest event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// The row has not been compared with it yet.
-    Unread,
-    Fine,
-    Settling,
-    /// Event and row differ; Stripe is still to be asked for the subscription itself.
-    Suspect,
-    Failing,
-    /// As failing, and nobody's: no profile can be named.
-    Nobody,
-    /// Rows may be hidden or late, or the tier is open.
-    Doubted,
+    /// It was read in the mirror of Stripe in the database, which was so many seconds old then.
+    pub mirror_age: Option<i64>,
 }
 
 impl History {
@@ -266,19 +251,11 @@ impl Feed {
             self.kinds.insert(Arc::clone(&kind));
             kind
         });
-        let snapshot = e.subscription.as_deref();
-        let subscription = snapshot.map(|s| &s.id).or(e.subscription_id.as_ref());
-        let customer = snapshot.map(|s| &s.customer).or(e.customer.as_ref());
+        let (customer, subscription) = e.names();
         // Each id once, however many events name it.
         let subscription = subscription.map(|s| self.courses.get_key_value(s).map_or(s, |(k, _)| k).clone());
         let customer = customer.map(|c| self.of_customer.get_key_value(c).map_or(c, |(k, _)| k).clone());
         let object = e.object.clone().map(|o| subscription.clone().filter(|s| *s == o).unwrap_or(o));
-        let handled = HANDLED.contains(&e.kind.as_str());
-        let verdict = match (handled, &subscription, &customer) {
-            (false, ..) => Verdict::UnhandledType,
-            (true, Some(_), Some(_)) => Verdict::Unknown,
-            (true, ..) => Verdict::NoSubject,
-        };
         Line {
             id: e.id.clone(),
             kind,
@@ -287,7 +264,7 @@ impl Feed {
             customer,
             subscription,
             pending: e.pending_webhooks > 0,
-            verdict,
+            verdict: at_sight(e),
             cause: None,
         }
     }
@@ -297,9 +274,8 @@ impl Feed {
         if !HANDLED.contains(&e.kind.as_str()) {
             return None;
         }
-        let snapshot = e.subscription.as_deref();
-        let customer = snapshot.map(|s| &s.customer).or(e.customer.as_ref())?.clone();
-        let subscription = snapshot.map(|s| &s.id).or(e.subscription_id.as_ref())?.clone();
+        let (Some(customer), Some(subscription)) = e.names() else { return None };
+        let (customer, subscription) = (customer.clone(), subscription.clone());
         if !self.courses.contains_key(&subscription) {
             match self.of_customer.entry(customer.clone()) {
                 Entry::Vacant(empty) => drop(empty.insert(Theirs::One(subscription.clone()))),
@@ -315,7 +291,7 @@ impl Feed {
             more.api_version.clone_from(&e.api_version);
         }
         h.livemode = e.livemode;
-        match snapshot {
+        match e.subscription.as_deref() {
             None => more.loose.push((e.created, e.id.clone())),
             Some(s) => {
                 let at =

@@ -1,6 +1,6 @@
 //! The failures by cause: what the survey holds about each of them, handed to the rule book, and gathered where the answer is the same.
 
-use super::{Moment, Survey};
+use super::{Present, Survey};
 use crate::domain::At;
 use crate::domain::diagnosis;
 use crate::domain::expected::NoExpectation;
@@ -8,10 +8,10 @@ use crate::domain::ids::{StripeId, SubjectKey, is_placeholder};
 use crate::domain::row::{Field, Value};
 use crate::domain::shape::KeyType;
 use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, Named, Receipt, Remedy, attribute, likely};
+use crate::domain::webhooks::course::Stand;
 use crate::domain::webhooks::demand::Due;
 use crate::domain::webhooks::endpoint::HANDLED;
 use crate::domain::webhooks::feed::{Group, Line};
-use crate::domain::webhooks::judge::Stand;
 use crate::domain::webhooks::verdict::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const AT_MOST: usize = 5_000;
 
 impl Survey {
     /// Attributes every failure, and gathers those of one cause.
-    pub(super) fn group(&mut self, m: &Moment) {
+    pub(super) fn group(&mut self, m: &Present) {
         let mut groups: BTreeMap<(Cause, Remedy), (Group, BTreeSet<StripeId>)> = BTreeMap::new();
         let mut causes: Vec<(usize, Cause)> = Vec::new();
         let recovered = self.recovered();
@@ -88,6 +88,7 @@ impl Survey {
             Some(Value::Time(at)) => Some(*at > line.at),
             _ => None,
         };
+        e.enforced = judged.and_then(|j| j.enforced.clone());
         let metadata = history.and_then(|h| h.profile());
         e.named = match (judged.and_then(|j| j.subject.as_ref()), metadata) {
             (_, Some(key)) if self.is_malformed(key) => Named::Malformed(key.to_string()),
@@ -130,15 +131,20 @@ impl Survey {
         }
     }
 
-    /// What lies below the finding that nothing is applied any more.
-    pub(super) fn likely(&self, since: At) -> String {
+    /// The cause of most of what failed since then, where one is known.
+    pub(super) fn main_cause(&self, since: At) -> Option<Cause> {
         let mut counts: BTreeMap<Cause, usize> = BTreeMap::new();
         for line in self.feed.lines.iter().take_while(|l| l.at >= since).filter(|l| self.could_be_found(l)) {
             if let Some(cause) = line.cause.filter(|c| *c != Cause::Unknown) {
                 *counts.entry(cause).or_default() += 1;
             }
         }
-        let most = counts.into_iter().max_by_key(|(_, n)| *n).map(|(cause, _)| cause);
+        counts.into_iter().max_by_key(|(_, n)| *n).map(|(cause, _)| cause)
+    }
+
+    /// What lies below the finding that nothing is applied any more.
+    pub(super) fn likely(&self, since: At) -> String {
+        let most = self.main_cause(since);
         let known = most.and_then(|cause| likely(cause, since, &self.scene));
         // What is said of one event of an unknown cause is not said of all of them.
         let group = self.groups.iter().find(|g| Some(g.cause) == most);

@@ -2,8 +2,10 @@
 //! at the same one. A pure machine: time in, questions out, answers in.
 
 mod cases;
+mod clock;
 mod feed;
 mod groups;
+mod mirror;
 mod reads;
 mod rows;
 mod scene;
@@ -20,7 +22,7 @@ use crate::domain::shape::Shape;
 use crate::domain::webhooks::cause::Scene;
 use crate::domain::webhooks::feed::{Group, Line, RawEvent};
 use crate::domain::webhooks::judge::Received;
-use crate::domain::webhooks::lag::Lag;
+use crate::domain::webhooks::lag::{LEAST, Lag};
 use crate::domain::webhooks::verdict::{Judgement, Verdict};
 use crate::procedures::shared;
 use crate::protocol::environment::Environment;
@@ -43,6 +45,11 @@ pub const HOURS: i64 = 24;
 pub const DAYS_AT_MOST: i64 = 30;
 /// How often events and rows are read anew, in milliseconds.
 const EVERY: u64 = 15_000;
+/// What goes through everything that is known is done again so many milliseconds later at the earliest, where that is much.
+const PAUSE: u64 = 500;
+/// Much: so many events, or so many subscriptions that are not as they should be.
+const MANY_EVENTS: usize = 5_000;
+const MANY_BAD: usize = 500;
 
 /// What the survey may know about the moment: it reads no clock.
 #[derive(Debug, Clone, Copy)]
@@ -69,8 +76,14 @@ pub struct Survey {
     reading: Reading,
     cases: Cases,
     lag: Lag,
+    #[serde(default)]
+    mirror: mirror::Asked,
     /// What effects are given to come, in seconds: the lag, computed once a round.
     allowance: i64,
+    /// By how many seconds Stripe's clock was found to be ahead of ours.
+    ahead: i64,
+    /// Something has changed of which customers look unapplied.
+    stirred: bool,
     series: Series,
     #[serde(with = "shared")]
     groups: Arc<Vec<Group>>,
@@ -99,13 +112,23 @@ pub struct Progress {
     pub unconfirmed: usize,
 }
 
-impl Moment<'_> {
+/// The moment by Stripe's clock: events are as old as Stripe says, whatever this machine believes.
+struct Present<'a> {
+    now: At,
+    /// By our own clock, which is the one that sources are timed by.
+    here: At,
+    tick: u64,
+    env: &'a Environment,
+    sources: &'a BTreeMap<Source, Freshness>,
+}
+
+impl Present<'_> {
     fn is_down(&self, source: Source) -> bool {
-        self.sources.get(&source).is_some_and(|f| f.health(self.now) == Health::Down)
+        self.sources.get(&source).is_some_and(|f| f.health(self.here) == Health::Down)
     }
 
     fn is_out(&self, source: Source) -> bool {
-        self.sources.get(&source).is_some_and(|f| matches!(f.health(self.now), Health::Down | Health::NotSetUp))
+        self.sources.get(&source).is_some_and(|f| matches!(f.health(self.here), Health::Down | Health::NotSetUp))
     }
 }
 
@@ -119,6 +142,7 @@ impl Survey {
 
     /// Once a second: what is to be read now.
     pub fn ticked(&mut self, m: &Moment) -> Vec<Query> {
+        let m = &self.present(m);
         let mut asks = Vec::new();
         if self.last_round.is_none_or(|t| m.tick.saturating_sub(t) >= EVERY) {
             self.last_round = Some(m.tick);
@@ -136,10 +160,13 @@ impl Survey {
 
     /// An answer to one of its questions, and what is to be read next. Answers to nobody's question change nothing.
     pub fn replied(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Moment) -> Vec<Query> {
+        self.take_clock(query, result);
+        let m = &self.present(m);
         self.take_shape(query, result, m);
         self.take_page(query, result, m);
         self.take_rows(query, result, m);
         self.take_subscription(query, result, m);
+        self.take_mirrored(query, result, m);
         self.take_received(query, result);
         self.take_scene(query, result);
         self.cases.answered(query, result, m.now);
@@ -147,14 +174,25 @@ impl Survey {
     }
 
     /// Everything that can be asked at once now.
-    fn go_on(&mut self, m: &Moment) -> Vec<Query> {
+    fn go_on(&mut self, m: &Present) -> Vec<Query> {
         let mut asks = self.next_page(m);
         asks.extend(self.next_rows(m));
         let cases = self.check(m);
+        asks.extend(self.next_mirrored(m));
         asks.extend(self.next_subscriptions(m));
         asks.extend(cases);
         self.settle(m);
         asks
+    }
+
+    /// There is so much of it that going through all of it for each answer would be felt.
+    fn is_crowded(&self) -> bool {
+        self.feed.lines.len() > MANY_EVENTS || self.feed.bad.len() > MANY_BAD
+    }
+
+    /// Answers are still to come that will change what is known.
+    fn is_busy(&self) -> bool {
+        self.reading.is_out() || self.cases.is_reading()
     }
 
     /// Events of the range, newest first, each with its verdict.
@@ -240,7 +278,8 @@ impl Survey {
     /// What effects are given to come before they are missed.
     #[must_use]
     pub fn allowance(&self) -> Duration {
-        Duration::seconds(self.allowance.max(crate::domain::webhooks::lag::LEAST.num_seconds()))
+        let lag = Duration::seconds(self.allowance.max(LEAST.num_seconds()));
+        lag + self.shape.value().map_or(Duration::zero(), Shape::late)
     }
 
     /// When the first read went out, on the tick's clock.
@@ -325,10 +364,10 @@ impl Survey {
         self.feed.lines.iter().find(|l| l.id == *event).map(|l| l.verdict)
     }
 
-    fn take_shape(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Moment) {
+    fn take_shape(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Present) {
         match (query, result) {
             (Query::Shape, Ok(Reply::Shape(shape))) => {
-                let known = self.shape.value() == Some(&**shape);
+                let known = self.shape.value().is_some_and(|s| s.judges_as(shape));
                 self.shape = Known::Is { value: (**shape).clone(), at: m.now };
                 if !known {
                     self.judge_anew();

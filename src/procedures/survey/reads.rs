@@ -1,12 +1,13 @@
 //! What the survey reads at Stripe: pages of events, the subscriptions whose event and row differ, and what the application noted of events.
 
-use super::feed::{Current, Outcome};
+use super::feed::Current;
 use super::rows::Page;
-use super::{Moment, Survey};
+use super::{PAUSE, Present, Survey};
+use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::StripeId;
 use crate::domain::webhooks::demand::Demand;
-use crate::domain::webhooks::judge::Received;
+use crate::domain::webhooks::judge::{Outcome, Received};
 use crate::protocol::query::{EventRange, Query, Reply};
 use chrono::Duration;
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ const AGAIN: u64 = 60_000;
 
 impl Survey {
     /// A round begins: the list is read from its head, and on through the range where that has not been done.
-    pub(super) fn begin_pages(&mut self, m: &Moment) {
+    pub(super) fn begin_pages(&mut self, m: &Present) {
         if m.is_out(Source::Stripe) {
             return;
         }
@@ -42,7 +43,7 @@ impl Survey {
     }
 
     /// The next page of each reading that has none under way.
-    pub(super) fn next_page(&mut self, m: &Moment) -> Vec<Query> {
+    pub(super) fn next_page(&mut self, m: &Present) -> Vec<Query> {
         if m.is_out(Source::Stripe) {
             return Vec::new();
         }
@@ -55,7 +56,7 @@ impl Survey {
         .collect()
     }
 
-    pub(super) fn take_page(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Moment) {
+    pub(super) fn take_page(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Present) {
         let Query::EventPage(range) = query else { return };
         let is_head = self.reading.head.as_ref().is_some_and(|p| p.out && p.range == *range);
         let is_back = self.reading.back.as_ref().is_some_and(|p| p.out && p.range == *range);
@@ -63,12 +64,13 @@ impl Survey {
             return;
         }
         let next = match result {
-            Ok(Reply::EventPage { events, raw, next }) => {
+            Ok(Reply::EventPage { events, raw, next, .. }) => {
                 if !self.feed.holds(events, raw) {
                     let touched = Arc::make_mut(&mut self.feed).take(events, raw, &m.env.tiers);
                     if !touched.is_empty() || !raw.is_empty() {
                         self.version += 1;
                     }
+                    self.stirred |= !touched.is_empty();
                     self.reading.want(touched);
                 }
                 self.reading.events_answered(m.now);
@@ -105,7 +107,7 @@ impl Survey {
     }
 
     /// Subscriptions whose newest event and row differ, the newest first; those whose case is being read come with the case.
-    pub(super) fn next_subscriptions(&mut self, m: &Moment) -> Vec<Query> {
+    pub(super) fn next_subscriptions(&mut self, m: &Present) -> Vec<Query> {
         if m.is_out(Source::Stripe) {
             return Vec::new();
         }
@@ -113,27 +115,37 @@ impl Survey {
         if free == 0 {
             return Vec::new();
         }
-        let mut due: Vec<(crate::domain::At, StripeId)> = self
-            .feed
-            .suspects()
-            .filter(|s| !self.reading.subscriptions_out.contains(*s))
-            .filter(|s| self.reading.refused.get(*s).is_none_or(|t| m.tick.saturating_sub(*t) >= AGAIN))
-            .filter_map(|s| {
-                let h = self.feed.courses.get(s)?;
-                (!self.cases.will_read(&h.customer)).then(|| (h.newest(), s.clone()))
-            })
-            .collect();
-        due.sort_by(|a, b| b.cmp(a));
-        due.truncate(free);
-        due.into_iter()
-            .map(|(_, s)| {
-                self.reading.subscriptions_out.insert(s.clone());
-                Query::Subscription(s)
-            })
-            .collect()
+        let (queued, queue) = &self.reading.queue;
+        let old = !self.is_crowded() || m.tick.saturating_sub(*queued) >= PAUSE;
+        if old || queue.is_empty() && self.reading.subscriptions_out.is_empty() {
+            let suspects = self.feed.suspects().filter(|s| self.may_ask(s, m));
+            let mut due: Vec<(At, &StripeId)> = suspects.filter_map(|s| Some((self.feed.courses.get(s)?.newest(), s))).collect();
+            due.sort_unstable();
+            if !due.is_empty() {
+                self.reading.queue = (m.tick, due.into_iter().map(|(_, s)| s.clone()).collect());
+            }
+        }
+        let mut asks = Vec::new();
+        while asks.len() < free
+            && let Some(subscription) = self.reading.queue.1.pop()
+        {
+            if self.may_ask(&subscription, m) {
+                self.reading.subscriptions_out.insert(subscription.clone());
+                asks.push(Query::Subscription(subscription));
+            }
+        }
+        asks
     }
 
-    pub(super) fn take_subscription(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Moment) {
+    /// Stripe is to be asked for it by itself, and now.
+    fn may_ask(&self, subscription: &StripeId, m: &Present) -> bool {
+        let history = self.feed.courses.get(subscription).filter(|h| h.outcome == Outcome::Suspect);
+        history.is_some_and(|h| !self.cases.will_read(&h.customer) && !self.waits_for_mirror(subscription, h, m))
+            && !self.reading.subscriptions_out.contains(subscription)
+            && self.reading.refused.get(subscription).is_none_or(|t| m.tick.saturating_sub(*t) >= AGAIN)
+    }
+
+    pub(super) fn take_subscription(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Present) {
         let Query::Subscription(id) = query else { return };
         if !self.reading.subscriptions_out.remove(id) {
             return;
@@ -151,9 +163,9 @@ impl Survey {
     }
 
     /// Stripe itself has said what is due of the subscription.
-    pub(super) fn told(&mut self, id: &StripeId, demand: Option<Demand>, m: &Moment) {
+    pub(super) fn told(&mut self, id: &StripeId, demand: Option<Demand>, m: &Present) {
         let Some(h) = Arc::make_mut(&mut self.feed).courses.get_mut(id).map(Arc::make_mut) else { return };
-        h.told(Current { at: m.now, demand });
+        h.told(Current { at: m.now, demand, mirror_age: None });
         if h.outcome != Outcome::Fine
             && let Some(row_at) = h.row_at
         {
@@ -166,6 +178,9 @@ impl Survey {
     pub(super) fn take_received(&mut self, query: &Query, result: &Result<Reply, Fault>) {
         let (Query::Received(_), Ok(Reply::Received(found))) = (query, result) else { return };
         self.scenery.keeps_receipts(found.is_some());
+        for took in self.scenery.learn(found.iter().flatten()) {
+            self.lag.took(took);
+        }
         let known: BTreeMap<StripeId, Received> = found.iter().flatten().map(|r| (r.event.clone(), r.clone())).collect();
         if *self.received != known {
             self.received = Arc::new(known);

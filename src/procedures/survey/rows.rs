@@ -1,14 +1,15 @@
 //! What the survey reads in the database, and the comparison: the rows of customers that events are about, against what is due.
 
-use super::feed::{Feed, Outcome};
-use super::{Moment, Survey};
+use super::feed::{Feed, History};
+use super::{Present, Survey};
 use crate::domain::At;
 use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::StripeId;
 use crate::domain::row::{Field, SubscriptionRow, Value};
+use crate::domain::webhooks::course::Stand;
 use crate::domain::webhooks::feed::Line;
-use crate::domain::webhooks::judge::{Received, Stand, changes, delivery, evidence, says};
+use crate::domain::webhooks::judge::{Facts, Happened, Outcome, Received, delivery, explain, judge, plain, says_at_sight};
 use crate::domain::webhooks::verdict::{Judgement, Verdict};
 use crate::protocol::query::{EventRange, Query, Reply};
 use chrono::Duration;
@@ -42,6 +43,8 @@ pub struct Reading {
     /// Where the turn through those that are fine has come to.
     turn: Option<StripeId>,
     pub subscriptions_out: BTreeSet<StripeId>,
+    /// Those to be asked for, the newest last, as they were at that tick.
+    pub queue: (u64, Vec<StripeId>),
     /// Subscriptions that Stripe did not give, and when that was.
     pub refused: BTreeMap<StripeId, u64>,
 }
@@ -95,6 +98,12 @@ impl Reading {
         self.wanted.len() + self.rows_out.as_ref().map_or(0, |(c, _)| c.len())
     }
 
+    /// A question of events, rows or subscriptions is on its way.
+    pub fn is_out(&self) -> bool {
+        let pages = [&self.head, &self.back].into_iter().flatten().any(|p| p.out);
+        pages || self.rows_out.is_some() || !self.subscriptions_out.is_empty()
+    }
+
     pub fn has_seen_both(&self) -> bool {
         self.events_at.value().is_some() && self.rows_at.value().is_some()
     }
@@ -106,7 +115,7 @@ impl Reading {
 
 impl Survey {
     /// A round begins: whose rows are to be read in it.
-    pub(super) fn want_rows(&mut self, m: &Moment) {
+    pub(super) fn want_rows(&mut self, m: &Present) {
         self.reading.rows_failed = false;
         let feed = &self.feed;
         let customers = &feed.of_customer;
@@ -123,7 +132,7 @@ impl Survey {
         self.reading.wanted.extend(batch);
     }
 
-    pub(super) fn next_rows(&mut self, m: &Moment) -> Option<Query> {
+    pub(super) fn next_rows(&mut self, m: &Present) -> Option<Query> {
         let r = &mut self.reading;
         if r.rows_out.is_some() || r.wanted.is_empty() || r.rows_failed || m.is_out(Source::Database) {
             return None;
@@ -138,7 +147,7 @@ impl Survey {
         Some(Query::RowsOf(batch))
     }
 
-    pub(super) fn take_rows(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Moment) {
+    pub(super) fn take_rows(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Present) {
         let Query::RowsOf(of) = query else { return };
         let Some((batch, asked)) = self.reading.rows_out.take_if(|(batch, _)| batch == of) else { return };
         match result {
@@ -169,7 +178,7 @@ impl Survey {
     }
 
     /// What was just applied may show that effects take longer here than was thought: then those that differ are judged by that.
-    fn give_time(&mut self, batch: &[StripeId], held: &BTreeMap<&str, &SubscriptionRow>, asked: At, m: &Moment) {
+    fn give_time(&mut self, batch: &[StripeId], held: &BTreeMap<&str, &SubscriptionRow>, asked: At, m: &Present) {
         let allowance = self.lag.allowance().num_seconds();
         if allowance <= self.allowance {
             return;
@@ -189,74 +198,27 @@ impl Survey {
         match row.filter(|_| wrong) {
             Some(row) if self.rows.get(customer) != Some(row) => drop(Arc::make_mut(&mut self.rows).insert(customer.clone(), row.clone())),
             None if self.rows.contains_key(customer) => drop(Arc::make_mut(&mut self.rows).remove(customer)),
-            _ => {}
+            _ => return,
         }
+        self.stirred = true;
     }
 
     /// Compares a subscription's course with the row as it was read then, and gives each of its events its verdict.
-    pub(super) fn compare(&mut self, subscription: &StripeId, row: Option<&SubscriptionRow>, row_at: At, m: &Moment) {
-        let Some(shape) = self.shape.value() else { return };
-        let named = row.and_then(|r| r.text(Field::Subscription)).filter(|n| *n != subscription.as_str());
-        let follows_live = named.and_then(|n| StripeId::parse(n).ok()).is_some_and(|n| self.feed.is_live(&n));
-        let cleared = |h: &super::feed::History| self.cases.cleared(&h.customer, h.newest());
-        let Some(h) = self.feed.courses.get(subscription) else { return };
-        let (rules, allowance) = (&m.env.tiers, self.allowance());
-        let trusted = shape.trust.reasons().is_empty();
-        let nobody = self.cases.nobody(&h.customer);
-        let current = h.current().cloned();
-        let (stand, verdicts, outcome) = h.with(subscription, follows_live, |course| {
-            let Some(stand) = course.stand(row, rules, shape) else {
-                // Nothing tells what is due: Stripe has to be asked, where it has not said that there is nothing.
-                let young = row_at - h.newest() < allowance;
-                let gone = current.as_ref().is_some_and(|c| c.demand.is_none());
-                let (verdict, outcome) = match (young, gone) {
-                    (true, _) => (Verdict::Settling, Outcome::Settling),
-                    (_, true) => (Verdict::NoSubject, Outcome::Fine),
-                    _ => (Verdict::Unknown, Outcome::Suspect),
-                };
-                return (None, h.events().map(|(at, id, _)| (at, id.clone(), verdict)).collect::<Vec<_>>(), outcome);
-            };
-            let mut outcome = Outcome::Fine;
-            let worse = |outcome: &mut Outcome, than: Outcome| {
-                if rank(than) > rank(*outcome) {
-                    *outcome = than;
-                }
-            };
-            let confirmed = current.is_some();
-            let mut verdicts = Vec::new();
-            for (at, id, own) in h.events() {
-                let mut verdict = course.verdict(stand, own);
-                if verdict.is_failure() {
-                    if cleared(h) {
-                        verdict = Verdict::Superseded;
-                    } else if row_at - at < allowance {
-                        verdict = Verdict::Settling;
-                        worse(&mut outcome, Outcome::Settling);
-                    } else if !trusted {
-                        verdict = Verdict::Unknown;
-                        worse(&mut outcome, Outcome::Doubted);
-                    } else if row.is_none() && nobody {
-                        verdict = Verdict::NoSubject;
-                        worse(&mut outcome, Outcome::Nobody);
-                    } else {
-                        worse(&mut outcome, if confirmed { Outcome::Failing } else { Outcome::Suspect });
-                    }
-                } else if verdict == Verdict::Unknown {
-                    worse(&mut outcome, Outcome::Doubted);
-                }
-                verdicts.push((at, id.clone(), verdict));
-            }
-            // An event that no snapshot covers is not applied because an older one is.
-            if !h.is_told() && outcome == Outcome::Fine && !cleared(h) {
-                outcome = if row_at - h.newest() < allowance { Outcome::Settling } else { Outcome::Suspect };
-            }
-            (Some(stand), verdicts, outcome)
+    pub(super) fn compare(&mut self, subscription: &StripeId, row: Option<&SubscriptionRow>, row_at: At, m: &Present) {
+        let (Some(shape), Some(h)) = (self.shape.value(), self.feed.courses.get(subscription)) else { return };
+        let (at_ids, happened): (Vec<(At, StripeId)>, Vec<Happened>) =
+            h.events().map(|(at, id, state)| ((at, id.clone()), Happened { at, state })).unzip();
+        let facts = self.facts(h, row, row_at);
+        let ruling = h.with(subscription, self.follows_live(subscription, row), |course| {
+            judge(course, &happened, &facts, &m.env.tiers, shape, self.allowance())
         });
+        let (stand, outcome) = (ruling.stand, ruling.outcome);
         let took = effect_took(h, stand, row).filter(|_| h.outcome != Outcome::Fine && outcome == Outcome::Fine);
-        let untold = (!h.is_told() && matches!(outcome, Outcome::Settling | Outcome::Suspect)).then(|| h.states.last().map(|s| s.at));
+        let stirred = (h.stand, h.outcome) != (stand, outcome);
         if let Some(took) = took {
             self.lag.took(took);
         }
+        self.stirred |= stirred;
         let feed = Arc::make_mut(&mut self.feed);
         if let Some(h) = feed.courses.get_mut(subscription).map(Arc::make_mut) {
             (h.stand, h.row_at, h.outcome) = (stand, Some(row_at), outcome);
@@ -269,15 +231,31 @@ impl Survey {
         } else {
             feed.bad.insert(subscription.clone())
         };
-        for (at, id, verdict) in verdicts {
-            let open = untold.is_some_and(|last| last.is_none_or(|last| at > last));
-            let verdict = match (open, outcome) {
-                (true, Outcome::Settling) => Verdict::Settling,
-                (true, _) => Verdict::Unknown,
-                _ => verdict,
-            };
-            self.version += u64::from(feed.write(at, &id, verdict, outcome == Outcome::Suspect));
+        for ((at, id), verdict) in at_ids.iter().zip(ruling.verdicts) {
+            self.version += u64::from(feed.write(*at, id, verdict, outcome == Outcome::Suspect));
         }
+    }
+
+    /// What the verdicts on a subscription's events rest on.
+    fn facts<'a>(&'a self, h: &History, row: Option<&'a SubscriptionRow>, row_at: At) -> Facts<'a> {
+        let newest = h.newest();
+        Facts {
+            row,
+            row_at,
+            newest,
+            last_state: h.states.last().map(|s| s.at),
+            told: h.is_told(),
+            asked: h.current().is_some(),
+            enforced: self.cases.enforced(&h.customer, row.map(|r| &r.image)),
+            cleared: self.cases.cleared(&h.customer, newest),
+            nobody: self.cases.nobody(&h.customer),
+        }
+    }
+
+    /// The row names another subscription of this customer, and that one has not ended.
+    fn follows_live(&self, subscription: &StripeId, row: Option<&SubscriptionRow>) -> bool {
+        let named = row.and_then(|r| r.text(Field::Subscription)).filter(|n| *n != subscription.as_str());
+        named.and_then(|n| StripeId::parse(n).ok()).is_some_and(|n| self.feed.is_live(&n))
     }
 
     /// The shape of the database has changed: everything is to be compared anew.
@@ -290,7 +268,7 @@ impl Survey {
         let then = self.range(now);
         if self.feed.lines.last().is_some_and(|l| l.at < then) {
             Arc::make_mut(&mut self.feed).forget_before(then);
-            self.version += 1;
+            (self.version, self.stirred) = (self.version + 1, true);
         }
         // Looked at before it is written to: what is shared with another copy of the state is copied by a write.
         if self.rows.keys().any(|c| !self.feed.of_customer.contains_key(c)) {
@@ -311,38 +289,20 @@ impl Survey {
     }
 
     fn explain_line(&self, line: &Line) -> Option<Judgement> {
-        let plain = |because: &str| Judgement { verdict: line.verdict, because: because.into(), evidence: Vec::new(), differs: Vec::new() };
-        if line.verdict == Verdict::UnhandledType {
-            return Some(plain(&format!("The application does not act upon {}.", line.kind)));
-        }
-        let Some(subscription) = &line.subscription else { return Some(plain("The event names no customer and subscription.")) };
+        let Some(subscription) = line.subscription.as_ref().filter(|_| line.verdict != Verdict::UnhandledType) else {
+            return Some(plain(line.verdict, says_at_sight(line.verdict, &line.kind)));
+        };
         let h = self.feed.courses.get(subscription)?;
         let (Some(shape), Some(row_at)) = (self.shape.value(), h.row_at) else {
-            return Some(plain("The row has not been read yet."));
+            return Some(plain(line.verdict, "The row has not been read yet.".into()));
         };
         let row = self.rows.get(&h.customer);
-        let named = row.and_then(|r| r.text(Field::Subscription)).filter(|n| *n != subscription.as_str());
-        let follows_live = named.and_then(|n| StripeId::parse(n).ok()).is_some_and(|n| self.feed.is_live(&n));
-        let mut judgement = h.with(subscription, follows_live, |course| {
-            let because = match (line.verdict, h.stand) {
-                (Verdict::Settling, _) => format!("Younger than {} s when the row was read, given time.", self.allowance().num_seconds()),
-                (Verdict::Unknown, _) if h.outcome == Outcome::Suspect => {
-                    "The row differs; Stripe is being asked for the subscription.".into()
-                }
-                (Verdict::Unknown, _) if !shape.trust.reasons().is_empty() => {
-                    format!("Nothing can be called missing: {}", shape.trust.reasons().join("; "))
-                }
-                (Verdict::NoSubject, _) => "No profile can be named for its customer.".into(),
-                (_, Some(stand)) => says(course, stand, line.verdict, row),
-                (_, None) => "What the event demands is not known.".into(),
-            };
-            // Rows that are right are not kept: there is nothing more to say about them.
-            let known = h.outcome != Outcome::Fine;
-            let lines = if known { evidence(course, row) } else { Vec::new() };
-            let differs = if known { changes(course, row, shape) } else { Vec::new() };
-            Judgement { verdict: line.verdict, because, evidence: lines, differs }
+        let facts = self.facts(h, row, row_at);
+        let mut judgement = h.with(subscription, self.follows_live(subscription, row), |course| {
+            explain(course, (h.stand, h.outcome), line.verdict, &facts, shape, self.allowance())
         });
         judgement.evidence.push(format!("database: read at {}", row_at.format("%H:%M:%SZ")));
+        judgement.evidence.extend(self.mirror_evidence(h));
         judgement.evidence.extend(self.received.get(&line.id).map(Received::says));
         judgement.evidence.push(delivery(line.pending));
         Some(judgement)
@@ -364,20 +324,8 @@ impl Feed {
     }
 }
 
-fn rank(outcome: Outcome) -> u8 {
-    match outcome {
-        Outcome::Fine => 0,
-        Outcome::Unread => 1,
-        Outcome::Settling => 2,
-        Outcome::Doubted => 3,
-        Outcome::Nobody => 4,
-        Outcome::Suspect => 5,
-        Outcome::Failing => 6,
-    }
-}
-
 /// How long the newest effect took to come, where the row says when it was written.
-fn effect_took(h: &super::feed::History, stand: Option<Stand>, row: Option<&SubscriptionRow>) -> Option<Duration> {
+fn effect_took(h: &History, stand: Option<Stand>, row: Option<&SubscriptionRow>) -> Option<Duration> {
     let last = h.states.last()?;
     let Some(Value::Time(written)) = row?.get(Field::UpdatedAt) else { return None };
     (stand == Some(Stand::At(h.states.len() - 1))).then(|| *written - last.at)

@@ -1,23 +1,31 @@
 //! The scene of the failures: endpoints, log and deploys are read once there are any; a probe is told by whoever sent it.
 
-use super::{Moment, Survey};
+use super::{Present, Survey};
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
+use crate::domain::ids::StripeId;
 use crate::domain::webhooks::cause::{NEEDLES, Trail};
 use crate::domain::webhooks::deploy::Deploy;
+use crate::domain::webhooks::feed::Line;
+use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::log::LogSearch;
 use crate::domain::webhooks::probe::Probed;
+use crate::domain::webhooks::verdict::Verdict;
 use crate::protocol::query::{Query, Reply};
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How often each is read while there are failures, in milliseconds.
+/// How often each is read while there are failures, in milliseconds. The application's record also without: it teaches the lag.
 const ENDPOINTS_EVERY: u64 = 60_000;
 const LOG_EVERY: u64 = 15_000;
 const RECEIPTS_EVERY: u64 = 30_000;
+const NO_RECEIPTS_EVERY: u64 = 600_000;
 /// The application's record is looked up for so many failures, the newest.
 const RECEIPTS: usize = 2_000;
+/// And for so many of the newest events, since it tells how long effects take here.
+const SAMPLE: usize = 200;
 /// Lines of the log at most; so much before the first failure, for what came just before it.
 const LINES: u32 = 5_000;
 const BEFORE: Duration = Duration::minutes(35);
@@ -31,6 +39,10 @@ pub struct Scenery {
     deploys_asked: Option<u64>,
     receipts: bool,
     receipts_asked: Option<u64>,
+    /// There were failures when it was last looked around.
+    failing: bool,
+    /// The newest events whose record was asked for, and when they happened; `None`: what it tells of the lag was learned.
+    sample: BTreeMap<StripeId, Option<At>>,
 }
 
 impl Scenery {
@@ -41,6 +53,22 @@ impl Scenery {
 
     pub fn keeps_receipts(&mut self, keeps: bool) {
         self.receipts = keeps;
+    }
+
+    /// How long the application took to process those of the sample that say so: each is told once.
+    pub fn learn<'a>(&mut self, received: impl Iterator<Item = &'a Received>) -> Vec<Duration> {
+        let mut took = Vec::new();
+        for r in received {
+            let (Some(at), Some(place)) = (r.processed_at, self.sample.get_mut(&r.event)) else { continue };
+            took.extend(place.take().map(|happened| at - happened));
+        }
+        took
+    }
+
+    fn sampled(&mut self, lines: &[&Line]) {
+        let known = std::mem::take(&mut self.sample);
+        let learned = |l: &&&Line| known.get(&l.id).is_some_and(Option::is_none);
+        self.sample = lines.iter().map(|l| (l.id.clone(), (!learned(&l)).then_some(l.at))).collect();
     }
 }
 
@@ -61,7 +89,7 @@ impl Survey {
     }
 
     /// Reads what may explain the failures, where there are any.
-    pub(super) fn look_around(&mut self, m: &Moment) -> Vec<Query> {
+    pub(super) fn look_around(&mut self, m: &Present) -> Vec<Query> {
         let down = m.is_down(Source::Application);
         if self.scene.application_down != down {
             Arc::make_mut(&mut self.scene).application_down = down;
@@ -71,9 +99,26 @@ impl Survey {
             Arc::make_mut(&mut self.scene).url.clone_from(&m.env.webhook_url);
             self.version += 1;
         }
-        let Some(first) = self.groups.iter().map(|g| g.first).min() else { return Vec::new() };
+        if self.scene.deliver != m.env.offers.deliver {
+            Arc::make_mut(&mut self.scene).deliver = m.env.offers.deliver;
+            self.version += 1;
+        }
         let mut asks = Vec::new();
         let due = |asked: Option<u64>, every: u64| asked.is_none_or(|t| m.tick.saturating_sub(t) >= every);
+        // A record that is not kept is looked for again later: it may only be empty yet.
+        let failing = !self.groups.is_empty();
+        let patience = if self.scenery.receipts || failing { RECEIPTS_EVERY } else { NO_RECEIPTS_EVERY };
+        let begins = !std::mem::replace(&mut self.scenery.failing, failing) && failing;
+        if (begins || due(self.scenery.receipts_asked, patience)) && self.reading.has_seen_both() && !m.is_out(Source::Database) {
+            self.scenery.receipts_asked = Some(m.tick);
+            let handled = |l: &&Line| l.verdict != Verdict::UnhandledType;
+            let newest: Vec<&Line> = self.feed.lines.iter().filter(handled).take(SAMPLE).collect();
+            self.scenery.sampled(&newest);
+            let failures = self.feed.lines.iter().filter(|l| l.verdict.is_failure()).take(RECEIPTS);
+            let of: BTreeSet<StripeId> = newest.into_iter().chain(failures).map(|l| l.id.clone()).collect();
+            asks.extend((!of.is_empty()).then(|| Query::Received(of.into_iter().collect())));
+        }
+        let Some(first) = self.groups.iter().map(|g| g.first).min() else { return asks };
         if due(self.scenery.endpoints_asked, ENDPOINTS_EVERY) && !m.is_out(Source::Stripe) {
             self.scenery.endpoints_asked = Some(m.tick);
             asks.push(Query::Endpoints);
@@ -81,11 +126,6 @@ impl Survey {
         if due(self.scenery.deploys_asked, ENDPOINTS_EVERY) && m.env.offers.deploys {
             self.scenery.deploys_asked = Some(m.tick);
             asks.push(Query::Deploys);
-        }
-        if due(self.scenery.receipts_asked, RECEIPTS_EVERY) && !m.is_out(Source::Database) {
-            self.scenery.receipts_asked = Some(m.tick);
-            let failures = self.feed.lines.iter().filter(|l| l.verdict.is_failure());
-            asks.push(Query::Received(failures.take(RECEIPTS).map(|l| l.id.clone()).collect()));
         }
         if due(self.scenery.log_asked, LOG_EVERY) && m.env.set_up.contains(&Source::Log) {
             self.scenery.log_asked = Some(m.tick);

@@ -1,11 +1,12 @@
 //! What was received and what was applied in the last day, by the quarter of an hour; and since when nothing was.
 
-use super::{HOURS, Moment, Survey};
+use super::{HOURS, PAUSE, Present, Survey};
 use crate::domain::At;
 use crate::domain::diagnosis::Word;
 use crate::domain::findings::{About, Finding};
 use crate::domain::ids::StripeId;
 use crate::domain::money::group;
+use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::endpoint::HANDLED;
 use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::verdict::Verdict;
@@ -27,6 +28,7 @@ pub struct Series {
     pub silence: Option<Silence>,
     version: u64,
     at: i64,
+    tick: u64,
 }
 
 /// Nothing was applied since then.
@@ -60,12 +62,16 @@ impl Series {
 
 impl Survey {
     /// Counts anew where anything has changed.
-    pub(super) fn settle(&mut self, m: &Moment) {
+    pub(super) fn settle(&mut self, m: &Present) {
         if !self.reading.has_seen_both() || self.shape.is_waiting() {
             return;
         }
         let minute = m.now.timestamp() / 60;
         if self.series.version == self.version && self.series.at == minute && !self.series.is_empty() {
+            return;
+        }
+        // While much is being read, each answer changes a little of everything: then it is counted and gathered twice a second.
+        if self.is_crowded() && self.is_busy() && m.tick.saturating_sub(self.series.tick) < PAUSE && !self.series.is_empty() {
             return;
         }
         self.group(m);
@@ -86,7 +92,8 @@ impl Survey {
                 _ => {}
             }
         }
-        self.series = Series { received, applied, last_applied, settling, silence: self.silence(), version: self.version, at: minute };
+        self.series =
+            Series { received, applied, last_applied, settling, silence: self.silence(), version: self.version, at: minute, tick: m.tick };
     }
 
     /// Since when nothing is applied: the newest events are failures, of several customers whose rows could have been found.
@@ -112,6 +119,13 @@ impl Survey {
 
     pub(super) fn could_be_found(&self, line: &Line) -> bool {
         line.customer.as_ref().is_some_and(|c| self.rows.contains_key(c))
+    }
+
+    /// The cause of the silence; unknown where nothing tells. `None`: events are applied.
+    #[must_use]
+    pub fn silence_cause(&self) -> Option<Cause> {
+        let silence = self.series.silence.as_ref()?;
+        Some(self.main_cause(silence.since).unwrap_or(Cause::Unknown))
     }
 
     /// The finding that nothing is applied any more, with the likely cause below it.

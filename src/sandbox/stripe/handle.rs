@@ -1,6 +1,6 @@
 //! The handle on a running simulator: start, stop, keys, limits, clock. Webhooks and what happens in the business stand beside it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicU64;
@@ -25,6 +25,7 @@ use super::limits::{Limiter, Limits};
 use super::server;
 use super::shared::{Served, Shared};
 use super::state::{ProfileReference, State};
+use super::timeline::Collection;
 use crate::sandbox::population::Population;
 
 /// What the simulator starts with.
@@ -185,6 +186,20 @@ impl Simulator {
     /// An object as the API shows it, unexpanded.
     pub fn object(&self, id: &str) -> Option<Value> {
         self.read(|state| state.get(id))
+    }
+
+    /// Events that were made and are not among these, oldest first. The population's past is told by events that were never made.
+    pub fn events_beyond(&self, known: &HashSet<String>) -> Vec<Value> {
+        self.read(|state| {
+            let mut ids = state.made_ids(Collection::Events);
+            ids.retain(|id| !known.contains(id));
+            ids.iter().rev().filter_map(|id| state.get(id)).collect()
+        })
+    }
+
+    /// The ids of customers and subscriptions that were made since the start.
+    pub fn made_customers_and_subscriptions(&self) -> Vec<String> {
+        self.read(|state| [Collection::Customers, Collection::Subscriptions].into_iter().flat_map(|c| state.made_ids(c)).collect())
     }
 
     /// Stops serving: requests that hang are cut, connections closed, deliveries dropped.

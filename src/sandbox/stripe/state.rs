@@ -381,6 +381,11 @@ impl State {
 
     /// All objects of a collection that were made, newest first.
     pub fn made(&self, collection: Collection) -> impl Iterator<Item = Value> + '_ {
+        self.made_ids(collection).into_iter().filter_map(|id| self.get(&id))
+    }
+
+    /// The ids of all objects of a collection that were made, newest first.
+    pub fn made_ids(&self, collection: Collection) -> Vec<String> {
         let everything = Selection {
             bounds: Bounds::ALL,
             direction: Direction::NewestFirst,
@@ -388,7 +393,7 @@ impl State {
             ordinals: u8::MAX,
             people: People::Only(Vec::new()),
         };
-        self.walk_made(collection, &everything).into_iter().filter_map(|(_, id)| self.get(&id))
+        self.walk_made(collection, &everything).into_iter().map(|(_, id)| id).collect()
     }
 
     fn goods(&self, collection: Collection, from_the_start: impl Iterator<Item = &'static str>) -> Vec<Value> {

@@ -64,14 +64,14 @@ fn accepted(cause: Cause) -> &'static [Named] {
         Cause::DatabaseError => &[Named::Database],
         Cause::NoRowForCustomer => &[Named::NoRowForCustomer],
         Cause::OlderObjectLast => &[Named::OlderApplied],
-        Cause::EndpointDisabled => &[Named::EndpointDisabled],
+        Cause::EndpointDisabled => &[Named::EndpointDisabled, Named::NeverSent],
         Cause::NotSubscribed => &[Named::NotSubscribed],
         Cause::WrongPath => &[Named::WrongPath],
         Cause::Redirect => &[Named::Redirect],
         // Refused connections, and a proxy with nobody behind it: nothing is there that takes events.
         Cause::EndpointDown => &[Named::Down],
         // No debt of a delivery was ever made, as Stripe leaves what happens while an endpoint is off: that is what the sandbox makes.
-        Cause::NotSent => &[Named::EndpointDisabled],
+        Cause::NotSent => &[Named::NeverSent],
         // The flaw of the version is that it reads a subscription's period where today's API version does not have it any more.
         Cause::BrokenVersion => &[Named::ApiVersion],
         // In both the effect was there once; who took it away is not in any log.

@@ -37,7 +37,7 @@ impl Drill {
         loop {
             let mut line = String::new();
             assert!(out.read_line(&mut line).unwrap() > 0, "it said ready");
-            if line.trim_end() == "ready" {
+            if line.trim_end() == "# ready" {
                 break;
             }
             let (name, value) = line.trim_end().strip_prefix("export ").and_then(|l| l.split_once('=')).unwrap();

@@ -38,7 +38,7 @@ impl Served {
         let mut environment = Vec::new();
         let mut ready = false;
         for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
-            if line == "ready" {
+            if line == "# ready" {
                 ready = true;
                 break;
             }

@@ -2,17 +2,15 @@
 
 use crate::fixtures::*;
 use chrono::Duration;
-use nightdesk::domain::entitlement::Entitlement;
+use nightdesk::domain::At;
 use nightdesk::domain::expected::expected;
-use nightdesk::domain::facts::Known;
-use nightdesk::domain::fault::{Fault, FaultKind, Source};
-use nightdesk::domain::ids::SubjectKey;
 use nightdesk::domain::row::{Field, SubscriptionRow, Value};
 use nightdesk::domain::shape::{IntervalWords, Shape, Trust};
 use nightdesk::domain::stripe::{Interval, Period, Status, StripeEvent, Subscription};
 use nightdesk::domain::tiers::TierRules;
+use nightdesk::domain::webhooks::course::Course;
 use nightdesk::domain::webhooks::demand::Demand;
-use nightdesk::domain::webhooks::judge::{Facts, Received, judge};
+use nightdesk::domain::webhooks::judge::{Facts, Happened, at_sight, explain, judge, plain, says_at_sight};
 use nightdesk::domain::webhooks::lag::LEAST;
 use nightdesk::domain::webhooks::verdict::{Judgement, Verdict};
 use proptest::prelude::*;
@@ -20,17 +18,16 @@ use proptest::prelude::*;
 /// What is known about one event, to be varied.
 struct Case {
     event: StripeEvent,
-    current: Known<Option<Subscription>>,
-    row: Known<Option<SubscriptionRow>>,
-    entitlement: Known<Option<Entitlement>>,
-    subject: Known<Option<SubjectKey>>,
-    received: Option<Received>,
+    /// What Stripe said when asked for its subscription; `None`: nobody asked.
+    current: Option<Subscription>,
+    row: Option<SubscriptionRow>,
+    /// When the row was asked for.
+    read: At,
+    enforced: Option<&'static str>,
+    /// The case was read, and no profile can be named.
+    nobody: bool,
     follows_live: bool,
     shape: Shape,
-}
-
-fn is<T>(value: T) -> Known<T> {
-    Known::Is { value, at: now() }
 }
 
 impl Case {
@@ -38,27 +35,50 @@ impl Case {
     fn of(s: &Subscription, row: Option<SubscriptionRow>) -> Self {
         Self {
             event: event("evt_1Pabcdefghijka", "customer.subscription.updated", s, ago(30)),
-            current: is(Some(s.clone())),
-            row: is(row),
-            entitlement: Known::Waiting,
-            subject: Known::Waiting,
-            received: None,
+            current: Some(s.clone()),
+            row,
+            read: now(),
+            enforced: None,
+            nobody: false,
             follows_live: false,
             shape: shape(),
         }
     }
 
     fn judged(&self) -> Judgement {
-        let facts = Facts {
-            event: &self.event,
-            current: &self.current,
-            row: &self.row,
-            entitlement: &self.entitlement,
-            subject: &self.subject,
-            received: self.received.as_ref(),
+        let e = &self.event;
+        let sight = at_sight(e);
+        let ((Some(customer), Some(subscription)), Verdict::Unknown) = (e.names(), sight) else {
+            return plain(sight, says_at_sight(sight, &e.kind));
+        };
+        let rules = TierRules::default();
+        let demand = |s: &Subscription| Demand::of(s, &rules);
+        let own = e.subscription.as_deref().map(demand);
+        let (before, current) = (e.previous.as_deref().map(demand), self.current.as_ref().map(demand));
+        let states: Vec<&Demand> = own.iter().collect();
+        let course = Course {
+            customer,
+            subscription,
+            states: &states,
+            before: before.as_ref(),
+            current: current.as_ref(),
             follows_live: self.follows_live,
         };
-        judge(&facts, &TierRules::default(), &self.shape, LEAST, now())
+        let facts = Facts {
+            row: self.row.as_ref(),
+            row_at: self.read,
+            newest: e.created,
+            last_state: own.is_some().then_some(e.created),
+            told: own.is_some() || current.is_some(),
+            asked: current.is_some(),
+            enforced: self.enforced,
+            cleared: false,
+            nobody: self.nobody,
+        };
+        let happened = Happened { at: e.created, state: 0 };
+        let ruling = judge(&course, &[happened], &facts, &rules, &self.shape, LEAST);
+        let [verdict] = ruling.verdicts[..] else { panic!("one event, one verdict: {ruling:?}") };
+        explain(&course, (ruling.stand, ruling.outcome), verdict, &facts, &self.shape, LEAST)
     }
 
     #[track_caller]
@@ -96,7 +116,7 @@ fn a_row_as_before_the_event_is_missing_and_one_like_nothing_is_contradicted() {
     case.expect(Verdict::Missing);
     let mut other = right_row(PROFILE, &before);
     other.image.insert(Field::Tier, Value::text("ENTERPRISE"));
-    case.row = is(Some(other));
+    case.row = Some(other);
     case.expect(Verdict::Contradicted);
 }
 
@@ -106,10 +126,10 @@ fn a_row_that_has_gone_on_is_superseded() {
     let mut new = old.clone();
     new.cancel_at_period_end = true;
     let mut case = Case::of(&old, Some(right_row(PROFILE, &new)));
-    case.current = is(Some(new.clone()));
+    case.current = Some(new.clone());
     case.expect(Verdict::Superseded);
     // Its effect came, and a later one did not.
-    case.row = is(Some(right_row(PROFILE, &old)));
+    case.row = Some(right_row(PROFILE, &old));
     case.expect(Verdict::Applied);
 }
 
@@ -125,14 +145,14 @@ fn an_end_is_expected_as_free_and_canceled_with_the_ids_kept() {
     let fields: Vec<Field> = missing.differs.iter().map(|c| c.field).collect();
     assert_eq!(fields, [Field::Tier, Field::Status], "ids and period stay");
     row.image.extend([(Field::Tier, Value::text("FREE")), (Field::Status, Value::text("canceled"))]);
-    case.row = is(Some(row));
+    case.row = Some(row);
     case.expect(Verdict::Applied);
     // Nobody is served, and nothing is due.
-    case.row = is(None);
+    case.row = None;
     case.expect(Verdict::Applied);
     // The row follows the one that came after it.
     let next = subscription("sub_Next12345678", CUSTOMER);
-    case.row = is(Some(right_row(PROFILE, &next)));
+    case.row = Some(right_row(PROFILE, &next));
     case.expect(Verdict::Superseded);
 }
 
@@ -153,13 +173,13 @@ fn a_failed_payment_demands_the_row_of_its_subscription() {
     let mut case = Case::of(&late, Some(right_row(PROFILE, &active)));
     (case.event.kind, case.event.subscription) = ("invoice.payment_failed".into(), None);
     case.expect(Verdict::Missing);
-    case.row = is(Some(right_row(PROFILE, &late)));
+    case.row = Some(right_row(PROFILE, &late));
     case.expect(Verdict::Applied);
     // It was paid since.
-    case.current = is(Some(active.clone()));
-    case.row = is(Some(right_row(PROFILE, &active)));
+    case.current = Some(active.clone());
+    case.row = Some(right_row(PROFILE, &active));
     case.expect(Verdict::Applied);
-    case.current = Known::Waiting;
+    case.current = None;
     case.expect(Verdict::Unknown);
     case.event.subscription_id = None;
     case.expect(Verdict::NoSubject);
@@ -181,7 +201,7 @@ fn the_young_are_given_their_time_by_when_the_row_was_read() {
     case.expect(Verdict::Settling);
     case.event.created = now() - Duration::seconds(61);
     case.expect(Verdict::Missing);
-    case.row = Known::Is { value: None, at: now() - Duration::seconds(10) };
+    case.read = now() - Duration::seconds(10);
     case.expect(Verdict::Settling);
 }
 
@@ -191,13 +211,8 @@ fn doubt_is_never_called_missing() {
     let mut case = Case::of(&s, None);
     case.shape.trust = Trust::Limited(vec!["this is a read replica, 4 s behind".into()]);
     case.expect(Verdict::Unknown);
-    case.row = is(Some(right_row(PROFILE, &s)));
+    case.row = Some(right_row(PROFILE, &s));
     case.expect(Verdict::Applied);
-    let mut case = Case::of(&s, None);
-    case.row = Known::Failed(Fault::new(Source::Database, FaultKind::Timeout, "the database did not answer in time"));
-    assert!(case.expect(Verdict::Unknown).because.contains("did not answer"));
-    case.row = Known::Waiting;
-    case.expect(Verdict::Unknown);
     let mut unmapped = s.clone();
     unmapped.items[0].price = price("price_legacy_gold", None);
     let mut row = right_row(PROFILE, &s);
@@ -210,16 +225,23 @@ fn doubt_is_never_called_missing() {
 fn nobody_to_be_named_is_no_subject_and_what_is_enforced_counts() {
     let s = pro();
     let mut case = Case::of(&s, None);
-    case.subject = is(None);
+    case.nobody = true;
     case.expect(Verdict::NoSubject);
     let mut case = Case::of(&s, Some(right_row(PROFILE, &s)));
-    let enforced = |tier: &str| is(Some(Entitlement { tier: tier.into(), features: std::collections::BTreeMap::new() }));
-    case.entitlement = enforced("PRO");
+    case.enforced = Some("PRO");
     case.expect(Verdict::Applied);
-    case.entitlement = enforced("FREE");
+    case.enforced = Some("FREE");
     assert!(case.expect(Verdict::Contradicted).because.contains("enforces FREE"));
-    case.received = Some(Received { event: case.event.id.clone(), processed: Some(true), processed_at: Some(ago(29)) });
-    assert!(case.judged().evidence.iter().any(|l| l.contains("noted it as processed at")));
+    case.read = case.event.created + Duration::seconds(59);
+    case.expect(Verdict::Applied);
+    // The row is behind, and nobody is hurt: that is said, and what is missing stays missing.
+    let mut case = Case::of(&s, Some(free_row(PROFILE, CUSTOMER)));
+    case.enforced = Some("PRO");
+    let judged = case.expect(Verdict::Missing);
+    assert!(judged.because.ends_with("The application enforces PRO all the same."), "{judged:?}");
+    assert!(judged.evidence.contains(&"app: enforces PRO".to_string()), "{judged:?}");
+    case.enforced = Some("FREE");
+    assert!(!case.expect(Verdict::Missing).because.contains("all the same"));
 }
 
 fn statuses() -> impl Strategy<Value = Status> {
@@ -295,12 +317,12 @@ proptest! {
         row.image.extend(Demand::of(&s, &TierRules::default()).image(&s.customer, &s.id, &case.shape));
         for held in [None, Some(free_row(PROFILE, CUSTOMER)), Some(row.clone())] {
             let full = held.as_ref() == Some(&row);
-            case.row = is(held);
+            case.row = held;
             let j = case.judged();
             prop_assert!(!full || !j.verdict.is_failure(), "{:?}", j);
             prop_assert!(trusted || !j.verdict.is_failure(), "{:?}", j);
             prop_assert!(minutes > 0 || !j.verdict.is_failure(), "{:?}", j);
-            prop_assert!(!j.verdict.is_failure() || !j.differs.is_empty() || case.row.value() == Some(&None), "{:?}", j);
+            prop_assert!(!j.verdict.is_failure() || !j.differs.is_empty() || case.row.is_none(), "{:?}", j);
         }
     }
 }

@@ -4,11 +4,13 @@ use crate::fixtures::*;
 use crate::panes_desk::environment;
 use chrono::Duration;
 use nightdesk::domain::At;
+use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::ids::StripeId;
 use nightdesk::domain::row::{Field, Value};
 use nightdesk::domain::stripe::{Status, StripeEvent, Subscription};
 use nightdesk::domain::webhooks::cause::Cause;
 use nightdesk::domain::webhooks::feed::RawEvent;
+use nightdesk::domain::webhooks::judge::Received;
 use nightdesk::domain::webhooks::verdict::Verdict;
 use nightdesk::procedures::survey::{Moment, Survey};
 use nightdesk::protocol::query::{Query, Reply};
@@ -33,16 +35,35 @@ impl Watch {
     }
 
     /// One tick, and everything that follows from it.
-    pub fn look(&mut self, mut answer: impl FnMut(&Query) -> Option<Result<Reply, nightdesk::domain::fault::Fault>>) {
+    pub fn look(&mut self, answer: impl FnMut(&Query) -> Option<Result<Reply, Fault>>) {
+        self.look_timed(answer, &mut |_, _| {});
+    }
+
+    /// The same, and how long the survey took over each answer.
+    pub fn look_timed(
+        &mut self,
+        mut answer: impl FnMut(&Query) -> Option<Result<Reply, Fault>>,
+        took: &mut dyn FnMut(&'static str, std::time::Duration),
+    ) {
         let (env, sources) = (environment(), BTreeMap::new());
         let m = Moment { now: self.at, tick: self.tick, env: &env, sources: &sources };
+        let began = std::time::Instant::now();
         let mut queue: VecDeque<Query> = self.survey.ticked(&m).into();
+        took("a tick", began.elapsed());
         let mut rounds = 0;
         while let Some(query) = queue.pop_front() {
             rounds += 1;
-            assert!(rounds < 20_000, "it never comes to rest: {query:?}");
+            assert!(rounds < 60_000, "it never comes to rest: {query:?}");
             if let Some(result) = answer(&query) {
+                let began = std::time::Instant::now();
                 queue.extend(self.survey.replied(&query, &result, &m));
+                let what = match &query {
+                    Query::EventPage(_) => "a page",
+                    Query::RowsOf(_) => "rows",
+                    Query::Subscription(_) => "a subscription",
+                    _ => "anything else",
+                };
+                took(what, began.elapsed());
             }
             self.asked.push(query);
         }
@@ -122,12 +143,7 @@ fn each_event_of_a_course_has_its_own_verdict() {
     watch.expect(NTH[0], Verdict::Superseded);
     watch.expect(NTH[1], Verdict::Superseded);
     watch.expect(NTH[2], Verdict::Applied);
-    assert_eq!(
-        watch.counted(|q| q.source() == nightdesk::domain::fault::Source::Stripe),
-        1,
-        "one page, and nothing else: {:?}",
-        watch.asked
-    );
+    assert_eq!(watch.counted(|q| q.source() == Source::Stripe), 1, "one page, and nothing else: {:?}", watch.asked);
     hold(&mut w, &all[1]);
     let watch = Watch::of(&w);
     watch.expect(NTH[0], Verdict::Superseded);
@@ -225,7 +241,7 @@ fn what_cannot_be_read_stands_beside_the_others_and_pages_go_on() {
         pages += 1;
         let from = range.after.as_ref().map_or(0, |a| w.events.iter().position(|e| e.id == *a).expect("a known one") + 1);
         let next = (from + 1 < w.events.len()).then(|| w.events[from].id.clone());
-        Some(Ok(Reply::EventPage { events: vec![w.events[from].clone()], raw: vec![raw.clone()], next }))
+        Some(Ok(Reply::EventPage { events: vec![w.events[from].clone()], raw: vec![raw.clone()], next, clock_ahead: None }))
     });
     assert_eq!(pages, 3);
     assert_eq!(watch.survey.raw(), [raw]);
@@ -295,4 +311,108 @@ fn it_survives_being_written_down_and_ignores_what_it_did_not_ask() {
     let follow = watch.survey.replied(&stranger, &Ok(Reply::Subscriptions(Vec::new())), &m);
     assert!(follow.is_empty());
     assert_eq!(watch.survey, before);
+}
+
+/// A world whose one event lost its effect so many seconds ago, read by a console whose clock is that far ahead of Stripe's.
+fn lost(seconds: i64, wrong: i64) -> Watch {
+    let (mut w, all) = course(&[(300, &nothing)]);
+    let mut gone = all[0].clone();
+    leaves(&mut gone);
+    let mut update = event(NTH[1], "customer.subscription.updated", &gone, now() - Duration::seconds(seconds));
+    update.previous = Some(Box::new(all[0].clone()));
+    (w.events, w.subscriptions[0]) = (vec![update], gone);
+    hold(&mut w, &all[0]);
+    let mut watch = Watch::new(now() + Duration::seconds(wrong));
+    watch.look(|q| {
+        let mut reply = w.answer(q);
+        if let Ok(Reply::EventPage { clock_ahead, .. }) = &mut reply {
+            *clock_ahead = Some(-wrong);
+        }
+        Some(reply)
+    });
+    watch
+}
+
+#[test]
+fn a_clock_that_is_off_makes_no_false_verdict_and_is_named() {
+    for wrong in [-600, -3, 0, 3, 600] {
+        lost(30, wrong).expect(NTH[1], Verdict::Settling);
+        let watch = lost(90, wrong);
+        watch.expect(NTH[1], Verdict::Missing);
+        let said = watch.survey.clock_finding().map(|f| f.sentence);
+        let expected = match wrong {
+            -600 => Some("This machine's clock is 10 minutes behind Stripe's"),
+            600 => Some("This machine's clock is 10 minutes ahead of Stripe's"),
+            _ => None,
+        };
+        assert_eq!(said.as_deref(), expected, "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_enforced_is_asked_for_suspects_alone_and_said_beside_the_verdict() {
+    let (mut w, all) = course(&[(300, &nothing), (200, &ends)]);
+    hold(&mut w, &all[1]);
+    let asked = |q: &Query| matches!(q, Query::Entitlement(_));
+    assert_eq!(Watch::of(&w).counted(asked), 0, "nothing is wrong");
+    hold(&mut w, &all[0]);
+    w.entitlements.clear();
+    let watch = Watch::of(&w);
+    watch.expect(NTH[1], Verdict::Missing);
+    assert!(watch.counted(asked) > 0);
+    let enforced = |tier: &str| nightdesk::domain::entitlement::Entitlement { tier: tier.into(), features: BTreeMap::new() };
+    for (tier, served) in [("FREE", true), ("PRO", false)] {
+        w.entitlements = BTreeMap::from([(key(PROFILE), enforced(tier))]);
+        let watch = Watch::of(&w);
+        watch.expect(NTH[1], Verdict::Missing);
+        let judged = watch.survey.judgement(&id(NTH[1])).expect("judged");
+        assert!(judged.evidence.contains(&format!("app: enforces {tier}")), "{judged:?}");
+        assert_eq!(judged.because.contains("The application enforces FREE all the same."), served, "{judged:?}");
+    }
+}
+
+#[test]
+fn a_replicas_lag_is_added_to_what_effects_are_given() {
+    let (mut w, _) = course(&[(300, &nothing)]);
+    assert_eq!(Watch::of(&w).survey.allowance(), Duration::seconds(60));
+    w.shape.replica_lag = Some(45);
+    assert_eq!(Watch::of(&w).survey.allowance(), Duration::seconds(105));
+    w.shape.replica_lag = Some(86_400);
+    assert_eq!(Watch::of(&w).survey.allowance(), Duration::seconds(660), "nothing was written for a day");
+}
+
+#[test]
+fn the_applications_own_record_teaches_how_long_effects_take() {
+    let (mut w, all) = course(&[(300, &nothing), (200, &leaves), (100, &stays)]);
+    hold(&mut w, &all[2]);
+    // No column of the row says when it was written.
+    w.records[0].row.as_mut().expect("a row").image.remove(&Field::UpdatedAt);
+    let answer = |q: &Query| match q {
+        Query::Received(of) => Ok(Reply::Received(Some(
+            of.iter()
+                .map(|event| {
+                    let at = w.events.iter().find(|e| e.id == *event).expect("one of them").created;
+                    Received { event: event.clone(), processed: Some(true), processed_at: Some(at + Duration::seconds(100)) }
+                })
+                .collect(),
+        ))),
+        _ => w.answer(q),
+    };
+    let mut watch = Watch::new(now());
+    for _ in 0..3 {
+        watch.look(|q| Some(answer(q)));
+        watch.pass(16);
+    }
+    assert_eq!(watch.survey.allowance(), Duration::seconds(150), "half as much again as the slowest took");
+}
+
+#[test]
+fn a_database_that_does_not_answer_makes_nothing_missing() {
+    let (w, _) = course(&[(300, &nothing)]);
+    let mut watch = Watch::new(now());
+    let late = || Fault::new(Source::Database, FaultKind::Timeout, "the database did not answer in time");
+    watch.look(|q| Some(if q.source() == Source::Database { Err(late()) } else { w.answer(q) }));
+    watch.expect(NTH[0], Verdict::Unknown);
+    assert!(watch.survey.fault().is_some_and(|f| f.say.contains("did not answer")));
+    assert!(watch.survey.judgement(&id(NTH[0])).expect("judged").because.contains("has not been read"));
 }

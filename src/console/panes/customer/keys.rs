@@ -5,6 +5,7 @@ use super::model::Tab;
 use crate::console::ask::{ActionItem, Ask, CopyItem};
 use crate::console::context::Context;
 use crate::console::keymap::{Action, Binding};
+use crate::domain::At;
 use crate::domain::diagnosis::{Diagnosis, Word};
 use crate::domain::facts::Case;
 use crate::domain::ids::StripeId;
@@ -45,8 +46,8 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
         Action::Refresh => return m.read(cx),
         Action::Fix => return fix(m).map_or_else(|reason| vec![Ask::Say(reason)], |ask| vec![ask]),
         Action::Open => return detail(m).map_or_else(|reason| vec![Ask::Say(reason)], |id| vec![Ask::OpenSubscription(id)]),
-        Action::Why => return m.shown().map(|(case, d)| why(case, d)).into_iter().collect(),
-        Action::Actions => return vec![Ask::Actions(actions(m))],
+        Action::Why => return m.shown().map(|(case, d)| why(m, case, d, cx.now)).into_iter().collect(),
+        Action::Actions => return vec![Ask::Actions(actions(m, cx.now))],
         Action::Copy => return m.shown().map(|(case, _)| Ask::Copy(copies(case, cx.revealed))).into_iter().collect(),
         Action::Back => return vec![Ask::Back],
         _ => {}
@@ -92,7 +93,7 @@ fn detail(m: &Model) -> Result<StripeId, String> {
     case.subscription().or_else(newest).map(|s| s.id.clone()).ok_or_else(|| "Stripe has no subscription here".to_string())
 }
 
-fn why(case: &Case, d: &Diagnosis) -> Ask {
+fn why(m: &Model, case: &Case, d: &Diagnosis, now: At) -> Ask {
     let mut lines: Vec<String> = d.reason.iter().cloned().collect();
     lines.extend(d.evidence.iter().cloned());
     let told = |l: &&crate::domain::link::Link| !d.evidence.iter().any(|e| e.contains(l.by.say()));
@@ -104,11 +105,12 @@ fn why(case: &Case, d: &Diagnosis) -> Ask {
         lines.extend(shape.trust.reasons().iter().map(|r| format!("database: {r}")));
     }
     lines.extend(case.faults().iter().map(|f| format!("{}: {}", f.source.word(), f.say)));
+    lines.extend(m.mirror_evidence(now));
     lines.dedup();
     Ask::Evidence { title: d.sentence.clone(), lines }
 }
 
-fn actions(m: &Model) -> Vec<ActionItem> {
+fn actions(m: &Model, now: At) -> Vec<ActionItem> {
     let update = match (m.handle(), m.shown()) {
         (Some(handle), Some((case, _))) if case.record().is_some() || !case.links.is_empty() => ActionItem::new(
             't',
@@ -123,7 +125,7 @@ fn actions(m: &Model) -> Vec<ActionItem> {
     };
     let mut all = vec![update, detail];
     if let Some((case, d)) = m.shown() {
-        all.push(ActionItem::new('e', "why: the evidence", why(case, d)));
+        all.push(ActionItem::new('e', "why: the evidence", why(m, case, d, now)));
     }
     all
 }

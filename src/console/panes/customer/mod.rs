@@ -1,6 +1,7 @@
 //! Customer: the sentence, the fix, the truth table, the tabs.
 
 mod keys;
+mod mirror;
 mod model;
 mod tabs;
 mod truth;

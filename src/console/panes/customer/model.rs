@@ -1,5 +1,6 @@
 //! What the customer pane knows: the answers to its case's questions, the case they make, the verdict on it.
 
+use super::mirror::Asked;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::domain::At;
@@ -26,7 +27,9 @@ pub struct Model {
     began: Option<u64>,
     /// When it was complete.
     pub(super) read_at: Option<At>,
-    next_slot: u16,
+    pub(super) next_slot: u16,
+    #[serde(default)]
+    pub(super) mirror: Asked,
     pub(super) tab: Tab,
     /// Lines scrolled away from the tab's resting place.
     pub(super) scroll: usize,
@@ -73,18 +76,26 @@ impl Model {
 
     /// An answer to one of its reads: only those that are still wanted arrive.
     pub fn replied(&mut self, _slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) -> Vec<Ask> {
+        if matches!(query, Query::Mirrored(_)) {
+            self.mirrored(result.as_ref().ok());
+            return Vec::new();
+        }
         if self.answers.get(query).is_none() {
             return Vec::new();
         }
         self.answers.put(query.clone(), result.clone(), cx.now);
-        let asks = self.go_on();
+        let mut asks = self.go_on();
         self.judge(cx);
+        asks.extend(self.ask_mirror(cx));
         asks
     }
 
     /// Once a second, on screen or not.
     pub fn ticked(&mut self, cx: &Context) -> Vec<Ask> {
         self.judge(cx);
+        if let Some(ask) = self.ask_mirror(cx) {
+            return vec![ask];
+        }
         let Some(case) = &self.case else { return Vec::new() };
         let back = |f: &Fault| f.passes() && cx.health(f.source) == Health::Ok;
         let recovered = case.faults().into_iter().any(back);
@@ -150,6 +161,11 @@ impl Model {
         (sources, self.began.map_or(0, |t| tick.saturating_sub(t)))
     }
 
+    /// A question to Stripe came to nothing in a way that `is`.
+    pub(super) fn has_failed_at_stripe(&self, is: impl Fn(&Fault) -> bool) -> bool {
+        self.answers.all().any(|(query, known)| query.source() == Source::Stripe && known.fault().is_some_and(&is))
+    }
+
     /// The row's tier, for lists of actions.
     #[must_use]
     pub fn tier(&self) -> Option<&str> {
@@ -167,6 +183,7 @@ impl Model {
             self.earlier = Some(Box::new((case, verdict)));
         }
         self.answers = Answers::default();
+        self.mirror.asked = false;
         self.began = Some(cx.tick);
         let asks = self.go_on();
         self.judge(cx);
@@ -187,7 +204,7 @@ impl Model {
     fn judge(&mut self, cx: &Context) {
         let (Some(handle), Some(env), true) = (&self.handle, cx.env, self.began.is_some()) else { return };
         let case = assemble(handle, None, &self.answers);
-        self.verdict = Some(diagnose(&case, &env.tiers, cx.now));
+        self.verdict = Some(diagnose(&case, &env.tiers, cx.now + cx.survey.clock_ahead()));
         self.case = Some(case);
         if self.is_reading() {
             self.read_at = self.read_at.filter(|_| self.earlier.is_some());

@@ -1,6 +1,7 @@
 //! How the customer pane looks: who, the sentence, the fix, the truth table, the tabs.
 
 use super::Model;
+use super::mirror::InPlace;
 use super::model::Tab;
 use super::tabs::{Entry, empty, entries};
 use super::truth::{Line, table};
@@ -29,11 +30,18 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         put(buf, theme, area.x + 1, area.y, what, theme.dim(), area.width - 2);
         return;
     };
-    identity(m, case, d, cx, area, buf, theme);
-    let mut y = sentence(m, d, cx, Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area }, buf, theme) + 1;
+    let mirror = m.in_place(case, cx);
+    let side_by_side = mirror.as_ref().map_or(case, |m| &m.case);
+    identity(m, side_by_side, d, cx, area, buf, theme);
+    let mut y = sentence(m, d, cx, Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area }, buf, theme);
+    for line in mirror.iter().flat_map(|m| wrap(&m.says, area.width.saturating_sub(TEXT + 1))).take(2) {
+        put(buf, theme, area.x + TEXT, y, &line, theme.dim(), area.width.saturating_sub(TEXT + 1));
+        y += 1;
+    }
+    y += 1;
     let nothing = d.class == Class::NotFound;
     if !nothing {
-        y = truth(case, cx, Rect { y, height: area.bottom().saturating_sub(y), ..area }, buf, theme);
+        y = truth(side_by_side, mirror.as_ref(), cx, Rect { y, height: area.bottom().saturating_sub(y), ..area }, buf, theme);
         y = others(case, Rect { y, height: area.bottom().saturating_sub(y), ..area }, buf, theme) + 1;
     }
     if !nothing && y + 1 < area.bottom() {
@@ -112,7 +120,7 @@ fn sentence(m: &Model, d: &Diagnosis, cx: &Context, area: Rect, buf: &mut Buffer
 }
 
 /// Stripe, database and application side by side. Returns the row after it.
-fn truth(case: &Case, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) -> u16 {
+fn truth(case: &Case, mirror: Option<&InPlace>, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) -> u16 {
     let Some(env) = cx.env else { return area.y };
     let wide = (area.width.saturating_sub(STRIPE - 1) / 3).clamp(16, 30);
     let (database, app) = (STRIPE + wide, STRIPE + 2 * wide);
@@ -120,12 +128,16 @@ fn truth(case: &Case, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme)
     for (x, title, source) in
         [(STRIPE, "Stripe", Source::Stripe), (database, "Database", Source::Database), (app, "App enforces", Source::Application)]
     {
+        let (title, state) = match mirror.filter(|_| source == Source::Stripe) {
+            Some(m) => ("Mirror", m.state.clone()),
+            None => (title, source_state(cx, source)),
+        };
         let end = put(buf, theme, area.x + x, y, title, theme.dim(), wide);
-        let state = source_state(cx, source);
         put(buf, theme, end + 2, y, &state, theme.warn(), (area.x + x + wide).saturating_sub(end + 3));
     }
     y += 1;
-    for line in table(case, &env.tiers, cx.now) {
+    for mut line in table(case, &env.tiers, cx.now) {
+        line.differs &= mirror.is_none_or(|m| !m.stale);
         if y >= area.bottom() {
             break;
         }

@@ -24,6 +24,11 @@ pub struct Model {
     pub(super) cursor: Cursor,
     /// The text that Stripe was last asked for, and when: it is asked at most a few times a second.
     asked_stripe: Option<(String, u64)>,
+    /// What the mirror of Stripe says in its place, and the text it was asked for.
+    #[serde(default)]
+    pub(super) mirror: Vec<Hit>,
+    #[serde(default)]
+    asked_mirror: Option<String>,
     /// When the text was last looked up.
     looked: u64,
 }
@@ -49,6 +54,8 @@ const LIMIT: u32 = 50;
 const STRIPE_PAUSE: u64 = 300;
 /// A source that failed and has recovered is asked again no sooner than this, in milliseconds.
 const RETRY: u64 = 5_000;
+/// So long Stripe may take before its mirror is looked into, in milliseconds.
+const PATIENCE: u64 = 1_000;
 
 impl Model {
     /// The pane comes on screen, or the environment has just been connected.
@@ -59,8 +66,10 @@ impl Model {
     }
 
     /// An answer to one of its reads: only those that are still wanted arrive.
-    pub fn replied(&mut self, _slot: Slot, query: &Query, result: &Result<Reply, Fault>, _cx: &Context) -> Vec<Ask> {
-        let (Query::FindInDatabase { needle, .. } | Query::FindInStripe { needle, .. }) = query else { return Vec::new() };
+    pub fn replied(&mut self, _slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) -> Vec<Ask> {
+        let (Query::FindInDatabase { needle, .. } | Query::FindInStripe { needle, .. } | Query::FindInMirror { needle, .. }) = query else {
+            return Vec::new();
+        };
         if self.needle().as_ref() != Some(needle) {
             return Vec::new();
         }
@@ -70,16 +79,19 @@ impl Model {
             Ok(_) => return Vec::new(),
             Err(fault) => Side::Failed(fault.clone()),
         };
-        match query.source() {
-            Source::Stripe => self.stripe = side,
-            _ => self.database = side,
+        match (query, side) {
+            (Query::FindInMirror { .. }, Side::Ready { hits, .. }) => self.mirror = hits,
+            // It stands in for Stripe: what Stripe's own side says of the silence is enough.
+            (Query::FindInMirror { .. }, _) => self.mirror = Vec::new(),
+            (Query::FindInStripe { .. }, side) => self.stripe = side,
+            (_, side) => self.database = side,
         }
         // The selection stays on whom it stood; at the top it stays at the top, where better hits come in.
         let rows = self.rows();
         let moved = selected.filter(|_| self.cursor.at > 0).and_then(|id| rows.iter().position(|f| f.identity() == id));
         self.cursor.at = moved.unwrap_or(self.cursor.at);
         self.cursor.clamp(rows.len());
-        Vec::new()
+        self.ask_mirror(cx).into_iter().collect()
     }
 
     /// Once a second, on screen or not.
@@ -92,7 +104,7 @@ impl Model {
             return self.refresh(cx);
         }
         // The last keys may have come faster than Stripe is asked.
-        self.ask_stripe(cx).into_iter().collect()
+        self.ask_stripe(cx).into_iter().chain(self.ask_mirror(cx)).collect()
     }
 
     /// A text field has the focus: keys go to `edit`.
@@ -139,7 +151,11 @@ impl Model {
             return hits.iter().map(Found::of).collect();
         }
         let hits = |side: &Side| if let Side::Ready { hits, .. } = side { hits.clone() } else { Vec::new() };
-        merged(&hits(&self.database), &hits(&self.stripe))
+        let mut at_stripe = hits(&self.stripe);
+        if !matches!(self.stripe, Side::Ready { .. }) {
+            at_stripe.extend(self.mirror.iter().cloned());
+        }
+        merged(&hits(&self.database), &at_stripe)
     }
 
     #[must_use]
@@ -152,9 +168,10 @@ impl Model {
         self.list = None;
         self.cursor = Cursor::default();
         self.looked = cx.tick;
+        (self.mirror, self.asked_mirror) = (Vec::new(), None);
         let Some(needle) = self.needle() else {
             (self.database, self.stripe, self.asked_stripe) = (Side::Idle, Side::Idle, None);
-            return vec![Ask::Cancel(Slot::SearchDatabase), Ask::Cancel(Slot::SearchStripe)];
+            return vec![Ask::Cancel(Slot::SearchDatabase), Ask::Cancel(Slot::SearchStripe), Ask::Cancel(Slot::SearchMirror)];
         };
         let mut asks = Vec::new();
         self.database = begin(&self.database, cx, Source::Database);
@@ -195,6 +212,21 @@ impl Model {
         }
         self.asked_stripe = Some((needle.0.clone(), cx.tick));
         Some(Ask::Read { slot: Slot::SearchStripe, query: Query::FindInStripe { needle, limit: LIMIT } })
+    }
+
+    /// The mirror of Stripe, once for a text, where Stripe has failed or takes its time.
+    fn ask_mirror(&mut self, cx: &Context) -> Option<Ask> {
+        let silent = match &self.stripe {
+            Side::Failed(_) => true,
+            Side::Reading { since } => cx.tick.saturating_sub(*since) >= PATIENCE,
+            Side::Idle | Side::Ready { .. } => false,
+        };
+        let needle = self.needle().filter(|_| silent && self.list.is_none() && cx.survey.has_mirror())?;
+        if self.asked_mirror.as_ref() == Some(&needle.0) {
+            return None;
+        }
+        self.asked_mirror = Some(needle.0.clone());
+        Some(Ask::Read { slot: Slot::SearchMirror, query: Query::FindInMirror { needle, limit: LIMIT } })
     }
 
     /// Sources that are still being asked, and the longest wait in milliseconds.

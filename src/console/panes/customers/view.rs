@@ -80,6 +80,9 @@ fn state(m: &Model, cx: &Context, rows: &[Found], theme: &Theme) -> Vec<(String,
             _ => {}
         }
     }
+    if !m.mirror.is_empty() && !matches!(m.stripe, Side::Ready { .. }) {
+        lines.push(("What stands for Stripe here is its mirror in Postgres, as old as its rows say.".to_string(), theme.dim()));
+    }
     if rows.is_empty() && waiting.is_empty() && failed.len() < 2 {
         let looked = match failed.first() {
             Some(Source::Stripe) => "in the database; Stripe was not looked at",

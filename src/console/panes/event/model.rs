@@ -6,7 +6,8 @@ use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
 use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, FaultKind, Source};
-use crate::domain::ids::SubjectKey;
+use crate::domain::ids::{StripeId, SubjectKey};
+use crate::domain::link::{LinkedBy, links};
 use crate::domain::row::SubscriptionRow;
 use crate::domain::shape::Shape;
 use crate::domain::stripe::Subscription;
@@ -31,6 +32,8 @@ pub struct Model {
     pub(super) subscription: Known<Option<Subscription>>,
     pub(super) row: Known<Option<SubscriptionRow>>,
     pub(super) subject: Option<SubjectKey>,
+    /// No row holds the customer: the one that is shown is theirs by this.
+    pub(super) linked_by: Option<LinkedBy>,
     pub(super) shape: Known<Shape>,
     /// Folds that are the other way round than they begin.
     pub(super) turned: BTreeSet<String>,
@@ -53,6 +56,8 @@ const NOW: u16 = 2;
 const ROW: u16 = 3;
 const BY_SUBSCRIPTION: u16 = 4;
 const SHAPE: u16 = 5;
+const SESSIONS: u16 = 6;
+const LINKED: u16 = 7;
 /// A source that failed and has recovered is asked again no sooner than this, in milliseconds.
 const RETRY: u64 = 5_000;
 
@@ -84,6 +89,7 @@ impl Model {
     pub(super) fn read(&mut self, cx: &Context) -> Vec<Ask> {
         let Some(line) = self.line.as_ref().filter(|_| cx.env.is_some()) else { return Vec::new() };
         self.began = Some(cx.tick);
+        self.linked_by = None;
         let ask = |n, query| Ask::Read { slot: Slot::Event(n), query };
         // The list of its one second holds it with its object read; the event by itself is its text.
         let range = EventRange { since: line.at, until: Some(line.at), handled_only: false, undelivered_only: false, after: None };
@@ -132,8 +138,21 @@ impl Model {
                     let query = Query::Records(Locator::SubscriptionId(id.to_string()));
                     return vec![Ask::Read { slot: Slot::Event(BY_SUBSCRIPTION), query }];
                 }
-                (None, None) => self.row = Known::Is { value: None, at },
+                (None, None) => return self.seek(cx),
             },
+            (Query::Records(Locator::SubscriptionId(_)), Ok(Reply::Records(found))) if found.is_empty() => return self.seek(cx),
+            (Query::SessionsOf(of), Ok(Reply::Sessions(sessions))) => {
+                let named = links(&[], &[], &self.carried(of), sessions).into_iter().find(|l| l.customer == *of);
+                let Some(link) = named else {
+                    self.row = Known::Is { value: None, at };
+                    return Vec::new();
+                };
+                self.linked_by = Some(link.by);
+                let query = Query::Records(Locator::Subjects(vec![link.profile]));
+                return vec![Ask::Read { slot: Slot::Event(LINKED), query }];
+            }
+            // Without the sessions the row beside it stays unknown, and what was looked for in vain is said.
+            (Query::SessionsOf(_), Err(f)) => keep(&mut self.row, f),
             (Query::Records(_), Ok(Reply::Records(found))) => {
                 let record = found.first();
                 self.subject = record.map(|r| r.subject.key.clone());
@@ -144,6 +163,21 @@ impl Model {
             _ => {}
         }
         Vec::new()
+    }
+
+    /// No row holds the customer or the subscription: a placeholder's row is found by what names the profile at Stripe.
+    fn seek(&mut self, cx: &Context) -> Vec<Ask> {
+        let Some(customer) = self.line.as_ref().and_then(|l| l.customer.clone()) else {
+            self.row = Known::Is { value: None, at: cx.now };
+            return Vec::new();
+        };
+        vec![Ask::Read { slot: Slot::Event(SESSIONS), query: Query::SessionsOf(customer) }]
+    }
+
+    /// The customer's subscription, as the event carries it and as it is now.
+    fn carried(&self, customer: &StripeId) -> Vec<Subscription> {
+        let known = [&self.subscription, &self.snapshot].into_iter().filter_map(|k| k.value().cloned().flatten());
+        known.filter(|s| s.customer == *customer).collect()
     }
 
     /// Once a second, on screen or not: what failed is read again once its source is back.

@@ -10,6 +10,7 @@ use crate::console::widgets::panel::{self, Panel, class};
 use crate::console::widgets::theme::Theme;
 use crate::domain::facts::Known;
 use crate::domain::mask;
+use crate::domain::row::Field;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -76,10 +77,12 @@ fn differences(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Th
         put(buf, theme, x, area.y, title, theme.dim(), room - 2);
     }
     let top = area.y + 1;
-    if let Some(note) = note(m) {
-        put(buf, theme, area.x + TEXT, area.bottom() - 1, &note, theme.warn(), area.width.saturating_sub(TEXT + 1));
+    let note = note(m).map(|n| wrap(&n, area.width.saturating_sub(TEXT + 1))).unwrap_or_default();
+    let bottom = area.bottom().saturating_sub(u16::try_from(note.len()).unwrap_or(0)).max(top);
+    for (y, line) in (bottom..area.bottom()).zip(&note) {
+        put(buf, theme, area.x + TEXT, y, line, theme.warn(), area.width.saturating_sub(TEXT + 1));
     }
-    let fit = usize::from(area.bottom().saturating_sub(top));
+    let fit = usize::from(bottom - top);
     for (y, row) in (top..).zip(rows.iter().skip(m.scroll.min(rows.len().saturating_sub(fit))).take(fit)) {
         fieldwise(row, columns, room, Rect { y, height: 1, ..area }, buf, theme);
     }
@@ -89,6 +92,10 @@ fn differences(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Th
 fn note(m: &Model) -> Option<String> {
     if let Some(fault) = m.fault() {
         return Some(format!("{}: {}", class(fault), fault.say));
+    }
+    if let (Some(by), Known::Is { value: Some(row), .. }) = (m.linked_by, &m.row) {
+        let held = row.text(Field::Customer).map_or_else(|| "no customer".to_string(), mask::id);
+        return Some(format!("No row holds this customer. This one is theirs, and holds {held}: {}.", by.say()));
     }
     match (&m.row, &m.subscription) {
         (Known::Is { value: None, .. }, _) => Some("No row holds this customer or this subscription.".into()),

@@ -9,6 +9,8 @@ use crate::domain::findings::{About, Finding};
 use crate::domain::money::group;
 use crate::domain::payments::Payments;
 use crate::domain::webhooks::deploy::Deploy;
+use crate::domain::webhooks::endpoint::Endpoint;
+use crate::domain::webhooks::probe::{path, shown};
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::ticket::Slot;
@@ -20,6 +22,7 @@ pub struct Beside {
     now: Option<Payments>,
     then: Option<Payments>,
     deploys: Vec<Deploy>,
+    endpoints: Option<Vec<Endpoint>>,
     asked: Option<u64>,
 }
 
@@ -30,6 +33,7 @@ const SHORTLY: i64 = 30;
 const NOW: u16 = 0;
 const THEN: u16 = 1;
 const DEPLOYS: u16 = 2;
+const ENDPOINTS: u16 = 3;
 
 impl Beside {
     /// Once a second. Nothing is asked before the first look at events is through: those come first.
@@ -43,6 +47,7 @@ impl Beside {
             let hour = |until: At| Query::Payments { from: until - Duration::hours(1), until };
             read(NOW, hour(cx.now));
             read(THEN, hour(cx.now - Duration::weeks(1)));
+            read(ENDPOINTS, Query::Endpoints);
         }
         if env.offers.deploys {
             read(DEPLOYS, Query::Deploys);
@@ -55,6 +60,7 @@ impl Beside {
         match (slot, result) {
             (Slot::Beside(NOW), Ok(Reply::Payments(paid))) => self.now = Some(*paid),
             (Slot::Beside(THEN), Ok(Reply::Payments(paid))) => self.then = Some(*paid),
+            (Slot::Beside(ENDPOINTS), Ok(Reply::Endpoints(endpoints))) => self.endpoints = Some(endpoints.clone()),
             (Slot::Beside(DEPLOYS), Ok(Reply::Deploys(deploys))) => self.deploys.clone_from(deploys),
             _ => {}
         }
@@ -76,6 +82,33 @@ impl Beside {
                 format!("stripe: charges of the same hour a week ago: {} succeeded, {} failed", then.succeeded, then.failed),
             ],
         })
+    }
+
+    /// No endpoint that leads to `url` gets anything: disabled, deleted, or never registered. `url` as configured; where none is, only
+    /// what is registered can be off.
+    #[must_use]
+    pub fn endpoint(&self, url: Option<&str>) -> Option<Finding> {
+        let all = self.endpoints.as_ref()?;
+        // The registered host may be another than the one by which we reach the application.
+        let ours: Vec<&Endpoint> = all.iter().filter(|e| url.is_none_or(|u| path(&e.url) == path(u))).collect();
+        if ours.iter().any(|e| e.enabled) {
+            return None;
+        }
+        let at = |e: &&Endpoint| format!("stripe: {} is disabled, {}", e.id, shown(&e.url));
+        let (sentence, reason, evidence) = match (ours.first(), url) {
+            (Some(_), _) => (
+                "The webhook endpoint is disabled in Stripe".to_string(),
+                "Nothing is delivered. Enable it there, then backfill: what happened meanwhile does not come by itself.",
+                ours.iter().map(at).collect(),
+            ),
+            (None, Some(url)) => (
+                format!("No endpoint in Stripe leads to {}", path(url)),
+                "Deleted, or registered with another path: nothing is delivered. Register it, then backfill.",
+                all.iter().map(|e| format!("stripe: {} leads to {}", e.id, shown(&e.url))).collect(),
+            ),
+            (None, None) => return None,
+        };
+        Some(Finding { word: Word::Fail, sentence, size: String::new(), reason: reason.into(), about: About::Endpoint, evidence })
     }
 
     /// Payments were looked at, and succeed as they did.

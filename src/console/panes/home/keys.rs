@@ -25,7 +25,7 @@ pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
         Some(About::Customers(c)) if c.len() > 1 => "list them",
         Some(About::Run(_)) => "resume",
         Some(About::Webhooks { .. }) => "list them",
-        Some(About::Source(_) | About::Payments | About::Sight) => "why",
+        Some(About::Source(_) | About::Endpoint | About::Payments | About::Sight | About::Clock) => "why",
         _ => "open",
     };
     if m.selected().is_none() {
@@ -76,7 +76,7 @@ fn open(m: &Model, finding: &Finding) -> Vec<Ask> {
         About::Customers(ids) if ids.len() == 1 => vec![Ask::Open(Handle::Stripe(ids[0].clone()))],
         About::Customers(_) | About::Webhooks { .. } => vec![list(m, finding)],
         About::Run(run) => vec![Ask::Resume(*run)],
-        About::Source(_) | About::Payments | About::Sight => vec![why(finding)],
+        About::Source(_) | About::Endpoint | About::Payments | About::Sight | About::Clock => vec![why(finding)],
     }
 }
 
@@ -135,9 +135,11 @@ fn fix(m: &Model) -> Result<Ask, String> {
             ),
             several => fix_several(several),
         },
+        About::Endpoint => begin("endpoint-down"),
         About::Webhooks { .. } if m.endpoint => begin("endpoint-down"),
         About::Webhooks { .. } => begin("failed-webhook"),
         About::Payments => Err("nothing here mends a declined payment; e has the figures, ! calls somebody".to_string()),
+        About::Clock => Err("set this machine's clock; nothing here does that".to_string()),
         About::Source(_) | About::Sight => Err("nothing here mends a source; e says what it answered".to_string()),
     }
 }

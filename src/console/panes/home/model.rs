@@ -8,7 +8,8 @@ use crate::domain::At;
 use crate::domain::diagnosis::Word;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::findings::{About, Finding, Interrupted, Judged, Silent, findings};
-use crate::domain::ids::StripeId;
+use crate::domain::ids::{StripeId, SubjectKey};
+use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::{Drifted, finding};
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
@@ -16,6 +17,7 @@ use crate::protocol::record::{RunState, RunSummary};
 use crate::protocol::run::short;
 use crate::protocol::ticket::Slot;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Model {
@@ -27,6 +29,8 @@ pub struct Model {
     pub(super) beside: Beside,
     /// What is missing points at the endpoint itself, not at what it does with events.
     pub(super) endpoint: bool,
+    /// Nothing is applied any more, and somebody has muted why: until then.
+    pub(super) hushed: Option<(Cause, At)>,
     runs: Vec<RunSummary>,
     runs_read: Option<u64>,
     pub(super) findings: Vec<Finding>,
@@ -123,15 +127,19 @@ impl Model {
         let survey = cx.survey;
         self.judged = survey.suspects().iter().filter_map(|id| survey.judged(id)).cloned().collect();
         self.findings = findings(&self.judged, &self.interrupted(cx), &silent(cx), cx.now);
-        if let Some(silence) = survey.silence_finding() {
-            self.findings.insert(0, silence);
-        }
+        self.hushed = survey.silence_cause().and_then(|c| Some((c, cx.desk?.muted(c, cx.now)?.until)));
+        let silence = survey.silence_finding().filter(|_| self.hushed.is_none());
+        // Where that is why nothing is applied, it has been said.
+        let said = silence.is_some() && survey.silence_cause() == Some(Cause::EndpointDisabled);
+        let endpoint = self.beside.endpoint(cx.env.and_then(|e| e.webhook_url.as_deref())).filter(|_| !said);
+        self.findings.splice(0..0, silence.into_iter().chain(endpoint));
         self.findings.extend(self.beside.finding());
         self.findings.extend(survey.doubt());
+        self.findings.extend(survey.clock_finding());
         self.find_drift(cx);
         self.name_deploys();
         self.endpoint = survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints());
-        self.quiet = self.findings.is_empty() && survey.is_complete();
+        self.quiet = self.findings.is_empty() && self.hushed.is_none() && survey.is_complete();
         // The selection follows what it stands on, wherever that has moved.
         let same = |f: &Finding, about: &About| match (&f.about, about) {
             (About::Customers(a), About::Customers(b)) => a.iter().any(|c| b.contains(c)),
@@ -144,14 +152,24 @@ impl Model {
         self.cursor.clamp(self.findings.len());
     }
 
-    /// What the drift scan has found and no case tells of: a line for each class, behind what is as bad.
+    /// What the drift scan has found and no other finding tells of: a line for each class, behind what is as bad. Whom a finding names that
+    /// carries the repair is counted there, and nowhere else.
     fn find_drift(&mut self, cx: &Context) {
         self.drifted.clear();
         let Some(scan) = cx.drift else { return };
+        let named = self.findings.iter().filter(|f| f.word != Word::Unknown).flat_map(|f| match &f.about {
+            About::Customers(ids) | About::Webhooks { customers: ids, .. } => ids.as_slice(),
+            _ => &[],
+        });
+        let counted: BTreeSet<StripeId> = named.cloned().collect();
+        // A row that holds a placeholder is known by its profile alone.
+        let judged = self.judged.iter().filter(|j| counted.contains(&j.customer));
+        let profiles: BTreeSet<SubjectKey> = judged.filter_map(|j| j.subject.as_ref()).map(|s| s.key.clone()).collect();
         let told = |d: &Drifted| {
-            let Some(customer) = &d.customer else { return false };
-            let by_case = self.judged.iter().any(|j| j.customer == *customer && matches!(j.diagnosis.word, Word::Fail | Word::Warn));
-            by_case || cx.desk.is_some_and(|desk| desk.accepted(customer, d.class, cx.now).is_some())
+            let elsewhere =
+                d.customer.as_ref().is_some_and(|c| counted.contains(c)) || d.subject.as_ref().is_some_and(|s| profiles.contains(s));
+            let accepted = |c: &StripeId| cx.desk.is_some_and(|desk| desk.accepted(c, d.class, cx.now).is_some());
+            elsewhere || d.customer.as_ref().is_some_and(accepted)
         };
         let groups: Vec<_> = scan.found().groups().into_iter().filter_map(|group| group.without(told)).collect();
         self.findings.extend(groups.iter().filter_map(finding));

@@ -2,7 +2,7 @@
 
 use super::Model;
 use crate::console::context::Context;
-use crate::console::widgets::format::age;
+use crate::console::widgets::format::{age, clock};
 use crate::console::widgets::paint::{put, put_right, select, width};
 use crate::console::widgets::panel::{self, Panel};
 use crate::console::widgets::theme::Theme;
@@ -99,6 +99,8 @@ fn nothing_found(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &
         let waited_ms = cx.survey.began().map_or(0, |t| cx.tick.saturating_sub(t));
         let what = if cx.env.is_none() { "Connecting" } else { "Reading what Stripe sent in 24 h, and the rows it should be in" };
         panel::draw(buf, theme, text, &Panel::Reading { what, waited_ms });
+    } else if m.hushed.is_some() {
+        put(buf, theme, area.x + TEXT, area.y, "Nothing besides what is muted.", theme.plain(), area.width - TEXT - 1);
     } else {
         put(buf, theme, area.x + TEXT, area.y, "Nothing found so far.", theme.plain(), area.width - TEXT - 1);
     }
@@ -146,7 +148,13 @@ fn note(cx: &Context) -> String {
 fn fine(m: &Model, cx: &Context) -> Vec<String> {
     let about = |test: fn(&About) -> bool| m.findings.iter().any(|f| test(&f.about));
     let mut fine = Vec::new();
-    if cx.survey.is_complete() && !about(|a| matches!(a, About::Customers(_) | About::Webhooks { .. } | About::Sight)) {
+    if let Some((cause, until)) = m.hushed {
+        fine.push(format!("muted until {}: {}", clock(until), cause.word()));
+    }
+    if m.hushed.is_none()
+        && cx.survey.is_complete()
+        && !about(|a| matches!(a, About::Customers(_) | About::Webhooks { .. } | About::Endpoint | About::Sight))
+    {
         fine.push("webhook effects".to_string());
     }
     if !about(|a| matches!(a, About::Run(_))) {

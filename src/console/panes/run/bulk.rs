@@ -33,6 +33,9 @@ pub fn stages(run: &Run, plan: &Plan) -> Vec<Step> {
         steps.push(stage("act", canary));
     }
     steps.push(stage("effects", effects));
+    // What is proven of all of them together comes last.
+    let last = if ended && progress.is_some() { state(true, true, well) } else { StepState::Pending };
+    steps.extend(plan.steps.iter().filter(|s| s.id == "drift").cloned().map(|s| s.in_state(last.clone())));
     steps
 }
 
@@ -57,8 +60,47 @@ pub fn lines(run: &Run, p: &Progress, theme: &Theme, room: u16) -> Vec<Line> {
         (Some(None), _) => ("Paused. Nothing more begins.".to_string(), theme.warn()),
         (Some(Some(why)), _) => (format!("Paused: {why}"), theme.warn()),
         (None, true) => (format!("Cancelled. What is under way ({}) is followed to its effect.", p.under_way), theme.warn()),
-        (None, false) => (format!("{} under way, about {} s to begin the rest.", p.under_way, p.seconds_left), theme.dim()),
+        (None, false) => (going(p), theme.dim()),
     };
     lines.extend(wrap(&say, room).into_iter().map(|l| vec![(INDENT, l, style)]));
     lines
+}
+
+/// What is on its way, and how long what has not begun will take to begin.
+fn going(p: &Progress) -> String {
+    match (p.under_way, p.seconds_left) {
+        (0, 0) => "Nothing is left to begin.".to_string(),
+        (n, 0) => format!("{n} under way, none left to begin."),
+        (0, s) => format!("About {s} s to begin the rest."),
+        (n, s) => format!("{n} under way, about {s} s to begin the rest."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_zero_is_said() {
+        let p = |under_way, seconds_left| Progress {
+            total: 9,
+            applied: 4,
+            instead: 0,
+            failed: 0,
+            skipped: 0,
+            under_way,
+            canary: Some(true),
+            paused: None,
+            cancelled: false,
+            seconds_left,
+        };
+        for (under_way, left, says) in [
+            (0, 0, "Nothing is left to begin."),
+            (2, 0, "2 under way, none left to begin."),
+            (0, 7, "About 7 s to begin the rest."),
+            (4, 7, "4 under way, about 7 s to begin the rest."),
+        ] {
+            assert_eq!(going(&p(under_way, left)), says);
+        }
+    }
 }

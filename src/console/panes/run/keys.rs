@@ -1,6 +1,7 @@
 //! The keys of a run's screen. Confirming and deciding go through the engine, and so are offered here and done by the console.
 
 use super::Model;
+use super::view::message;
 use crate::console::ask::{ActionItem, Ask, CopyItem};
 use crate::console::context::Context;
 use crate::console::keymap::{Action, Binding};
@@ -10,26 +11,34 @@ use crate::protocol::key::Key;
 
 #[must_use]
 pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
+    if m.is_editing(cx) {
+        // Letters are text here: nothing is offered that would only be typed.
+        let enter = if m.manual().is_some() { "says so" } else { "sends" };
+        return vec![
+            Binding::new(Action::Open, enter).when(m.may_confirm(cx)),
+            Binding::new(Action::NextTab, "why, copy: out of the field"),
+        ];
+    }
     let mut keys = Vec::new();
     match &m.run.phase {
-        Phase::Review if m.manual().is_some() => keys.push(Binding::new(Action::Open, "says so")),
+        Phase::Review if m.has_field(cx) => {
+            keys.push(Binding::new(Action::NextTab, "back to the field"));
+            keys.push(Binding::quiet(Action::PreviousTab));
+        }
         Phase::Running if m.run.bulk.is_some() => {
             keys.push(Binding::new(Action::Freeze, if m.run.is_paused() { "go on" } else { "pause" }));
             keys.push(Binding::new(Action::Actions, "actions"));
         }
         Phase::Review => {
-            let typed = m.run.plan.as_ref().is_some_and(|p| p.typed.is_some());
             if !cx.writes_are_on() {
                 keys.push(Binding::new(Action::Writes, "writes on"));
-            } else if typed {
-                keys.push(Binding::new(Action::Open, "sends").when(m.may_confirm(cx)));
             }
-            if !typed {
+            if m.run.plan.as_ref().is_some_and(|p| p.typed.is_none()) {
                 keys.push(Binding::new(Action::Confirm, "apply").when(m.may_confirm(cx)));
             }
         }
         Phase::Deciding(_) => {
-            let chosen = if m.choice.is_some() { Ok(()) } else { Err("Choose one first".to_string()) };
+            let chosen = if m.choice.is_some() { Ok(()) } else { Err("No answer is chosen yet: j and k go to one".to_string()) };
             keys.push(Binding::new(Action::Open, "choose").when(chosen));
         }
         Phase::Done(_) if m.run.can_undo(cx.now) => keys.push(Binding::new(Action::Undo, "undo")),
@@ -53,6 +62,7 @@ pub fn act(m: &mut Model, action: Action, _cx: &Context) -> Vec<Ask> {
         (Action::PageDown | Action::HalfDown, None) => m.scroll = m.scroll.saturating_add(8),
         (Action::PageUp | Action::HalfUp, None) => m.scroll = m.scroll.saturating_sub(8),
         (Action::Top, None) => m.scroll = 0,
+        (Action::NextTab | Action::PreviousTab, _) => m.aside = false,
         (Action::Freeze | Action::Actions, _) => return vec![Ask::Actions(actions(m))],
         (Action::Why, _) => return vec![why(m)],
         (Action::Copy, _) => return vec![Ask::Copy(copies(m))],
@@ -80,7 +90,17 @@ fn actions(m: &Model) -> Vec<ActionItem> {
 
 /// A key while the confirming text is typed. Enter is not one of them: the console looks at it first.
 pub fn edit(m: &mut Model, key: Key, _cx: &Context) -> Vec<Ask> {
-    m.typed.key(key);
+    match key {
+        Key::Tab | Key::BackTab => m.aside = true,
+        // What edits no text moves the plan above it.
+        Key::Down => m.scroll = m.scroll.saturating_add(1),
+        Key::Up => m.scroll = m.scroll.saturating_sub(1),
+        Key::PageDown => m.scroll = m.scroll.saturating_add(8),
+        Key::PageUp => m.scroll = m.scroll.saturating_sub(8),
+        key => {
+            m.typed.key(key);
+        }
+    }
     Vec::new()
 }
 
@@ -120,6 +140,7 @@ fn copies(m: &Model) -> Vec<CopyItem> {
     let mut items = vec![CopyItem::new("run id", m.run.id.to_string())];
     if let Some(plan) = &m.run.plan {
         items.extend(plan.subject.as_ref().map(|s| CopyItem::new("subject key", s.to_string())));
+        items.extend(message(plan).map(|text| CopyItem::new("the message", text)));
         if !plan.machine.is_empty() {
             items.push(CopyItem::new("SQL and HTTP", plan.machine.join("\n")));
         }

@@ -18,6 +18,8 @@ pub struct Model {
     pub choice: Option<usize>,
     /// What is being typed to confirm, where the plan asks for it.
     pub typed: TextField,
+    /// The operator has stepped out of the field, to keys that are letters.
+    pub aside: bool,
     /// First line shown of a plan that is longer than the screen.
     pub scroll: u16,
     /// The last lines of a command that is being run.
@@ -38,6 +40,7 @@ impl Model {
             run,
             choice: None,
             typed: TextField::default(),
+            aside: false,
             scroll: 0,
             heard: VecDeque::new(),
             guard: Guard::default(),
@@ -61,6 +64,7 @@ impl Model {
         self.asked = asked;
         self.guard = Guard::default();
         self.typed.clear();
+        self.aside = false;
         self.scroll = 0;
         self.choice = None;
         if self.asked.is_some() {
@@ -114,10 +118,17 @@ impl Model {
     /// The text that confirms is being typed.
     #[must_use]
     pub fn is_editing(&self, cx: &Context) -> bool {
+        !self.aside && self.has_field(cx)
+    }
+
+    /// There is something to type: what confirms, or what was done by hand.
+    #[must_use]
+    pub fn has_field(&self, cx: &Context) -> bool {
         if self.manual().is_some() {
             return true;
         }
-        self.run.phase == Phase::Review && self.run.plan.as_ref().is_some_and(|p| p.typed.is_some()) && self.may_confirm(cx).is_ok()
+        // It stays while a source is late: what is being typed must not turn into commands. Enter says what stands in the way.
+        self.run.phase == Phase::Review && self.run.plan.as_ref().is_some_and(|p| p.typed.is_some()) && cx.writes_are_on()
     }
 
     /// Whether a confirmation would be taken now.
@@ -135,8 +146,8 @@ impl Model {
         }
         let standing = Standing { mode: cx.mode, writes: cx.writes.clone(), now: cx.now, confirmed: true, journal: true };
         judge(plan.tier(), &standing).map_err(|denied| denied.to_string())?;
-        // A restart is for what does not answer, and rests on nothing but that.
-        if plan.commands().iter().all(|c| matches!(c, Command::RunHook { .. })) {
+        // A restart is for what does not answer, a call for help too: they rest on nothing but that.
+        if plan.commands().iter().all(|c| matches!(c, Command::RunHook { .. } | Command::Escalate { .. })) {
             return Ok(());
         }
         // The plan was made from Stripe and the database; a write on old facts is a guess.

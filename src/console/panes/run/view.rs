@@ -2,12 +2,14 @@
 
 use super::{Model, bulk};
 use crate::console::context::Context;
+use crate::console::widgets::format::count;
 use crate::console::widgets::paint::{fit, put, put_spans, select, width, wrap};
 use crate::console::widgets::theme::Theme;
 use crate::domain::mask;
 use crate::domain::row::{Change, Value};
 use crate::procedures::engine::Phase;
 use crate::procedures::{Book, by_id};
+use crate::protocol::command::Command;
 use crate::protocol::run::{Decision, Plan, Step, StepState};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -28,14 +30,15 @@ pub fn title(m: &Model) -> Vec<String> {
     parts
 }
 
-/// A blank row, what the option is, and the evidence for it.
-const OPTION_ROWS: usize = 3;
-
-/// How much is said: all of it, or a line for each thing, with the rest behind `e`.
+/// How much of the runbook is quoted. What was checked is never shortened: it decides, and scrolls where it is long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Detail {
+    /// Its sentence and every difference.
     Full,
-    Short,
+    /// Its sentence and the first difference, the others behind `e`.
+    First,
+    /// Where to find both.
+    Pointer,
 }
 
 /// A line of the body: its pieces, and the column they begin at.
@@ -54,18 +57,20 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     let foot_height = u16::try_from(foot.len()).unwrap_or(0);
     // A blank line stands between the plan and the question.
     let room_for = area.bottom().saturating_sub(y + foot_height + 1);
-    let mut lines = body(m, cx, theme, room, Detail::Full);
-    if lines.len() > usize::from(room_for) {
-        lines = body(m, cx, theme, room, Detail::Short);
-    }
+    let fits = |lines: &Vec<Line>| lines.len() <= usize::from(room_for);
+    let lines = [Detail::Full, Detail::First].into_iter().map(|d| body(m, cx, theme, room, d)).find(fits);
+    let lines = lines.unwrap_or_else(|| body(m, cx, theme, room, Detail::Pointer));
     let hidden = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(room_for);
-    let first = m.scroll.min(hidden);
+    let chosen = chosen(m, room, lines.len());
+    // What is chosen is on screen, wherever the rest has been scrolled to.
+    let first = chosen.as_ref().map_or(m.scroll, |c| m.scroll.max(c.end.saturating_sub(room_for)).min(c.start)).min(hidden);
     for line in lines.iter().skip(usize::from(first)).take(usize::from(room_for)) {
         paint(buf, theme, area, y, line);
         y += 1;
     }
     if hidden > first {
-        let text = format!("{} more below, j", hidden - first);
+        let key = if m.is_editing(cx) { "pgdn" } else { "j" };
+        let text = format!("{} more below, {key}", hidden - first);
         put(buf, theme, area.x + INDENT, y, &text, theme.dim(), room);
     }
     let mut y = area.bottom().saturating_sub(foot_height).max(y);
@@ -82,18 +87,28 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
             buf,
             theme,
             Rect { x: area.x + INDENT + width("Done by hand: "), y: y.saturating_sub(1), width: room.saturating_sub(16), height: 1 },
-            true,
+            m.is_editing(cx),
         );
     } else if let (Phase::Review, Some(typed)) = (&m.run.phase, m.run.plan.as_ref().and_then(|p| p.typed.as_ref()))
-        && m.is_editing(cx)
+        && m.has_field(cx)
     {
         let at = area.x + INDENT + width(&format!("Type {typed}  "));
-        m.typed.draw(buf, theme, Rect { x: at, y: y.saturating_sub(1), width: 24, height: 1 }, true);
+        m.typed.draw(buf, theme, Rect { x: at, y: y.saturating_sub(1), width: 24, height: 1 }, m.is_editing(cx));
     }
-    if let Phase::Deciding(decision) = &m.run.phase {
-        let first = lines.len() - decision.options.len() * OPTION_ROWS;
-        mark_choice(m.choice, first, Rect { y: top, height: area.bottom() - top, ..area }, buf, theme);
+    if let Some(chosen) = chosen {
+        let y = top + chosen.start.saturating_sub(first) + 1;
+        put(buf, theme, area.x + INDENT - 2, y, theme.pointer(), theme.plain(), 1);
+        select(buf, theme, Rect { x: area.x + INDENT - 2, y, width: area.width.saturating_sub(INDENT), height: 1 });
     }
+}
+
+/// The lines that the chosen option takes: a blank one, what it is, the evidence for it. `all`: lines of the body, which ends with them.
+fn chosen(m: &Model, room: u16, all: usize) -> Option<std::ops::Range<u16>> {
+    let Phase::Deciding(decision) = &m.run.phase else { return None };
+    let rows: Vec<usize> = decision.options.iter().map(|o| 1 + wrap(&o.say, room).len() + wrap(&o.evidence, room).len()).collect();
+    let choice = m.choice.filter(|c| *c < rows.len())?;
+    let start = all.checked_sub(rows.iter().skip(choice).sum())?;
+    Some(u16::try_from(start).ok()?..u16::try_from(start + rows[choice]).ok()?)
 }
 
 /// The steps of a plan of many acts are its stages.
@@ -187,7 +202,7 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
         lines.extend(plan_lines(plan, theme, room));
         // What was checked and what the book says matters while there is something to decide.
         if m.run.phase == Phase::Review {
-            lines.extend(notes(plan, theme, room, detail));
+            lines.extend(notes(plan, theme, room));
             lines.extend(book(m, theme, room, detail));
         }
     }
@@ -202,6 +217,10 @@ fn plan_lines(plan: &Plan, theme: &Theme, room: u16) -> Vec<Line> {
     if !plan.blast.is_empty() {
         lines.extend(wrap(&plan.blast, room).into_iter().map(|l| vec![(INDENT, l, theme.plain())]));
     }
+    if let Some(text) = message(plan) {
+        lines.push(Vec::new());
+        lines.extend(text.lines().flat_map(|l| wrap(l, room)).map(|l| vec![(INDENT, l, theme.plain())]));
+    }
     if !plan.diff.is_empty() {
         lines.push(Vec::new());
         lines.extend(plan.diff.iter().map(|c| change(c, theme, room)));
@@ -209,13 +228,22 @@ fn plan_lines(plan: &Plan, theme: &Theme, room: u16) -> Vec<Line> {
     lines
 }
 
-fn notes(plan: &Plan, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
+/// What is told to somebody, where the plan is to tell it.
+#[must_use]
+pub(super) fn message(plan: &Plan) -> Option<&str> {
+    plan.steps.iter().find_map(|s| match &s.command {
+        Some(Command::Escalate { text, .. }) => Some(text.as_str()),
+        _ => None,
+    })
+}
+
+fn notes(plan: &Plan, theme: &Theme, room: u16) -> Vec<Line> {
     if plan.notes.is_empty() {
         return Vec::new();
     }
     let label = |i: usize| if i == 0 { "checked" } else { "" };
     let mut lines = vec![Vec::new()];
-    lines.extend(plan.notes.iter().enumerate().flat_map(|(i, note)| labelled(label(i), note, theme, room, detail)));
+    lines.extend(plan.notes.iter().enumerate().flat_map(|(i, note)| labelled(label(i), note, theme, room)));
     lines
 }
 
@@ -241,12 +269,9 @@ fn shown(value: &Value, room: u16, theme: &Theme) -> String {
     fit(&text, room, theme)
 }
 
-fn labelled(label: &str, text: &str, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
-    let room = room.saturating_sub(LABEL);
-    let lines = match detail {
-        Detail::Full => wrap(text, room),
-        Detail::Short => vec![fit(text, room, theme)],
-    };
+/// The text beside its label, as many lines as it takes.
+fn labelled(label: &str, text: &str, theme: &Theme, room: u16) -> Vec<Line> {
+    let lines = wrap(text, room.saturating_sub(LABEL));
     let piece = |(i, line): (usize, String)| {
         let label = if i == 0 { label } else { "" };
         vec![(INDENT, label.to_string(), theme.dim()), (INDENT + LABEL, line, theme.plain())]
@@ -260,39 +285,39 @@ fn book(m: &Model, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
     if sentence.is_empty() || m.run.undoing.is_some() {
         return Vec::new();
     }
-    if detail == Detail::Short {
-        let mut lines = labelled("book", sentence, theme, room, detail);
-        let more = if differs.len() > 1 { format!("in {} points, all behind e: ", differs.len()) } else { String::new() };
-        lines.extend(differs.first().map(|first| labelled("differs", &format!("{more}{first}"), theme, room, detail)).unwrap_or_default());
-        return lines;
+    let points = count(differs.len(), "point", "points");
+    if detail == Detail::Pointer {
+        let differs = if differs.is_empty() { String::new() } else { format!("differs in {points}: ") };
+        // What was checked leaves no line to spare; without it the book stands apart.
+        let bare = m.run.plan.as_ref().is_some_and(|p| p.notes.is_empty());
+        let apart = bare.then(Vec::new);
+        return apart.into_iter().chain(labelled("book", &format!("{differs}e shows its words and ours"), theme, room)).collect();
     }
     let mut lines = vec![Vec::new()];
-    lines.extend(labelled("book", sentence, theme, room, detail));
-    for (i, difference) in differs.iter().enumerate() {
-        lines.extend(labelled(if i == 0 { "differs" } else { "" }, difference, theme, room, detail));
+    lines.extend(labelled("book", sentence, theme, room));
+    let shown = if detail == Detail::First { 1 } else { differs.len() };
+    for (i, difference) in differs.iter().take(shown).enumerate() {
+        lines.extend(labelled(if i == 0 { "differs" } else { "" }, difference, theme, room));
+    }
+    if differs.len() > shown {
+        let more = format!("and {} more, behind e", differs.len() - shown);
+        lines.push(vec![(INDENT + LABEL, more, theme.dim())]);
     }
     lines
 }
 
-/// Two rows to an option: what it is, and the evidence for it.
+/// The question, and each option: what it is, and the evidence for it.
 fn decision_lines(decision: &Decision, theme: &Theme, room: u16) -> Vec<Line> {
     let mut lines: Vec<Line> = wrap(&decision.question, room).into_iter().map(|l| vec![(INDENT, l, theme.bold())]).collect();
     for option in &decision.options {
         lines.push(Vec::new());
-        lines.push(vec![(INDENT, option.say.clone(), theme.plain())]);
-        lines.push(vec![(INDENT, option.evidence.clone(), theme.dim())]);
+        // A place for the cursor in front of each: nothing is chosen until it is gone to.
+        let mark = (INDENT - 2, theme.pending().to_string(), theme.dim());
+        let say = wrap(&option.say, room).into_iter().map(|l| vec![(INDENT, l, theme.plain())]);
+        lines.extend(say.enumerate().map(|(i, l)| if i == 0 { [vec![mark.clone()], l].concat() } else { l }));
+        lines.extend(wrap(&option.evidence, room).into_iter().map(|l| vec![(INDENT, l, theme.dim())]));
     }
     lines
-}
-
-/// `first`: the row in `area` where the options begin.
-fn mark_choice(choice: Option<usize>, first: usize, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    let Some(choice) = choice else { return };
-    let y = area.y + u16::try_from(first + choice * OPTION_ROWS + 1).unwrap_or(u16::MAX - area.y);
-    if y < area.bottom() {
-        put(buf, theme, area.x + INDENT - 2, y, theme.pointer(), theme.plain(), 1);
-        select(buf, theme, Rect { x: area.x + INDENT - 2, y, width: area.width.saturating_sub(INDENT), height: 1 });
-    }
 }
 
 /// The question, and what happens next.
@@ -301,7 +326,8 @@ fn foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
     match &m.run.phase {
         Phase::Review if m.manual().is_some() => manual_foot(m, theme, room),
         Phase::Review => review_foot(m, cx, theme, room),
-        Phase::Deciding(_) => line("The choice is yours: the evidence does not carry far enough.", theme.dim()),
+        Phase::Deciding(_) if m.choice.is_none() => line("j and k go to an answer, enter takes it.", theme.dim()),
+        Phase::Deciding(_) => line("enter takes this answer.", theme.dim()),
         Phase::Running if m.run.bulk.is_some() => {
             let say = if m.run.is_paused() { "p asks, and goes on." } else { "p pauses it; leaving does not stop it." };
             line(say, theme.dim())
@@ -334,9 +360,12 @@ fn review_foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
     match (m.may_confirm(cx), m.run.plan.as_ref().and_then(|p| p.typed.as_ref())) {
         (Err(_), Some(_)) if !cx.writes_are_on() => lines.push(key("w", "turns writes on, for a reason. Nothing is sent by that alone.")),
         (Err(_), None) if !cx.writes_are_on() => lines.push(key("w", "turns writes on, for a reason. Nothing is sent before y.")),
-        (Err(why), _) => lines.extend(wrap(&why, room).into_iter().map(|l| vec![(INDENT, l, theme.warn())])),
-        (Ok(()), Some(typed)) => lines.push(vec![(INDENT, format!("Type {typed}"), theme.bold())]),
-        (Ok(()), None) => lines.push(key("y", "does it. Nothing has been sent yet.")),
+        (may, typed) if may.is_err() || typed.is_some() => {
+            let why = may.err().map(|why| wrap(&why, room)).unwrap_or_default();
+            lines.extend(why.into_iter().map(|l| vec![(INDENT, l, theme.warn())]));
+            lines.extend(typed.map(|t| vec![(INDENT, format!("Type {t}"), theme.bold())]));
+        }
+        _ => lines.push(key("y", "does it. Nothing has been sent yet.")),
     }
     lines
 }

@@ -3,10 +3,11 @@
 use super::Model;
 use super::book::{sections, text};
 use super::model::Tab;
-use crate::console::ask::{Ask, CopyItem};
+use crate::console::ask::{ActionItem, Ask, CopyItem};
 use crate::console::context::Context;
 use crate::console::keymap::{Action, Binding};
 use crate::protocol::key::Key;
+use uuid::Uuid;
 
 #[must_use]
 pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
@@ -19,18 +20,19 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
             if rows.is_empty() {
                 vec![Binding::quiet(Action::Open).because("There is no run to open")]
             } else {
-                vec![Binding::new(Action::Open, label), Binding::quiet(Action::Copy)]
+                vec![Binding::new(Action::Open, label), Binding::new(Action::Actions, "actions"), Binding::quiet(Action::Copy)]
             }
         }
         Tab::Contacts => {
             if contacts(cx) == 0 {
                 vec![Binding::quiet(Action::Open).because("There is nobody to call")]
             } else {
-                vec![Binding::new(Action::Open, "copy a message"), Binding::quiet(Action::Copy)]
+                let calls = cx.env.is_some_and(|e| e.offers.escalate);
+                vec![Binding::new(Action::Open, if calls { "call" } else { "copy a message" }), Binding::quiet(Action::Copy)]
             }
         }
     };
-    all.push(Binding::new(Action::NextTab, "tab"));
+    all.push(Binding::new(Action::NextTab, "next tab"));
     all.push(Binding::quiet(Action::PreviousTab));
     all.push(Binding::quiet(Action::Refresh));
     all.extend(Binding::moves());
@@ -91,6 +93,7 @@ fn runs(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
     match action {
         Action::Open if calls && own => vec![Ask::Resume(run)],
         Action::Open => vec![m.open(run)],
+        Action::Actions => vec![Ask::Actions(actions(m, run, own, calls))],
         Action::Copy => {
             let mut items = vec![CopyItem::new("run id", run.to_string())];
             if calls && own {
@@ -100,6 +103,29 @@ fn runs(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Everything that could be done with this run; what cannot says why.
+fn actions(m: &mut Model, run: Uuid, own: bool, calls: bool) -> Vec<ActionItem> {
+    let mine = |does: Ask| {
+        if !own {
+            Err("it is another operator's: they go on with it, or give it up")
+        } else if calls {
+            Ok(does)
+        } else {
+            Err("nothing of it is left unfinished, or somebody works on it")
+        }
+    };
+    let item = |letter, label: &str, does: Result<Ask, &str>| match does {
+        Ok(ask) => ActionItem::new(letter, label, ask),
+        Err(why) => ActionItem::impossible(letter, label, why),
+    };
+    let unknown = m.summary(run).and_then(|s| s.given_up(false).err());
+    let give_up = match (mine(Ask::GiveUp(run)), unknown) {
+        (Ok(_), Some(why)) => ActionItem::impossible('g', "give it up for good", why),
+        (does, _) => item('g', "give it up for good", does),
+    };
+    vec![item('f', "go on with it", mine(Ask::Resume(run))), item('s', "its steps so far", Ok(m.open(run))), give_up]
 }
 
 fn people(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {

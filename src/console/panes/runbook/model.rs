@@ -106,7 +106,7 @@ impl Model {
         Ask::Read { slot: Slot::Book(HISTORY), query: Query::Recorded(run) }
     }
 
-    fn summary(&self, run: Uuid) -> Option<&RunSummary> {
+    pub(super) fn summary(&self, run: Uuid) -> Option<&RunSummary> {
         self.mine.value.iter().chain(&self.team.value).flatten().find(|r| r.run == run)
     }
 

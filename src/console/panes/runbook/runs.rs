@@ -57,6 +57,7 @@ fn closed(how: Closed) -> &'static str {
         Closed::Undone => "undone",
         Closed::Halted => "halted",
         Closed::Abandoned => "left",
+        Closed::HandedOver => "given up",
     }
 }
 

@@ -3,8 +3,7 @@
 use super::drift;
 use super::events::Row;
 use super::model::{Model, Tab};
-use super::view::when;
-use crate::console::ask::{ActionItem, Ask, CopyItem};
+use crate::console::ask::{ActionItem, Ask, CopyItem, LetBe};
 use crate::console::context::Context;
 use crate::console::drift::Order;
 use crate::domain::desk::Standing;
@@ -14,16 +13,17 @@ use crate::domain::mask;
 use crate::domain::policy::Mode;
 use crate::domain::row::{Field, Value};
 use crate::domain::webhooks::cause::Remedy;
-use crate::domain::webhooks::drift::Drifted;
+use crate::domain::webhooks::drift::{Class, Drifted};
 use crate::domain::webhooks::endpoint::{Endpoint, HANDLED};
 use crate::domain::webhooks::feed::{Group, Line};
+use crate::domain::webhooks::probe::path;
 use crate::procedures::by_id;
 use crate::procedures::drift_scan::{self, Scan};
 use crate::protocol::desk::DeskWrite;
 use crate::protocol::run::{Inputs, Selection};
-use chrono::Duration;
 
 const NOTHING: &str = "nothing is selected";
+const MUTE: &str = "mute it: why, and until when";
 
 /// The review of the recommended procedure, or why there is none.
 pub fn fix(m: &Model, cx: &Context) -> Result<Ask, String> {
@@ -33,40 +33,57 @@ pub fn fix(m: &Model, cx: &Context) -> Result<Ask, String> {
             let g = m.group(survey).ok_or(NOTHING)?;
             match &g.remedy {
                 Remedy::Skip(why) => Err(why.clone()),
-                _ => replay(Selection::Cause { cause: g.cause, since: g.first }, cx),
+                // The very events that the row counts: another reading of the same time could come to more.
+                _ => replay(Selection::Events(g.events.clone())),
             }
         }
-        Tab::Events if !m.events.marked.is_empty() => replay(Selection::Events(m.events.marked.iter().cloned().collect()), cx),
-        Tab::Events => m.line(survey).ok_or(NOTHING.to_string()).and_then(|line| fix_of(line, cx)),
+        Tab::Events => m.line(survey).ok_or(NOTHING.to_string()).and_then(fix_of),
         Tab::Drift => fix_drift(m, cx),
-        Tab::Endpoints => Err("an endpoint is mended in Stripe's dashboard".into()),
+        Tab::Endpoints => fix_endpoint(m, cx),
     }
 }
 
 /// The review for one event.
-fn fix_of(line: &Line, cx: &Context) -> Result<Ask, String> {
+fn fix_of(line: &Line) -> Result<Ask, String> {
     if line.verdict.is_failure() {
-        replay(Selection::Events(vec![line.id.clone()]), cx)
+        replay(Selection::Events(vec![line.id.clone()]))
     } else {
         Err(format!("nothing to fix: this event is {}", line.verdict.word()))
     }
 }
 
-fn replay(selection: Selection, cx: &Context) -> Result<Ask, String> {
-    let allowance_seconds = u32::try_from(cx.survey.allowance().num_seconds()).ok();
-    start("failed-webhook", Inputs { allowance_seconds, ..Inputs::about(selection) })
-        .ok_or_else(|| "open the customer: each can be repaired on its own screen".into())
+fn replay(selection: Selection) -> Result<Ask, String> {
+    start("failed-webhook", Inputs::about(selection)).ok_or_else(|| "open the customer: each can be repaired on its own screen".into())
+}
+
+/// The emergency: what stands at the application's endpoint, and what is missing since.
+fn fix_endpoint(m: &Model, cx: &Context) -> Result<Ask, String> {
+    if m.endpoints.value().is_none() {
+        return Err("the endpoints are not read yet".into());
+    }
+    let ours = cx.env.and_then(|e| e.webhook_url.as_deref());
+    if let (Some(e), Some(url)) = (selected_endpoint(m), ours)
+        && path(&e.url) != path(url)
+    {
+        return Err(format!("this endpoint is not the application's: webhook_url names {}", path(url)));
+    }
+    start("endpoint-down", Inputs::about(Selection::SinceLastApplied)).ok_or_else(|| "no procedure mends it".to_string())
 }
 
 /// One is repaired by itself, several under one confirmation.
 fn fix_drift(m: &Model, cx: &Context) -> Result<Ask, String> {
-    let marked: Vec<StripeId> = m.drift.marked(cx.drift).into_iter().filter_map(|d| d.customer.clone()).collect();
+    let marked = m.drift.marked(cx.drift);
     if !marked.is_empty() {
+        let nobody = || "a marked row names no Stripe customer: take its mark back, and open it by itself".to_string();
+        let marked: Vec<StripeId> = marked.into_iter().map(|d| d.customer.clone()).collect::<Option<_>>().ok_or_else(nobody)?;
         let several = start("drift-fix", Inputs::about(Selection::Customers(marked)));
         return several.ok_or_else(|| "one at a time: take the marks back".to_string());
     }
     match m.drift.selected(cx.drift) {
-        Some(drift::Row::Subject(d)) if d.differs.is_empty() => Err("nothing can be copied from Stripe here; e says why".into()),
+        Some(drift::Row::Subject(d)) if has_no_source(d) => {
+            Err("Stripe has no subscription to copy from: enter opens the customer, who may have paid under another address".into())
+        }
+        // Whom to link, which subscription counts or which tier it buys: the procedure finds it out, asks, or says what it lacks.
         Some(drift::Row::Subject(d)) => {
             let handle = handle(d).ok_or("nobody can be named here")?;
             start("tier-update", Inputs::of(handle)).ok_or_else(|| "no procedure repairs it".to_string())
@@ -79,6 +96,11 @@ fn fix_drift(m: &Model, cx: &Context) -> Result<Ask, String> {
 /// Its review, where there is such a procedure.
 fn start(procedure: &str, inputs: Inputs) -> Option<Ask> {
     by_id(procedure).map(|p| Ask::Start { procedure: p.id().into(), inputs })
+}
+
+/// The row stands alone: nothing at Stripe says what it should hold.
+fn has_no_source(d: &Drifted) -> bool {
+    matches!(d.class, Class::OrphanRow | Class::ServedNotPaid) && d.differs.is_empty() && d.monthly.is_none()
 }
 
 /// Where the case of one who has drifted begins.
@@ -147,7 +169,7 @@ fn item(letter: char, label: &str, does: Result<Ask, String>) -> ActionItem {
 fn desk(m: &Model, cx: &Context) -> Vec<ActionItem> {
     let (Some(g), Some(desk)) = (m.group(cx.survey), cx.desk) else {
         let why = || Err(if cx.desk.is_none() { "owners and mutes are not read yet" } else { NOTHING }.to_string());
-        return vec![item('t', "take it: others see who has it", why()), item('u', "mute it for an hour", why())];
+        return vec![item('t', "take it: others see who has it", why()), item('u', MUTE, why())];
     };
     let me = cx.env.map_or("", |e| e.operator.as_str());
     let taken = match desk.standing(g.cause, Some(g.first)) {
@@ -156,11 +178,7 @@ fn desk(m: &Model, cx: &Context) -> Vec<ActionItem> {
     };
     let muted = match desk.muted(g.cause, cx.now) {
         Some(_) => item('u', "unmute it", Ok(Ask::Desk(DeskWrite::Unmute { cause: g.cause }))),
-        None => {
-            let until = cx.now + Duration::hours(1);
-            let mute = DeskWrite::MuteCause { cause: g.cause, until, reason: "being worked on".into() };
-            item('u', &format!("mute it until {}: being worked on", when(until, cx.now)), Ok(Ask::Desk(mute)))
-        }
+        None => item('u', MUTE, Ok(Ask::LetBe(LetBe::Cause(g.cause)))),
     };
     vec![taken, muted]
 }
@@ -182,15 +200,14 @@ fn compare(m: &Model, cx: &Context) -> Vec<ActionItem> {
         item('x', "stop the comparison", going(Order::Cancel)),
     ];
     if let Some(drift::Row::Subject(d)) = m.drift.selected(cx.drift) {
-        let until = cx.now + Duration::days(30);
         let accepted = d.customer.clone().ok_or_else(|| "this row names no customer".to_string());
         let held = d.customer.as_ref().and_then(|c| cx.desk?.accepted(c, d.class, cx.now)).is_some();
         all.push(if held {
             let revoke = accepted.map(|customer| Ask::Desk(DeskWrite::RevokeAccept { customer, class: d.class }));
             item('b', "no longer accept it", revoke)
         } else {
-            let accept = |customer| DeskWrite::AcceptDrift { customer, class: d.class, until, reason: "known, left as it is".into() };
-            item('b', &format!("accept it until {}", until.format("%-d %b")), accepted.map(|c| Ask::Desk(accept(c))))
+            let accept = |customer| Ask::LetBe(LetBe::Drift { customer, class: d.class });
+            item('b', "accept it: why, and until when", accepted.map(accept))
         });
         all.push(item('o', "open the customer", handle(d).map(Ask::Open).ok_or_else(|| "nobody can be named here".to_string())));
     }

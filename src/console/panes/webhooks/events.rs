@@ -48,7 +48,7 @@ impl Events {
     /// Looks through the lines as they are now. What has come since the operator last looked waits, unless the list rests at its top
     /// with nothing selected on purpose.
     pub fn sync(&mut self, lines: &[Line], raw: &[RawEvent], now: At) {
-        self.index.follow(lines);
+        Index::follow(&mut self.index, lines);
         let at_rest = self.cursor.at == 0 && self.marked.is_empty() && self.field.is_empty() && self.sort == Sort::Newest;
         if self.newest.is_none() || at_rest {
             self.accept(lines);

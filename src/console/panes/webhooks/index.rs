@@ -6,21 +6,27 @@ use crate::domain::ids::StripeId;
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::verdict::Verdict;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Made for one list of lines, and right for no other: [`Index::follow`] sees to it.
+/// Made for one list of lines, and right for no other: [`Index::follow`] keeps it so. It holds them oldest first, so that what is new is put
+/// behind them; what has left the range stays where it is until that is much.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Index {
     /// Of every line, lower case: id, customer, subscription, and the object where it is another; each behind a [`GAP`].
     text: String,
     /// Where each line's text ends.
     ends: Vec<u32>,
-    /// Every type there is, and each line's place among them.
-    kinds: Vec<Arc<str>>,
+    /// How many of the oldest have left the range.
+    gone: usize,
+    /// Every type there is, in the order of the alphabet, and each line's place among them.
+    pub kinds: Vec<Arc<str>>,
     kind: Vec<u16>,
-    /// The newest and the oldest of the lines.
-    ends_of_list: Option<(StripeId, StripeId)>,
+    /// Each line's customer, numbered in the order in which they come; nobody has the last number there is.
+    customer: Vec<u32>,
+    numbers: HashMap<StripeId, u32>,
+    /// The newest of the lines.
+    newest: Option<StripeId>,
 }
 
 /// The fields that a filter may name.
@@ -56,39 +62,55 @@ pub struct Bucket {
 }
 
 const GAP: char = '\u{1f}';
+/// More new lines than that are as good as another list.
+const NEW_AT_MOST: usize = 5_000;
 
 impl Index {
     #[must_use]
     pub fn of(lines: &[Line]) -> Self {
         let mut index = Self::default();
+        index.kinds = lines.iter().map(|l| &l.kind).collect::<BTreeSet<_>>().into_iter().cloned().collect();
+        index.text.reserve(lines.len() * 80);
         index.add(lines);
-        index.ends_of_list = ends(lines);
         index
     }
 
-    /// Follows the list: what has come to its end is added, and only what has changed otherwise makes it anew. Lines only ever come
-    /// and go at both ends or come in between, so length and ends name a list.
-    pub fn follow(self: &mut Arc<Self>, lines: &[Line]) {
-        let known = self.ends.len();
-        let (first, last) = (lines.first(), known.checked_sub(1).and_then(|i| lines.get(i)));
-        let grown = first.zip(last).is_some_and(|(f, l)| self.ends_of_list.as_ref().is_some_and(|(a, b)| *a == f.id && *b == l.id));
-        if !grown {
-            *self = Arc::new(Self::of(lines));
-        } else if known < lines.len() {
-            let index = Arc::make_mut(self);
-            index.add(&lines[known..]);
-            index.ends_of_list = ends(lines);
+    /// Makes it the index of these lines: where they are those of before, with new ones in front and without some of the oldest, at the
+    /// price of what is new.
+    pub fn follow(this: &mut Arc<Self>, lines: &[Line]) {
+        let Some((new, gone)) = this.grown_to(lines) else {
+            *this = Arc::new(Self::of(lines));
+            return;
+        };
+        if new > 0 || gone != this.gone {
+            let index = Arc::make_mut(this);
+            index.gone = gone;
+            index.add(&lines[..new]);
         }
     }
 
-    fn add(&mut self, lines: &[Line]) {
-        self.text.reserve(lines.len() * 80);
-        for line in lines {
-            let place = self.kinds.iter().position(|k| *k == line.kind).unwrap_or_else(|| {
-                self.kinds.push(line.kind.clone());
-                self.kinds.len() - 1
-            });
+    /// How many of the lines are new, and how many of the oldest have gone altogether; `None`: it has to be made anew.
+    fn grown_to(&self, lines: &[Line]) -> Option<(usize, usize)> {
+        let known = self.newest.as_ref()?;
+        let new = lines.iter().take(NEW_AT_MOST).position(|l| l.id == *known)?;
+        let gone = (self.ends.len() + new).checked_sub(lines.len()).filter(|gone| *gone >= self.gone && *gone <= lines.len() / 4)?;
+        // Had one come in between or gone from there, the oldest would stand elsewhere.
+        let oldest = lines.last().filter(|_| gone < self.ends.len())?;
+        let is_there = self.text_in(gone).split(GAP).nth(1).is_some_and(|id| id.eq_ignore_ascii_case(oldest.id.as_str()));
+        (is_there && lines[..new].iter().all(|l| self.kinds.contains(&l.kind))).then_some((new, gone))
+    }
+
+    /// Puts lines behind those that are there.
+    fn add(&mut self, newer: &[Line]) {
+        for line in newer.iter().rev() {
+            let place = self.kinds.iter().position(|k| *k == line.kind).unwrap_or_default();
             self.kind.push(u16::try_from(place).unwrap_or(u16::MAX));
+            let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+            let number = line.customer.as_ref().map_or(u32::MAX, |c| match self.numbers.get(c) {
+                Some(number) => *number,
+                None => *self.numbers.entry(c.clone()).or_insert(next),
+            });
+            self.customer.push(number);
             let object = line.object.as_ref().filter(|o| line.subscription.as_ref() != Some(*o));
             for id in [Some(&line.id), line.customer.as_ref(), line.subscription.as_ref(), object] {
                 self.text.push(GAP);
@@ -96,6 +118,14 @@ impl Index {
             }
             self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
         }
+        if let Some(newest) = newer.first() {
+            self.newest = Some(newest.id.clone());
+        }
+    }
+
+    /// Where what is known of the line at this place of the list stands.
+    fn slot(&self, at: usize) -> usize {
+        self.ends.len() - 1 - at
     }
 
     /// The places of the lines that pass, from `from` on, in this order.
@@ -112,14 +142,12 @@ impl Index {
             Sort::Newest => {}
             Sort::Oldest => rows.reverse(),
             Sort::Verdict => rows.sort_by_key(|i| rank(lines[place(*i)].verdict)),
-            Sort::Kind => {
-                let rank: Vec<usize> = self.kinds.iter().map(|k| self.kinds.iter().filter(|other| *other < k).count()).collect();
-                rows.sort_by_key(|i| rank[usize::from(self.kind[place(*i)])]);
-            }
-            Sort::Customer => {
-                let (customers, _) = customers(lines);
-                rows.sort_by_key(|i| customers[place(*i)]);
-            }
+            Sort::Kind => rows.sort_by_key(|i| self.kind[self.slot(place(*i))]),
+            // Those who came last first, nobody's last.
+            Sort::Customer => rows.sort_by_key(|i| match self.customer[self.slot(place(*i))] {
+                u32::MAX => u32::MAX,
+                number => u32::MAX - 1 - number,
+            }),
         }
         rows
     }
@@ -127,7 +155,7 @@ impl Index {
     /// Those rows put together, the ones with most failures first, then the largest.
     #[must_use]
     pub fn buckets(&self, lines: &[Line], rows: &[u32], by: By) -> Vec<Bucket> {
-        let (customers, nobody) = if by == By::Customer { customers(lines) } else { (Vec::new(), 0) };
+        let nobody = self.numbers.len();
         let size = match by {
             By::Kind => self.kinds.len(),
             By::Customer => nobody + 1,
@@ -137,8 +165,8 @@ impl Index {
         for row in rows {
             let at = usize::try_from(*row).unwrap_or(usize::MAX);
             let place = match by {
-                By::Kind => usize::from(self.kind[at]),
-                By::Customer => usize::try_from(customers[at]).unwrap_or(usize::MAX).min(nobody),
+                By::Kind => usize::from(self.kind[self.slot(at)]),
+                By::Customer => usize::try_from(self.customer[self.slot(at)]).unwrap_or(usize::MAX).min(nobody),
                 By::Verdict => usize::from(rank(lines[at].verdict)),
             };
             let bucket = buckets[place].get_or_insert(Bucket { first: *row, events: 0, failing: 0 });
@@ -152,6 +180,10 @@ impl Index {
     }
 
     fn text_of(&self, at: usize) -> &str {
+        self.text_in(self.slot(at))
+    }
+
+    fn text_in(&self, at: usize) -> &str {
         let offset = |i: usize| usize::try_from(self.ends[i]).unwrap_or(usize::MAX);
         &self.text[if at == 0 { 0 } else { offset(at - 1) }..offset(at)]
     }
@@ -204,21 +236,6 @@ fn rank(verdict: Verdict) -> u8 {
     u8::try_from(place).expect("invariant: eight of them")
 }
 
-/// Each line's customer, numbered in the order in which they come, and how many there are; those that name none come after all others.
-fn customers(lines: &[Line]) -> (Vec<u32>, usize) {
-    let mut met: HashMap<&str, u32> = HashMap::new();
-    let mut numbers = Vec::with_capacity(lines.len());
-    for line in lines {
-        let next = u32::try_from(met.len()).unwrap_or(u32::MAX);
-        numbers.push(line.customer.as_ref().map_or(u32::MAX, |c| *met.entry(c.as_str()).or_insert(next)));
-    }
-    (numbers, met.len())
-}
-
-fn ends(lines: &[Line]) -> Option<(StripeId, StripeId)> {
-    Some((lines.first()?.id.clone(), lines.last()?.id.clone()))
-}
-
 struct Entry<'a> {
     index: &'a Index,
     line: &'a Line,
@@ -258,4 +275,71 @@ impl Fields for Entry<'_> {
 fn is_called(cause: Cause, needle: &str) -> bool {
     let word = cause.word();
     word.contains(needle) || word.to_ascii_lowercase().contains(needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(n: i64, kind: &str) -> Line {
+        let id = |text: String| StripeId::parse(&text).expect("an id");
+        Line {
+            id: id(format!("evt_Line{n:08}")),
+            kind: kind.into(),
+            at: At::from_timestamp(1_800_000_000 + n, 0).expect("in range"),
+            object: None,
+            customer: Some(id(format!("cus_Line{:08}", n % 7))),
+            subscription: None,
+            pending: false,
+            verdict: Verdict::Applied,
+            cause: None,
+        }
+    }
+
+    /// Newest first.
+    fn lines(from: i64, to: i64) -> Vec<Line> {
+        (from..to).rev().map(|n| line(n, if n % 3 == 0 { "invoice.payment_failed" } else { "customer.subscription.updated" })).collect()
+    }
+
+    fn shows(index: &Index, lines: &[Line]) -> Vec<(Vec<u32>, Vec<Bucket>)> {
+        let now = lines[0].at;
+        let look = |text: &str, sort| {
+            let rows = index.chosen(lines, 0, &Filter::parse(text), sort, now);
+            let by = index.buckets(lines, &rows, By::Customer);
+            (rows, by)
+        };
+        vec![
+            look("", Sort::Newest),
+            look("cus_line00000003", Sort::Oldest),
+            look("type:invoice", Sort::Kind),
+            look("!id:evt_line00000042", Sort::Verdict),
+        ]
+    }
+
+    #[test]
+    fn an_index_that_follows_shows_what_a_new_one_shows() {
+        let mut index = Arc::new(Index::of(&lines(0, 100)));
+        let mut late = lines(20, 130);
+        late.insert(60, line(5_000, "invoice.payment_failed"));
+        // New ones, none, old ones gone, both, one in between, an unheard-of type, far fewer, all others.
+        let mut odd = lines(20, 131);
+        odd.insert(0, line(200, "charge.refunded"));
+        for list in
+            [lines(0, 105), lines(0, 105), lines(10, 105), lines(20, 130), late, lines(20, 130), odd, lines(120, 131), lines(500, 600)]
+        {
+            Index::follow(&mut index, &list);
+            assert_eq!(shows(&index, &list), shows(&Index::of(&list), &list));
+        }
+    }
+
+    #[test]
+    fn what_is_new_is_put_behind_what_is_there() {
+        let index = Index::of(&lines(0, 100));
+        assert_eq!(index.grown_to(&lines(10, 103)), Some((3, 10)));
+        let mut late = lines(0, 101);
+        late.insert(50, line(900, "invoice.payment_failed"));
+        assert_eq!(index.grown_to(&late), None, "one has come in between");
+        late.pop();
+        assert_eq!(index.grown_to(&late), None, "and the oldest has gone");
+    }
 }

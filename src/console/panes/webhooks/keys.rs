@@ -57,6 +57,7 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
             all.push(Binding::new(Action::Mark, "mark").when(markable));
         }
         Tab::Endpoints => {
+            all.push(Binding::new(Action::Fix, "fix").when(fix(m, cx).map(|_| ())));
             all.push(Binding::new(Action::Why, "why").when(some.clone()));
             all.push(Binding::new(Action::Actions, "actions"));
         }

@@ -8,10 +8,11 @@ use crate::console::widgets::table::Cursor;
 use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::filter::quoted;
+use crate::domain::mask;
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::{Group, Line};
-use crate::domain::webhooks::probe::{Assessment, Probed, Surroundings, assess};
+use crate::domain::webhooks::probe::{Assessment, Probed, Surroundings, assess, path};
 use crate::procedures::survey::Survey;
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
@@ -75,8 +76,15 @@ impl Model {
     pub fn replied(&mut self, _slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) -> Vec<Ask> {
         match (query, result) {
             (Query::Endpoints, Ok(Reply::Endpoints(endpoints))) => {
+                let before = self.endpoints.value().cloned().unwrap_or_default();
                 self.endpoints = Known::Is { value: endpoints.clone(), at: cx.now };
+                let selected = before.get(self.endpoint.at).and_then(|old| endpoints.iter().position(|e| e.id == old.id));
+                self.endpoint.at = selected.unwrap_or(self.endpoint.at);
                 self.endpoint.clamp(endpoints.len());
+                if let Some(gone) = before.iter().find(|old| endpoints.iter().all(|e| e.id != old.id)) {
+                    let id = mask::id(gone.id.as_str());
+                    return vec![Ask::Say(format!("{id} was deleted in Stripe meanwhile: nothing is delivered to {}", path(&gone.url)))];
+                }
             }
             (Query::Probe, result) => {
                 self.probing = None;

@@ -4,7 +4,7 @@ use super::model::{Model, Tab};
 use super::{list, view_drift, view_endpoints};
 use crate::console::context::Context;
 use crate::console::widgets::format::{clock, count, moment};
-use crate::console::widgets::paint::{put, put_right, select, width};
+use crate::console::widgets::paint::{fit, put, put_right, select, width, wrap};
 use crate::console::widgets::panel::{self, Panel, stale};
 use crate::console::widgets::theme::Theme;
 use crate::domain::At;
@@ -15,9 +15,12 @@ use crate::procedures::survey::Survey;
 use crate::protocol::freshness::Health;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 /// Where sentences begin.
 pub const TEXT: u16 = 7;
+/// So many lines of a cause's sentence are shown.
+const BECAUSE_LINES: usize = 3;
 
 pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let survey = cx.survey;
@@ -50,7 +53,16 @@ fn head(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
         None => end,
     };
     let room = end.saturating_sub(x);
-    put_right(buf, theme, end, area.y, &covered(m, cx, theme), theme.dim(), room);
+    // What there is no room for is left out whole, the least of it first.
+    let mut parts = covered(m, cx);
+    let said = loop {
+        let said = parts.join(&format!(" {} ", theme.dot())).replace(&format!(" {} in ", theme.dot()), " in ");
+        if width(&said) <= room || parts.len() < 2 {
+            break said;
+        }
+        parts.pop();
+    };
+    put_right(buf, theme, end, area.y, &said, theme.dim(), room);
 }
 
 /// Why what is shown may be old: in words, with its age.
@@ -67,14 +79,14 @@ fn doubt(cx: &Context) -> Option<String> {
     })
 }
 
-fn covered(m: &Model, cx: &Context, theme: &Theme) -> String {
+/// What the tab covers, the most telling first.
+fn covered(m: &Model, cx: &Context) -> Vec<String> {
     let survey = cx.survey;
-    let dot = format!(" {} ", theme.dot());
     if let (Tab::Endpoints, at) = (m.tab, m.endpoints.at()) {
-        return at.map_or_else(String::new, |at| format!("as of {}", clock(at)));
+        return at.map(|at| format!("as of {}", clock(at))).into_iter().collect();
     }
     if m.tab == Tab::Drift {
-        return view_drift::covered(m, cx).join(&dot);
+        return view_drift::covered(m, cx);
     }
     let mut parts = Vec::new();
     if m.tab == Tab::Events && m.events.waiting() > 0 {
@@ -85,8 +97,10 @@ fn covered(m: &Model, cx: &Context, theme: &Theme) -> String {
     }
     let events = survey.lines().len();
     parts.push(match (m.tab, survey.lines().is_empty()) {
-        (Tab::Events, false) if m.events.passing() + m.events.waiting() < events => {
-            format!("{} of {}", crate::domain::money::group(m.events.passing() as u64), count(events, "event", "events"))
+        // A filter stays when one leaves and comes back, so it is named wherever the list is.
+        (Tab::Events, false) if !m.events.field.is_empty() => {
+            let passing = crate::domain::money::group(m.events.passing() as u64);
+            format!("filtered: {passing} of {}", count(events, "event", "events"))
         }
         (_, false) => count(events, "event", "events"),
         (_, true) => String::new(),
@@ -96,7 +110,7 @@ fn covered(m: &Model, cx: &Context, theme: &Theme) -> String {
         parts.push(partial);
     }
     parts.retain(|p| !p.is_empty());
-    parts.join(&dot)
+    parts
 }
 
 /// `24 h`, `7 days`.
@@ -148,55 +162,149 @@ fn causes(m: &Model, survey: &Survey, cx: &Context, area: Rect, buf: &mut Buffer
         no_rows(survey, cx, area, buf, theme, &empty);
         return;
     }
-    two_lined(buf, theme, area, groups.len(), m.causes.at, |i, line, buf| cause(&groups[i], cx, line, buf, theme));
+    let room = below_room(area);
+    let below: Vec<Vec<Below>> = groups.iter().map(|g| below(g, cx, area.width, room, theme)).collect();
+    stacked(buf, theme, area, &below, m.causes.at, |i, line, buf| cause(&groups[i], cx, line, buf, theme));
 }
 
-/// Rows of two lines with a gap between them as long as all fit, without one where they do not, scrolled where even that is too much.
-pub fn two_lined(buf: &mut Buffer, theme: &Theme, area: Rect, all: usize, at: usize, mut one: impl FnMut(usize, Rect, &mut Buffer)) {
+/// A line below the first of a row.
+pub type Below = (String, Style);
+
+/// The columns that such a line has.
+pub fn below_room(area: Rect) -> u16 {
+    area.width.saturating_sub(TEXT + 1)
+}
+
+/// Rows of a first line, drawn by `one`, and the lines below it. Gaps between them as long as all fit; the selected one is always whole.
+pub fn stacked(
+    buf: &mut Buffer,
+    theme: &Theme,
+    area: Rect,
+    below: &[Vec<Below>],
+    at: usize,
+    mut one: impl FnMut(usize, Rect, &mut Buffer),
+) {
+    let Some(at) = below.len().checked_sub(1).map(|last| at.min(last)) else { return };
     let rows = usize::from(area.height);
-    let step = if all * 3 <= rows + 1 { 3 } else { 2 };
-    let fit = if step == 3 { all } else { (rows / 2).max(1) };
-    let first = crate::console::widgets::table::Cursor { at }.first(all, fit);
-    for i in (first..all).take(fit) {
-        let line = Rect { y: area.y + u16::try_from((i - first) * step).unwrap_or(0), height: 2, ..area };
+    let heights: Vec<usize> = below.iter().map(|b| 1 + b.len()).collect();
+    let gap = usize::from(heights.iter().sum::<usize>() + heights.len().saturating_sub(1) <= rows);
+    // Scrolled by whole rows, no further than the selected one needs.
+    let mut first = 0;
+    while first < at && heights[first..=at].iter().map(|h| h + gap).sum::<usize>() > rows + gap {
+        first += 1;
+    }
+    let mut y = area.y;
+    for i in first..below.len() {
+        let whole = usize::from(area.bottom() - y) >= heights[i];
+        if y >= area.bottom() || (i > at && !whole) {
+            put_right(buf, theme, area.right() - 1, area.bottom() - 1, &format!("{} more", below.len() - i), theme.dim(), 12);
+            return;
+        }
+        let line = Rect { y, height: 1, ..area };
         one(i, line, buf);
+        for (y, (text, style)) in (y + 1..area.bottom()).zip(&below[i]) {
+            put(buf, theme, area.x + TEXT, y, text, *style, below_room(area));
+        }
         if i == at {
             put(buf, theme, line.x, line.y, theme.pointer(), theme.plain(), 1);
-            select(buf, theme, Rect { height: 1, ..line });
+            select(buf, theme, line);
         }
+        y = y.saturating_add(u16::try_from(heights[i] + gap).unwrap_or(u16::MAX)).min(area.bottom());
     }
-    if first + fit < all {
-        put_right(buf, theme, area.right() - 1, area.bottom() - 1, &format!("{} more", all - first - fit), theme.dim(), 12);
+}
+
+/// Who has it, the sentence where the first line has no room for it, and what helps: all of it, since it decides.
+fn below(g: &Group, cx: &Context, columns: u16, room: u16, theme: &Theme) -> Vec<Below> {
+    let muted = cx.desk.and_then(|d| d.muted(g.cause, cx.now));
+    let standing = match (muted, cx.desk.map(|d| d.standing(g.cause, Some(g.first)))) {
+        (Some(m), _) => format!("muted by {} until {}: {}", m.by, when(m.until, cx.now), m.reason),
+        (None, Some(Standing::Taken(t))) => format!("{} has it.", t.by),
+        (None, Some(Standing::Reopened(t))) => format!("{} had it, new ones failed since.", t.by),
+        _ => String::new(),
+    };
+    let mut lines: Vec<Below> = Vec::new();
+    if !standing.is_empty() {
+        lines.extend(wrap(&standing, room).into_iter().map(|l| (l, theme.plain())));
     }
+    if !fits_above(g, cx, columns) && !g.because.is_empty() {
+        let mut because = wrap(&g.because, room);
+        // The raw text of what is unknown can be as long as it likes: all of it is behind `e`.
+        if because.len() > BECAUSE_LINES {
+            because.truncate(BECAUSE_LINES);
+            if let Some(last) = because.last_mut() {
+                *last = fit(&format!("{last} {}", theme.cut()), room, theme);
+            }
+        }
+        lines.extend(because.into_iter().map(|l| (l, theme.dim())));
+    }
+    if !g.helps.is_empty() {
+        lines.extend(wrap(&g.helps, room).into_iter().map(|l| (l, theme.dim())));
+    }
+    lines
+}
+
+/// `1 event  1 customer  last 02:44Z`.
+fn size(g: &Group, cx: &Context) -> String {
+    let people = if g.customers == 0 { String::new() } else { format!("{}  ", count(g.customers, "customer", "customers")) };
+    format!("{}  {people}last {}", count(g.events.len(), "event", "events"), when(g.last, cx.now))
+}
+
+/// The sentence stands on the first line only where there is room for all of it.
+fn fits_above(g: &Group, cx: &Context, columns: u16) -> bool {
+    let taken = TEXT + width(g.cause.word()) + 2 + 2 + width(&size(g, cx)) + 1;
+    width(&g.because) <= columns.saturating_sub(taken)
 }
 
 fn cause(g: &Group, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let muted = cx.desk.and_then(|d| d.muted(g.cause, cx.now));
     let (word, style) = if muted.is_some() { ("mute", theme.dim()) } else { ("FAIL", theme.fail()) };
     put(buf, theme, area.x + 1, area.y, word, style, 5);
-    let people = if g.customers == 0 { String::new() } else { format!("{}  ", count(g.customers, "customer", "customers")) };
-    let size = format!("{}  {people}last {}", count(g.events.len(), "event", "events"), when(g.last, cx.now));
-    let end = put_right(buf, theme, area.right() - 1, area.y, &size, theme.plain(), area.width / 2 + 10);
+    let end = put_right(buf, theme, area.right() - 1, area.y, &size(g, cx), theme.plain(), area.width / 2 + 10);
     let start = area.x + TEXT;
     let at = put(buf, theme, start, area.y, g.cause.word(), theme.plain(), end.saturating_sub(start + 1));
-    // The sentence only where there is room for it: half a sentence says less than none.
-    let room = end.saturating_sub(at + 4);
-    if width(&g.because) <= room {
-        put(buf, theme, at + 2, area.y, &g.because, theme.dim(), room);
+    if fits_above(g, cx, area.width) {
+        put(buf, theme, at + 2, area.y, &g.because, theme.dim(), end.saturating_sub(at + 2));
     }
-    let standing = match (muted, cx.desk.map(|d| d.standing(g.cause, Some(g.first)))) {
-        (Some(m), _) => format!("muted by {} until {}: {}. ", m.by, when(m.until, cx.now), m.reason),
-        (None, Some(Standing::Taken(t))) => format!("{} has it. ", t.by),
-        (None, Some(Standing::Reopened(t))) => format!("{} had it, new ones failed since. ", t.by),
-        _ => String::new(),
-    };
-    // Of what is unknown the raw text is all there is.
-    let below = if g.helps.is_empty() { &g.because } else { &g.helps };
-    let at = put(buf, theme, start, area.y + 1, &standing, theme.plain(), area.right().saturating_sub(start + 1));
-    put(buf, theme, at, area.y + 1, below, theme.dim(), area.right().saturating_sub(at + 1));
 }
 
 /// `03:11Z` today, with the day before.
 pub fn when(at: At, now: At) -> String {
     if at.date_naive() == now.date_naive() { clock(at) } else { moment(at, now) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows called `0`, `1`, … with so many lines below each, in an area of this height, the one at `at` selected.
+    fn shown(below: &[usize], height: u16, at: usize) -> Vec<String> {
+        let theme = Theme::mono();
+        let area = Rect::new(0, 0, 24, height);
+        let mut buf = Buffer::empty(area);
+        let lines: Vec<Vec<Below>> =
+            below.iter().enumerate().map(|(i, n)| (0..*n).map(|l| (format!("{i} says {l}"), theme.plain())).collect()).collect();
+        stacked(&mut buf, &theme, area, &lines, at, |i, line, buf| {
+            put(buf, &theme, line.x + 1, line.y, &format!("row {i}"), theme.plain(), 10);
+        });
+        let rows = buf.content.chunks(24).map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>());
+        rows.map(|r| r.trim_end().to_string()).collect()
+    }
+
+    #[test]
+    fn rows_stand_apart_while_there_is_room() {
+        assert_eq!(shown(&[1, 0], 5, 0), ["›row 0", "       0 says 0", "", " row 1", ""]);
+        assert_eq!(shown(&[1, 0], 3, 1), [" row 0", "       0 says 0", "›row 1"]);
+    }
+
+    #[test]
+    fn the_selected_row_is_whole_and_what_is_left_out_is_counted() {
+        let screen = shown(&[2, 2, 2], 7, 0);
+        assert_eq!(screen[..3], ["›row 0", "       0 says 0", "       0 says 1"]);
+        assert!(screen[6].ends_with("1 more"), "{screen:?}");
+        let last = shown(&[2, 2, 2], 7, 2);
+        assert_eq!(last[..6], [" row 1", "       1 says 0", "       1 says 1", "›row 2", "       2 says 0", "       2 says 1"]);
+        // Longer than the screen: its beginning, and nothing outside.
+        assert_eq!(shown(&[9], 3, 0), ["›row 0", "       0 says 0", "       0 says 1"]);
+        assert!(shown(&[], 3, 0).iter().all(String::is_empty));
+    }
 }

@@ -2,10 +2,10 @@
 
 use super::drift::Row;
 use super::model::Model;
-use super::view::{TEXT, two_lined};
+use super::view::{Below, TEXT, below_room, stacked};
 use crate::console::context::Context;
 use crate::console::widgets::format::{clock, count};
-use crate::console::widgets::paint::{put, put_right, select};
+use crate::console::widgets::paint::{put, put_right, select, wrap};
 use crate::console::widgets::panel::{self, Panel};
 use crate::console::widgets::theme::Theme;
 use crate::domain::findings::whole;
@@ -43,7 +43,19 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         return;
     }
     if m.drift.class.is_none() {
-        two_lined(buf, theme, area, rows.len(), m.drift.cursor.at, |i, line, buf| {
+        let room = below_room(area);
+        let first = |g: &Group| {
+            let of = if g.subjects == 1 { "" } else { "one of them: " };
+            g.named.first().map_or_else(String::new, |d| format!("{of}{}", d.sentence))
+        };
+        let below: Vec<Vec<Below>> = rows
+            .iter()
+            .map(|row| match row {
+                Row::Class(g) => wrap(&first(g), room).into_iter().filter(|l| !l.is_empty()).map(|l| (l, theme.dim())).collect(),
+                Row::Subject(_) => Vec::new(),
+            })
+            .collect();
+        stacked(buf, theme, area, &below, m.drift.cursor.at, |i, line, buf| {
             if let Row::Class(g) = &rows[i] {
                 class(g, line, buf, theme);
             }
@@ -101,8 +113,6 @@ fn class(g: &Group, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let size = [format!("{} {who}", group(g.subjects)), monthly.join(" ")].join("  ");
     let end = put_right(buf, theme, area.right() - 1, area.y, size.trim_end(), theme.plain(), area.width / 2);
     put(buf, theme, area.x + TEXT, area.y, g.class.word(), theme.plain(), end.saturating_sub(area.x + TEXT + 1));
-    let below = g.named.first().map_or("", |d| d.sentence.as_str());
-    put(buf, theme, area.x + TEXT, area.y + 1, below, theme.dim(), area.right().saturating_sub(area.x + TEXT + 1));
 }
 
 fn subject(d: &Drifted, marked: bool, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {

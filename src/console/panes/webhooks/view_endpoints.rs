@@ -1,9 +1,9 @@
 //! How the endpoints look: URL, state, what they get, and what the last probe said.
 
 use super::model::Model;
-use super::view::{TEXT, two_lined, when};
+use super::view::{Below, TEXT, below_room, stacked, when};
 use crate::console::context::Context;
-use crate::console::widgets::paint::{put, put_right};
+use crate::console::widgets::paint::{put, put_right, wrap};
 use crate::console::widgets::panel::{self, Panel};
 use crate::console::widgets::theme::Theme;
 use crate::domain::facts::Known;
@@ -28,15 +28,15 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         }
         Known::Is { value, .. } => {
             let assessment = m.assessment(cx);
-            two_lined(buf, theme, area, value.len(), m.endpoint.at, |i, line, buf| {
-                let of = assessment.as_ref().filter(|_| m.probed.value().is_some_and(|p| value[i].is_for(&p.url)));
-                endpoint(&value[i], m, of, cx, line, buf, theme);
-            });
+            let of = |e: &Endpoint| assessment.as_ref().filter(|_| m.probed.value().is_some_and(|p| e.is_for(&p.url)));
+            let wrapped = |e: &Endpoint| wrap(&below(e, m, of(e), cx, theme), below_room(area));
+            let below: Vec<Vec<Below>> = value.iter().map(|e| wrapped(e).into_iter().map(|l| (l, theme.dim())).collect()).collect();
+            stacked(buf, theme, area, &below, m.endpoint.at, |i, line, buf| endpoint(&value[i], of(&value[i]), line, buf, theme));
         }
     }
 }
 
-fn endpoint(e: &Endpoint, m: &Model, probe: Option<&Assessment>, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+fn endpoint(e: &Endpoint, probe: Option<&Assessment>, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let lacks = e.lacks();
     let level = match (e.enabled, lacks.is_empty()) {
         (false, _) => Level::Fail,
@@ -54,6 +54,11 @@ fn endpoint(e: &Endpoint, m: &Model, probe: Option<&Assessment>, cx: &Context, a
     let state = format!("{}  {mode}", if e.enabled { "enabled" } else { "disabled" });
     let end = put_right(buf, theme, area.right() - 1, area.y, &state, theme.plain(), 20);
     put(buf, theme, area.x + TEXT, area.y, &e.url, theme.plain(), end.saturating_sub(area.x + TEXT + 2));
+}
+
+/// What the last probe found, what it gets, and in which shape.
+fn below(e: &Endpoint, m: &Model, probe: Option<&Assessment>, cx: &Context, theme: &Theme) -> String {
+    let lacks = e.lacks();
     let types = match lacks.as_slice() {
         [] => format!("gets all {} handled types", HANDLED.len()),
         [one] => format!("does not get {one}"),
@@ -69,6 +74,5 @@ fn endpoint(e: &Endpoint, m: &Model, probe: Option<&Assessment>, cx: &Context, a
         }
         _ => "not probed yet".to_string(),
     };
-    let below = [probed, types, version].join(&format!(" {} ", theme.dot()));
-    put(buf, theme, area.x + TEXT, area.y + 1, &below, theme.dim(), area.right().saturating_sub(area.x + TEXT + 1));
+    [probed, types, version].join(&format!(" {} ", theme.dot()))
 }

@@ -343,7 +343,7 @@ pub(super) const BOOK: &[Rule] = &[
             let say = "Stripe owes nobody a delivery of it, and the application never saw it: the endpoint was off, or not subscribed, when it happened.";
             (l.log_is_silent() && !l.e.pending).then(|| say.to_string())
         },
-        cause: Cause::EndpointDisabled,
+        cause: Cause::NeverSent,
         advice: Always("Copying from Stripe helps; Stripe does not resend to an endpoint that was off when the event happened."),
     },
     Rule {

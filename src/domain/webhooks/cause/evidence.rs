@@ -27,6 +27,9 @@ pub struct Scene {
     pub deploys: Vec<Deploy>,
     /// The application does not answer our own polls.
     pub application_down: bool,
+    /// Policy lets us deliver stored events to the endpoint ourselves, and there is a secret to sign them with.
+    #[serde(default)]
+    pub deliver: bool,
 }
 
 /// The facts of one event whose effect is missing. What is not known stays at its default.

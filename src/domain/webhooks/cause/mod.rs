@@ -42,6 +42,8 @@ pub enum Cause {
     TypeNotHandled,
     NotSubscribed,
     EndpointDisabled,
+    /// Stripe made no delivery of it: the endpoint was off, or not subscribed, when it happened.
+    NeverSent,
     /// An older object was applied after a newer one.
     OlderApplied,
     /// The application took it for one that it had handled already.
@@ -60,7 +62,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of the list.
-    pub const ALL: [Cause; 21] = [
+    pub const ALL: [Cause; 22] = [
         Cause::BadSignature,
         Cause::WrongPath,
         Cause::Redirect,
@@ -75,6 +77,7 @@ impl Cause {
         Cause::TypeNotHandled,
         Cause::NotSubscribed,
         Cause::EndpointDisabled,
+        Cause::NeverSent,
         Cause::OlderApplied,
         Cause::Duplicate,
         Cause::ModeMismatch,
@@ -97,6 +100,7 @@ impl Cause {
                 | Cause::Timeout
                 | Cause::Down
                 | Cause::EndpointDisabled
+                | Cause::NeverSent
                 | Cause::ClockSkew
         )
     }
@@ -119,6 +123,7 @@ impl Cause {
             Cause::TypeNotHandled => "type not handled",
             Cause::NotSubscribed => "not subscribed",
             Cause::EndpointDisabled => "endpoint disabled",
+            Cause::NeverSent => "never sent",
             Cause::OlderApplied => "older object applied last",
             Cause::Duplicate => "duplicate",
             Cause::ModeMismatch => "live/test mismatch",

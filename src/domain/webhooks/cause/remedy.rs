@@ -21,7 +21,16 @@ pub(super) fn remedy(cause: Cause, look: &Look) -> (Remedy, Option<String>) {
         }
         Held::NoRow | Held::Unknown | Held::Customer => {}
     }
+    if let Some(why) = would_be_in_vain(look) {
+        return (Remedy::Apply, Some(why));
+    }
+    let unsent = matches!(cause, Cause::EndpointDisabled | Cause::NotSubscribed);
     match cannot_resend(look) {
+        // Where a handler has to run, and nobody but us can have it run.
+        why if (why.is_some() && passes(cause) && look.e.recovered || unsent) && can_deliver(look) => {
+            let say = "Stripe sends it nothing; policy lets us deliver it ourselves, signed anew, so that the handler runs.";
+            (Remedy::Deliver, Some(say.into()))
+        }
         Some(why) => (Remedy::Apply, Some(why)),
         None if passes(cause) && look.e.recovered => (Remedy::Resend, None),
         // The handler finds the row now that it is linked.
@@ -77,8 +86,13 @@ fn beyond_help(cause: Cause, look: &Look) -> Option<String> {
     }
 }
 
-/// Why Stripe cannot, or need not, send the event once more, and what works.
-fn cannot_resend(look: &Look) -> Option<String> {
+/// We may deliver it, and the endpoint is there to take it.
+fn can_deliver(look: &Look) -> bool {
+    look.scene.deliver && !look.scene.application_down && HANDLED.contains(&look.e.kind.as_str())
+}
+
+/// Why no delivery of the event, by whomever, would bring its effect.
+fn would_be_in_vain(look: &Look) -> Option<String> {
     let e = look.e;
     if (look.now - e.at).num_days() >= RESENT_FOR_DAYS {
         return Some(format!("Stripe resends events for {RESENT_FOR_DAYS} days, and this one is older; copying from Stripe helps."));
@@ -86,6 +100,12 @@ fn cannot_resend(look: &Look) -> Option<String> {
     if matches!(e.receipt, Receipt::Processed(_)) || look.was_applied() {
         return Some("The application takes a second delivery for a duplicate; copying from Stripe helps.".into());
     }
+    None
+}
+
+/// Why Stripe cannot send the event once more, and what works.
+fn cannot_resend(look: &Look) -> Option<String> {
+    let e = look.e;
     let endpoint = look.scene.endpoint();
     match endpoint {
         Some(endpoint) if !endpoint.enabled => {

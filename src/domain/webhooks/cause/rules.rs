@@ -47,7 +47,8 @@ pub fn likely(cause: Cause, first: At, scene: &Scene) -> Option<String> {
         Cause::ApiVersion => ("the handler, which cannot read the objects", "changed"),
         Cause::ClockSkew => ("the application's clock", "changed"),
         Cause::PriceNotMapped => ("a price that the application does not know", "came"),
-        Cause::EndpointDisabled => ("the endpoint, which was off or not subscribed", "was switched off"),
+        Cause::EndpointDisabled => ("the endpoint, which is disabled at Stripe", "was disabled"),
+        Cause::NeverSent => ("the endpoint, which was off or not subscribed", "was switched off"),
         Cause::NotSubscribed => ("the endpoint's subscriptions", "changed"),
         Cause::ModeMismatch => ("keys of the other mode", "came"),
         Cause::ProfileNotFound

@@ -250,7 +250,7 @@ fn the_last_word_about_an_event_counts() {
 fn never_sent_is_told_by_silence_that_means_something() {
     let mut e = missing();
     let others = logged(vec![line(-900, "Webhook processed", &["evt_1Other"])]);
-    assert_eq!(cause(&e, &others), Cause::EndpointDisabled);
+    assert_eq!(cause(&e, &others), Cause::NeverSent);
     e.pending = true;
     assert_eq!(cause(&e, &others), Cause::Down, "a delivery is owed: it reached nobody");
     e.pending = false;
@@ -277,4 +277,20 @@ fn the_sentence_names_what_changed_just_before() {
         Some(format!("Likely the signing secret: it changed with the restart at {}.", time(1)))
     );
     assert_eq!(likely(Cause::Unknown, at(), &near), None);
+}
+
+#[test]
+fn what_stripe_cannot_send_is_delivered_by_us_only_where_policy_says_so() {
+    let disabled = registered(Endpoint { enabled: false, ..endpoint() });
+    let remedy = |e: &Evidence, scene: Scene| attribute(e, &scene, now()).remedy;
+    assert_eq!(remedy(&missing(), disabled.clone()), Remedy::Apply);
+    let allowed = Scene { deliver: true, ..disabled };
+    assert_eq!(remedy(&missing(), allowed.clone()), Remedy::Deliver);
+    assert_eq!(remedy(&missing(), Scene { application_down: true, ..allowed.clone() }), Remedy::Apply, "nobody would take it");
+    let unlinked = Evidence { held: Held::Placeholder("cus_temp_1".into()), ..missing() };
+    assert_eq!(remedy(&unlinked, allowed.clone()), Remedy::Link, "the handler would find nobody");
+    let handled = Evidence { receipt: Receipt::Processed(None), ..missing() };
+    assert_eq!(remedy(&handled, allowed.clone()), Remedy::Apply, "it would be taken for a duplicate");
+    let old = Evidence { at: now() - Duration::days(31), ..missing() };
+    assert_eq!(remedy(&old, allowed), Remedy::Apply, "nobody has it any more");
 }

@@ -115,8 +115,8 @@ fn without_row(side: &Side, live: &[&Subscription], rules: &TierRules) -> Option
     // Nothing is due, and nobody has it: nobody is hurt.
     let due = live.iter().find(|s| tier_due(s, rules).is_ok_and(|tier| tier != rules.free()) || tier_due(s, rules).is_err())?;
     let (class, say) = match side.subject {
-        Some(_) => (Class::PaidNotServed, format!("{} at Stripe, and their profile has no row", capitalised(due.status.word()))),
-        None => (Class::OrphanCustomer, format!("{} at Stripe, and no profile can be named", capitalised(due.status.word()))),
+        Some(_) => (Class::PaidNotServed, format!("{} at Stripe, and their profile has no row", capitalised(&due.status.spoken()))),
+        None => (Class::OrphanCustomer, format!("{} at Stripe, and no profile can be named", capitalised(&due.status.spoken()))),
     };
     Some(Drifted {
         class,
@@ -171,11 +171,11 @@ fn of_changes(changes: &[Change], subscription: &Subscription, served: &str, due
         return Some((Class::Unlinked, format!("The row names {}, and Stripe bills {}", held(&c.from), held(&c.to))));
     }
     if let Some(c) = of(&[Field::Status]) {
-        return Some((Class::WrongStatus, format!("{} in the row, {} at Stripe", capitalised(&c.from.to_string()), c.to)));
+        return Some((Class::WrongStatus, format!("{} in the row, {} at Stripe", capitalised(&spoken(&c.from)), spoken(&c.to))));
     }
     if let Some(c) = of(&[Field::PeriodEnd]).or_else(|| of(&[Field::PeriodStart])) {
         let label = capitalised(c.field.label());
-        return Some((Class::Period, format!("{label} {} in the row, {} at Stripe", day(&c.from), day(&c.to))));
+        return Some((Class::Period, format!("{label} {} in the row, {} at Stripe", day_beside(&c.from, &c.to), day(&c.to))));
     }
     if let Some(c) = of(&[Field::CancelAtPeriodEnd]).or_else(|| of(&[Field::CancelAt])) {
         let ends = matches!(c.to, Value::Bool(true) | Value::Time(_));
@@ -191,7 +191,8 @@ fn of_changes(changes: &[Change], subscription: &Subscription, served: &str, due
 
 fn tier_words(class: Class, changes: &[Change], status: &Status, served: &str, due: &str) -> String {
     let placeholder = changes.iter().any(|c| c.field == Field::Customer && c.from.as_text().is_some_and(is_placeholder));
-    let why = if placeholder { "; the row holds a placeholder" } else { "" };
+    let why = if placeholder { "; placeholder id" } else { "" };
+    let status = status.spoken();
     match class {
         Class::PaidNotServed => format!("{due} at Stripe ({status}), served {served}{why}"),
         Class::ServedNotPaid => format!("Served {served}, and Stripe's {status} subscription buys {due}"),
@@ -199,13 +200,40 @@ fn tier_words(class: Class, changes: &[Change], status: &Status, served: &str, d
     }
 }
 
+/// A status as a sentence has it: `past due`.
+fn spoken(status: &Value) -> String {
+    status.to_string().replace('_', " ")
+}
+
 fn held(value: &Value) -> String {
     value.as_text().map_or_else(|| "no id".to_string(), mask::id)
+}
+
+/// The day, with its year only where that is another than the one beside it.
+fn day_beside(value: &Value, other: &Value) -> String {
+    match (value, other) {
+        (Value::Time(a), Value::Time(b)) if a.format("%Y").to_string() == b.format("%Y").to_string() => a.format("%-d %b").to_string(),
+        _ => day(value),
+    }
 }
 
 fn day(value: &Value) -> String {
     match value {
         Value::Time(at) => at.format("%-d %b %Y").to_string(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{TimeZone, Utc};
+
+    #[test]
+    fn sentences_have_words_of_people_and_no_more_of_a_date_than_tells() {
+        assert_eq!(spoken(&Value::text("past_due")), "past due");
+        let at = |y, m, d| Value::Time(Utc.with_ymd_and_hms(y, m, d, 0, 0, 0).single().expect("a day"));
+        assert_eq!(day_beside(&at(2026, 11, 12), &at(2026, 12, 12)), "12 Nov");
+        assert_eq!(day_beside(&at(2026, 12, 12), &at(2027, 1, 12)), "12 Dec 2026");
     }
 }
