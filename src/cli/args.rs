@@ -88,6 +88,8 @@ pub enum Subcommands {
         #[arg(long)]
         json: bool,
     },
+    /// Who is near a limit or has reached one, by tier and feature; and how much each tier uses.
+    Quota(super::quota::QuotaArgs),
     /// Run a procedure without a screen, through the same gate and journal.
     #[command(subcommand)]
     Run(Procedures),
@@ -175,6 +177,9 @@ pub enum Procedures {
     /// Runbook 1: copy a customer's tier and period from Stripe to their row, linking it first where it is not.
     #[command(after_help = EXIT)]
     TierUpdate(TierUpdate),
+    /// Runbook 2: empty a customer's counters, of one feature, of some, or of all that reset; stocks stay.
+    #[command(after_help = EXIT)]
+    QuotaReset(QuotaReset),
     /// Copy Stripe's truth to the rows of many customers: the first alone, then the rest.
     #[command(after_help = EXIT)]
     DriftFix(DriftFix),
@@ -185,6 +190,21 @@ pub struct DriftFix {
     /// A Stripe customer id; may be given more than once.
     #[arg(long, value_name = "CUS", required = true)]
     pub customer: Vec<String>,
+    #[command(flatten)]
+    pub how: How,
+}
+
+#[derive(Debug, Args)]
+pub struct QuotaReset {
+    /// The customer: a profile id, an e-mail address or a Stripe id.
+    #[arg(value_name = "WHO")]
+    pub who: String,
+    /// A feature to reset; several with commas, or given more than once; `all` for all that reset.
+    #[arg(long, value_name = "FEATURE", value_delimiter = ',')]
+    pub feature: Vec<String>,
+    /// The profile, where several fit.
+    #[arg(long, value_name = "PROFILE")]
+    pub subject: Option<String>,
     #[command(flatten)]
     pub how: How,
 }

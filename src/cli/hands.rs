@@ -92,6 +92,14 @@ impl Hands {
         self.reader.desk().map_err(|f| f.say)?.write(write).await.map(drop).map_err(|f| f.say)
     }
 
+    /// Journals that personal data is about to leave the console unmasked.
+    ///
+    /// # Errors
+    /// Why it cannot be journaled: then it does not leave.
+    pub async fn reveal(&self, detail: Detail) -> Result<(), Fault> {
+        self.reader.writes()?.reveal(None, detail).await
+    }
+
     pub async fn perform(&self, perform: Perform) -> Performed {
         match self.reader.writes() {
             Ok(lane) => lane.perform(perform).await,

@@ -27,6 +27,7 @@ mod pool;
 pub mod print;
 mod probe;
 mod procedures;
+mod quota;
 mod replay;
 mod runs;
 pub mod sandbox;
@@ -80,6 +81,8 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
                 Subcommands::Replay(args) => replay::run(&hands, &args).await,
                 Subcommands::Drift(args) => drift::run(&hands, &args).await,
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
+                Subcommands::Quota(args) => quota::run(&hands, &args).await,
+                Subcommands::Run(Procedures::QuotaReset(args)) => quota::reset(&hands, &args).await,
                 Subcommands::Run(Procedures::DriftFix(args)) => drift::fix(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,
                 Subcommands::Sandbox(_)

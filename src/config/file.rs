@@ -17,6 +17,7 @@ pub struct File {
     #[serde(default)]
     pub limits: BTreeMap<String, BTreeMap<String, i64>>,
     pub access: Option<Access>,
+    pub quota: Option<Quota>,
     pub policy: Option<Policy>,
     pub stripe: Option<Stripe>,
     pub hooks: Option<Hooks>,
@@ -70,6 +71,16 @@ pub struct Tiers {
 #[serde(deny_unknown_fields)]
 pub struct Access {
     pub keeps_tier: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    pub workers: Option<u8>,
+    pub timeout_s: Option<u64>,
+    pub watch: Option<String>,
+    #[serde(default)]
+    pub resets: BTreeMap<String, bool>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -47,6 +47,7 @@ pub struct Config {
     pub tiers: TierRules,
     /// Tier → feature → value, where the database has no limits table.
     pub limits: BTreeMap<String, BTreeMap<String, i64>>,
+    pub quota: Quota,
     pub writer: Writer,
     pub policy: Policy,
     pub hooks: Hooks,
@@ -67,6 +68,19 @@ pub enum LogSource {
     File(PathBuf),
     /// This argv, never a shell line; what it prints, standard error too.
     Command(Vec<String>),
+}
+
+/// How use is read, and what is known about features.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quota {
+    /// So many helpers the server may give one of our scans.
+    pub workers: u8,
+    /// A scan of all counters may take so long on the server.
+    pub limit: Duration,
+    /// The table that the database's owner keeps of counters near their limit.
+    pub watch: String,
+    /// Whether a feature resets with its period, where that is to be said here.
+    pub resets: BTreeMap<String, bool>,
 }
 
 /// What the operator's organisation lets the console do beyond its defaults.
@@ -238,6 +252,7 @@ impl Config {
             schema: file.schema.unwrap_or_default(),
             tiers,
             limits: file.limits,
+            quota: quota(file.quota.unwrap_or_default())?,
             writer,
             policy,
             hooks,
@@ -249,6 +264,23 @@ impl Config {
             name,
         })
     }
+}
+
+fn quota(given: file::Quota) -> Result<Quota, ConfigError> {
+    let invalid = |key: &str, why: String| ConfigError::Invalid { what: format!("[quota] {key}"), why };
+    let seconds = given.timeout_s.unwrap_or(10);
+    if !(1..=120).contains(&seconds) {
+        return Err(invalid("timeout_s", format!("{seconds} is not within 1 and 120")));
+    }
+    let workers = given.workers.unwrap_or(0);
+    if workers > 16 {
+        return Err(invalid("workers", format!("{workers} is more than 16")));
+    }
+    let watch = given.watch.unwrap_or_else(|| "quota_watch".into());
+    if watch.trim().is_empty() {
+        return Err(invalid("watch", "name the table, or leave the line out".into()));
+    }
+    Ok(Quota { workers, limit: Duration::from_secs(seconds), watch, resets: given.resets })
 }
 
 /// The hooks that are known by name, and the one that a writer may be.

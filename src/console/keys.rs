@@ -301,7 +301,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
         Slot::Runs => screen == Screen::Home,
         Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
-        Slot::Activity | Slot::SessionText | Slot::Pooler => false,
+        Slot::Activity | Slot::SessionText | Slot::Pooler | Slot::Quota(_) => false,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -327,7 +327,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
                 Vec::new()
             }
             Slot::Survey(_) | Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => Vec::new(),
-            Slot::Activity | Slot::SessionText | Slot::Pooler => Vec::new(),
+            Slot::Activity | Slot::SessionText | Slot::Pooler | Slot::Quota(_) => Vec::new(),
         };
         for ask in follow {
             match ask {

@@ -262,7 +262,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             Vec::new()
         }
         Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Log => Vec::new(),
-        Slot::Activity | Slot::SessionText | Slot::Pooler => Vec::new(),
+        Slot::Activity | Slot::SessionText | Slot::Pooler | Slot::Quota(_) => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

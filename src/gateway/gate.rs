@@ -140,7 +140,10 @@ mod tests {
                     at_least_ms: 1_000,
                     reach: Reach::default(),
                 },
-                Command::EndSession { .. } => return all,
+                Command::EndSession { .. } => Command::ResetEntitlement { subject: subject.clone() },
+                Command::ResetEntitlement { .. } => Command::ResetCounters { subject: subject.clone(), shown: Vec::new() },
+                Command::ResetCounters { .. } => Command::RestoreCounters { subject: subject.clone(), counters: Vec::new() },
+                Command::RestoreCounters { .. } => return all,
             };
             all.push(next);
         }

@@ -3,6 +3,7 @@
 pub mod application;
 mod command;
 pub mod executor;
+pub mod export;
 pub mod gate;
 pub mod hooks;
 mod http;

@@ -3,12 +3,13 @@
 use super::application::{self, Application};
 use super::hooks;
 use super::logs::Logs;
-use super::postgres::{Database, Ending};
+use super::postgres::{CounterWrite, Database, Ending};
 use super::stripe::{Priority, Stripe};
 use super::writes::Performer;
 use crate::config::secret::Credential;
 use crate::config::{Config, Writer};
 use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::ids::SubjectKey;
 use crate::domain::runbook::book;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::environment::{self, Contact, Environment, Offers};
@@ -220,6 +221,12 @@ impl Performer for Sources {
                 Ok(database) => database.set_subscription_row(subject.clone(), shown.clone(), changes.clone()).await,
                 Err(fault) => Outcome::NotDone(fault),
             },
+            Command::ResetCounters { subject, shown } => self.write_counters(subject, CounterWrite::Reset(shown.clone())).await,
+            Command::RestoreCounters { subject, counters } => self.write_counters(subject, CounterWrite::Restore(counters.clone())).await,
+            Command::ResetEntitlement { subject } => match self.application() {
+                Ok(application) => application.reset(subject, key).await,
+                Err(fault) => Outcome::NotDone(fault),
+            },
             Command::ResyncByHttp { subject, customer } => match self.application() {
                 Ok(application) => application.resync(subject, customer, key).await,
                 Err(fault) => Outcome::NotDone(fault),
@@ -255,6 +262,13 @@ impl Performer for Sources {
 }
 
 impl Sources {
+    async fn write_counters(&self, subject: &SubjectKey, write: CounterWrite) -> Outcome {
+        match self.database() {
+            Ok(database) => database.write_counters(subject.clone(), write).await,
+            Err(fault) => Outcome::NotDone(fault),
+        }
+    }
+
     /// The key to write to Stripe with; `None`: the one that reads.
     fn writing(&self) -> Result<Option<Credential>, Fault> {
         if self.config.stripe_write_key.is_none() {

@@ -6,6 +6,7 @@ mod endpoint_down;
 pub mod engine;
 pub mod escalate;
 pub mod failed_webhook;
+mod quota_reset;
 mod shared;
 pub mod survey;
 mod tier_update;
@@ -78,8 +79,13 @@ pub const ROW: &str = "row";
 pub const ENTITLEMENT: &str = "entitlement";
 
 /// Every procedure of the runbook, in its order.
-pub static ALL: &[&dyn Procedure] =
-    &[&endpoint_down::EndpointDown, &tier_update::TierUpdate, &failed_webhook::FailedWebhook, &drift_fix::DriftFix];
+pub static ALL: &[&dyn Procedure] = &[
+    &endpoint_down::EndpointDown,
+    &tier_update::TierUpdate,
+    &quota_reset::QuotaReset,
+    &failed_webhook::FailedWebhook,
+    &drift_fix::DriftFix,
+];
 
 #[must_use]
 pub fn by_id(id: &str) -> Option<&'static dyn Procedure> {

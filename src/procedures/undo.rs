@@ -3,6 +3,7 @@
 use super::engine::reconcile::row_of;
 use super::words::{Witness, count, machine, witness};
 use super::{ENTITLEMENT, ROW};
+use crate::domain::At;
 use crate::domain::entitlement::Entitlement;
 use crate::domain::facts::Known;
 use crate::domain::ids::SubjectKey;
@@ -25,7 +26,10 @@ pub(super) fn reads(command: &Command, answers: &Answers) -> Vec<Query> {
 }
 
 /// The plan that takes `command`'s changes back, on the row as it is now.
-pub(super) fn plan(command: &Command, answers: &Answers, env: &Environment) -> Result<Plan, Refusal> {
+pub(super) fn plan(command: &Command, answers: &Answers, env: &Environment, now: At) -> Result<Plan, Refusal> {
+    if let Command::RestoreCounters { subject, counters } = command {
+        return super::quota_reset::undo::plan(subject, counters, answers, env, now);
+    }
     let Command::SetSubscriptionRow { subject, shown: left, changes } = command else {
         return Err(Refusal::Because("Another writer's work cannot be taken back from here.".into()));
     };

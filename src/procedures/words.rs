@@ -4,8 +4,9 @@ use crate::domain::At;
 use crate::domain::entitlement::Entitlement;
 use crate::domain::facts::Known;
 use crate::domain::fault::{FaultKind, Source};
+use crate::domain::ids::SubjectKey;
 use crate::domain::money::group;
-use crate::domain::row::{Field, Value};
+use crate::domain::row::{Counter, Field, Value};
 use crate::protocol::command::Command;
 use crate::protocol::environment::Environment;
 
@@ -53,6 +54,9 @@ pub fn machine(command: &Command) -> Vec<String> {
         }
         Command::ResyncByHttp { subject, customer } => vec![format!("POST <resync endpoint>  profile {subject}  customer {customer}")],
         Command::ResyncByCommand { subject, customer } => vec![format!("<resync command>  profile {subject}  customer {customer}")],
+        Command::ResetEntitlement { subject } => vec![format!("POST <application>/admin/licensing/entitlements/{subject}/reset")],
+        Command::ResetCounters { subject, shown } => counters(subject, shown, true),
+        Command::RestoreCounters { subject, counters: former } => counters(subject, former, false),
         Command::ResendEvent { event, endpoint, .. } => vec![format!("POST /v1/events/{event}/retry  webhook_endpoint={endpoint}")],
         Command::DeliverEvent { event, .. } => vec![format!("POST <webhook endpoint>  {event} as Stripe stores it, signed anew")],
         Command::RunHook { hook } => vec![format!("<command configured as {hook}>")],
@@ -80,6 +84,9 @@ pub fn how(command: &Command) -> &'static str {
         Command::SetSubscriptionRow { .. } => "Copy the fields, if the row is still as shown: exactly one row, or none",
         Command::ResyncByHttp { .. } => "Ask the application to bring the row in line with Stripe",
         Command::ResyncByCommand { .. } => "Run the configured resync for this customer",
+        Command::ResetEntitlement { .. } => "The application resets every feature that resets, and opens a new period",
+        Command::ResetCounters { .. } => "Set the counters to 0, if each is still as shown: all of them, or none",
+        Command::RestoreCounters { .. } => "Give the counters back what they held, if nobody has counted since: all of them, or none",
         Command::ResendEvent { .. } => "Stripe sends the event once more",
         Command::DeliverEvent { .. } => "The event goes to the endpoint as Stripe stores it, signed anew",
         Command::RunHook { .. } => "Run the configured command",
@@ -88,6 +95,31 @@ pub fn how(command: &Command) -> &'static str {
             "End the session, if it still is the one that was shown and does what it did: one signal, then it is watched until it is gone"
         }
     }
+}
+
+/// The statements for counters, one each; `reset`: to nothing, else back to what they held.
+fn counters(subject: &SubjectKey, all: &[Counter], reset: bool) -> Vec<String> {
+    let time = |at: Option<At>| literal(&Value::time(at));
+    let whose = literal(&Value::text(subject.as_str()));
+    let mut lines = vec!["BEGIN;".to_string()];
+    for c in all {
+        let feature = literal(&Value::text(&c.feature));
+        let (start, end) = (time(c.period_start), time(c.period_end));
+        lines.push(if reset {
+            "UPDATE rate_limits SET used = 0".into()
+        } else {
+            format!("UPDATE rate_limits SET used = {}, period_start = {start}, period_end = {end}", c.used)
+        });
+        lines.push(format!(" WHERE profile_id = {whose} AND feature = {feature}"));
+        lines.push(if reset {
+            format!("   AND used = {} AND period_start IS NOT DISTINCT FROM {start} AND period_end IS NOT DISTINCT FROM {end};", c.used)
+        } else {
+            "   AND used = 0;".into()
+        });
+    }
+    lines.push("-- exactly one row each, or ROLLBACK".into());
+    lines.push("COMMIT;".into());
+    lines
 }
 
 fn literal(value: &Value) -> String {

@@ -3,7 +3,7 @@
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::policy::Tier;
-use crate::domain::row::{Change, Image};
+use crate::domain::row::{Change, Counter, Image};
 use crate::domain::sessions::{Reach, SessionId, State};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,12 @@ pub enum Command {
     ResyncByHttp { subject: SubjectKey, customer: String },
     /// The same by a configured command (argv, never a shell line).
     ResyncByCommand { subject: SubjectKey, customer: String },
+    /// Ask the application to reset the subject's counters: every feature that resets, with a new period. It knows no single feature.
+    ResetEntitlement { subject: SubjectKey },
+    /// Set `used` of these counters to 0, by compare-and-set on each as it was shown: all of them change, or none.
+    ResetCounters { subject: SubjectKey, shown: Vec<Counter> },
+    /// Give these counters back what they held before a reset, period included: all of them, and only where nobody has counted since.
+    RestoreCounters { subject: SubjectKey, counters: Vec<Counter> },
     /// Stripe sends one event to one endpoint once more. `subject`: whose row it changes, where that is known.
     ResendEvent { event: StripeId, endpoint: StripeId, subject: Option<SubjectKey> },
     /// The event as Stripe stores it, signed anew, to our own endpoint: only where policy allows.
@@ -55,6 +61,7 @@ impl Command {
     pub fn tier(&self) -> Tier {
         match self {
             Command::SetSubscriptionRow { .. } | Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. } => Tier::T1,
+            Command::ResetEntitlement { .. } | Command::ResetCounters { .. } | Command::RestoreCounters { .. } => Tier::T1,
             Command::ResendEvent { .. } | Command::DeliverEvent { .. } | Command::Escalate { .. } => Tier::T1,
             Command::RunHook { .. } | Command::EndSession { .. } => Tier::T2,
         }
@@ -64,10 +71,12 @@ impl Command {
     pub fn target(&self) -> Source {
         match self {
             Command::SetSubscriptionRow { .. } | Command::EndSession { .. } => Source::Database,
+            Command::ResetCounters { .. } | Command::RestoreCounters { .. } => Source::Database,
             Command::ResendEvent { .. } => Source::Stripe,
             Command::ResyncByHttp { .. }
             | Command::ResyncByCommand { .. }
             | Command::DeliverEvent { .. }
+            | Command::ResetEntitlement { .. }
             | Command::RunHook { .. }
             | Command::Escalate { .. } => Source::Application,
         }
@@ -80,6 +89,9 @@ impl Command {
             Command::SetSubscriptionRow { .. } => "set-subscription-row",
             Command::ResyncByHttp { .. } => "resync-by-http",
             Command::ResyncByCommand { .. } => "resync-by-command",
+            Command::ResetEntitlement { .. } => "reset-entitlement",
+            Command::ResetCounters { .. } => "reset-counters",
+            Command::RestoreCounters { .. } => "restore-counters",
             Command::ResendEvent { .. } => "resend-event",
             Command::DeliverEvent { .. } => "deliver-event",
             Command::RunHook { .. } => "run-hook",
@@ -88,13 +100,22 @@ impl Command {
         }
     }
 
+    /// Whether it changes what was shown or nothing: then what is still as before proves that it did not happen.
+    #[must_use]
+    pub fn is_compare_and_set(&self) -> bool {
+        matches!(self, Command::SetSubscriptionRow { .. } | Command::ResetCounters { .. } | Command::RestoreCounters { .. })
+    }
+
     /// Whom it touches, where that is one subject and known.
     #[must_use]
     pub fn subject(&self) -> Option<&SubjectKey> {
         match self {
             Command::SetSubscriptionRow { subject, .. }
             | Command::ResyncByHttp { subject, .. }
-            | Command::ResyncByCommand { subject, .. } => Some(subject),
+            | Command::ResyncByCommand { subject, .. }
+            | Command::ResetEntitlement { subject }
+            | Command::ResetCounters { subject, .. }
+            | Command::RestoreCounters { subject, .. } => Some(subject),
             Command::ResendEvent { subject, .. } | Command::DeliverEvent { subject, .. } => subject.as_ref(),
             Command::RunHook { .. } | Command::Escalate { .. } | Command::EndSession { .. } => None,
         }

@@ -8,6 +8,7 @@ use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::mirror::Mirrored;
 use crate::domain::needle::Needle;
 use crate::domain::payments::Payments;
+use crate::domain::quota::{CounterSheet, NearKey, NearPage, QuotaFilter, QuotaTotal, Threshold, TierUse};
 use crate::domain::row::{Record, Subject, SubscriptionRow};
 use crate::domain::sessions::{Activity, PoolerPool, SessionId};
 use crate::domain::shape::Shape;
@@ -71,6 +72,22 @@ pub enum Query {
     SessionTexts(Vec<SessionId>),
     /// The pools of the configured pooler, from its admin console.
     Pooler,
+    /// A page of the counters that have reached this share of their limit, the fullest first; at most [`crate::domain::quota::PAGE`].
+    NearLimit {
+        threshold: Threshold,
+        filter: QuotaFilter,
+        /// The last one of the page before; `None`: the first page.
+        after: Option<NearKey>,
+    },
+    /// How many are near their limit, by tier and feature. Takes longer than a page: ask for the page first.
+    QuotaTotals {
+        threshold: Threshold,
+        filter: QuotaFilter,
+    },
+    /// How much each tier uses of each feature.
+    TierUsage(QuotaFilter),
+    /// One subject's counters, and what may be done to them; `None` where there is no counter table.
+    Counters(SubjectKey),
     // -- Stripe
     Account,
     /// Hits for a search at Stripe, best first.
@@ -212,6 +229,11 @@ pub enum Reply {
     /// Those of the sessions that are still there, in the order asked for; empty text: it never ran a statement.
     SessionTexts(Vec<(SessionId, String)>),
     Pooler(Vec<PoolerPool>),
+    NearLimit(NearPage),
+    /// Tiers and features with nobody near are left out.
+    QuotaTotals(Vec<QuotaTotal>),
+    TierUsage(Vec<TierUse>),
+    Counters(Option<CounterSheet>),
     Account(Account),
     Customers(Vec<Customer>),
     Subscriptions(Vec<Subscription>),
@@ -275,7 +297,11 @@ impl Query {
             | Query::Pressure
             | Query::Activity
             | Query::SessionTexts(_)
-            | Query::Pooler => Source::Database,
+            | Query::Pooler
+            | Query::NearLimit { .. }
+            | Query::QuotaTotals { .. }
+            | Query::TierUsage(_)
+            | Query::Counters(_) => Source::Database,
             Query::Account
             | Query::FindInStripe { .. }
             | Query::Customer(_)

@@ -5,7 +5,7 @@ use crate::domain::At;
 use crate::domain::facts::Handle;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::policy::Tier;
-use crate::domain::row::{Change, Image};
+use crate::domain::row::{Change, Counter, Image};
 use crate::domain::webhooks::cause::Cause;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -40,6 +40,12 @@ pub struct Inputs {
     /// What is to be told to whom, where the run calls somebody.
     #[serde(default)]
     pub message: Option<Message>,
+    /// Which features' counters are reset; `None`: still to be chosen.
+    #[serde(default)]
+    pub features: Option<Features>,
+    /// What those counters held when their reset was confirmed: a counter that holds less has been reset, whoever has counted since.
+    #[serde(default)]
+    pub counters: Vec<Counter>,
 }
 
 /// A message to somebody who can help. It names customers by their ids, and no person.
@@ -49,6 +55,15 @@ pub struct Message {
     pub issue: String,
     pub to: String,
     pub text: String,
+}
+
+/// Which features of a subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Features {
+    /// Every one that resets.
+    All,
+    /// These.
+    These(Vec<String>),
 }
 
 /// Which events, or whose.
@@ -323,6 +338,17 @@ impl Step {
     #[must_use]
     pub fn in_state(self, state: StepState) -> Self {
         Self { state, ..self }
+    }
+}
+
+impl Features {
+    /// From `all`, or names with commas between them.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut names: Vec<String> = text.split(',').map(str::trim).filter(|n| !n.is_empty()).map(String::from).collect();
+        names.sort();
+        names.dedup();
+        if names.is_empty() || names == ["all"] { Features::All } else { Features::These(names) }
     }
 }
 

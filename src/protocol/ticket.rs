@@ -41,6 +41,8 @@ pub enum Slot {
     Pooler,
     /// The application's last lines, in the evidence panel.
     Log,
+    /// A read of the quota pane: its page, its totals, use by tier.
+    Quota(u16),
     /// A read of the runbook's pane.
     Book(u16),
 }

@@ -10,6 +10,7 @@ use nightdesk::domain::ids::{StripeId, StripeKind, SubjectKey};
 use nightdesk::domain::mirror::Mirrored;
 use nightdesk::domain::money::Money;
 use nightdesk::domain::payments::Payments;
+use nightdesk::domain::quota::{NearPage, ServedBy};
 use nightdesk::domain::row::{Counter, Field, Image, Record, Subject, SubscriptionRow, Value};
 use nightdesk::domain::shape::{IntervalWords, KeyType, Shape, Trust};
 use nightdesk::domain::stripe::{
@@ -285,7 +286,7 @@ impl World {
     }
 
     pub fn enforce(&mut self, profile: &str, tier: &str, searches: i64) {
-        let features = BTreeMap::from([("searches".to_string(), FeatureUse { value: searches, used: Some(5) })]);
+        let features = BTreeMap::from([("searches".to_string(), FeatureUse { value: searches, used: Some(5), resets: None })]);
         self.entitlements.insert(key(profile), Entitlement { tier: tier.into(), features });
     }
 
@@ -363,6 +364,12 @@ impl World {
             }
             Query::Endpoints => Reply::Endpoints(Vec::new()),
             Query::Entitlement(of) => Reply::Entitlement(self.entitlements.get(of).cloned()),
+            Query::NearLimit { .. } => {
+                Reply::NearLimit(NearPage { rows: Vec::new(), next: None, by: ServedBy::Tables, limits_known: true })
+            }
+            Query::QuotaTotals { .. } => Reply::QuotaTotals(Vec::new()),
+            Query::TierUsage(_) => Reply::TierUsage(Vec::new()),
+            Query::Counters(_) => Reply::Counters(None),
             Query::Probe | Query::Deploys => return Err(Fault::new(source, FaultKind::NotSetUp, "not set up in this world")),
             Query::Logs(search) => Reply::Logs { lines: self.logs.clone(), complete: true, covers: Some(search.since), note: None },
             Query::Runs => Reply::Runs(self.runs.clone()),

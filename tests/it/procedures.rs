@@ -13,7 +13,7 @@ use nightdesk::domain::stripe::Status;
 use nightdesk::procedures::{ALL, Procedure, by_id};
 use nightdesk::protocol::answers::Answers;
 use nightdesk::protocol::query::{Locator, Query};
-use nightdesk::protocol::run::{Decision, Inputs, Plan, Refusal, Selection, StepKind, StepState};
+use nightdesk::protocol::run::{Decision, Features, Inputs, Plan, Refusal, Selection, StepKind, StepState};
 use std::collections::BTreeSet;
 
 /// For every procedure, a world that gives it something to do. A new one fails here until it has one.
@@ -41,6 +41,12 @@ fn worlds(procedure: &dyn Procedure) -> Vec<(World, Inputs)> {
             let selections = [since, Selection::SinceLastApplied, Selection::Customers(vec![id(CUSTOMER)])];
             let inputs = selections.map(Inputs::about);
             inputs.into_iter().flat_map(|i| [(World::placeholder(), i.clone()), (World::missed(), i)]).collect()
+        }
+        "quota-reset" => {
+            let of = |features| Inputs { features: Some(features), ..Inputs::of(Handle::Subject(subject())) };
+            let one = of(Features::These(vec!["searches".into()]));
+            let by_customer = Inputs { features: Some(Features::All), ..by_customer() };
+            [of(Features::All), one, by_customer].map(|inputs| (World::spent(), inputs)).into()
         }
         "drift-fix" => vec![(World::missed(), Inputs::about(Selection::Customers(vec![id(CUSTOMER)])))],
         other => panic!("no world for {other}"),

@@ -1,6 +1,8 @@
 //! A world in memory for procedures: one customer in three sources, faults by name, and a driver that plays the console's part
 //! with the real lane, gate and journal.
 
+mod counters;
+
 use chrono::{Duration, Utc};
 use nightdesk::domain::At;
 use nightdesk::domain::entitlement::Entitlement;
@@ -265,6 +267,7 @@ impl World {
             Query::SessionsOf(c) => Reply::Sessions(self.sessions.iter().filter(|s| s.customer.as_ref() == Some(c)).cloned().collect()),
             Query::InvoicesOf(c) => Reply::Invoices(self.invoices.iter().filter(|i| i.customer.as_ref() == Some(c)).cloned().collect()),
             Query::Entitlement(key) => Reply::Entitlement(self.enforced(key)),
+            Query::Counters(key) => Reply::Counters(Some(self.sheet(key))),
             Query::Subscription(id) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.id == *id).cloned().collect()),
             Query::EventPage(range) => {
                 let kept = self.events().into_iter().filter(|e| e.created >= range.since).collect();
@@ -311,7 +314,8 @@ impl World {
             self.app_lags -= 1;
             tier = "FREE".into();
         }
-        Some(Entitlement { tier: self.app_insists.clone().unwrap_or(tier), features: BTreeMap::new() })
+        let features = counters::enforced(self.records.iter().find(|r| r.subject.key == *key)?);
+        Some(Entitlement { tier: self.app_insists.clone().unwrap_or(tier), features })
     }
 
     /// Compare-and-set, as the database does it.
@@ -327,6 +331,9 @@ impl World {
                     Manner::Answers => Outcome::Done { note: "queued".into() },
                     _ => Outcome::Unknown(Fault::new(Source::Stripe, FaultKind::Timeout, "no answer within 5 s")),
                 };
+            }
+            Command::ResetEntitlement { .. } | Command::ResetCounters { .. } | Command::RestoreCounters { .. } => {
+                return self.count(command);
             }
             other => panic!("this world does no such thing: {other:?}"),
         };

@@ -121,6 +121,11 @@ impl Application {
         resync::by_http(&self.shared, subject, customer, key).await
     }
 
+    /// Has the application reset the subject's counters: every feature that resets, with a new period. Not repeated.
+    pub async fn reset(&self, subject: &SubjectKey, key: &str) -> Outcome {
+        resync::reset(&self.shared, subject, key).await
+    }
+
     async fn status(&self, path: &str) -> Result<u16, Fault> {
         let request = http::client(Source::Application, &self.shared.base)?.get(format!("{}{path}", self.shared.base)).timeout(READ);
         let response = request.send().await.map_err(|e| http::fault(Source::Application, &e))?;
@@ -140,7 +145,9 @@ fn fault(kind: FaultKind, say: &str) -> Fault {
 /// `{ok, data: {tier, features: {<feature>: {value, used, …}}}}`.
 fn decode(body: &Value) -> Option<Entitlement> {
     let data = &body["data"];
-    let feature = |value: &Value| Some(FeatureUse { value: value["value"].as_i64()?, used: value["used"].as_i64() });
+    let feature = |value: &Value| {
+        Some(FeatureUse { value: value["value"].as_i64()?, used: value["used"].as_i64(), resets: value["resets"].as_bool() })
+    };
     let features = data["features"].as_object().into_iter().flatten();
     Some(Entitlement {
         tier: clean(data["tier"].as_str()?),

@@ -1,7 +1,8 @@
-//! Repairs that somebody else writes: an admin path of the application, or a configured command. What happened is told, never guessed.
+//! Repairs that somebody else writes: admin paths of the application, or a configured command. What happened is told, never guessed.
 
 use super::{Shared, fault};
 use crate::config::Writer;
+use crate::config::secret::Credential;
 use crate::domain::fault::{FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::gateway::http::{self, segment};
@@ -18,6 +19,16 @@ pub async fn by_http(application: &Shared, subject: &SubjectKey, customer: &str,
     let Writer::Http { path } = writer else { return not_set_up("[policy] writer is not http") };
     let Some(token) = token else { return not_set_up("the application's admin path needs admin_token") };
     let path = path.replace("{subject}", &segment(subject.as_str())).replace("{customer}", &segment(customer));
+    post(base, token, &path, key).await
+}
+
+/// The documented reset of all counters that reset.
+pub async fn reset(application: &Shared, subject: &SubjectKey, key: &str) -> Outcome {
+    let Some(token) = &application.token else { return not_set_up("the application's admin API needs admin_token") };
+    post(&application.base, token, &format!("admin/licensing/entitlements/{}/reset", segment(subject.as_str())), key).await
+}
+
+async fn post(base: &str, token: &Credential, path: &str, key: &str) -> Outcome {
     let client = match http::client(Source::Application, base) {
         Ok(client) => client,
         Err(fault) => return Outcome::NotDone(fault),

@@ -57,6 +57,7 @@ fn priority(slot: Slot) -> Priority {
         | Slot::Desk
         | Slot::Book(_)
         | Slot::Log
+        | Slot::Quota(_)
         | Slot::Endpoints
         | Slot::Probe
         | Slot::Activity

@@ -3,6 +3,7 @@
 use super::activity::Ground;
 use super::fault::{self, Trouble};
 use super::found::Found;
+use super::quota::WatchFound;
 use crate::config::Config;
 use crate::domain::fault::Fault;
 use crate::domain::sessions::CONSOLE;
@@ -46,6 +47,8 @@ pub struct Session {
     pub found: Option<Arc<Found>>,
     /// What its server tells of sessions, and the names behind their numbers.
     pub ground: Option<Arc<Ground>>,
+    /// What the owner keeps for questions about limits, once it was found.
+    pub watch: Option<Arc<WatchFound>>,
 }
 
 /// How long opening may take, TLS and authentication included.
@@ -127,7 +130,7 @@ impl Access {
             // Refused on systems that cannot poll a socket: then a dead client is noticed at the end of its statement, as ever.
             let _ = sqlx::raw_sql(NOTICE_DEAD_CLIENTS).execute(&mut conn).await;
         }
-        Ok(Session { conn, pid, version, pooled, broken: false, found: None, ground: None })
+        Ok(Session { conn, pid, version, pooled, broken: false, found: None, ground: None, watch: None })
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod activity;
 mod check;
+mod commit;
 mod compare;
 mod connect;
+mod counters;
 mod end_session;
 mod fault;
 mod find;
@@ -13,6 +15,7 @@ mod mirror;
 mod names;
 mod pooler;
 mod pressure;
+mod quota;
 mod received;
 mod records;
 mod shape;
@@ -20,6 +23,7 @@ mod subscription_row;
 
 pub use check::{DatabaseReport, Privilege};
 pub use connect::{address, role};
+pub use counters::Write as CounterWrite;
 pub use end_session::Ending;
 pub use mirror::MirrorReport;
 
@@ -35,7 +39,7 @@ use lane::Lane;
 use pooler::Pooler;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -48,12 +52,18 @@ pub struct Database {
     reads: Lane,
     writes: Lane,
     pooler: Option<Arc<Pooler>>,
+    /// A scan of millions of rows takes seconds: it has a connection of its own, opened when one is first asked for, so that nobody's
+    /// search waits behind it.
+    scans: Arc<OnceCell<Lane>>,
+    access: Arc<Access>,
     stop: CancellationToken,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 /// A read's time, the wait for the connection included.
 const READ: Duration = Duration::from_secs(3);
+/// What a scan's own connection may take to be opened, beside the scan.
+const CONNECTING: Duration = Duration::from_secs(4);
 /// The checks of `nightdesk check` may take longer: nobody waits at a prompt for a key.
 const CHECK: Duration = Duration::from_secs(8);
 
@@ -75,7 +85,7 @@ impl Database {
         let (reads, second) = lane(Use::Reads, Some(activity.clone()));
         let (writes, third) = lane(Use::Writes, None);
         let tasks = Arc::new(Mutex::new(vec![first, second, third]));
-        Ok(Some(Self { config, name, activity, reads, writes, pooler, stop, tasks }))
+        Ok(Some(Self { config, name, activity, reads, writes, pooler, scans: Arc::default(), access, stop, tasks }))
     }
 
     /// The database's name as its address gives it.
@@ -90,27 +100,45 @@ impl Database {
     /// The fault of the connection or the statement, or a time-out after three seconds.
     pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {
         match query {
-            // Its connection is not busy with anybody's rows, and whatever connection is there will do on a server that is full.
-            Query::Activity | Query::SessionTexts(_) => match self.ask_on(&self.activity, query.clone()).await {
-                Err(full) if full.kind == FaultKind::Full => self.ask_on(&self.reads, query).await.map_err(|_| full),
-                answered => answered,
-            },
+            // This connection is not busy with anybody's rows.
+            Query::Activity | Query::SessionTexts(_) => self.ask_any([&self.activity, &self.reads, &self.writes], query).await,
             Query::Pooler => match &self.pooler {
                 Some(pooler) => pooler.pools().await.map(Reply::Pooler),
                 None => Err(pooler::not_set_up()),
             },
-            query => self.ask_on(&self.reads, query).await,
+            // The server's own limit comes first, and says what it was.
+            Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_) => {
+                self.ask_within(self.config.quota.limit + CONNECTING, self.scans().await, query).await
+            }
+            query => self.ask_any([&self.reads, &self.activity, &self.writes], query).await,
         }
     }
 
+    /// On the first of these that has a connection: on a full server one slot has to be enough for everything.
+    async fn ask_any(&self, lanes: [&Lane; 3], query: Query) -> Result<Reply, Fault> {
+        let mut full = None;
+        for lane in lanes {
+            match self.ask_on(lane, query.clone()).await {
+                Err(fault) if fault.kind == FaultKind::Full => full = full.or(Some(fault)),
+                answered => return answered,
+            }
+        }
+        Err(full.unwrap_or_else(fault::timeout))
+    }
+
     async fn ask_on(&self, lane: &Lane, query: Query) -> Result<Reply, Fault> {
+        self.ask_within(READ, lane, query).await
+    }
+
+    async fn ask_within(&self, limit: Duration, lane: &Lane, query: Query) -> Result<Reply, Fault> {
         let config = Arc::clone(&self.config);
-        let job = lane.run(READ, move |session| {
+        let job = lane.run(limit, move |session| {
             Box::pin(async move {
                 let result = answer(session, &config, &query).await;
                 if result.as_ref().is_err_and(Trouble::outdates_the_map) {
                     session.found = None;
                     session.ground = None;
+                    session.watch = None;
                 }
                 result
             })
@@ -118,23 +146,47 @@ impl Database {
         job.await
     }
 
+    async fn scans(&self) -> &Lane {
+        let open = || async {
+            let (lane, task) = Lane::start(Arc::clone(&self.access), Use::Reads, Some(self.activity.clone()), self.stop.clone());
+            self.tasks.lock().await.push(task);
+            lane
+        };
+        self.scans.get_or_init(open).await
+    }
+
     /// Whether it answers at all.
     ///
     /// # Errors
     /// Why it does not.
     pub async fn poll(&self) -> Result<(), Fault> {
-        let job = self.activity.run(READ, |session| {
-            Box::pin(async move {
-                sqlx::raw_sql("SELECT 1").execute(&mut session.conn).await?;
-                Ok(())
-            })
-        });
-        job.await
+        let mut full = None;
+        for lane in [&self.activity, &self.reads, &self.writes] {
+            let job = lane.run(READ, |session| {
+                Box::pin(async move {
+                    sqlx::raw_sql("SELECT 1").execute(&mut session.conn).await?;
+                    Ok(())
+                })
+            });
+            match job.await {
+                Err(fault) if fault.kind == FaultKind::Full => full = full.or(Some(fault)),
+                answered => return answered,
+            }
+        }
+        Err(full.unwrap_or_else(fault::timeout))
     }
 
     /// Sets fields of a subscription row by compare-and-set: exactly one row, or none. Not cancelled once begun.
     pub async fn set_subscription_row(&self, subject: SubjectKey, shown: Image, changes: Vec<Change>) -> Outcome {
-        subscription_row::set(&self.writes, Arc::clone(&self.config), subject, shown, changes).await
+        let mut outcome = Outcome::NotDone(fault::timeout());
+        for lane in [&self.writes, &self.activity, &self.reads] {
+            outcome = subscription_row::set(lane, Arc::clone(&self.config), subject.clone(), shown.clone(), changes.clone()).await;
+            // It was not begun, for want of a connection.
+            if !matches!(&outcome, Outcome::NotDone(fault) if fault.kind == FaultKind::Full) {
+                break;
+            }
+        }
+        outcome
     }
 
     /// Ends one session under its guard, and watches it go; at most ten seconds. Not cancelled once begun.
@@ -149,6 +201,11 @@ impl Database {
             }
         }
         Outcome::NotDone(full.unwrap_or_else(fault::timeout))
+    }
+
+    /// Resets a subject's counters, or gives them back, by compare-and-set: all of them, or none. Not cancelled once begun.
+    pub async fn write_counters(&self, subject: SubjectKey, write: CounterWrite) -> Outcome {
+        counters::write(&self.writes, Arc::clone(&self.config), subject, write).await
     }
 
     /// What `nightdesk check` says about the database.
@@ -198,6 +255,8 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
         Query::Activity => activity::read(session).await.map(|a| Reply::Activity(Box::new(a))),
         Query::SessionTexts(ids) => activity::texts(session, ids).await.map(Reply::SessionTexts),
         Query::Pressure => pressure::read(session).await.map(Reply::Pressure),
+        Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_) => quota::answer(session, config, query).await,
+        Query::Counters(subject) => counters::read(session, config, subject).await.map(Reply::Counters),
         Query::FindInDatabase { needle, limit } => match needle.needle() {
             Some(needle) => find::find(session, config, &needle, *limit).await,
             None => Ok(Reply::Hits { hits: Vec::new(), truncated: false }),

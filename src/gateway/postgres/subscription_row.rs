@@ -1,5 +1,6 @@
-//! The one write to the product's database: fields of one subscription row, by compare-and-set on everything that was shown.
+//! A write to the product's database: fields of one subscription row, by compare-and-set on everything that was shown.
 
+use super::commit::{LIMIT, settle};
 use super::connect::Session;
 use super::fault::{self, Trouble};
 use super::found::{self, ColumnFound, Found, is_time, key_cast, well_formed};
@@ -17,10 +18,6 @@ use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// From the first statement to the last before the commit, and for the commit itself.
-const LIMIT: Duration = Duration::from_secs(6);
 
 /// The statement in the making: its text and the values to be bound.
 #[derive(Default)]
@@ -46,41 +43,8 @@ pub async fn set(lane: &Lane, config: Arc<Config>, subject: SubjectKey, shown: I
 }
 
 async fn perform(session: &mut Session, config: &Config, subject: &SubjectKey, shown: &Image, changes: &[Change]) -> Outcome {
-    match tokio::time::timeout(LIMIT, change(session, config, subject, shown, changes)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(trouble)) => {
-            if trouble.outdates_the_map() {
-                session.found = None;
-            }
-            // Nothing was committed, whatever became of the rest.
-            if trouble.ends_connection() || session.rollback().await.is_err() {
-                session.broken = true;
-            }
-            return Outcome::NotDone(trouble.into_fault());
-        }
-        Err(_) => {
-            // Without a commit the server rolls back when the connection goes.
-            session.broken = true;
-            return Outcome::NotDone(fault::timeout());
-        }
-    }
-    match tokio::time::timeout(LIMIT, session.commit()).await {
-        Ok(Ok(())) => Outcome::Done { note: format!("1 row, {} columns", changes.len()) },
-        Ok(Err(error)) => {
-            session.broken = true;
-            match &error {
-                // The server itself says that it did not commit.
-                sqlx::Error::Database(e) if !e.code().is_some_and(|c| c.starts_with("57P") || c.starts_with("08")) => {
-                    Outcome::NotDone(fault::statement(&error))
-                }
-                _ => Outcome::Unknown(fault::statement(&error)),
-            }
-        }
-        Err(_) => {
-            session.broken = true;
-            Outcome::Unknown(fault::timeout())
-        }
-    }
+    let changed = tokio::time::timeout(LIMIT, change(session, config, subject, shown, changes)).await;
+    settle(session, changed, format!("1 row, {} columns", changes.len())).await
 }
 
 /// Everything up to the commit.
@@ -196,7 +160,7 @@ impl Update {
 }
 
 /// A `timestamptz` as the column stores it: UTC where it has no zone.
-fn stored(column: &ColumnFound, time: &str) -> String {
+pub fn stored(column: &ColumnFound, time: &str) -> String {
     if column.sql_type == "timestamp with time zone" {
         time.to_string()
     } else {

@@ -170,7 +170,7 @@ impl Run {
     fn reconcile(&mut self, env: &Environment, now: At) -> Vec<Effect> {
         let Some(last) = self.tries.last() else { return self.review(env, now) };
         let settled = self.sent.is_none_or(|sent| now - sent >= Duration::seconds(SETTLED_AFTER_SECONDS));
-        let compare_and_set = matches!(last.command, Some(Command::SetSubscriptionRow { .. }));
+        let compare_and_set = last.command.as_ref().is_some_and(Command::is_compare_and_set);
         match seen(last, &self.answers) {
             Seen::Applied => {
                 let mut effects = vec![self.conclude(Outcome::Done { note: "read back: the row holds what was sent".into() })];
@@ -191,10 +191,14 @@ impl Run {
                 self.next_read = Some(now + Duration::seconds(READ_EVERY_SECONDS));
                 Vec::new()
             }
-            Seen::AsBefore => self.halt(
-                "Nobody knows whether the resync happened; the row is as before. Look at the application, then start again.".into(),
-                now,
-            ),
+            Seen::AsBefore => {
+                let what = if matches!(last.command, Some(Command::ResetEntitlement { .. })) {
+                    "the reset happened; the counters are"
+                } else {
+                    "the resync happened; the row is"
+                };
+                self.halt(format!("Nobody knows whether {what} as before. Look at the application, then start again."), now)
+            }
             Seen::Unread(say) => {
                 self.next_read = Some(now + Duration::seconds(RETRY_SECONDS));
                 self.doubt(format!("It is not known whether the write happened, and the row cannot be read: {say}"));

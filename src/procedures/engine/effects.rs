@@ -178,7 +178,7 @@ impl Run {
         let Some(plan) = &self.plan else { return Vec::new() };
         let id = plan.steps[step].id.clone();
         let patience = self.patience();
-        let writes_the_row = matches!(plan.steps[step].command, Some(Command::SetSubscriptionRow { .. }));
+        let writes_the_row = plan.steps[step].command.as_ref().is_some_and(Command::is_compare_and_set);
         let patience = if writes_the_row && open { patience.max(Duration::seconds(SETTLED_AFTER_SECONDS)) } else { patience };
         if now - since < patience {
             return Vec::new();
@@ -197,7 +197,7 @@ impl Run {
 
     /// What a try comes to that nobody answered for, by what its subject's row shows. `None`: it cannot be told yet.
     fn told(&self, of: &Try, settled: bool) -> Option<Outcome> {
-        if !matches!(of.command, Some(Command::SetSubscriptionRow { .. })) {
+        if !of.command.as_ref().is_some_and(Command::is_compare_and_set) {
             // It may have been sent, so it counts as sent: whether it helped, the row says, and it is not sent again.
             return Some(Outcome::Done { note: "nobody answered; it counts as sent and is not sent again".into() });
         }

@@ -103,7 +103,7 @@ impl Run {
 
     pub(super) fn planned(&self, env: &Environment, now: At) -> Result<Plan, Refusal> {
         let mut plan = match (&self.undoing, by_id(&self.procedure)) {
-            (Some(undoing), _) => undo::plan(&undoing.command, &self.answers, env),
+            (Some(undoing), _) => undo::plan(&undoing.command, &self.answers, env, now),
             (None, Some(procedure)) => procedure.plan(&self.inputs_told(), &self.answers, env, now),
             (None, None) => Err(Refusal::Because(format!("There is no procedure `{}`.", self.procedure))),
         }?;

@@ -19,7 +19,7 @@ use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Closed, RunState, RunSummary};
-use crate::protocol::run::{Attempt, Decision, Inputs, Performed, Plan, Undoing};
+use crate::protocol::run::{Attempt, Decision, Features, Inputs, Performed, Plan, Undoing};
 use crate::protocol::ticket::Ticket;
 use bulk::Bulk;
 use serde::{Deserialize, Serialize};
@@ -288,6 +288,7 @@ impl Run {
         match decision.id.as_str() {
             "subject" => self.inputs.subject = Some(SubjectKey(value)),
             "subscription" => self.inputs.subscription = StripeId::parse(&value).ok(),
+            "feature" => self.inputs.features = Some(Features::parse(&value)),
             "probe" => drop(self.inputs.attested.insert("probe".into(), value)),
             _ => self.inputs.tier = Some(value),
         }

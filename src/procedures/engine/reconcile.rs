@@ -3,7 +3,7 @@
 use super::Try;
 use super::gather::row_query;
 use crate::domain::facts::Known;
-use crate::domain::row::{Change, Image, same};
+use crate::domain::row::{Change, Counter, Image, same};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
 use crate::protocol::query::Reply;
@@ -41,6 +41,12 @@ pub(in crate::procedures) fn row_of<'a>(command: &Command, answers: &'a Answers)
 
 pub(super) fn seen(of: &Try, answers: &Answers) -> Seen {
     let Some(command) = &of.command else { return Seen::CannotTell };
+    if let Some((was, reset)) = counters_of(command, of.undo.as_ref()) {
+        return match counters_now(command, answers) {
+            Ok(now) => counted(was, reset, now),
+            Err(say) => Seen::Unread(say),
+        };
+    }
     let Some(changes) = changes_of(command, of.undo.as_ref()) else { return Seen::CannotTell };
     let row = match row_of(command, answers) {
         Ok(Some(row)) => row,
@@ -68,6 +74,40 @@ fn changes_of(command: &Command, undo: Option<&Command>) -> Option<Vec<Change>> 
         (Command::SetSubscriptionRow { changes, .. }, _) => Some(changes.clone()),
         (_, Some(Command::SetSubscriptionRow { changes, .. })) => Some(inverse(changes)),
         _ => None,
+    }
+}
+
+/// The counters that the command was about as they stood before a reset, and whether it was to reset them; `false`: to give them back.
+fn counters_of<'a>(command: &'a Command, undo: Option<&'a Command>) -> Option<(&'a [Counter], bool)> {
+    match (command, undo) {
+        (Command::ResetCounters { shown, .. }, _) => Some((shown, true)),
+        (Command::RestoreCounters { counters, .. }, _) => Some((counters, false)),
+        (Command::ResetEntitlement { .. }, Some(Command::RestoreCounters { counters, .. })) => Some((counters, true)),
+        _ => None,
+    }
+}
+
+fn counters_now<'a>(command: &Command, answers: &'a Answers) -> Result<&'a [Counter], String> {
+    let subject = command.subject().ok_or("No row belongs to this act.")?;
+    match answers.get(&row_query(subject)) {
+        Some(Known::Is { value: Reply::Records(records), .. }) => {
+            Ok(records.iter().find(|r| r.subject.key == *subject).map_or(&[][..], |r| &r.counters))
+        }
+        Some(Known::Failed(fault)) => Err(fault.say.clone()),
+        _ => Err("The counters have not been read yet.".into()),
+    }
+}
+
+/// Counters only grow: one that holds less than before was reset, whoever has counted since, and one that holds no less was not.
+fn counted(was: &[Counter], reset: bool, now: &[Counter]) -> Seen {
+    let lower = |before: &Counter| now.iter().find(|c| c.feature == before.feature).is_none_or(|c| c.used < before.used);
+    let (fallen, standing): (Vec<&Counter>, Vec<&Counter>) = was.iter().partition(|c| lower(c));
+    match (reset, standing.first(), fallen.first()) {
+        (true, None, _) | (false, _, None) => Seen::Applied,
+        (true, Some(_), None) | (false, None, Some(_)) => Seen::AsBefore,
+        (_, Some(standing), Some(fallen)) => {
+            Seen::Other(format!("{} holds less than before, {} does not", fallen.feature, standing.feature))
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// So many are listed one by one; more are counted.
 const LISTED: usize = 12;
+/// So many causes have a line of their own in the review; all of them stand in the evidence.
+const CAUSES_NAMED: usize = 4;
 
 /// How many events a plan sends, by whom.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +148,7 @@ pub fn notes(found: &Found, sent: Sent, pace: Pace) -> Vec<String> {
 /// Why, how many, and what is done about it, where there are several.
 fn causes(found: &Found) -> Vec<String> {
     let mut by_cause: BTreeMap<(Cause, &str), (usize, &str)> = BTreeMap::new();
-    for l in &found.lost {
+    for l in found.lost.iter().filter(|l| l.event.is_some()) {
         by_cause.entry((l.cause, l.remedy.say())).or_insert((0, l.because.as_str())).0 += 1;
     }
     if found.lost.len() == 1 {
@@ -157,7 +159,7 @@ fn causes(found: &Found) -> Vec<String> {
     let line = |((cause, act), (n, because)): ((Cause, &str), (usize, &str))| {
         format!("{}, {}: {act}. {}", capital(cause.word()), count(n, "customer"), sentence(because))
     };
-    all.into_iter().take(LISTED).map(line).collect()
+    all.into_iter().take(CAUSES_NAMED).map(line).collect()
 }
 
 /// How far the list was followed, where it goes on.

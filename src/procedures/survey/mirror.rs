@@ -29,6 +29,12 @@ pub struct Asked {
     disbelieved: Option<String>,
 }
 
+impl Asked {
+    pub fn is_out(&self) -> bool {
+        self.out.is_some()
+    }
+}
+
 impl Survey {
     /// A mirror of Stripe stands in the database, and can be read.
     #[must_use]

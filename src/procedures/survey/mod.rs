@@ -192,7 +192,7 @@ impl Survey {
 
     /// Answers are still to come that will change what is known.
     fn is_busy(&self) -> bool {
-        self.reading.is_out() || self.cases.is_reading()
+        self.reading.is_out() || self.mirror.is_out() || self.cases.is_reading()
     }
 
     /// Events of the range, newest first, each with its verdict.

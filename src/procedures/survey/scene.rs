@@ -8,6 +8,7 @@ use crate::domain::webhooks::cause::{NEEDLES, Trail};
 use crate::domain::webhooks::deploy::Deploy;
 use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::judge::Received;
+use crate::domain::webhooks::lag::LEAST;
 use crate::domain::webhooks::log::LogSearch;
 use crate::domain::webhooks::probe::Probed;
 use crate::domain::webhooks::verdict::Verdict;
@@ -26,6 +27,8 @@ const NO_RECEIPTS_EVERY: u64 = 600_000;
 const RECEIPTS: usize = 2_000;
 /// And for so many of the newest events, since it tells how long effects take here.
 const SAMPLE: usize = 200;
+/// So many times as long as usual is no queue.
+const AGAIN: i32 = 4;
 /// Lines of the log at most; so much before the first failure, for what came just before it.
 const LINES: u32 = 5_000;
 const BEFORE: Duration = Duration::minutes(35);
@@ -41,8 +44,15 @@ pub struct Scenery {
     receipts_asked: Option<u64>,
     /// There were failures when it was last looked around.
     failing: bool,
-    /// The newest events whose record was asked for, and when they happened; `None`: what it tells of the lag was learned.
-    sample: BTreeMap<StripeId, Option<At>>,
+    /// The newest events whose record was asked for.
+    sample: BTreeMap<StripeId, Sampled>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Sampled {
+    happened: At,
+    /// What its record tells of the lag was learned.
+    learned: bool,
 }
 
 impl Scenery {
@@ -59,16 +69,19 @@ impl Scenery {
     pub fn learn<'a>(&mut self, received: impl Iterator<Item = &'a Received>) -> Vec<Duration> {
         let mut took = Vec::new();
         for r in received {
-            let (Some(at), Some(place)) = (r.processed_at, self.sample.get_mut(&r.event)) else { continue };
-            took.extend(place.take().map(|happened| at - happened));
+            let (Some(at), Some(seen)) = (r.processed_at, self.sample.get_mut(&r.event)) else { continue };
+            took.push((at - seen.happened, std::mem::replace(&mut seen.learned, true)));
         }
-        took
+        took.sort_unstable();
+        // What took many times as long as the others was delivered again: it says nothing about the queue.
+        let usual = took.get(took.len() / 2).map_or(LEAST, |(usual, _)| (*usual * AGAIN).max(LEAST));
+        took.into_iter().filter(|(took, learned)| !learned && *took <= usual).map(|(took, _)| took).collect()
     }
 
     fn sampled(&mut self, lines: &[&Line]) {
         let known = std::mem::take(&mut self.sample);
-        let learned = |l: &&&Line| known.get(&l.id).is_some_and(Option::is_none);
-        self.sample = lines.iter().map(|l| (l.id.clone(), (!learned(&l)).then_some(l.at))).collect();
+        let learned = |l: &Line| known.get(&l.id).is_some_and(|s| s.learned);
+        self.sample = lines.iter().map(|l| (l.id.clone(), Sampled { happened: l.at, learned: learned(l) })).collect();
     }
 }
 

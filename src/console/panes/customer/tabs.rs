@@ -5,9 +5,9 @@ use super::model::Tab;
 use crate::console::context::Context;
 use crate::console::widgets::format::moment;
 use crate::domain::At;
-use crate::domain::entitlement::{QuotaState, quota_lines};
 use crate::domain::facts::Case;
 use crate::domain::mask;
+use crate::domain::quota::{QuotaState, quota_lines};
 use crate::domain::row::{Field, Value};
 
 /// A line of a tab: when or which, who says so, what, and an id at the right edge.
@@ -107,7 +107,7 @@ fn quota(case: &Case, now: At) -> Vec<Entry> {
     let Some(record) = case.record() else { return Vec::new() };
     let app = case.entitlement.value().and_then(Option::as_ref);
     let lines = quota_lines(&record.counters, &record.limits, app, now);
-    let entry = |l: crate::domain::entitlement::QuotaLine| {
+    let entry = |l: crate::domain::quota::QuotaLine| {
         let of = match l.limit {
             Some(n) if n > 0 => format!("{} of {n}", l.used),
             _ => format!("{} used", l.used),

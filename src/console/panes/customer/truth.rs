@@ -2,11 +2,11 @@
 
 use crate::console::widgets::format::moment;
 use crate::domain::At;
-use crate::domain::entitlement::{QuotaState, quota_lines};
 use crate::domain::expected::{Expected, expected, tier_due};
 use crate::domain::facts::{Case, Known};
 use crate::domain::fault::{FaultKind, Source};
 use crate::domain::mask;
+use crate::domain::quota::{QuotaState, quota_lines};
 use crate::domain::row::{Field, Value, same};
 use crate::domain::tiers::TierRules;
 

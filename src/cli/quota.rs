@@ -1,0 +1,264 @@
+//! `nightdesk quota`: who is near a limit, use by tier, the list as a file; and `run quota-reset`, one subject's counters.
+
+use super::args::{How, QuotaReset};
+use super::case::{Found, locate};
+use super::drive::drive;
+use super::hands::Hands;
+use super::procedures::{confirm_and_finish, report};
+use super::{End, print_json};
+use crate::domain::export::Format;
+use crate::domain::fault::Source;
+use crate::domain::ids::SubjectKey;
+use crate::domain::mask;
+use crate::domain::money::group;
+use crate::domain::quota::{NearPage, NearRow, QuotaFilter, QuotaTotal, ServedBy, Threshold, TierUse};
+use crate::gateway::export;
+use crate::procedures::engine::{Phase, Run};
+use crate::protocol::query::{Query, Reply};
+use crate::protocol::record::Detail;
+use crate::protocol::run::{Features, Inputs};
+use clap::Args;
+use serde::Serialize;
+use std::path::PathBuf;
+use uuid::Uuid;
+
+#[derive(Debug, Args)]
+pub struct QuotaArgs {
+    /// From which share of a limit on somebody is near it: a whole number of percent.
+    #[arg(long, value_name = "PERCENT", default_value = "80")]
+    pub threshold: String,
+    /// Only this tier.
+    #[arg(long, value_name = "TIER")]
+    pub tier: Option<String>,
+    /// Only this feature.
+    #[arg(long, value_name = "FEATURE")]
+    pub feature: Option<String>,
+    /// How much each tier uses of each feature, instead of who is near.
+    #[arg(long)]
+    pub by_tier: bool,
+    /// Write everybody near their limit to this file; its ending says how: .csv, .json or .jsonl.
+    #[arg(long, value_name = "FILE", conflicts_with = "by_tier")]
+    pub export: Option<PathBuf>,
+    /// E-mail addresses and names in the file as they are; goes into the journal. Without it they are masked.
+    #[arg(long, requires = "export")]
+    pub unmasked: bool,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    threshold: u8,
+    /// How the list was found: from the plain tables, or by an index that the database's owner keeps.
+    by: ServedBy,
+    near: i64,
+    blocked: i64,
+    totals: Vec<QuotaTotal>,
+    /// The fullest; `more`: there are others behind them.
+    fullest: Vec<ShownNear>,
+    more: bool,
+}
+
+#[derive(Serialize)]
+struct ShownNear {
+    profile: String,
+    who: Option<String>,
+    tier: String,
+    feature: String,
+    used: i64,
+    limit: i64,
+    percent: i64,
+    resets: Option<crate::domain::At>,
+    state: crate::domain::quota::QuotaState,
+}
+
+#[derive(Serialize)]
+struct Exported {
+    file: PathBuf,
+    rows: u64,
+}
+
+/// Answers what was asked. Somebody who has reached a limit is a finding.
+///
+/// # Errors
+/// Bad input, or a database that does not answer: one sentence.
+pub async fn run(hands: &Hands, args: &QuotaArgs) -> Result<End, String> {
+    let threshold = Threshold::parse(&args.threshold)?;
+    let filter = QuotaFilter { tier: args.tier.clone(), feature: args.feature.clone() };
+    if let Some(path) = &args.export {
+        return write(hands, path, threshold, filter, args).await;
+    }
+    if args.by_tier {
+        return by_tier(hands, filter, args.json).await;
+    }
+    let page = page(hands, threshold, &filter).await?;
+    if !page.limits_known {
+        return Err("no limits are known: neither a table of limits nor [limits.TIER] in the configuration".into());
+    }
+    let totals = match hands.ask(Query::QuotaTotals { threshold, filter }).await {
+        Ok(Reply::QuotaTotals(totals)) => totals,
+        Ok(_) => Vec::new(),
+        Err(fault) => return Err(fault.say),
+    };
+    let (near, blocked) = totals.iter().fold((0, 0), |(n, b), t| (n + t.near, b + t.blocked));
+    if args.json {
+        let (fullest, more) = (page.rows.iter().map(shown).collect(), page.next.is_some());
+        print_json(&Answer { threshold: threshold.percent(), by: page.by, near, blocked, totals, fullest, more });
+    } else {
+        print(&page, &totals, (near, blocked), threshold);
+    }
+    Ok(if blocked > 0 { End::Badly } else { End::Well })
+}
+
+async fn page(hands: &Hands, threshold: Threshold, filter: &QuotaFilter) -> Result<NearPage, String> {
+    match hands.ask(Query::NearLimit { threshold, filter: filter.clone(), after: None }).await {
+        Ok(Reply::NearLimit(page)) => Ok(page),
+        Ok(_) => Err("the answer does not fit the question".into()),
+        Err(fault) => Err(fault.say),
+    }
+}
+
+async fn write(hands: &Hands, path: &std::path::Path, threshold: Threshold, filter: QuotaFilter, args: &QuotaArgs) -> Result<End, String> {
+    let format = Format::of_path(&path.to_string_lossy())?;
+    if args.unmasked {
+        let detail = Detail(serde_json::json!({ "export": "near limit", "file": path, "threshold": threshold.percent() }));
+        hands.reveal(detail).await.map_err(|f| f.say)?;
+    }
+    let rows = export::near_limit(|query| hands.ask(query), path, format, threshold, filter, !args.unmasked).await?;
+    if args.json {
+        print_json(&Exported { file: path.to_path_buf(), rows });
+    } else {
+        println!("{} written to {}", rows_of(rows), path.display());
+    }
+    Ok(End::Well)
+}
+
+fn rows_of(n: u64) -> String {
+    if n == 1 { "1 row".into() } else { format!("{} rows", group(n)) }
+}
+
+async fn by_tier(hands: &Hands, filter: QuotaFilter, json: bool) -> Result<End, String> {
+    let uses = match hands.ask(Query::TierUsage(filter)).await {
+        Ok(Reply::TierUsage(uses)) => uses,
+        Ok(_) => Vec::new(),
+        Err(fault) => return Err(fault.say),
+    };
+    if json {
+        print_json(&uses);
+        return Ok(End::Well);
+    }
+    if uses.is_empty() {
+        println!("Nothing is used, and no limits are known.");
+    }
+    let row = |cells: [&str; 9]| {
+        println!(
+            "{:<12} {:<14} {:>10} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9}",
+            cells[0], cells[1], cells[2], cells[3], cells[4], cells[5], cells[6], cells[7], cells[8]
+        );
+    };
+    if !uses.is_empty() {
+        row(["tier", "feature", "limit", "users", "average", "median", "p95", "max", "blocked"]);
+    }
+    for u in &uses {
+        let average = format!("{}.{:03}", u.average_milli / 1000, u.average_milli % 1000);
+        let n = |n: i64| n.to_string();
+        row([&u.tier, &u.feature, &limit(u), &n(u.users), &average, &n(u.median), &n(u.p95), &n(u.max), &n(u.blocked)]);
+    }
+    Ok(End::Well)
+}
+
+fn limit(u: &TierUse) -> String {
+    match u.limit {
+        None => "not known".into(),
+        Some(-1) => "unlimited".into(),
+        Some(0) => "not in plan".into(),
+        Some(n) => n.to_string(),
+    }
+}
+
+fn print(page: &NearPage, totals: &[QuotaTotal], (near, blocked): (i64, i64), threshold: Threshold) {
+    let count = |n: i64| group(u64::try_from(n).unwrap_or(0));
+    println!("{} blocked, {} near their limit (from {threshold} on)", count(blocked), count(near));
+    for t in totals {
+        println!("  {:<12} {:<14} {:>9} blocked {:>9} near", t.tier, t.feature, count(t.blocked), count(t.near));
+    }
+    if let ServedBy::Watch(name) = &page.by {
+        println!("  found by {name}");
+    }
+    if page.rows.is_empty() {
+        return;
+    }
+    println!();
+    for r in &page.rows {
+        let resets = r.resets.map_or_else(|| "no period".into(), |at| at.format("%Y-%m-%d %H:%MZ").to_string());
+        let who = who(r).unwrap_or_default();
+        println!(
+            "{:<8} {:>4}%  {:>9} of {:<9} {:<12} {:<12} {}  {resets}  {who}",
+            r.state.word(),
+            r.percent(),
+            r.used,
+            r.limit,
+            r.feature,
+            r.tier,
+            r.subject
+        );
+    }
+    if page.next.is_some() {
+        println!("and more: narrow it with --tier or --feature, or write all of them with --export");
+    }
+}
+
+fn who(row: &NearRow) -> Option<String> {
+    row.email.as_deref().map(mask::email).or_else(|| row.name.as_deref().map(mask::name))
+}
+
+fn shown(row: &NearRow) -> ShownNear {
+    ShownNear {
+        profile: row.subject.to_string(),
+        who: who(row),
+        tier: row.tier.clone(),
+        feature: row.feature.clone(),
+        used: row.used,
+        limit: row.limit,
+        percent: row.percent(),
+        resets: row.resets,
+        state: row.state,
+    }
+}
+
+/// Procedure 2.
+///
+/// # Errors
+/// Bad input: nobody is named, or more than one could be meant.
+pub async fn reset(hands: &Hands, args: &QuotaReset) -> Result<End, String> {
+    let handle = match locate(hands, &args.who).await? {
+        Found::Exactly(handle) => handle,
+        Found::Several(hits) => {
+            let names: Vec<String> = hits.into_iter().take(5).filter_map(|h| h.subject.map(|s| s.0)).collect();
+            return Err(format!("`{}` could be {}; name one of them", args.who, names.join(", ")));
+        }
+    };
+    let features = (!args.feature.is_empty()).then(|| Features::parse(&args.feature.join(",")));
+    let inputs = Inputs { subject: args.subject.clone().map(SubjectKey), features, ..Inputs::of(handle) };
+    let (mut run, effects) = Run::draft(Uuid::now_v7(), "quota-reset", inputs);
+    drive(&mut run, effects, hands, &hands.env).await;
+    if let Some(why) = unable(&run, &args.how) {
+        return Err(why);
+    }
+    confirm_and_finish(hands, run, &args.how).await
+}
+
+/// Why a draft could not even be judged: the database gave no answer. That is no verdict.
+fn unable(run: &Run, how: &How) -> Option<String> {
+    let Phase::Halted(says) = &run.phase else { return None };
+    let silent = run.answers.faults().any(|f| f.source != Source::Application && f.say == *says);
+    let nobody = says.starts_with("No profile can be named");
+    if !silent && !nobody {
+        return None;
+    }
+    if how.json {
+        report(run, how);
+    }
+    Some(says.clone())
+}

@@ -1,0 +1,267 @@
+//! Use against limits over all subjects: a page of who is near, the totals, use by tier. Chooses the statement by what the database
+//! offers; judges nothing.
+
+mod plain;
+mod tiers;
+mod watch;
+
+pub use watch::WatchFound;
+
+use super::connect::Session;
+use super::fault::Trouble;
+use super::found::{self, ColumnFound, CounterFound, Found, key_cast, same_key, well_formed};
+use super::names::literal;
+use crate::config::Config;
+use crate::domain::At;
+use crate::domain::ids::SubjectKey;
+use crate::domain::quota::{NearKey, NearPage, NearRow, PAGE, QuotaFilter, QuotaState, QuotaTotal, ServedBy, Threshold};
+use crate::domain::row::Field;
+use crate::domain::text::clean;
+use crate::protocol::query::{Query, Reply};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use std::sync::Arc;
+
+/// More limits than this are no price list.
+const LIMITS_AT_MOST: usize = 2_000;
+
+/// What a tier may use of a feature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Limit {
+    tier: String,
+    feature: String,
+    value: i64,
+}
+
+/// What every statement about use rests on, read once per question.
+struct Ground<'a> {
+    found: &'a Found,
+    counter: &'a CounterFound,
+    limits: Vec<Limit>,
+    /// The tier of whoever has no subscription row.
+    free: &'a str,
+    /// The server's clock.
+    now: At,
+}
+
+/// Answers a question about use. The connection is a scan's own.
+pub async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result<Reply, Trouble> {
+    let found = found::of(session, &config.schema).await?;
+    let Some(counter) = &found.counter else { return Ok(nothing(query)) };
+    let watch = watch::of(session, &found, &config.quota.watch).await?;
+    let settings = format!(
+        "SET LOCAL statement_timeout = {}; SET LOCAL max_parallel_workers_per_gather = {}; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'",
+        config.quota.limit.as_millis(),
+        config.quota.workers
+    );
+    if session.pooled {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(settings)).execute(&mut session.conn).await?;
+        return asked(session, config, &found, counter, watch, query).await;
+    }
+    session.begin(true, &settings).await?;
+    let result = asked(session, config, &found, counter, watch, query).await;
+    session.finish(result).await
+}
+
+async fn asked(
+    session: &mut Session,
+    config: &Config,
+    found: &Found,
+    counter: &CounterFound,
+    watch: Option<Arc<WatchFound>>,
+    query: &Query,
+) -> Result<Reply, Trouble> {
+    let (limits, now) = limits(session, config, found).await?;
+    let ground = Ground { found, counter, limits, free: config.tiers.free(), now };
+    match query {
+        Query::NearLimit { threshold, filter, after } => {
+            let watch = watch.filter(|w| w.reaches(*threshold));
+            ground.page(session, *threshold, filter, after.as_ref(), watch.as_deref()).await.map(Reply::NearLimit)
+        }
+        Query::QuotaTotals { threshold, filter } => {
+            let watch = watch.filter(|w| w.reaches(*threshold) && w.tier.is_some());
+            ground.totals(session, *threshold, filter, watch.as_deref()).await.map(Reply::QuotaTotals)
+        }
+        Query::TierUsage(filter) => ground.by_tier(session, filter).await.map(Reply::TierUsage),
+        other => unreachable!("invariant: {other:?} is not about use"),
+    }
+}
+
+/// The answer of a database without counters.
+fn nothing(query: &Query) -> Reply {
+    match query {
+        Query::QuotaTotals { .. } => Reply::QuotaTotals(Vec::new()),
+        Query::TierUsage(_) => Reply::TierUsage(Vec::new()),
+        _ => Reply::NearLimit(NearPage { rows: Vec::new(), next: None, by: ServedBy::Tables, limits_known: false }),
+    }
+}
+
+/// Every limit there is, from the database's table or else the configuration, and the server's time.
+async fn limits(session: &mut Session, config: &Config, found: &Found) -> Result<(Vec<Limit>, At), Trouble> {
+    let Some(l) = &found.limit else {
+        let now = session.sql("SELECT now() AS now".into()).fetch_one(&mut session.conn).await?.try_get("now")?;
+        let configured = config.limits.iter().flat_map(|(tier, of)| of.iter().map(move |(feature, value)| (tier, feature, value)));
+        let limit =
+            |(tier, feature, value): (&String, &String, &i64)| Limit { tier: tier.clone(), feature: feature.clone(), value: *value };
+        return Ok((configured.map(limit).collect(), now));
+    };
+    // Of tables without a word about a limit the time comes all the same.
+    let statement = format!(
+        "SELECT n.now, l.tier, l.feature, l.value FROM (SELECT now() AS now) AS n LEFT JOIN
+         (SELECT {} AS tier, {} AS feature, {}::bigint AS value FROM {} AS l WHERE l.{} IS NOT NULL LIMIT {LIMITS_AT_MOST}) AS l ON true",
+        l.tier.text("l"),
+        l.feature.text("l"),
+        l.value.text("l"),
+        l.table.sql,
+        super::names::ident(&l.value.name),
+    );
+    let rows = session.sql(statement).fetch_all(&mut session.conn).await?;
+    let mut limits = Vec::new();
+    let mut now = At::default();
+    for row in rows {
+        now = row.try_get("now")?;
+        let (tier, feature): (Option<String>, Option<String>) = (row.try_get("tier")?, row.try_get("feature")?);
+        if let (Some(tier), Some(feature), Some(value)) = (tier, feature, row.try_get("value")?) {
+            limits.push(Limit { tier, feature, value });
+        }
+    }
+    Ok((limits, now))
+}
+
+impl Ground<'_> {
+    /// The limits that somebody of this filter can come near, none twice.
+    fn finite<'a>(&'a self, filter: &'a QuotaFilter) -> impl Iterator<Item = &'a Limit> {
+        self.within(filter).filter(|l| l.value > 0)
+    }
+
+    fn within<'a>(&'a self, filter: &'a QuotaFilter) -> impl Iterator<Item = &'a Limit> {
+        let is = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|w| w == is);
+        self.limits.iter().filter(move |l| is(&filter.tier, &l.tier) && is(&filter.feature, &l.feature))
+    }
+
+    /// The tier of row `s`, in the words of the limits.
+    fn tier(&self) -> String {
+        let tier = self.found.subscription.field(Field::Tier).map_or("NULL::text".into(), |c| c.text("s"));
+        format!("coalesce({tier}, {})", literal(self.free))
+    }
+
+    /// `used` of counter `c` in its own type where that counts, so that it is compared without a cast per row.
+    fn used(&self) -> String {
+        match self.counter.used.sql_type.as_str() {
+            "smallint" | "integer" | "bigint" | "numeric" => format!("c.{}", super::names::ident(&self.counter.used.name)),
+            _ => format!("{}::numeric", self.counter.used.text("c")),
+        }
+    }
+
+    /// The condition that the period of a row has not passed; the clock inlined, so that it is compared in the column's own type.
+    fn lives(&self, end: Option<&ColumnFound>, alias: &str) -> String {
+        let Some(end) = end else { return "true".into() };
+        let now = self.now.format("%Y-%m-%d %H:%M:%S%.6f");
+        let bare = format!("{alias}.{}", super::names::ident(&end.name));
+        match end.sql_type.as_str() {
+            "timestamp without time zone" if !end.is_json() => format!("({bare} IS NULL OR {bare} > '{now}'::timestamp)"),
+            "timestamp with time zone" if !end.is_json() => format!("({bare} IS NULL OR {bare} > '{now}+00'::timestamptz)"),
+            _ => format!("({time} IS NULL OR {time} > '{now}+00'::timestamptz)", time = end.time(alias)),
+        }
+    }
+
+    /// The subscription row beside a counter, by `c`'s key.
+    fn join_row(&self) -> String {
+        let row = &self.found.subscription;
+        format!("LEFT JOIN {} AS s ON {}", row.table.sql, same_key(&row.subject, "s", &self.counter.subject, "c"))
+    }
+
+    /// The page, by the owner's index where there is one that reaches so far down.
+    async fn page(
+        &self,
+        session: &mut Session,
+        threshold: Threshold,
+        filter: &QuotaFilter,
+        after: Option<&NearKey>,
+        watch: Option<&WatchFound>,
+    ) -> Result<NearPage, Trouble> {
+        let limits_known = !self.limits.is_empty();
+        let by = watch.map_or(ServedBy::Tables, |w| ServedBy::Watch(clean(&w.name)));
+        if self.finite(filter).next().is_none() {
+            return Ok(NearPage { rows: Vec::new(), next: None, by, limits_known });
+        }
+        let kind = self.counter.subject.key_type();
+        // A key of another type than the column's was never on a page: then it is the first.
+        let after = after.and_then(|a| Some((a.permille, well_formed(kind, a.subject.as_str())?, a.feature.clone())));
+        let beyond = |order: &str| {
+            after.as_ref().map(|_| format!(" AND ({order}) < ($1::bigint, $2::text::{}, $3::text)", key_cast(kind))).unwrap_or_default()
+        };
+        let statement = match watch {
+            Some(watch) => self.from_watch(watch, threshold, filter, &beyond),
+            None => self.from_tables(threshold, filter, &beyond),
+        };
+        let mut query = session.sql(statement);
+        if let Some((permille, key, feature)) = &after {
+            query = query.bind(*permille).bind(key).bind(feature);
+        }
+        let read = query.fetch_all(&mut session.conn).await?;
+        let next = match read.last() {
+            Some(last) if read.len() == usize::from(PAGE) => Some(NearKey {
+                permille: last.try_get("permille")?,
+                subject: SubjectKey(last.try_get("key")?),
+                feature: last.try_get("feature")?,
+            }),
+            _ => None,
+        };
+        let mut rows = Vec::with_capacity(read.len());
+        for row in &read {
+            rows.extend(near(row, threshold)?);
+        }
+        Ok(NearPage { rows, next, by, limits_known })
+    }
+
+    async fn totals(
+        &self,
+        session: &mut Session,
+        threshold: Threshold,
+        filter: &QuotaFilter,
+        watch: Option<&WatchFound>,
+    ) -> Result<Vec<QuotaTotal>, Trouble> {
+        if self.finite(filter).next().is_none() {
+            return Ok(Vec::new());
+        }
+        let statement = match watch {
+            Some(watch) => self.totals_from_watch(watch, threshold, filter),
+            None => self.totals_from_tables(threshold, filter),
+        };
+        let rows = session.sql(statement).fetch_all(&mut session.conn).await?;
+        let total = |row: &PgRow| -> Result<QuotaTotal, sqlx::Error> {
+            Ok(QuotaTotal {
+                tier: clean(row.try_get("tier")?),
+                feature: clean(row.try_get("feature")?),
+                near: row.try_get("near")?,
+                blocked: row.try_get("blocked")?,
+            })
+        };
+        Ok(rows.iter().map(total).collect::<Result<_, _>>()?)
+    }
+}
+
+/// The row, where it is still near by what the tables say now: an owner's index may lag.
+fn near(row: &PgRow, threshold: Threshold) -> Result<Option<NearRow>, sqlx::Error> {
+    let text = |name: &str| -> Result<Option<String>, sqlx::Error> {
+        Ok(row.try_get::<Option<String>, _>(name)?.map(|t| clean(&t)).filter(|t| !t.is_empty()))
+    };
+    let (used, limit): (Option<i64>, Option<i64>) = (row.try_get("used")?, row.try_get("value")?);
+    let (Some(used), Some(limit), true) = (used, limit, row.try_get::<Option<bool>, _>("lives")?.unwrap_or(false)) else { return Ok(None) };
+    let state = QuotaState::at(used, Some(limit), threshold);
+    if !matches!(state, QuotaState::Near | QuotaState::Blocked) {
+        return Ok(None);
+    }
+    Ok(Some(NearRow {
+        subject: SubjectKey(text("key")?.unwrap_or_default()),
+        email: text("email")?,
+        name: text("name")?,
+        tier: text("tier")?.unwrap_or_default(),
+        feature: text("feature")?.unwrap_or_default(),
+        used,
+        limit,
+        resets: row.try_get("ends")?,
+        state,
+    }))
+}

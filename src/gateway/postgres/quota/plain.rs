@@ -1,0 +1,153 @@
+//! The statements for who is near a limit, as text: over the plain tables, and over an index of the owner's. They are run elsewhere.
+
+use super::super::found::same_key;
+use super::super::names::{ident, literal};
+use super::{Ground, WatchFound};
+use crate::domain::quota::{PAGE, QuotaFilter, Threshold};
+use std::collections::BTreeMap;
+
+/// Beyond this a thousandfold leaves the type of the product; nobody's page depends on the order up there.
+const LARGEST: i64 = 9_000_000_000_000_000;
+
+impl Ground<'_> {
+    /// A page over the plain tables. The floors of all tiers stand in it as constants: a row is left behind as soon as its own two columns
+    /// are read, and who pays for what is only looked up for the few that remain.
+    pub(super) fn from_tables(&self, threshold: Threshold, filter: &QuotaFilter, beyond: &dyn Fn(&str) -> String) -> String {
+        let c = self.counter;
+        let (key, feature, share) = (c.subject.key("c"), c.feature.comparable("c"), self.permille());
+        let order = format!("{share}, {key}, {feature}");
+        self.dressed(&format!(
+            "SELECT {key} AS k, {} AS feature, {}::bigint AS used, {} AS ends, l.tier AS tier, l.value AS value, {share} AS permille,
+                    {feature} AS f, true AS lives
+             {} {} ORDER BY {share} DESC, {key} DESC, {feature} DESC LIMIT {PAGE}",
+            c.feature.text("c"),
+            self.used(),
+            self.ends(),
+            self.near_rows(threshold, filter),
+            beyond(&order),
+        ))
+    }
+
+    pub(super) fn totals_from_tables(&self, threshold: Threshold, filter: &QuotaFilter) -> String {
+        let used = self.used();
+        format!(
+            "SELECT l.tier AS tier, l.feature AS feature, count(*) FILTER (WHERE {used} < l.value) AS near,
+                    count(*) FILTER (WHERE {used} >= l.value) AS blocked
+             {} GROUP BY l.tier, l.feature ORDER BY l.tier, l.feature",
+            self.near_rows(threshold, filter)
+        )
+    }
+
+    /// A page by the owner's index: it says where to look, and the tables what is so.
+    pub(super) fn from_watch(
+        &self,
+        watch: &WatchFound,
+        threshold: Threshold,
+        filter: &QuotaFilter,
+        beyond: &dyn Fn(&str) -> String,
+    ) -> String {
+        let c = self.counter;
+        let (key, feature) = (watch.key.key("w"), watch.feature.comparable("w"));
+        let inner = format!(
+            "SELECT {key} AS k, {} AS feature, {feature} AS f, w.permille::bigint AS permille FROM {} AS w
+             WHERE {}{} ORDER BY w.permille DESC, {key} DESC, {feature} DESC LIMIT {PAGE}",
+            watch.feature.text("w"),
+            watch.sql,
+            self.watched(watch, threshold, filter),
+            beyond(&format!("w.permille, {key}, {feature}")),
+        );
+        self.dressed(&format!(
+            "SELECT w.k, w.feature, {}::bigint AS used, {} AS ends, l.tier AS tier, l.value AS value, w.permille, w.f, {} AS lives
+             FROM ({inner}) AS w LEFT JOIN {} AS c ON {key} = w.k AND {feature} = w.f {}
+             LEFT JOIN {} ON l.tier = {} AND l.feature = w.feature",
+            self.used(),
+            self.ends(),
+            self.lives(c.period_end.as_ref(), "c"),
+            c.table.sql,
+            self.join_row(),
+            self.floors(threshold, filter),
+            self.tier(),
+            key = c.subject.key("c"),
+            feature = c.feature.comparable("c"),
+        ))
+    }
+
+    pub(super) fn totals_from_watch(&self, watch: &WatchFound, threshold: Threshold, filter: &QuotaFilter) -> String {
+        let tier = watch.tier.as_ref().expect("invariant: asked only of an index that knows tiers").text("w");
+        let feature = watch.feature.text("w");
+        format!(
+            "SELECT {tier} AS tier, {feature} AS feature, count(*) FILTER (WHERE w.permille < 1000) AS near,
+                    count(*) FILTER (WHERE w.permille >= 1000) AS blocked
+             FROM {} AS w WHERE {} GROUP BY 1, 2 ORDER BY 1, 2",
+            watch.sql,
+            self.watched(watch, threshold, filter)
+        )
+    }
+
+    fn watched(&self, watch: &WatchFound, threshold: Threshold, filter: &QuotaFilter) -> String {
+        let mut all = vec![format!("w.permille >= {}", u16::from(threshold.percent()) * 10), self.lives(watch.period_end.as_ref(), "w")];
+        if let Some(feature) = &filter.feature {
+            all.push(format!("{} = {}", watch.feature.comparable("w"), literal(feature)));
+        }
+        if let (Some(tier), Some(column)) = (&filter.tier, &watch.tier) {
+            all.push(format!("{} = {}", column.comparable("w"), literal(tier)));
+        }
+        all.join(" AND ")
+    }
+
+    /// Counters, their subscription rows and limits, narrowed to what has reached its floor in a period that runs.
+    fn near_rows(&self, threshold: Threshold, filter: &QuotaFilter) -> String {
+        let (used, feature) = (self.used(), self.counter.feature.comparable("c"));
+        let mut least: BTreeMap<&str, i64> = BTreeMap::new();
+        for limit in self.finite(filter) {
+            let floor = threshold.floor(limit.value);
+            least.entry(&limit.feature).and_modify(|l| *l = floor.min(*l)).or_insert(floor);
+        }
+        let any: Vec<String> = least.iter().map(|(f, floor)| format!("({feature} = {} AND {used} >= {floor})", literal(f))).collect();
+        format!(
+            "FROM {} AS c {} JOIN {} ON l.tier = {} AND l.feature = {} AND {used} >= l.floor WHERE ({}) AND {}",
+            self.counter.table.sql,
+            self.join_row(),
+            self.floors(threshold, filter),
+            self.tier(),
+            self.counter.feature.text("c"),
+            any.join(" OR "),
+            self.lives(self.counter.period_end.as_ref(), "c"),
+        )
+    }
+
+    /// The limits that can be come near, with the use from which on they are, as a table `l`.
+    fn floors(&self, threshold: Threshold, filter: &QuotaFilter) -> String {
+        let rows: Vec<String> = self
+            .finite(filter)
+            .map(|l| format!("({}, {}, {}::bigint, {}::bigint)", literal(&l.tier), literal(&l.feature), l.value, threshold.floor(l.value)))
+            .collect();
+        format!("(VALUES {}) AS l(tier, feature, value, floor)", rows.join(", "))
+    }
+
+    fn permille(&self) -> String {
+        format!("(least({}, {LARGEST})::bigint * 1000 / l.value)", self.used())
+    }
+
+    fn ends(&self) -> String {
+        self.counter.period_end.as_ref().map_or("NULL::timestamptz".into(), |c| c.time("c"))
+    }
+
+    /// Names beside the rows of a page, looked up for those alone.
+    fn dressed(&self, page: &str) -> String {
+        let subject = &self.found.subject;
+        let text = |c: &Option<super::ColumnFound>| c.as_ref().map_or("NULL::text".into(), |c| c.text("p"));
+        // The page's key has the type of the counter's own column, under another name.
+        let mut own = self.counter.subject.clone();
+        own.name = "k".into();
+        format!(
+            "SELECT n.k::text AS key, n.feature, n.used, n.ends, n.tier, n.value, n.permille, n.lives, {} AS email, {} AS name
+             FROM ({page}) AS n LEFT JOIN {} AS p ON {} ORDER BY n.permille DESC, n.{} DESC, n.f DESC",
+            text(&subject.email),
+            text(&subject.name),
+            subject.table.sql,
+            same_key(&own, "n", &subject.key, "p"),
+            ident("k"),
+        )
+    }
+}
