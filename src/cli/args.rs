@@ -125,6 +125,9 @@ pub enum Subcommands {
         /// Print the least SQL grants and Stripe permissions that the console needs.
         #[arg(long, conflicts_with = "json")]
         grants: bool,
+        /// Print DDL that would make a question quick, with its size and its price, for the owner of the database; nothing is run.
+        #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["json", "grants"])]
+        ddl: Option<Ddl>,
         /// Print JSON instead of text.
         #[arg(long)]
         json: bool,
@@ -139,6 +142,13 @@ pub enum Subcommands {
     /// Keep a sandbox's Postgres until standard input ends. Started by the sandbox itself.
     #[command(name = "__supervise-postgres", hide = true)]
     SupervisePostgres,
+}
+
+/// What there is DDL for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Ddl {
+    /// Who is near a limit.
+    Quota,
 }
 
 #[derive(Debug, Args)]

@@ -366,6 +366,21 @@ pub async fn grants(config: &Arc<Config>) {
     println!("--   rak_webhook_write");
 }
 
+/// Prints the DDL for questions about limits.
+///
+/// # Errors
+/// The database does not answer, or has nothing to watch: one sentence.
+pub async fn ddl(config: &Arc<Config>) -> Result<End, String> {
+    let sources = Sources::open(Arc::clone(config));
+    let printed = match sources.database() {
+        Ok(database) => database.quota_ddl().await,
+        Err(fault) => Err(fault),
+    };
+    sources.close().await;
+    println!("{}", printed.map_err(|f| f.say)?);
+    Ok(End::Well)
+}
+
 /// What the console reads of Stripe. Payment intents, charges (their refunds with them) and disputes: to find whose a pasted one is.
 const READ_PERMISSIONS: [&str; 13] = [
     "rak_account_read",
@@ -442,12 +457,14 @@ fn mapped(map: &SchemaMap) -> Vec<Privilege> {
     let row: Vec<&str> = std::iter::once(s.subject.as_str()).chain(fields.iter().copied()).collect();
     let counter =
         [c.subject.as_str(), &c.feature, &c.used].into_iter().chain([&c.period_start, &c.period_end].into_iter().filter_map(column));
+    let written = std::iter::once(c.used.as_str()).chain([&c.period_start, &c.period_end].into_iter().filter_map(column));
     let all = [
         ("SELECT", &map.subject.table, subject),
         ("SELECT", &s.table, row),
         ("SELECT", &c.table, counter.collect()),
         ("SELECT", &l.table, vec![&l.tier, &l.feature, &l.value]),
         ("UPDATE", &s.table, fields),
+        ("UPDATE", &c.table, written.collect()),
     ];
     let mut needed: Vec<Privilege> = Vec::new();
     for (privilege, table, columns) in all {

@@ -36,7 +36,7 @@ mod status;
 mod webhooks;
 
 use crate::config::{Config, ConfigError};
-use args::{Audit, Cli, Place, Procedures, Subcommands};
+use args::{Audit, Cli, Ddl, Place, Procedures, Subcommands};
 use clap::CommandFactory;
 use hands::Hands;
 use std::process::ExitCode;
@@ -67,6 +67,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
             check::grants(&config).await;
             Ok(End::Well)
         }
+        Subcommands::Check { ddl: Some(Ddl::Quota), .. } => check::ddl(&config).await,
         Subcommands::Check { json, .. } => check::run(&config, json).await,
         Subcommands::Migrate => migrate(&config).await,
         Subcommands::Audit(Audit::Verify { json }) => audit::verify(&config, json).await,

@@ -90,7 +90,7 @@ struct ShownSession<'a> {
 /// One sentence: the sessions cannot be read.
 pub async fn run(hands: &Hands, json: bool) -> Result<End, String> {
     let activity = activity(hands).await.map_err(|f| f.say)?;
-    let rules = Rules::default();
+    let rules = Rules::with_pool_max(hands.env.offers.pool_max);
     let explained = explain(&activity, &rules);
     let harmful = harmful(&activity, &rules);
     let ids: Vec<SessionId> = harmful.iter().filter_map(|(s, _)| s.id()).take(NAMED).collect();

@@ -20,6 +20,7 @@ pub struct File {
     pub quota: Option<Quota>,
     pub policy: Option<Policy>,
     pub stripe: Option<Stripe>,
+    pub pool: Option<Pool>,
     pub hooks: Option<Hooks>,
     #[serde(default)]
     pub contacts: Vec<ContactEntry>,
@@ -100,6 +101,13 @@ pub struct Policy {
 pub struct Stripe {
     pub background_per_s: Option<u32>,
     pub resends_per_s: Option<u32>,
+}
+
+/// The application's own connection pools.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    pub max: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

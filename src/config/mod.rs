@@ -57,6 +57,8 @@ pub struct Config {
     pub stripe_background_per_s: u32,
     /// Events that Stripe is asked to send again, per second.
     pub stripe_resends_per_s: u32,
+    /// Connections that one of the application's pools opens at most.
+    pub pool_max: Option<u32>,
     pub contacts: Vec<file::ContactEntry>,
     /// Where the application's log lines are read.
     pub logs: Vec<LogSource>,
@@ -232,6 +234,12 @@ impl Config {
             logs.extend(variables("APP_LOG").filter(|v| !v.is_empty()).map(|path| LogSource::File(path.into())));
         }
         let operator = plain(env.operator, "NIGHTDESK_OPERATOR").or_else(|| variables("USER")).or_else(|| variables("LOGNAME"));
+        let pool_max = match file.pool.unwrap_or_default().max {
+            Some(max) if !(1..=10_000).contains(&max) => {
+                return Err(ConfigError::Invalid { what: "[pool] max".into(), why: format!("{max} is not within 1 and 10000") });
+            }
+            max => max,
+        };
         Ok(Self {
             production: env.production,
             operator: operator.unwrap_or_else(|| "operator".into()),
@@ -258,6 +266,7 @@ impl Config {
             hooks,
             stripe_background_per_s: stripe.background_per_s.unwrap_or(5).max(1),
             stripe_resends_per_s: stripe.resends_per_s.unwrap_or(2).max(1),
+            pool_max,
             pause_file,
             contacts: file.contacts,
             logs,

@@ -178,6 +178,7 @@ impl Sources {
             sandbox: config.sandbox_url.is_some(),
             webhook_url: config.webhook_url.clone(),
             offers: Offers {
+                pool_max: config.pool_max,
                 restart_app: config.hooks.restart_app.is_some(),
                 escalate: config.hooks.escalate.is_some(),
                 deploys: config.hooks.deploys.is_some(),

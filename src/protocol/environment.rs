@@ -39,6 +39,8 @@ pub struct Offers {
     pub deliver: bool,
     /// So many events a second are resent at most.
     pub resends_per_s: u32,
+    /// Connections that one of the application's pools opens at most, where the configuration says so.
+    pub pool_max: Option<u32>,
     /// Policy lets a probe send events with a right signature, and there is a secret for it.
     pub signed_probe: bool,
 }

@@ -32,6 +32,7 @@ mod panes_webhooks;
 mod probe;
 mod procedures;
 mod pty;
+mod quota;
 mod readme;
 mod repair;
 mod replay;

@@ -46,6 +46,15 @@ impl Default for Rules {
     }
 }
 
+impl Rules {
+    /// The usual ones, with the size of a pool as it is configured.
+    #[must_use]
+    pub fn with_pool_max(max: Option<u32>) -> Self {
+        let usual = Self::default();
+        Self { pool_max: max.unwrap_or(usual.pool_max), ..usual }
+    }
+}
+
 impl Class {
     pub const ALL: [Self; 10] = [
         Self::Blocker,

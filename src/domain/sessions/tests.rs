@@ -105,6 +105,12 @@ fn the_sentence_says_who_leaks_and_what_a_larger_pool_does() {
 }
 
 #[test]
+fn the_size_of_a_pool_is_the_configured_one() {
+    let said = explain(&night(), &Rules::with_pool_max(Some(25)));
+    assert!(said.sentence.ends_with("raising the pool makes it worse: 9 pools × 25 = 225 of 97."), "{}", said.sentence);
+}
+
+#[test]
 fn a_pool_at_its_own_limit_is_not_the_servers() {
     let busy =
         |hosts: i32| (0..hosts * 10).map(|n| Session { client: Some(format!("10.0.0.{}", n / 10).as_str().into()), ..working(n + 1) });

@@ -122,6 +122,11 @@ fn needed(found: &Found) -> Vec<(Privilege, bool)> {
     };
     let mut all: Vec<(Privilege, bool)> = read.iter().map(|(t, c)| (privilege("SELECT", t, c), c.readable)).collect();
     all.extend(rows.fields.iter().map(|(_, c)| (privilege("UPDATE", &rows.table, c), c.updatable)));
+    if let Some(c) = &found.counter {
+        // A reset sets what is used to nothing; taking one back that the application did gives the period back too.
+        let written = [Some(&c.used), c.period_start.as_ref(), c.period_end.as_ref()];
+        all.extend(written.into_iter().flatten().map(|column| (privilege("UPDATE", &c.table, column), column.updatable)));
+    }
     // Several values may stand in one document.
     let mut seen = Vec::new();
     all.retain(|(p, _)| {

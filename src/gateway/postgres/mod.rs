@@ -218,6 +218,16 @@ impl Database {
         job.await
     }
 
+    /// The DDL that would make questions about limits quick, for the database's owner to read. Nothing is run.
+    ///
+    /// # Errors
+    /// What it cannot be written for: no counters, no limits.
+    pub async fn quota_ddl(&self) -> Result<String, Fault> {
+        let config = Arc::clone(&self.config);
+        let job = self.reads.run(CHECK, move |session| Box::pin(async move { quota::ddl(session, &config).await }));
+        job.await
+    }
+
     /// Says goodbye on all connections; at most a second.
     pub async fn close(&self) {
         self.stop.cancel();

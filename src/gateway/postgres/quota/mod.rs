@@ -1,10 +1,12 @@
 //! Use against limits over all subjects: a page of who is near, the totals, use by tier. Chooses the statement by what the database
 //! offers; judges nothing.
 
+mod ddl;
 mod plain;
 mod tiers;
 mod watch;
 
+pub use ddl::print as ddl;
 pub use watch::WatchFound;
 
 use super::connect::Session;
@@ -122,7 +124,11 @@ async fn limits(session: &mut Session, config: &Config, found: &Found) -> Result
         now = row.try_get("now")?;
         let (tier, feature): (Option<String>, Option<String>) = (row.try_get("tier")?, row.try_get("feature")?);
         if let (Some(tier), Some(feature), Some(value)) = (tier, feature, row.try_get("value")?) {
-            limits.push(Limit { tier, feature, value });
+            let limit = Limit { tier, feature, value };
+            // Of two for the same the first counts: one per tier and feature is the contract.
+            if !limits.iter().any(|l: &Limit| (&l.tier, &l.feature) == (&limit.tier, &limit.feature)) {
+                limits.push(limit);
+            }
         }
     }
     Ok((limits, now))

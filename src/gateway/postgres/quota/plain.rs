@@ -4,36 +4,41 @@ use super::super::found::same_key;
 use super::super::names::{ident, literal};
 use super::{Ground, WatchFound};
 use crate::domain::quota::{PAGE, QuotaFilter, Threshold};
+use crate::domain::row::Field;
 use std::collections::BTreeMap;
 
 /// Beyond this a thousandfold leaves the type of the product; nobody's page depends on the order up there.
 const LARGEST: i64 = 9_000_000_000_000_000;
 
 impl Ground<'_> {
-    /// A page over the plain tables. The floors of all tiers stand in it as constants: a row is left behind as soon as its own two columns
-    /// are read, and who pays for what is only looked up for the few that remain.
+    /// A page over the plain tables. Limits stand in it as constants: a row is left behind as soon as its own two columns are read, and
+    /// who pays for what is looked up for the few that remain, among those alone who pay for something.
     pub(super) fn from_tables(&self, threshold: Threshold, filter: &QuotaFilter, beyond: &dyn Fn(&str) -> String) -> String {
         let c = self.counter;
-        let (key, feature, share) = (c.subject.key("c"), c.feature.comparable("c"), self.permille());
+        let (key, feature, value) = (c.subject.key("c"), c.feature.comparable("c"), self.by_tier_and_feature(filter, &|limit| limit));
+        let share = format!("(least({}, {LARGEST})::bigint * 1000 / {value})", self.used());
         let order = format!("{share}, {key}, {feature}");
         self.dressed(&format!(
-            "SELECT {key} AS k, {} AS feature, {}::bigint AS used, {} AS ends, l.tier AS tier, l.value AS value, {share} AS permille,
-                    {feature} AS f, true AS lives
+            "SELECT {key} AS k, {} AS feature, {}::bigint AS used, {} AS ends, coalesce(s.tier, {}) AS tier, {value}::bigint AS value,
+                    {share} AS permille, {feature} AS f, true AS lives
              {} {} ORDER BY {share} DESC, {key} DESC, {feature} DESC LIMIT {PAGE}",
             c.feature.text("c"),
             self.used(),
             self.ends(),
+            literal(self.free),
             self.near_rows(threshold, filter),
             beyond(&order),
         ))
     }
 
     pub(super) fn totals_from_tables(&self, threshold: Threshold, filter: &QuotaFilter) -> String {
-        let used = self.used();
+        let (used, value) = (self.used(), self.by_tier_and_feature(filter, &|limit| limit));
         format!(
-            "SELECT l.tier AS tier, l.feature AS feature, count(*) FILTER (WHERE {used} < l.value) AS near,
-                    count(*) FILTER (WHERE {used} >= l.value) AS blocked
-             {} GROUP BY l.tier, l.feature ORDER BY l.tier, l.feature",
+            "SELECT coalesce(s.tier, {}) AS tier, {} AS feature, count(*) FILTER (WHERE {used} < {value}) AS near,
+                    count(*) FILTER (WHERE {used} >= {value}) AS blocked
+             {} GROUP BY 1, 2 ORDER BY 1, 2",
+            literal(self.free),
+            self.counter.feature.text("c"),
             self.near_rows(threshold, filter)
         )
     }
@@ -95,7 +100,7 @@ impl Ground<'_> {
         all.join(" AND ")
     }
 
-    /// Counters, their subscription rows and limits, narrowed to what has reached its floor in a period that runs.
+    /// Counters and the tiers of those who pay, narrowed to what has reached its floor in a period that runs.
     fn near_rows(&self, threshold: Threshold, filter: &QuotaFilter) -> String {
         let (used, feature) = (self.used(), self.counter.feature.comparable("c"));
         let mut least: BTreeMap<&str, i64> = BTreeMap::new();
@@ -103,17 +108,49 @@ impl Ground<'_> {
             let floor = threshold.floor(limit.value);
             least.entry(&limit.feature).and_modify(|l| *l = floor.min(*l)).or_insert(floor);
         }
-        let any: Vec<String> = least.iter().map(|(f, floor)| format!("({feature} = {} AND {used} >= {floor})", literal(f))).collect();
+        // The number first: it is compared more quickly than the name.
+        let any: Vec<String> = least.iter().map(|(f, floor)| format!("({used} >= {floor} AND {feature} = {})", literal(f))).collect();
         format!(
-            "FROM {} AS c {} JOIN {} ON l.tier = {} AND l.feature = {} AND {used} >= l.floor WHERE ({}) AND {}",
+            "FROM {} AS c {} WHERE ({}) AND {} AND {used} >= {}",
             self.counter.table.sql,
-            self.join_row(),
-            self.floors(threshold, filter),
-            self.tier(),
-            self.counter.feature.text("c"),
+            self.who_pays(filter),
             any.join(" OR "),
             self.lives(self.counter.period_end.as_ref(), "c"),
+            self.by_tier_and_feature(filter, &|limit| threshold.floor(limit)),
         )
+    }
+
+    /// The tiers of those who pay beside their counters, as `s`: whoever is not among them has the tier that nobody pays for. So most
+    /// people's rows never get into the hash table.
+    fn who_pays(&self, filter: &QuotaFilter) -> String {
+        let row = &self.found.subscription;
+        let tier = row.field(Field::Tier).map_or("NULL::text".into(), |c| c.text("s"));
+        let (join, which) = match filter.tier.as_deref() {
+            Some(only) if only != self.free => ("JOIN", format!("= {}", literal(only))),
+            _ => ("LEFT JOIN", format!("<> {}", literal(self.free))),
+        };
+        let mut key = row.subject.clone();
+        key.name = "k".into();
+        format!(
+            "{join} (SELECT s.{} AS k, {tier} AS tier FROM {} AS s WHERE {tier} {which}) AS s ON {}",
+            ident(&row.subject.name),
+            row.table.sql,
+            same_key(&key, "s", &self.counter.subject, "c"),
+        )
+    }
+
+    /// A number for each tier and feature whose limit can be come near, NULL for all others.
+    fn by_tier_and_feature(&self, filter: &QuotaFilter, number: &dyn Fn(i64) -> i64) -> String {
+        let feature = self.counter.feature.comparable("c");
+        let mut tiers: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for limit in self.finite(filter) {
+            tiers.entry(&limit.tier).or_default().push(format!("WHEN {} THEN {}", literal(&limit.feature), number(limit.value)));
+        }
+        let tiers = tiers.iter().map(|(tier, features)| {
+            let is = if *tier == self.free { "s.tier IS NULL".to_string() } else { format!("s.tier = {}", literal(tier)) };
+            format!("WHEN {is} THEN CASE {feature} {} END", features.join(" "))
+        });
+        format!("CASE {} END", tiers.collect::<Vec<_>>().join(" "))
     }
 
     /// The limits that can be come near, with the use from which on they are, as a table `l`.
@@ -123,10 +160,6 @@ impl Ground<'_> {
             .map(|l| format!("({}, {}, {}::bigint, {}::bigint)", literal(&l.tier), literal(&l.feature), l.value, threshold.floor(l.value)))
             .collect();
         format!("(VALUES {}) AS l(tier, feature, value, floor)", rows.join(", "))
-    }
-
-    fn permille(&self) -> String {
-        format!("(least({}, {LARGEST})::bigint * 1000 / l.value)", self.used())
     }
 
     fn ends(&self) -> String {
