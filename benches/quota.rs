@@ -6,7 +6,7 @@ use nightdesk::config::Config;
 use nightdesk::domain::quota::{QuotaFilter, ServedBy, Threshold};
 use nightdesk::gateway::postgres::Database;
 use nightdesk::protocol::query::{NeedleText, Query, Reply};
-use nightdesk::sandbox::cluster::{Cluster, ClusterOptions, SUPERUSER};
+use nightdesk::sandbox::cluster::{Cluster, ClusterOptions};
 use nightdesk::sandbox::schema::roles;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use std::path::Path;
@@ -20,12 +20,12 @@ const ROUNDS: usize = 5;
 
 /// As people write it who have a million customers; the same shape as the sandbox's, with one feature more.
 const TABLES: &str = "
-CREATE UNLOGGED TABLE profiles (id uuid NOT NULL, @PROFILE@, created_at timestamp NOT NULL DEFAULT now());
-CREATE UNLOGGED TABLE subscriptions (id bigint, profile_id uuid NOT NULL, stripe_customer_id varchar(255) NOT NULL,
+CREATE TABLE profiles (id uuid NOT NULL, @PROFILE@, created_at timestamp NOT NULL DEFAULT now());
+CREATE TABLE subscriptions (id bigint, profile_id uuid NOT NULL, stripe_customer_id varchar(255) NOT NULL,
     stripe_subscription_id varchar(255), tier varchar(20) NOT NULL, status varchar(30) NOT NULL DEFAULT 'active', billing_interval varchar(20),
     current_period_start timestamp, current_period_end timestamp, cancel_at timestamp, cancel_at_period_end boolean NOT NULL DEFAULT false,
     created_at timestamp NOT NULL DEFAULT now(), updated_at timestamp NOT NULL DEFAULT now());
-CREATE UNLOGGED TABLE rate_limits (profile_id uuid NOT NULL, feature varchar(50) NOT NULL, used integer NOT NULL DEFAULT 0,
+CREATE TABLE rate_limits (profile_id uuid NOT NULL, feature varchar(50) NOT NULL, used integer NOT NULL DEFAULT 0,
     period_start timestamp, period_end timestamp);
 CREATE TABLE plan_features (tier varchar(20), feature varchar(50), value integer NOT NULL, PRIMARY KEY (tier, feature));
 INSERT INTO plan_features VALUES ('FREE','searches',5),('PRO','searches',100),('ENTERPRISE','searches',-1),('FREE','exports',2),
@@ -68,7 +68,6 @@ ORDER BY r.used DESC";
 struct System {
     cluster: Cluster,
     console: String,
-    superuser: String,
 }
 
 #[tokio::main]
@@ -86,7 +85,7 @@ async fn main() {
     let executable = Path::new(env!("CARGO_BIN_EXE_nightdesk"));
     let cluster = Cluster::start(&options, executable).expect("a cluster");
     let roles = roles::create(&cluster).await.expect("roles");
-    let system = System { console: roles.console.clone(), superuser: roles.superuser.clone(), cluster };
+    let system = System { console: roles.console.clone(), cluster };
     limits(&system, profiles).await;
     println!();
     println!("{:>10} {:<7} {:<34} {:>9} {:>6}  {}", "customers", "shape", "search", "ms", "hits", "complete");
