@@ -1,14 +1,18 @@
 //! Whom one signal ends, and everybody whom it does not: each with its sentence, each left alive.
 
-use super::{Place, activity, console, fresh, id, lock_key, of, say, seen};
-use crate::bench::{self, until};
+use super::{Place, activity, config, console, fresh, id, lock_key, of, say, seen};
+use crate::bench::{self, Bench, Options, until};
 use nightdesk::domain::fault::{Fault, FaultKind};
 use nightdesk::domain::sessions::{Kind, Reach, Session, SessionId, Spared, State, may_end};
 use nightdesk::gateway::postgres::{Database, Ending};
-use nightdesk::protocol::command::Outcome;
+use nightdesk::gateway::reader::Reader;
+use nightdesk::protocol::command::{Command, Outcome};
+use nightdesk::protocol::record::Detail;
+use nightdesk::protocol::run::{Attempt, Perform};
 use nightdesk::sandbox::cluster::{Cluster, ClusterOptions};
 use nightdesk::sandbox::schema::{Shape, roles};
 use sqlx::{ConnectOptions, Connection, PgConnection};
+use std::sync::Arc;
 
 fn ending(session: SessionId, states: &[State]) -> Ending {
     Ending { session, states: states.to_vec(), at_least_ms: 0, reach: Reach::default() }
@@ -50,6 +54,46 @@ async fn the_leak_goes_and_what_waited_for_it_goes_on() {
     assert!(!lives(&mut leaking).await);
     assert!(of(&activity(&database).await, &leak).is_empty());
     database.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_through_the_gate_and_the_journal_as_every_write_does() {
+    let bench = Bench::start(Options { customers: 60, ..Options::default() }).await;
+    let place = Place::shared().await;
+    let state = tempfile::tempdir().unwrap();
+    let reader = Reader::open(Arc::new(config(&bench.environment())), state.path());
+    let leak = fresh("leak");
+    let mut leaking = place.app(&leak).database(&bench.database).connect().await.unwrap();
+    say(&mut leaking, "BEGIN; SELECT 1").await;
+    let looker = console(bench.variable("DATABASE_URL"));
+    let target = seen(&looker, &leak, |s| s.state == Some(State::IdleInTransaction)).await;
+    let command = Command::EndSession {
+        session: id(&target),
+        who: target.name(),
+        states: vec![State::IdleInTransaction],
+        at_least_ms: 1,
+        reach: Reach::default(),
+    };
+    let (run, lane) = (uuid::Uuid::now_v7(), reader.writes().unwrap());
+    let act = |attempt: u32| Perform {
+        attempt: Attempt { run, step: "end-1".into(), attempt },
+        command: command.clone(),
+        undo: None,
+        confirmed_at: chrono::Utc::now(),
+    };
+    lane.open_run(run, "pool-exhausted", Detail::none()).await.unwrap();
+    let denied = lane.perform(act(1)).await.outcome;
+    assert!(matches!(&denied, Outcome::NotDone(f) if f.kind == FaultKind::Denied), "writes are off: {denied:?}");
+    assert!(lives(&mut leaking).await);
+    reader.learn_mode().await.unwrap();
+    lane.turn_on("a test", chrono::Utc::now()).await.unwrap();
+    let done = lane.perform(act(2)).await;
+    assert!(matches!(&done.outcome, Outcome::Done { .. }) && done.unrecorded.is_none(), "{done:?}");
+    assert!(!lives(&mut leaking).await);
+    let recorded = format!("{:?}", reader.journal().unwrap().recorded(run).await.unwrap());
+    assert!(recorded.contains("end-session") && recorded.contains("gone after"), "{recorded}");
+    looker.close().await;
+    reader.close().await;
 }
 
 #[tokio::test]
