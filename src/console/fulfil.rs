@@ -253,8 +253,9 @@ pub fn opened(state: &mut State, run: Uuid, result: &Result<(), Fault>, id: Uuid
 
 /// Hands an event to the engine, and tells the other screens when that has ended the run.
 pub fn run(state: &mut State, run: Uuid, id: Uuid, f: impl FnOnce(&mut Run, &Environment, At) -> Vec<Effect>) -> Vec<Effect> {
-    let now = state.world.now;
+    let (now, ahead) = (state.world.now, state.world.survey.clock_ahead());
     let (Some(model), Some(env)) = (state.tasks.get_mut(run), state.world.env.as_ref()) else { return Vec::new() };
+    model.run.hear_clock(ahead);
     let was_open = model.run.is_open();
     let mut effects = f(&mut model.run, env, now);
     model.follow();
