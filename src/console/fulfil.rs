@@ -91,6 +91,14 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         }
         Ask::Evidence { title, lines } => dialog(state, Modal::Evidence { title, lines, scroll: 0 }),
         Ask::Actions(items) => dialog(state, Modal::Actions { items }),
+        Ask::Sessions => {
+            state.world.pool.hurry();
+            entered(state, id)
+        }
+        Ask::Pool => {
+            state.screens.open(Screen::Pool);
+            entered(state, id)
+        }
         Ask::Back => back(state, id),
     }
 }
@@ -158,6 +166,11 @@ pub fn entered(state: &mut State, id: Uuid) -> Vec<Effect> {
         Screen::Customers => state.customers.entered(&cx),
         Screen::Customer => state.customer.entered(&cx),
         Screen::Subscription => state.subscription.entered(&cx),
+        Screen::Pool => {
+            let mut asks = state.world.pool.ticked(true, state.world.tick);
+            asks.extend(state.pool.looked(&state.world.context()));
+            asks
+        }
         Screen::Runbook => state.runbook.entered(&cx),
         Screen::Run(_) => Vec::new(),
     };
