@@ -125,7 +125,7 @@ async fn write(hands: &Hands, path: &std::path::Path, threshold: Threshold, filt
         let detail = Detail(serde_json::json!({ "export": "near limit", "file": path, "threshold": threshold.percent() }));
         hands.reveal(detail).await.map_err(|f| f.say)?;
     }
-    let rows = export::near_limit(|query| hands.ask(query), path, format, threshold, filter, !args.unmasked).await?;
+    let rows = export::near_limit(|query| hands.ask(query), path, format, threshold, filter, !args.unmasked, |_| ()).await?;
     if args.json {
         print_json(&Exported { file: path.to_path_buf(), rows });
     } else {

@@ -2,8 +2,10 @@
 
 use super::drift::Order;
 use crate::domain::At;
+use crate::domain::export::Format;
 use crate::domain::facts::Handle;
 use crate::domain::ids::StripeId;
+use crate::domain::quota::{QuotaFilter, Threshold};
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::Class;
 use crate::protocol::desk::DeskWrite;
@@ -34,6 +36,16 @@ pub enum Ask {
     Range {
         hours: i64,
     },
+    /// The quota pane, with this filter.
+    Near(String),
+    /// Everybody near a limit, written to a file of the directory that the console was started in; masked.
+    Export {
+        format: Format,
+        threshold: Threshold,
+        filter: QuotaFilter,
+    },
+    /// Write no more of that file.
+    CancelExport(Uuid),
     /// The customers pane, searching for this text.
     Search(String),
     /// The customers pane, filled with these.

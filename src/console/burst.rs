@@ -93,11 +93,14 @@ pub fn swallows(state: &mut State, key: Key) -> Option<Vec<Effect>> {
     let burst = std::mem::take(&mut state.burst);
     let before = burst.before.expect("invariant: a burst begins with a copy of the state");
     let world = state.world.clone();
+    let exports: Vec<Uuid> = state.tasks.exports.iter().map(|e| e.id).collect();
     let mut tickets = std::mem::take(&mut state.tickets);
     *state = *before;
     state.world = world;
-    let effects = tickets.back_to(std::mem::take(&mut state.tickets));
+    let mut effects = tickets.back_to(std::mem::take(&mut state.tickets));
     state.tickets = tickets;
+    // A file that the first keys began is nobody's.
+    effects.extend(exports.into_iter().filter(|e| state.tasks.exports.get(*e).is_none()).map(|export| Effect::CancelExport { export }));
     state.burst = Burst { keys: burst.keys, last: tick, collecting: true, ..Burst::default() };
     Some(effects)
 }

@@ -48,6 +48,16 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             state.world.survey.set_range(hours, now);
             entered(state, id)
         }
+        Ask::Near(filter) => {
+            let asks = state.quota.look(&filter, &state.world.context());
+            fulfil(state, asks, id)
+        }
+        Ask::Export { format, threshold, filter } => {
+            let file = state.tasks.exports.begin(id, format, state.world.now);
+            state.say(format!("Writing {file}, : tasks"));
+            vec![Effect::Export { export: id, file, format, threshold, filter }]
+        }
+        Ask::CancelExport(export) => vec![Effect::CancelExport { export }],
         Ask::Search(text) => search(state, &text, id),
         Ask::Hits { title, hits } => {
             // The list stays as it was found: what is repaired meanwhile still stands in it.
@@ -166,6 +176,7 @@ pub fn entered(state: &mut State, id: Uuid) -> Vec<Effect> {
         Screen::Customers => state.customers.entered(&cx),
         Screen::Customer => state.customer.entered(&cx),
         Screen::Subscription => state.subscription.entered(&cx),
+        Screen::Quota => state.quota.entered(&cx),
         Screen::Pool => {
             let mut asks = state.world.pool.ticked(true, state.world.tick);
             asks.extend(state.pool.looked(&state.world.context()));

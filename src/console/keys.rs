@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::keymap::{Action, Binding, meaning};
 use super::modal::{self, Modal};
-use super::panes::{customer, customers, event, home, pool, run, runbook, subscription, webhooks};
+use super::panes::{customer, customers, event, home, pool, quota, run, runbook, subscription, webhooks};
 use super::screen::Screen;
 use super::state::State;
 use super::widgets::form::TextField;
@@ -78,6 +78,7 @@ pub fn pane_bindings(state: &State) -> Vec<Binding> {
         Screen::Customers => customers::bindings(&state.customers, &cx),
         Screen::Customer => customer::bindings(&state.customer, &cx),
         Screen::Subscription => subscription::bindings(&state.subscription, &cx),
+        Screen::Quota => quota::bindings(&state.quota, &cx),
         Screen::Pool => pool::bindings(&state.pool, &cx),
         Screen::Runbook => runbook::bindings(&state.runbook, &cx),
         Screen::Run(id) => state.tasks.get(id).map(|r| run::bindings(r, &cx)).unwrap_or_default(),
@@ -107,6 +108,7 @@ pub fn own_bindings(state: &State) -> Vec<Binding> {
         Binding::quiet(Action::GoHome),
         Binding::quiet(Action::GoWebhooks),
         Binding::quiet(Action::GoCustomers),
+        Binding::quiet(Action::GoQuota),
         Binding::quiet(Action::GoPool),
         Binding::quiet(Action::GoRunbook),
         Binding::quiet(Action::Help),
@@ -150,6 +152,7 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
             Screen::Customers => customers::act(&mut state.customers, action, &cx),
             Screen::Customer => customer::act(&mut state.customer, action, &cx),
             Screen::Subscription => subscription::act(&mut state.subscription, action, &cx),
+            Screen::Quota => quota::act(&mut state.quota, action, &cx),
             Screen::Pool => pool::act(&mut state.pool, action, &cx),
             Screen::Runbook => runbook::act(&mut state.runbook, action, &cx),
             Screen::Run(run) => state.tasks.get_mut(run).map(|r| run::act(r, action, &cx)).unwrap_or_default(),
@@ -166,11 +169,12 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
 fn own(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
     match action {
         Action::Back => fulfil::back(state, id),
-        Action::GoHome | Action::GoWebhooks | Action::GoCustomers | Action::GoPool | Action::GoRunbook => {
+        Action::GoHome | Action::GoWebhooks | Action::GoCustomers | Action::GoPool | Action::GoQuota | Action::GoRunbook => {
             state.screens.go(match action {
                 Action::GoHome => Screen::Home,
                 Action::GoWebhooks => Screen::Webhooks,
                 Action::GoCustomers => Screen::Customers,
+                Action::GoQuota => Screen::Quota,
                 Action::GoPool => Screen::Pool,
                 _ => Screen::Runbook,
             });
@@ -210,6 +214,7 @@ fn edit(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
         Screen::Customers => customers::edit(&mut state.customers, key, &cx),
         Screen::Customer => customer::edit(&mut state.customer, key, &cx),
         Screen::Subscription => subscription::edit(&mut state.subscription, key, &cx),
+        Screen::Quota => quota::edit(&mut state.quota, key, &cx),
         Screen::Pool => pool::edit(&mut state.pool, key, &cx),
         Screen::Runbook => runbook::edit(&mut state.runbook, key, &cx),
         Screen::Run(run) => match key {
@@ -300,13 +305,14 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
     let mut given_up = state.tickets.cancel_where(|slot| match slot {
         Slot::SearchDatabase | Slot::SearchStripe | Slot::SearchMirror => screen == Screen::Customers,
         Slot::Case(_) => matches!(screen, Screen::Customer | Screen::Subscription),
+        Slot::Quota(_) => screen == Screen::Quota,
         Slot::Book(_) => screen == Screen::Runbook,
         Slot::Endpoints | Slot::Probe => screen == Screen::Webhooks,
         Slot::Event(_) => screen == Screen::Event,
         Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
         Slot::Runs => screen == Screen::Home,
         Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
-        Slot::Activity | Slot::SessionText | Slot::Pooler | Slot::Quota(_) => false,
+        Slot::Activity | Slot::SessionText | Slot::Pooler => false,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -324,6 +330,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         let follow = match slot {
             Slot::SearchDatabase | Slot::SearchStripe | Slot::SearchMirror => state.customers.replied(slot, &query, &result, &cx),
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
+            Slot::Quota(_) => state.quota.replied(slot, &query, &result, &cx),
             Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
             Slot::Endpoints | Slot::Probe => state.webhooks.replied(slot, &query, &result, &cx),
             Slot::Event(_) => state.event.replied(slot, &query, &result, &cx),
@@ -332,7 +339,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
                 Vec::new()
             }
             Slot::Survey(_) | Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => Vec::new(),
-            Slot::Activity | Slot::SessionText | Slot::Pooler | Slot::Quota(_) => Vec::new(),
+            Slot::Activity | Slot::SessionText | Slot::Pooler => Vec::new(),
         };
         for ask in follow {
             match ask {

@@ -4,6 +4,7 @@ pub mod ask;
 mod burst;
 pub mod context;
 pub mod drift;
+pub mod exports;
 mod frame;
 mod fulfil;
 mod guard;

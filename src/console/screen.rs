@@ -12,6 +12,7 @@ pub enum Screen {
     Customers,
     Customer,
     Subscription,
+    Quota,
     Pool,
     Runbook,
     Run(Uuid),
@@ -22,6 +23,7 @@ pub const PANES: &[(char, &str, Screen)] = &[
     ('1', "Home", Screen::Home),
     ('2', "Webhooks", Screen::Webhooks),
     ('3', "Customers", Screen::Customers),
+    ('4', "Quota", Screen::Quota),
     ('5', "Pool", Screen::Pool),
     ('6', "Runbook", Screen::Runbook),
 ];

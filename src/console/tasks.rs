@@ -1,5 +1,6 @@
 //! The runs of this process and those that the journal shows unfinished.
 
+use super::exports::Exports;
 use super::panes::run;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::query::Reply;
@@ -14,6 +15,8 @@ pub struct Tasks {
     pub runs: Vec<run::Model>,
     /// Unfinished runs of earlier processes, as the journal last told.
     pub unfinished: Vec<RunSummary>,
+    /// Files being written, and the last that were.
+    pub exports: Exports,
 }
 
 /// Finished runs that can still be looked at, and undone.
@@ -66,7 +69,7 @@ impl Tasks {
     pub fn line(&self) -> Option<String> {
         let busy: Vec<&run::Model> = self.runs.iter().filter(|r| r.is_busy()).collect();
         match busy.as_slice() {
-            [] => None,
+            [] => self.exports.line(),
             [one] => Some(format!("run {} {}", short(one.run.id), word(&one.run.phase))),
             many => Some(format!("{} runs going on", many.len())),
         }

@@ -115,6 +115,16 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             state.say(format!("Not journaled: {}", fault.say));
             Vec::new()
         }
+        Event::ExportWent { export, rows } => {
+            state.tasks.exports.went(export, rows);
+            Vec::new()
+        }
+        Event::ExportEnded { export, result } => {
+            if let Some(said) = state.tasks.exports.ended(export, result) {
+                state.say(said);
+            }
+            Vec::new()
+        }
         Event::IncidentStarted { name, result } => {
             state.say(result.map_or_else(|f| format!("{name}: {}", f.say), |said| format!("{name}: {said}")));
             Vec::new()
@@ -164,6 +174,7 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     asks.extend(state.customers.ticked(&cx));
     asks.extend(state.customer.ticked(&cx));
     asks.extend(state.subscription.ticked(&cx));
+    asks.extend(state.quota.ticked(top == Screen::Quota, &cx));
     if state.screens.top() == Screen::Runbook {
         asks.extend(state.runbook.ticked(&cx));
     }
@@ -268,6 +279,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             }
             Vec::new()
         }
+        Slot::Quota(_) => state.quota.replied(ticket.slot, query, result, &cx),
         Slot::Book(_) => state.runbook.replied(ticket.slot, query, result, &cx),
         Slot::Beside(_) => {
             state.home.replied(ticket.slot, query, result, &cx);
@@ -282,7 +294,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             state.pool.told(query, result, &cx);
             Vec::new()
         }
-        Slot::Pooler | Slot::Quota(_) => Vec::new(),
+        Slot::Pooler => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

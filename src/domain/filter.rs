@@ -79,7 +79,8 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// Split at blanks; quotes keep together what stands between them, and a quote that is not closed reaches to the end.
-fn words(text: &str) -> Vec<String> {
+#[must_use]
+pub fn words(text: &str) -> Vec<String> {
     let (mut all, mut word, mut within) = (Vec::new(), String::new(), false);
     for c in text.chars() {
         match c {

@@ -1,5 +1,6 @@
 //! Performs what the console wants done: reads by slot, writes in order, polls; tells what came of it as events. Nothing waits for anything else.
 
+mod exports;
 mod polls;
 mod reads;
 mod writes;
@@ -10,6 +11,7 @@ use super::sandbox;
 use crate::config::Config;
 use crate::protocol::effect::Effect;
 use crate::protocol::event::Event;
+use exports::{Exports, Order};
 use polls::Polls;
 use reads::Reads;
 use std::collections::VecDeque;
@@ -25,6 +27,7 @@ pub struct Executor {
     events: mpsc::Sender<Event>,
     inbox: Arc<Inbox>,
     reads: Reads,
+    exports: Exports,
     polls: Polls,
     writes: mpsc::Sender<Effect>,
     writing: JoinHandle<()>,
@@ -71,6 +74,7 @@ impl Executor {
             events: events.clone(),
             inbox: Arc::clone(&inbox),
             reads: Reads::default(),
+            exports: Exports::default(),
             polls,
             writes,
             writing,
@@ -105,8 +109,9 @@ impl Executor {
     /// Nothing more is read. What was submitted to be written or recorded before the end still is.
     async fn end(mut self) {
         self.reads.abort_all();
+        self.exports.cancel_all();
         for effect in self.inbox.empty() {
-            if !matches!(effect, Effect::Read { .. } | Effect::Refresh | Effect::StartIncident { .. }) {
+            if !matches!(effect, Effect::Read { .. } | Effect::Refresh | Effect::StartIncident { .. } | Effect::Export { .. }) {
                 self.take(effect).await;
             }
         }
@@ -119,6 +124,10 @@ impl Executor {
         match effect {
             Effect::Read { ticket, query } => self.reads.start(&self.reader, &self.events, ticket, query),
             Effect::Refresh => self.polls.now(),
+            Effect::Export { export, file, format, threshold, filter } => {
+                self.exports.start(&self.reader, &self.events, Order { export, file, format, threshold, filter });
+            }
+            Effect::CancelExport { export } => self.exports.cancel(export),
             Effect::StartIncident { name } => self.start_incident(name),
             // Their order counts: opened before confirmed before performed.
             write @ (Effect::TurnWritesOn { .. }

@@ -75,21 +75,23 @@ impl ExportFile {
     }
 }
 
-/// Writes everybody who is near a limit, page by page; how many rows that were.
+/// Writes everybody who is near a limit, page by page, and tells after each how many rows there are; how many that were.
 ///
 /// # Errors
 /// One sentence: bad place, or the database stopped answering. Then a `.partial` file holds what had come.
-pub async fn near_limit<A, F>(
+pub async fn near_limit<A, F, T>(
     ask: A,
     path: &Path,
     format: Format,
     threshold: Threshold,
     filter: QuotaFilter,
     masked: bool,
+    told: T,
 ) -> Result<u64, String>
 where
     A: Fn(Query) -> F,
     F: Future<Output = Result<Reply, Fault>>,
+    T: Fn(u64),
 {
     let mut file = ExportFile::create(path, format, NEAR_LIMIT)?;
     let mut after = None;
@@ -102,6 +104,7 @@ where
         for row in &page.rows {
             file.row(&cells(row, masked))?;
         }
+        told(file.rows);
         match page.next {
             Some(next) => after = Some(next),
             None => return file.finish(),

@@ -5,7 +5,9 @@ use super::query::Query;
 use super::record::{Detail, Entry};
 use super::run::Perform;
 use super::ticket::Ticket;
+use crate::domain::export::Format;
 use crate::domain::ids::SubjectKey;
+use crate::domain::quota::{QuotaFilter, Threshold};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -54,6 +56,19 @@ pub enum Effect {
     },
     /// Write to our own store, audited; answered by [`super::event::Event::DeskWritten`].
     Desk(DeskWrite),
+    /// Write everybody near a limit to this file: a name in the directory that the process was started in. Reads, and nothing else; told of
+    /// by [`super::event::Event::ExportWent`] and [`super::event::Event::ExportEnded`].
+    Export {
+        export: Uuid,
+        file: String,
+        format: Format,
+        threshold: Threshold,
+        filter: QuotaFilter,
+    },
+    /// Write no more of it; what there is stays, and is called partial.
+    CancelExport {
+        export: Uuid,
+    },
     /// Put text on the operator's clipboard through the terminal.
     Copy {
         text: String,

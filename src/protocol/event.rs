@@ -15,6 +15,14 @@ use crate::domain::policy::Writes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// A file that is complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    /// Its whole path.
+    pub path: String,
+    pub rows: u64,
+}
+
 /// An event with all that `update` may know about the moment: it reads no clock and makes no ids.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stamped {
@@ -92,6 +100,16 @@ pub enum Event {
     },
     /// An entry could not be journaled.
     RecordFailed(Fault),
+    /// So many rows are in the file by now.
+    ExportWent {
+        export: Uuid,
+        rows: u64,
+    },
+    /// It is complete, or why it is not: a sentence that says where what there is lies.
+    ExportEnded {
+        export: Uuid,
+        result: Result<Exported, String>,
+    },
     IncidentStarted {
         name: String,
         result: Result<String, Fault>,

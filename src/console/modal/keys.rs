@@ -128,6 +128,9 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
             let tasks = tasks::tasks(state);
             let place = tasks.iter().position(|t| Some(t.run) == chosen);
             if key == Key::Enter {
+                if let Some(export) = chosen.and_then(|id| state.tasks.exports.get(id)) {
+                    return super::export(state, export.id);
+                }
                 return match place.map(|i| &tasks[i]) {
                     Some(task) if task.held.is_none() => fulfil::resume(state, task.run),
                     Some(task) => {

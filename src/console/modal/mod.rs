@@ -1,6 +1,7 @@
 //! Dialogs over the screen: what each holds, and what its keys do.
 
 mod escalate;
+mod export;
 mod help;
 mod keys;
 mod log;
@@ -11,6 +12,7 @@ mod view;
 mod words;
 
 pub use escalate::escalate;
+use export::open as export;
 pub use keys::press;
 pub use log::replied as log_replied;
 pub use screen::masked;

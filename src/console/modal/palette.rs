@@ -160,6 +160,7 @@ fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
 /// What people call a pane besides its title.
 fn names(pane: Screen) -> Vec<String> {
     let names: &[&str] = match pane {
+        Screen::Quota => &["near limit", "limits", "usage", "blocked users", "use by tier", "export"],
         Screen::Webhooks => &["events", "webhook logs", "endpoints", "deliveries", "signature"],
         Screen::Pool => &["connections", "sessions", "locks", "blockers", "pg_stat_activity", "idle in transaction"],
         _ => &[],

@@ -13,6 +13,7 @@ pub fn masked(state: &State) -> String {
     let mut state = state.clone();
     (state.dialog, state.world.revealed_until, state.said) = (None, None, None);
     state.customers.mask();
+    state.quota.mask();
     let (columns, rows) = (state.world.columns, state.world.rows);
     let mut buf = Buffer::empty(Rect::new(0, 0, columns, rows));
     frame::draw(&state, &mut buf);

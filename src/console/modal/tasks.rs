@@ -1,5 +1,6 @@
-//! The drawer of running tasks: the runs that are open here, and those that this operator has left unfinished.
+//! The drawer of running tasks: the runs that are open here, files being written, and the runs that this operator has left unfinished.
 
+use crate::console::exports::{Standing, rows_of};
 use crate::console::state::State;
 use crate::console::tasks::word;
 use crate::console::widgets::format::age;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 /// A row of the drawer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
+    /// The run's id, or the export's.
     pub run: Uuid,
     /// Where it stands, as one word.
     pub word: &'static str,
@@ -42,6 +44,15 @@ pub fn tasks(state: &State) -> Vec<Task> {
         held: None,
     });
     let mut all: Vec<Task> = here.collect();
+    all.extend(state.tasks.exports.iter().rev().map(|e| Task {
+        run: e.id,
+        word: e.word(),
+        calls: matches!(e.standing, Standing::Partial(_)),
+        title: format!("Near the limit, {}", e.format.ending()),
+        who: rows_of(e.rows),
+        age: age((now - e.begun).num_seconds()),
+        held: None,
+    }));
     let mut left: Vec<&RunSummary> = state.tasks.interrupted().into_iter().filter(|u| is_own(state, u)).collect();
     left.sort_by_key(|u| std::cmp::Reverse(u.opened));
     all.extend(left.into_iter().map(|u| Task {

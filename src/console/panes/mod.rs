@@ -5,6 +5,7 @@ pub mod customers;
 pub mod event;
 pub mod home;
 pub mod pool;
+pub mod quota;
 pub mod run;
 pub mod runbook;
 pub mod subscription;
