@@ -167,16 +167,16 @@ impl Look<'_> {
         for limit in &room.limits {
             println!("      {} has {} of its own limit of {}", limit.name, limit.used, limit.limit);
         }
+        let groups: Vec<_> = self.groups().into_iter().map(|g| (named(&g), g)).collect();
+        let wide = groups.iter().map(|((name, _), _)| name.chars().count()).max().unwrap_or_default().clamp(18, 48);
         println!(
-            "\n{:<24} {:<18} {:>5} {:>6} {:>5} {:>6} {:>7}  longest in transaction",
+            "\n{:<wide$} {:<18} {:>5} {:>6} {:>5} {:>6} {:>7}  longest in transaction",
             "application@client", "role", "all", "active", "idle", "in tx", "blocked"
         );
-        for g in self.groups() {
-            let [application, role, client] = keys(&g);
-            let name = if application.is_empty() { format!("-@{client}") } else { format!("{application}@{client}") };
+        for ((name, role), g) in groups {
             let oldest = g.oldest_in_transaction.map(age).unwrap_or_default();
             println!(
-                "{name:<24} {role:<18} {:>5} {:>6} {:>5} {:>6} {:>7}  {oldest}",
+                "{name:<wide$} {role:<18} {:>5} {:>6} {:>5} {:>6} {:>7}  {oldest}",
                 g.total, g.active, g.idle, g.in_transaction, g.blocked
             );
         }
@@ -291,6 +291,13 @@ impl ShownGroup {
             oldest_in_transaction_s: g.oldest_in_transaction.map(|age| age.num_seconds()),
         }
     }
+}
+
+/// `api@10.0.0.3`, and the role.
+fn named(group: &Group) -> (String, String) {
+    let [application, role, client] = keys(group);
+    let application = if application.is_empty() { "-" } else { application };
+    (format!("{application}@{client}"), role.to_string())
 }
 
 fn keys(group: &Group) -> [&str; 3] {

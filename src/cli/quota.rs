@@ -161,7 +161,7 @@ async fn by_tier(hands: &Hands, filter: QuotaFilter, json: bool) -> Result<End, 
         row(["tier", "feature", "limit", "users", "average", "median", "p95", "max", "blocked"]);
     }
     for u in &uses {
-        let average = format!("{}.{:03}", u.average_milli / 1000, u.average_milli % 1000);
+        let average = format!("{}.{}", u.average_milli / 1000, u.average_milli % 1000 / 100);
         let n = |n: i64| n.to_string();
         row([&u.tier, &u.feature, &limit(u), &n(u.users), &average, &n(u.median), &n(u.p95), &n(u.max), &n(u.blocked)]);
     }

@@ -208,7 +208,8 @@ impl Pool {
     /// What Home says about it, where something is wrong for longer than a moment.
     #[must_use]
     pub fn finding(&self) -> Option<Finding> {
-        let seen = self.seen.as_ref()?;
+        // What cannot be read any more is the source's finding, not a pool that was once full.
+        let seen = self.seen.as_ref().filter(|_| self.fault.is_none())?;
         let word = seen.explained.word;
         if !(word == Word::Fail || (word == Word::Warn && self.bad >= LASTS)) {
             return None;

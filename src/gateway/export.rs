@@ -32,7 +32,12 @@ impl ExportFile {
         let mut name = path.file_name().ok_or_else(|| format!("`{}` names no file", path.display()))?.to_os_string();
         name.push(".partial");
         let partial = path.with_file_name(name);
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&partial);
+        // Made anew: an older one may be open to others, or lead elsewhere.
+        match std::fs::remove_file(&partial) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(format!("{}: {e}", partial.display())),
+            _ => {}
+        }
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&partial);
         let file = file.map_err(|e| format!("{}: {e}", partial.display()))?;
         let mut export = Self { path: path.to_path_buf(), partial, out: BufWriter::new(file), format, columns, rows: 0 };
         let head = format.head(columns);

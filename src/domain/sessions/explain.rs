@@ -82,7 +82,13 @@ pub fn explain(activity: &Activity, rules: &Rules) -> Explanation {
     if activity.room.is_tight() {
         let idle: usize = groups(activity, &[]).first().map_or(0, |g| g.idle);
         let word = if activity.room.is_full() { Word::Fail } else { Word::Warn };
-        let clause = format!("{}, {idle} of them idle in pools and none leaking; {}", sums.taken(), sums.against(Raising::Worse));
+        let hidden = activity.sessions.iter().filter(|s| s.is_hidden()).count();
+        let leaking = if hidden == 0 {
+            "none leaking".to_string()
+        } else {
+            format!("what {hidden} of them do is hidden from our role, which pg_monitor would show")
+        };
+        let clause = format!("{}, {idle} of them idle in pools and {leaking}; {}", sums.taken(), sums.against(Raising::Worse));
         return done(word, Raising::Worse, &clause);
     }
     if let Some(limit) = activity.room.at_limit().next() {

@@ -11,22 +11,27 @@ const MOST: Duration = Duration::seconds(600);
 /// So many of the newest are remembered.
 const REMEMBERED: usize = 2_000;
 
+/// What took so many times as long as is usual was brought about by a retry or a repair, unless it was seen to come.
+const UNUSUAL: u32 = 4;
+
 /// How long the newest effects took, in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lag {
+    /// Those that were seen to come.
     took: VecDeque<u32>,
+    /// Those that were there already: whether a queue or somebody's hands brought them, nobody saw.
+    found: VecDeque<u32>,
 }
 
 impl Lag {
-    /// An effect was there this long after its event. What cannot be told from a repair is left out.
+    /// An effect came this long after its event, while the event was being given its time.
     pub fn took(&mut self, took: Duration) {
-        if took < Duration::zero() || took > MOST {
-            return;
-        }
-        if self.took.len() == REMEMBERED {
-            self.took.pop_front();
-        }
-        self.took.push_back(u32::try_from(took.num_milliseconds()).unwrap_or(u32::MAX));
+        remember(&mut self.took, took);
+    }
+
+    /// An effect was there, this long after its event, when it was first looked for. What cannot be told from a repair does not count.
+    pub fn found(&mut self, took: Duration) {
+        remember(&mut self.found, took);
     }
 
     /// What 99 of 100 effects stayed under, at least a minute; with half as much again, since one of a hundred is no rarity.
@@ -39,11 +44,26 @@ impl Lag {
     /// `None` before anything was seen.
     #[must_use]
     pub fn p99(&self) -> Option<Duration> {
-        let mut sorted: Vec<u32> = self.took.iter().copied().collect();
+        let mut sorted: Vec<u32> = self.found.iter().copied().collect();
+        sorted.sort_unstable();
+        let least = u32::try_from(LEAST.num_milliseconds()).unwrap_or(u32::MAX);
+        let usual = sorted.get(sorted.len() / 2).map_or(least, |usual| usual.saturating_mul(UNUSUAL).max(least));
+        sorted.retain(|took| *took <= usual);
+        sorted.extend(&self.took);
         sorted.sort_unstable();
         let at = (sorted.len() * 99).div_ceil(100).checked_sub(1)?;
         Some(Duration::milliseconds(i64::from(sorted[at])))
     }
+}
+
+fn remember(these: &mut VecDeque<u32>, took: Duration) {
+    if took < Duration::zero() || took > MOST {
+        return;
+    }
+    if these.len() == REMEMBERED {
+        these.pop_front();
+    }
+    these.push_back(u32::try_from(took.num_milliseconds()).unwrap_or(u32::MAX));
 }
 
 #[cfg(test)]
@@ -63,5 +83,16 @@ mod tests {
         assert_eq!(lag.allowance(), Duration::seconds(180), "repairs teach nothing");
         (0..5_000).for_each(|_| lag.took(Duration::seconds(1)));
         assert_eq!(lag.allowance(), LEAST, "and what is over is forgotten");
+    }
+
+    #[test]
+    fn a_repair_that_was_there_before_anybody_looked_teaches_nothing() {
+        let mut lag = Lag::default();
+        (0..20).for_each(|_| lag.found(Duration::seconds(2)));
+        (0..6).for_each(|_| lag.found(Duration::seconds(540)));
+        assert_eq!(lag.allowance(), LEAST);
+        let mut slow = Lag::default();
+        (0..20).for_each(|_| slow.found(Duration::seconds(120)));
+        assert_eq!(slow.allowance(), Duration::seconds(180), "a queue that is always slow is a queue");
     }
 }

@@ -33,8 +33,8 @@ impl Stripe {
     /// # Errors
     /// The read's fault.
     pub async fn event_body(&self, event: &StripeId) -> Result<Option<Bytes>, Fault> {
-        // One of many, as a rule: it comes from the same budget as what its plan has read.
-        let answer = self.lane(Priority::Background).send(&RetrieveEvent::new(event.as_str()).build()).await?;
+        // Its intent is journaled: it waits behind no scan. Deliveries are paced one by one.
+        let answer = self.lane(Priority::Interactive).send(&RetrieveEvent::new(event.as_str()).build()).await?;
         if (200..300).contains(&answer.status) {
             return Ok(Some(answer.body));
         }

@@ -3,6 +3,7 @@
 use super::holds::family;
 use super::{Open, Performer, Tried, WriteLane};
 use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::mask;
 use crate::domain::text::clean;
 use crate::protocol::command::Outcome;
 use crate::protocol::record::{Closed, Concluded, Detail, Entry, GivenUpDetail, OpenedDetail, RunState, RunSummary};
@@ -91,7 +92,7 @@ impl<P: Performer> WriteLane<P> {
     async fn close_given_up(&self, run: Uuid, by_hand: bool, reason: &str) -> Result<Closed, Fault> {
         let summary = self.inner.journal.run(run).await?.ok_or_else(|| unknown(run))?;
         let how = summary.given_up(by_hand).map_err(|say| Fault::new(Source::Store, FaultKind::Refused, say))?;
-        let detail = Detail::of(&GivenUpDetail { reason: clean(reason.trim()) });
+        let detail = Detail::of(&GivenUpDetail { reason: mask::addresses(&clean(reason.trim())) });
         self.inner.journal.append(summary.subject.as_ref(), Entry::RunClosed { run, how }, detail).await?;
         Ok(how)
     }
@@ -108,7 +109,8 @@ impl<P: Performer> WriteLane<P> {
     pub(super) async fn nothing_left_of(&self, procedure: &str) -> Result<(), Fault> {
         // One that sent nothing has nothing to repeat, and one whose inputs are gone from the journal cannot be gone on with.
         let left = |r: &&RunSummary| {
-            let of_many = r.subject.is_none() && r.undoes.is_none() && r.inputs.is_some();
+            // A second call for help does no harm, and help must be there to be called.
+            let of_many = r.subject.is_none() && r.undoes.is_none() && r.inputs.is_some() && r.procedure != "escalate";
             of_many && matches!(r.state, RunState::Unknown | RunState::Acted) && family(&r.procedure) == family(procedure)
         };
         match self.inner.journal.runs().await?.iter().find(left) {

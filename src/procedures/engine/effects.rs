@@ -231,6 +231,15 @@ impl Run {
     /// What the dead process had on its way is settled by reading, one by one; then everything is planned anew.
     pub(super) fn settle_doubts(&mut self, now: At) -> Vec<Effect> {
         let settled = self.sent.is_none_or(|sent| now - sent >= Duration::seconds(SETTLED_AFTER_SECONDS));
+        let calls = |t: &Try| t.is_open() && matches!(t.command, Some(Command::Escalate { .. }));
+        if let Some(at) = self.tries.iter().position(calls) {
+            let why = "the console that was to send it has died";
+            let outcome = Outcome::Unknown(Fault::new(Source::Application, FaultKind::Timeout, why));
+            self.tries[at].outcome = Some(outcome.clone());
+            let mut effects = vec![self.concluded(&self.tries[at], &outcome)];
+            effects.extend(self.unheard(why, now));
+            return effects;
+        }
         let mut effects = Vec::new();
         for at in 0..self.tries.len() {
             if !self.tries[at].is_open() {

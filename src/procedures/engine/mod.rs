@@ -396,12 +396,8 @@ impl Run {
             }
             // No reading tells whether a message arrived, and a second one does no harm.
             Outcome::Unknown(fault) if matches!(last.command, Some(Command::Escalate { .. })) => {
-                let why = fault.say.trim_end_matches('.');
-                self.phase = Phase::Halted(format!("Nobody knows whether it was sent: {why}. Call them, or send it again."));
-                self.ended = Some(now);
-                let mut effects = self.recorded_again();
-                effects.push(self.close(Closed::Halted));
-                effects
+                let why = fault.say.trim_end_matches('.').to_string();
+                self.unheard(&why, now)
             }
             Outcome::Unknown(fault) => {
                 self.goal = Goal::Reconcile;
@@ -432,6 +428,15 @@ impl Run {
     fn has_run_a_command(&self) -> bool {
         let last = self.tries.last().filter(|t| !matches!(t.outcome, Some(Outcome::NotDone(_))));
         last.is_some_and(|t| matches!(t.command, Some(Command::RunHook { .. })))
+    }
+
+    /// Ends a run whose message may have been sent.
+    fn unheard(&mut self, why: &str, now: At) -> Vec<Effect> {
+        self.phase = Phase::Halted(format!("Nobody knows whether it was sent: {why}. Call them, or send it again."));
+        self.ended = Some(now);
+        let mut effects = self.recorded_again();
+        effects.push(self.close(Closed::Halted));
+        effects
     }
 
     /// Says this too: what is noted already stays.

@@ -91,7 +91,8 @@ fn counters_now<'a>(command: &Command, answers: &'a Answers) -> Result<&'a [Coun
     let subject = command.subject().ok_or("No row belongs to this act.")?;
     match answers.get(&row_query(subject)) {
         Some(Known::Is { value: Reply::Records(records), .. }) => {
-            Ok(records.iter().find(|r| r.subject.key == *subject).map_or(&[][..], |r| &r.counters))
+            let record = records.iter().find(|r| r.subject.key == *subject);
+            record.map(|r| &r.counters[..]).ok_or_else(|| "The profile is gone.".into())
         }
         Some(Known::Failed(fault)) => Err(fault.say.clone()),
         _ => Err("The counters have not been read yet.".into()),

@@ -244,7 +244,7 @@ fn learned(listed: &Listed, rows: &BTreeMap<StripeId, SubscriptionRow>, shape: &
             && newest == at
             && follows(row, snapshot, shape, Some(rules))
         {
-            lag.took(*written - *at);
+            lag.found(*written - *at);
         }
     }
     lag.allowance()

@@ -33,7 +33,8 @@ pub(super) fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: A
     let was = |u: &Use| inputs.counters.iter().find(|c| c.feature == u.feature).map(|c| c.used);
     let before = chosen.reset.iter().filter(|u| was(u).is_some()).filter_map(|u| was(u).map(|used| (u.feature.as_str(), used)));
     let before: Vec<(&str, i64)> = before.collect();
-    chosen.reset.retain(|u| u.used > 0 && was(u).is_none_or(|before| u.used >= before));
+    // What was not used then, and is now, was counted since: nobody asked for that to be reset.
+    chosen.reset.retain(|u| u.used > 0 && was(u).map_or(inputs.counters.is_empty(), |before| u.used >= before));
     let proof = witness(&facts.app, env, &|feature, used| before.iter().all(|(f, was)| *f != feature || used < *was));
     if chosen.reset.is_empty() {
         return Err(right(&proof, &facts, &chosen, &before));
@@ -193,10 +194,11 @@ fn only_stocks(left_out: &[String]) -> Refusal {
 /// All at once through the application, which knows no single feature; otherwise through the database.
 fn command(facts: &Facts, chosen: &Chosen<'_>, env: &Environment) -> Result<(Command, Through), Refusal> {
     let subject = facts.key().clone();
-    // Where the configuration calls a stock what the application would empty, the application is not asked.
+    // The application decides by itself which features it empties: it is asked only where it leaves alone all that was left out.
+    let is_chosen = |u: &Use| chosen.reset.iter().any(|c| c.feature == u.feature);
     let agrees = |app: &Entitlement| {
-        let stocks = facts.sheet.configured.iter().filter(|(_, resets)| !**resets);
-        stocks.into_iter().all(|(f, _)| app.features.get(f).is_none_or(|of| of.resets == Some(false)))
+        let left_out = facts.uses.iter().filter(|u| u.used > 0 && !is_chosen(u));
+        left_out.into_iter().all(|u| app.features.get(&u.feature).is_some_and(|of| of.resets == Some(false)))
     };
     let by_app = env.set_up.contains(&Source::Application) && facts.app().is_some_and(agrees);
     if chosen.all && by_app {

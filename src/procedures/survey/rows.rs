@@ -213,10 +213,13 @@ impl Survey {
             judge(course, &happened, &facts, &m.env.tiers, shape, self.allowance())
         });
         let (stand, outcome) = (ruling.stand, ruling.outcome);
-        let took = effect_took(h, stand, row).filter(|_| h.outcome != Outcome::Fine && outcome == Outcome::Fine);
+        let (took, before) = (effect_took(h, stand, row).filter(|_| outcome == Outcome::Fine), h.outcome);
         let stirred = (h.stand, h.outcome) != (stand, outcome);
-        if let Some(took) = took {
-            self.lag.took(took);
+        // What was missed and is there now was repaired: it says nothing about the queue.
+        match (took, before) {
+            (Some(took), Outcome::Settling) => self.lag.took(took),
+            (Some(took), Outcome::Unread) => self.lag.found(took),
+            _ => {}
         }
         self.stirred |= stirred;
         let feed = Arc::make_mut(&mut self.feed);
