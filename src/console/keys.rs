@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::keymap::{Action, Binding, meaning};
 use super::modal::{self, Modal};
-use super::panes::{customer, customers, event, home, quota, run, runbook, subscription, webhooks};
+use super::panes::{customer, customers, event, home, pool, quota, run, runbook, subscription, webhooks};
 use super::screen::Screen;
 use super::state::State;
 use super::widgets::form::TextField;
@@ -79,6 +79,7 @@ pub fn pane_bindings(state: &State) -> Vec<Binding> {
         Screen::Customer => customer::bindings(&state.customer, &cx),
         Screen::Subscription => subscription::bindings(&state.subscription, &cx),
         Screen::Quota => quota::bindings(&state.quota, &cx),
+        Screen::Pool => pool::bindings(&state.pool, &cx),
         Screen::Runbook => runbook::bindings(&state.runbook, &cx),
         Screen::Run(id) => state.tasks.get(id).map(|r| run::bindings(r, &cx)).unwrap_or_default(),
     }
@@ -108,6 +109,7 @@ pub fn own_bindings(state: &State) -> Vec<Binding> {
         Binding::quiet(Action::GoWebhooks),
         Binding::quiet(Action::GoCustomers),
         Binding::quiet(Action::GoQuota),
+        Binding::quiet(Action::GoPool),
         Binding::quiet(Action::GoRunbook),
         Binding::quiet(Action::Help),
         Binding::quiet(Action::Redraw),
@@ -151,6 +153,7 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
             Screen::Customer => customer::act(&mut state.customer, action, &cx),
             Screen::Subscription => subscription::act(&mut state.subscription, action, &cx),
             Screen::Quota => quota::act(&mut state.quota, action, &cx),
+            Screen::Pool => pool::act(&mut state.pool, action, &cx),
             Screen::Runbook => runbook::act(&mut state.runbook, action, &cx),
             Screen::Run(run) => state.tasks.get_mut(run).map(|r| run::act(r, action, &cx)).unwrap_or_default(),
         };
@@ -166,12 +169,13 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
 fn own(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
     match action {
         Action::Back => fulfil::back(state, id),
-        Action::GoHome | Action::GoWebhooks | Action::GoCustomers | Action::GoQuota | Action::GoRunbook => {
+        Action::GoHome | Action::GoWebhooks | Action::GoCustomers | Action::GoQuota | Action::GoPool | Action::GoRunbook => {
             state.screens.go(match action {
                 Action::GoHome => Screen::Home,
                 Action::GoWebhooks => Screen::Webhooks,
                 Action::GoCustomers => Screen::Customers,
                 Action::GoQuota => Screen::Quota,
+                Action::GoPool => Screen::Pool,
                 _ => Screen::Runbook,
             });
             let effects = fulfil::entered(state, id);
@@ -211,6 +215,7 @@ fn edit(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
         Screen::Customer => customer::edit(&mut state.customer, key, &cx),
         Screen::Subscription => subscription::edit(&mut state.subscription, key, &cx),
         Screen::Quota => quota::edit(&mut state.quota, key, &cx),
+        Screen::Pool => pool::edit(&mut state.pool, key, &cx),
         Screen::Runbook => runbook::edit(&mut state.runbook, key, &cx),
         Screen::Run(run) => match key {
             Key::Esc => return fulfil::back(state, id),

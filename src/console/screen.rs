@@ -13,6 +13,7 @@ pub enum Screen {
     Customer,
     Subscription,
     Quota,
+    Pool,
     Runbook,
     Run(Uuid),
 }
@@ -23,6 +24,7 @@ pub const PANES: &[(char, &str, Screen)] = &[
     ('2', "Webhooks", Screen::Webhooks),
     ('3', "Customers", Screen::Customers),
     ('4', "Quota", Screen::Quota),
+    ('5', "Pool", Screen::Pool),
     ('6', "Runbook", Screen::Runbook),
 ];
 

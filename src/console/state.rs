@@ -2,7 +2,7 @@
 
 use super::burst::Burst;
 use super::modal::Dialog;
-use super::panes::{customer, customers, event, home, quota, runbook, subscription, webhooks};
+use super::panes::{customer, customers, event, home, pool, quota, runbook, subscription, webhooks};
 use super::screen::{Screen, Stack};
 use super::tasks::Tasks;
 use super::tickets::Tickets;
@@ -26,6 +26,7 @@ pub struct State {
     pub customer: customer::Model,
     pub subscription: subscription::Model,
     pub quota: quota::Model,
+    pub pool: pool::Model,
     pub runbook: runbook::Model,
     pub tasks: Tasks,
     pub tickets: Tickets,
@@ -63,6 +64,7 @@ impl State {
             customer: customer::Model::default(),
             subscription: subscription::Model::default(),
             quota: quota::Model::default(),
+            pool: pool::Model::default(),
             runbook: runbook::Model::default(),
             tasks: Tasks::default(),
             tickets: Tickets::default(),
@@ -104,6 +106,7 @@ impl State {
             Screen::Subscription => (customer(), "subscription"),
             Screen::Run(id) => (self.tasks.get(id).and_then(|r| r.run.plan.as_ref()).and_then(|p| p.subject.clone()), "run"),
             Screen::Quota => (None, "quota"),
+            Screen::Pool => (None, "pool"),
             Screen::Runbook => (None, "runbook"),
         }
     }
@@ -122,6 +125,7 @@ impl State {
             Screen::Customer => self.customer.is_editing(),
             Screen::Subscription => self.subscription.is_editing(),
             Screen::Quota => self.quota.is_editing(),
+            Screen::Pool => self.pool.is_editing(),
             Screen::Runbook => self.runbook.is_editing(),
             Screen::Run(id) => self.tasks.get(id).is_some_and(|r| r.is_editing(&self.world.context())),
         }

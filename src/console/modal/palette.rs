@@ -165,6 +165,7 @@ fn names(pane: Screen) -> Vec<String> {
     let names: &[&str] = match pane {
         Screen::Quota => &["near limit", "limits", "usage", "blocked users", "use by tier", "export"],
         Screen::Webhooks => &["events", "webhook logs", "endpoints", "deliveries", "signature"],
+        Screen::Pool => &["connections", "sessions", "locks", "blockers", "pg_stat_activity", "idle in transaction"],
         _ => &[],
     };
     names.iter().map(ToString::to_string).collect()

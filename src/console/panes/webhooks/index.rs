@@ -3,30 +3,31 @@
 use crate::domain::At;
 use crate::domain::filter::{Fields, Filter};
 use crate::domain::ids::StripeId;
-use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::verdict::Verdict;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Made for one list of lines, and right for no other: [`Index::follow`] keeps it so. It holds them oldest first, so that what is new is put
-/// behind them; what has left the range stays where it is until that is much.
+/// Made for one list of lines, and right for no other: [`Index::follow`] keeps it so.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Index {
-    /// Of every line, lower case: type, id, customer, object, subscription, each behind a [`GAP`].
+    /// What is known of each line, in the order of the list.
+    places: VecDeque<Place>,
+    /// The lines' texts in the order in which they came, lower case: id, customer, subscription, and the object where it is another, with a
+    /// [`GAP`] between them. What the line itself tells without a look elsewhere is not in it.
     text: String,
-    /// Where each line's text ends.
-    ends: Vec<u32>,
-    /// How many of the oldest have left the range.
-    gone: usize,
-    /// Every type there is, in the order of the alphabet, and each line's place among them.
-    pub kinds: Vec<Arc<str>>,
-    kind: Vec<u16>,
-    /// Each line's customer, numbered in the order in which they come; nobody has the last number there is.
-    customer: Vec<u32>,
-    numbers: HashMap<StripeId, u32>,
-    /// The newest of the lines.
-    newest: Option<StripeId>,
+    /// So much of it belongs to lines that have left the range.
+    dead: usize,
+    /// Every type there is, in the order in which they came.
+    kinds: Vec<Arc<str>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Place {
+    text: u32,
+    length: u16,
+    /// Its type's place among them.
+    kind: u16,
 }
 
 /// The fields that a filter may name.
@@ -69,64 +70,70 @@ impl Index {
     #[must_use]
     pub fn of(lines: &[Line]) -> Self {
         let mut index = Self::default();
-        index.kinds = lines.iter().map(|l| &l.kind).collect::<BTreeSet<_>>().into_iter().cloned().collect();
-        index.text.reserve(lines.len() * 120);
-        index.add(lines);
+        index.places.reserve_exact(lines.len());
+        lines.iter().for_each(|line| index.put_behind(line));
         index
     }
 
-    /// Makes it the index of these lines: where they are those of before, with new ones in front and without some of the oldest, at the
-    /// price of what is new.
+    /// Makes it the index of these lines: where they are those of before, with new ones in front, older ones behind, or without some of the
+    /// oldest, at the price of what has changed.
     pub fn follow(this: &mut Arc<Self>, lines: &[Line]) {
-        let Some((new, gone)) = this.grown_to(lines) else {
+        let Some((new, kept)) = this.grown_to(lines) else {
             *this = Arc::new(Self::of(lines));
             return;
         };
-        if new > 0 || gone != this.gone {
-            let index = Arc::make_mut(this);
-            index.gone = gone;
-            index.add(&lines[..new]);
+        if new == 0 && kept == this.places.len() && kept == lines.len() {
+            return;
+        }
+        let index = Arc::make_mut(this);
+        index.dead += index.places.range(kept..).map(|p| usize::from(p.length)).sum::<usize>();
+        index.places.truncate(kept);
+        lines[..new].iter().rev().for_each(|line| index.put_in_front(line));
+        lines[new + kept..].iter().for_each(|line| index.put_behind(line));
+        // What has left stays where it is until that is much.
+        if index.dead > index.text.len() / 4 {
+            *index = Self::of(lines);
         }
     }
 
-    /// How many of the lines are new, and how many of the oldest have gone altogether; `None`: it has to be made anew.
+    /// How many of the lines are new in front, and how many of those that are known follow them; `None`: it has to be made anew.
     fn grown_to(&self, lines: &[Line]) -> Option<(usize, usize)> {
-        let known = self.newest.as_ref()?;
-        let new = lines.iter().take(NEW_AT_MOST).position(|l| l.id == *known)?;
-        let gone = (self.ends.len() + new).checked_sub(lines.len()).filter(|gone| *gone >= self.gone && *gone <= lines.len() / 4)?;
-        // Had one come in between or gone from there, the oldest would stand elsewhere.
-        let oldest = lines.last().filter(|_| gone < self.ends.len())?;
-        let is_there = self.text_in(gone).split(GAP).nth(1).is_some_and(|id| id.eq_ignore_ascii_case(oldest.id.as_str()));
-        (is_there && lines[..new].iter().all(|l| self.kinds.contains(&l.kind))).then_some((new, gone))
+        let is = |at: usize, line: &Line| self.part(at, 0).is_some_and(|id| id.eq_ignore_ascii_case(line.id.as_str()));
+        if self.places.is_empty() {
+            return None;
+        }
+        let new = lines.iter().take(NEW_AT_MOST).position(|l| is(0, l))?;
+        let kept = self.places.len().min(lines.len() - new);
+        // Had one come in between or gone from there, the last of them would stand elsewhere.
+        is(kept - 1, &lines[new + kept - 1]).then_some((new, kept))
     }
 
-    /// Puts lines behind those that are there.
-    fn add(&mut self, newer: &[Line]) {
-        for line in newer.iter().rev() {
-            let place = self.kinds.iter().position(|k| *k == line.kind).unwrap_or_default();
-            self.kind.push(u16::try_from(place).unwrap_or(u16::MAX));
-            let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
-            let number = line.customer.as_ref().map_or(u32::MAX, |c| match self.numbers.get(c) {
-                Some(number) => *number,
-                None => *self.numbers.entry(c.clone()).or_insert(next),
-            });
-            self.customer.push(number);
-            let ids = [Some(&line.id), line.customer.as_ref(), line.object.as_ref(), line.subscription.as_ref()];
-            self.text.extend(line.kind.chars().map(|c| c.to_ascii_lowercase()));
-            for id in ids {
-                self.text.push(GAP);
-                self.text.extend(id.map_or("", StripeId::as_str).chars().map(|c| c.to_ascii_lowercase()));
-            }
-            self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
-        }
-        if let Some(newest) = newer.first() {
-            self.newest = Some(newest.id.clone());
-        }
+    fn put_in_front(&mut self, line: &Line) {
+        let place = self.write(line);
+        self.places.push_front(place);
     }
 
-    /// Where what is known of the line at this place of the list stands.
-    fn slot(&self, at: usize) -> usize {
-        self.ends.len() - 1 - at
+    fn put_behind(&mut self, line: &Line) {
+        let place = self.write(line);
+        self.places.push_back(place);
+    }
+
+    fn write(&mut self, line: &Line) -> Place {
+        let kind = self.kinds.iter().position(|k| *k == line.kind).unwrap_or_else(|| {
+            self.kinds.push(Arc::clone(&line.kind));
+            self.kinds.len() - 1
+        });
+        let begin = self.text.len();
+        let object = line.object.as_ref().filter(|o| line.subscription.as_ref() != Some(*o));
+        for (n, id) in [Some(&line.id), line.customer.as_ref(), line.subscription.as_ref(), object].into_iter().enumerate() {
+            self.text.extend((n > 0).then_some(GAP));
+            self.text.extend(id.map_or("", StripeId::as_str).chars().map(|c| c.to_ascii_lowercase()));
+        }
+        Place {
+            text: u32::try_from(begin).expect("invariant: lines are let go of long before their texts are 4 GiB"),
+            length: u16::try_from(self.text.len() - begin).expect("invariant: four ids, none longer than 220 letters"),
+            kind: u16::try_from(kind).expect("invariant: Stripe has a few hundred types"),
+        }
     }
 
     /// The places of the lines that pass, from `from` on, in this order.
@@ -143,12 +150,19 @@ impl Index {
             Sort::Newest => {}
             Sort::Oldest => rows.reverse(),
             Sort::Verdict => rows.sort_by_key(|i| rank(lines[place(*i)].verdict)),
-            Sort::Kind => rows.sort_by_key(|i| self.kind[self.slot(place(*i))]),
-            // Those who came last first, nobody's last.
-            Sort::Customer => rows.sort_by_key(|i| match self.customer[self.slot(place(*i))] {
-                u32::MAX => u32::MAX,
-                number => u32::MAX - 1 - number,
-            }),
+            Sort::Kind => {
+                let mut alphabet: Vec<usize> = (0..self.kinds.len()).collect();
+                alphabet.sort_by_key(|k| &self.kinds[*k]);
+                let mut ranks = vec![0; alphabet.len()];
+                alphabet.into_iter().enumerate().for_each(|(rank, kind)| ranks[kind] = rank);
+                rows.sort_by_key(|i| ranks[self.kind(place(*i))]);
+            }
+            Sort::Customer => {
+                let (numbers, _) = numbered(lines, &rows);
+                let mut numbered: Vec<(u32, u32)> = numbers.into_iter().zip(rows).collect();
+                numbered.sort_by_key(|(number, _)| *number);
+                rows = numbered.into_iter().map(|(_, row)| row).collect();
+            }
         }
         rows
     }
@@ -156,18 +170,18 @@ impl Index {
     /// Those rows put together, the ones with most failures first, then the largest.
     #[must_use]
     pub fn buckets(&self, lines: &[Line], rows: &[u32], by: By) -> Vec<Bucket> {
-        let nobody = self.numbers.len();
+        let (numbers, customers) = if by == By::Customer { numbered(lines, rows) } else { Default::default() };
         let size = match by {
             By::Kind => self.kinds.len(),
-            By::Customer => nobody + 1,
+            By::Customer => customers + 1,
             By::Verdict => VERDICTS.len(),
         };
         let mut buckets: Vec<Option<Bucket>> = vec![None; size];
-        for row in rows {
+        for (n, row) in rows.iter().enumerate() {
             let at = usize::try_from(*row).unwrap_or(usize::MAX);
             let place = match by {
-                By::Kind => usize::from(self.kind[self.slot(at)]),
-                By::Customer => usize::try_from(self.customer[self.slot(at)]).unwrap_or(usize::MAX).min(nobody),
+                By::Kind => self.kind(at),
+                By::Customer => usize::try_from(numbers[n]).unwrap_or(usize::MAX).min(customers),
                 By::Verdict => usize::from(rank(lines[at].verdict)),
             };
             let bucket = buckets[place].get_or_insert(Bucket { first: *row, events: 0, failing: 0 });
@@ -180,14 +194,32 @@ impl Index {
         buckets
     }
 
-    fn text_of(&self, at: usize) -> &str {
-        self.text_in(self.slot(at))
+    fn kind(&self, at: usize) -> usize {
+        usize::from(self.places[at].kind)
     }
 
-    fn text_in(&self, at: usize) -> &str {
-        let offset = |i: usize| usize::try_from(self.ends[i]).unwrap_or(usize::MAX);
-        &self.text[if at == 0 { 0 } else { offset(at - 1) }..offset(at)]
+    fn text_of(&self, at: usize) -> &str {
+        let place = self.places[at];
+        let begin = usize::try_from(place.text).unwrap_or(usize::MAX);
+        &self.text[begin..begin + usize::from(place.length)]
     }
+
+    /// One of the ids in a line's text.
+    fn part(&self, at: usize, n: usize) -> Option<&str> {
+        self.text_of(at).split(GAP).nth(n)
+    }
+}
+
+/// The customer of each of the rows, numbered in the order in which the rows name them, and how many there are. Nobody has the last number
+/// there is. Made where it is asked for: most of the time nobody does.
+fn numbered(lines: &[Line], rows: &[u32]) -> (Vec<u32>, usize) {
+    let mut met: HashMap<&StripeId, u32> = HashMap::new();
+    let numbers = rows.iter().map(|row| {
+        let customer = lines[usize::try_from(*row).unwrap_or(usize::MAX)].customer.as_ref();
+        let next = u32::try_from(met.len()).unwrap_or(u32::MAX);
+        customer.map_or(u32::MAX, |c| *met.entry(c).or_insert(next))
+    });
+    (numbers.collect(), met.len())
 }
 
 impl Sort {
@@ -247,20 +279,22 @@ struct Entry<'a> {
 impl Fields for Entry<'_> {
     fn any(&self, needle: &str) -> bool {
         self.index.text_of(self.at).contains(needle)
+            || is_called(&self.line.kind, needle)
             || self.line.verdict.word().contains(needle)
-            || self.line.cause.is_some_and(|c| is_called(c, needle))
+            || self.line.cause.is_some_and(|c| is_called(c.word(), needle))
     }
 
     fn has(&self, field: &str, needle: &str) -> bool {
-        let part = |n: usize| self.index.text_of(self.at).split(GAP).nth(n).is_some_and(|text| text.contains(needle));
+        let part = |n: usize| self.index.part(self.at, n).is_some_and(|text| text.contains(needle));
         match field {
-            "type" => part(0),
-            "id" => part(1),
-            "customer" => part(2),
+            "type" => is_called(&self.line.kind, needle),
+            "id" => part(0),
+            "customer" => part(1),
+            "subscription" => part(2),
+            "object" if self.line.object == self.line.subscription => part(2),
             "object" => part(3),
-            "subscription" => part(4),
             "verdict" => self.line.verdict.word().contains(needle),
-            "cause" => self.line.cause.is_some_and(|c| is_called(c, needle)),
+            "cause" => self.line.cause.is_some_and(|c| is_called(c.word(), needle)),
             _ => false,
         }
     }
@@ -270,10 +304,9 @@ impl Fields for Entry<'_> {
     }
 }
 
-/// Words hold capitals where people write them so: `API version`, `TLS`.
-fn is_called(cause: Cause, needle: &str) -> bool {
-    let word = cause.word();
-    word.contains(needle) || word.to_ascii_lowercase().contains(needle)
+/// Words hold capitals where people write them so: `API version`, `TLS`. A type holds none, unless somebody makes one up.
+fn is_called(word: &str, needle: &str) -> bool {
+    word.contains(needle) || (word.bytes().any(|b| b.is_ascii_uppercase()) && word.to_ascii_lowercase().contains(needle))
 }
 
 #[cfg(test)]
@@ -301,17 +334,17 @@ mod tests {
     }
 
     fn shows(index: &Index, lines: &[Line]) -> Vec<(Vec<u32>, Vec<Bucket>)> {
-        let now = lines[0].at;
-        let look = |text: &str, sort| {
+        let now = lines.first().map_or(At::UNIX_EPOCH, |l| l.at);
+        let look = |text: &str, sort, by| {
             let rows = index.chosen(lines, 0, &Filter::parse(text), sort, now);
-            let by = index.buckets(lines, &rows, By::Customer);
-            (rows, by)
+            let buckets = index.buckets(lines, &rows, by);
+            (rows, buckets)
         };
         vec![
-            look("", Sort::Newest),
-            look("cus_line00000003", Sort::Oldest),
-            look("type:invoice", Sort::Kind),
-            look("!id:evt_line00000042", Sort::Verdict),
+            look("", Sort::Newest, By::Customer),
+            look("cus_line00000003", Sort::Oldest, By::Verdict),
+            look("type:invoice", Sort::Customer, By::Customer),
+            look("!id:evt_line00000042", Sort::Kind, By::Kind),
         ]
     }
 
@@ -323,22 +356,67 @@ mod tests {
         // New ones, none, old ones gone, both, one in between, an unheard-of type, far fewer, all others.
         let mut odd = lines(20, 131);
         odd.insert(0, line(200, "charge.refunded"));
-        for list in
-            [lines(0, 105), lines(0, 105), lines(10, 105), lines(20, 130), late, lines(20, 130), odd, lines(120, 131), lines(500, 600)]
-        {
+        for list in [
+            lines(0, 105),
+            lines(0, 105),
+            lines(10, 105),
+            lines(20, 130),
+            late,
+            lines(20, 130),
+            odd,
+            lines(120, 131),
+            lines(500, 600),
+            vec![],
+        ] {
             Index::follow(&mut index, &list);
             assert_eq!(shows(&index, &list), shows(&Index::of(&list), &list));
         }
     }
 
+    proptest::proptest! {
+        /// Whatever grows or is lost at either end, and where one comes in between.
+        #[test]
+        fn wherever_the_list_grows_or_ends_an_index_that_follows_is_a_new_one(
+            steps in proptest::collection::vec((0_usize..12, 0_usize..30, 0_usize..40, proptest::option::weighted(0.1, 0_usize..50)), 1..20),
+        ) {
+            let (mut list, mut oldest, mut newest) = (Vec::new(), 1_000_000_i64, 1_000_000_i64);
+            let mut index = Arc::new(Index::default());
+            for (new, older, lost, between) in steps {
+                let kind = |n: i64| ["invoice.paid", "customer.subscription.updated", "charge.refunded", "a.Made.up"][usize::try_from(n / 9 % 4).expect("small")];
+                for _ in 0..new {
+                    newest += 1;
+                    list.insert(0, line(newest, kind(newest)));
+                }
+                list.truncate(list.len().saturating_sub(lost));
+                for _ in 0..older {
+                    oldest -= 1;
+                    list.push(line(oldest, kind(oldest)));
+                }
+                if let Some(at) = between.filter(|at| *at < list.len()) {
+                    newest += 1;
+                    list.insert(at, line(newest, kind(newest)));
+                }
+                Index::follow(&mut index, &list);
+                proptest::prop_assert_eq!(index.places.len(), list.len());
+                proptest::prop_assert_eq!(shows(&index, &list), shows(&Index::of(&list), &list));
+            }
+        }
+    }
+
     #[test]
-    fn what_is_new_is_put_behind_what_is_there() {
-        let index = Index::of(&lines(0, 100));
-        assert_eq!(index.grown_to(&lines(10, 103)), Some((3, 10)));
-        let mut late = lines(0, 101);
+    fn what_is_new_at_either_end_is_put_beside_what_is_there() {
+        let index = Index::of(&lines(20, 100));
+        assert_eq!(index.grown_to(&lines(30, 103)), Some((3, 70)), "the oldest have gone");
+        assert_eq!(index.grown_to(&lines(0, 103)), Some((3, 80)), "older ones have come");
+        let mut late = lines(20, 101);
         late.insert(50, line(900, "invoice.payment_failed"));
         assert_eq!(index.grown_to(&late), None, "one has come in between");
         late.pop();
         assert_eq!(index.grown_to(&late), None, "and the oldest has gone");
+        let mut index = Arc::new(index);
+        for oldest in 30..90 {
+            Index::follow(&mut index, &lines(oldest, 100));
+            assert!(index.dead <= index.text.len() / 4, "{} of {} dead", index.dead, index.text.len());
+        }
     }
 }
