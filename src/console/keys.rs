@@ -169,7 +169,7 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
 fn own(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
     match action {
         Action::Back => fulfil::back(state, id),
-        Action::GoHome | Action::GoWebhooks | Action::GoCustomers | Action::GoPool | Action::GoQuota | Action::GoRunbook => {
+        Action::GoHome | Action::GoWebhooks | Action::GoCustomers | Action::GoQuota | Action::GoPool | Action::GoRunbook => {
             state.screens.go(match action {
                 Action::GoHome => Screen::Home,
                 Action::GoWebhooks => Screen::Webhooks,

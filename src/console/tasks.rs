@@ -64,12 +64,18 @@ impl Tasks {
         self.unfinished.iter().filter(|u| self.get(u.run).is_none()).collect()
     }
 
-    /// What is said about them in passing; `None` where nothing is going on.
+    /// What is said about runs and files in passing; `None` where nothing is going on.
     #[must_use]
     pub fn line(&self) -> Option<String> {
+        self.runs_line().or_else(|| self.exports.line())
+    }
+
+    /// The same about runs alone.
+    #[must_use]
+    pub fn runs_line(&self) -> Option<String> {
         let busy: Vec<&run::Model> = self.runs.iter().filter(|r| r.is_busy()).collect();
         match busy.as_slice() {
-            [] => self.exports.line(),
+            [] => None,
             [one] => Some(format!("run {} {}", short(one.run.id), word(&one.run.phase))),
             many => Some(format!("{} runs going on", many.len())),
         }

@@ -24,7 +24,7 @@ fn the_frame_says_where_one_is_at_every_stage() {
         .sees("read-only  oncall 03:12Z")
         .sees("stripe 0s  db 0s  app 0s")
         .sees("›1 Home ── 2 Webhooks ── 3 Customers");
-    script.does_not_see("log ").does_not_see("4 Quota");
+    script.does_not_see("log ");
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod panes;
 mod panes_case;
 mod panes_desk;
 mod panes_findings;
+mod panes_quota;
 mod panes_runbook;
 mod panes_webhooks;
 mod probe;

@@ -2,6 +2,7 @@
 
 use super::{Modal, log, tasks, words};
 use crate::console::ask::Ask;
+use crate::console::exports::Standing;
 use crate::console::fulfil;
 use crate::console::keymap::Action;
 use crate::console::keys;
@@ -101,11 +102,13 @@ pub fn go(state: &mut State, entry: Entry, id: Uuid) -> Vec<Effect> {
 fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
     let mut all = Vec::new();
     let mut add = |kind, label: String, key: String, goes, words: Vec<String>| all.push((Entry { kind, label, key, goes }, words));
-    let open = tasks::tasks(state);
+    // A file that is done with is looked up in the drawer, and nothing that is going on.
+    let done = |t: &tasks::Task| state.tasks.exports.get(t.run).is_some_and(|e| e.standing != Standing::Writing);
+    let open: Vec<tasks::Task> = tasks::tasks(state).into_iter().filter(|t| !done(t)).collect();
     // What is going on comes first, so that two keys lead to it; a console at rest has it further down.
     let drawer = |add: &mut dyn FnMut(&'static str, String, String, Result<Goes, String>, Vec<String>)| {
         let label = if open.is_empty() { "Running tasks".into() } else { format!("Running tasks: {}", open.len()) };
-        add("tasks", label, String::new(), Ok(Goes::Tasks), vec!["runs drawer interrupted unfinished resume".into()]);
+        add("tasks", label, String::new(), Ok(Goes::Tasks), vec!["runs drawer interrupted unfinished resume exports".into()]);
     };
     if !open.is_empty() {
         drawer(&mut add);

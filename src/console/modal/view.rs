@@ -230,10 +230,13 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
                 .collect()
         }
         Modal::Quit => {
-            let busy = state.tasks.line();
+            let busy = state.tasks.runs_line();
             let mut out = vec![Line::of("Leave the console?", theme.bold())];
             if let Some(busy) = busy {
                 out.push(Line::of(&format!("Going on: {busy}. It stands in the journal; the next console takes it up."), theme.warn()));
+            }
+            if let Some(export) = state.tasks.exports.line() {
+                out.push(Line::of(&format!("Going on: {export}. What there is by then stays, as a partial file."), theme.warn()));
             }
             out
         }

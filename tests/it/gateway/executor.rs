@@ -311,3 +311,39 @@ async fn what_was_recorded_before_the_end_is_in_the_journal_at_the_end() {
         assert_eq!(head.seq, round * 30);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_written_to_a_file_and_one_that_is_stopped_stays_partial() {
+    let bench = Bench::start(Options { customers: 60, ..Options::default() }).await;
+    let mut desk = Desk::start(&bench, &[]);
+    let place = tempfile::tempdir().unwrap();
+    let ended = |e| if let Event::ExportEnded { export, result } = e { Some((export, result)) } else { None };
+    let order = |n: u128, name: &str| Effect::Export {
+        export: Uuid::from_u128(n),
+        file: place.path().join(name).display().to_string(),
+        format: nightdesk::domain::export::Format::Csv,
+        threshold: nightdesk::domain::quota::Threshold::new(1).unwrap(),
+        filter: nightdesk::domain::quota::QuotaFilter::default(),
+    };
+    desk.handle.submit(order(1, "all.csv"));
+    let (export, result) = desk.wait("the file", ended).await;
+    let done = result.expect("it is complete");
+    let lines = std::fs::read_to_string(&done.path).expect("it is where it was said").lines().count();
+    assert_eq!((export, lines as u64), (Uuid::from_u128(1), done.rows + 1));
+    assert!(done.rows > 0 && !place.path().join("all.csv.partial").exists());
+    // With the counters locked no page comes: the file begins and ends there.
+    let mut lock = bench.admin.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE rate_limits IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    desk.handle.submit(order(2, "stopped.csv"));
+    let begun = place.path().join("stopped.csv.partial");
+    while !begun.exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    desk.handle.submit(Effect::CancelExport { export: Uuid::from_u128(2) });
+    let (_, result) = desk.wait("the end", ended).await;
+    let why = result.expect_err("it is not complete");
+    assert!(why.contains("stopped.csv.partial"), "{why}");
+    assert!(begun.exists() && !place.path().join("stopped.csv").exists());
+    lock.rollback().await.unwrap();
+    desk.handle.shutdown().await;
+}

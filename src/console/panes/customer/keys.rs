@@ -14,12 +14,14 @@ use crate::domain::row::{SubscriptionRow, Value};
 use crate::protocol::key::Key;
 use crate::protocol::run::Inputs;
 
+const RESET: &str = "reset user quota: empty counters that reset";
+
 #[must_use]
 pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
     let shown = m.shown();
     let some = shown.map(|_| ()).ok_or_else(|| "nothing has been read yet".to_string());
     let mut all = vec![
-        Binding::new(Action::Fix, "fix").when(fix(m).map(|_| ())),
+        Binding::new(Action::Fix, if resets(m) { "reset quota" } else { "fix" }).when(fix(m).map(|_| ())),
         Binding::new(Action::Actions, "actions").when(some.clone()),
         Binding::new(Action::Why, "why").when(some.clone()),
         Binding::new(Action::Copy, "copy").when(some),
@@ -78,12 +80,29 @@ fn fix(m: &Model) -> Result<Ask, String> {
     let handle = m.handle().ok_or("nobody is open")?;
     match (&d.fix, d.word) {
         (Some(f), _) => Ok(Ask::Start { procedure: f.procedure.clone(), inputs: Inputs::of(handle.clone()) }),
+        (None, _) if resets(m) => reset(m),
         (None, Word::Ok) => Err("nothing to fix: the row is as Stripe demands".into()),
         (None, Word::Reading) => Err("still reading".into()),
         (None, Word::Settling) => Err("the webhook still has its minute".into()),
         (None, Word::Unknown) => Err("not on half the facts: a source is silent or may hide rows".into()),
         (None, _) => Err("nothing here can be copied from Stripe; e says why".into()),
     }
+}
+
+/// Whether a reset of counters is what the screen is about: the quota tab, something used, and nothing else to mend first.
+fn resets(m: &Model) -> bool {
+    let used = |case: &Case| case.record().is_some_and(|r| r.counters.iter().any(|c| c.used > 0));
+    m.tab == Tab::Quota && m.shown().is_some_and(|(case, d)| d.fix.is_none() && d.word != Word::Reading && used(case))
+}
+
+/// The review of a reset; which features, it asks there.
+fn reset(m: &Model) -> Result<Ask, String> {
+    let known = m.shown().and_then(|(case, _)| case.record()).ok_or("no profile is known for this customer")?;
+    if known.counters.is_empty() {
+        return Err("they have no counter: nothing is used".into());
+    }
+    let handle = m.handle().ok_or("nobody is open")?;
+    Ok(Ask::Start { procedure: "quota-reset".into(), inputs: Inputs::of(handle.clone()) })
 }
 
 /// The subscription in question, else the newest one.
@@ -123,7 +142,11 @@ fn actions(m: &Model, now: At) -> Vec<ActionItem> {
         Ok(id) => ActionItem::new('s', "subscription detail", Ask::OpenSubscription(id)),
         Err(reason) => ActionItem::impossible('s', "subscription detail", reason),
     };
-    let mut all = vec![update, detail];
+    let reset = match reset(m) {
+        Ok(ask) => ActionItem::new('r', RESET, ask),
+        Err(reason) => ActionItem::impossible('r', RESET, reason),
+    };
+    let mut all = vec![update, reset, detail];
     if let Some((case, d)) = m.shown() {
         all.push(ActionItem::new('e', "why: the evidence", why(m, case, d, now)));
     }

@@ -216,14 +216,14 @@ fn actions(m: &Model) -> Vec<ActionItem> {
 /// Whom the database is asked for, in words.
 #[must_use]
 pub(super) fn scope(wanted: &Wanted) -> String {
-    let mut words = format!("all from {}", wanted.threshold);
-    if let Some(tier) = &wanted.filter.tier {
-        words.push_str(&format!(", {tier}"));
-    }
-    if let Some(feature) = &wanted.filter.feature {
-        words.push_str(&format!(", {feature}"));
-    }
-    words
+    format!("all from {}{}", wanted.threshold, narrowed(wanted))
+}
+
+/// The tier and the feature that are asked for, in brackets.
+#[must_use]
+pub(super) fn narrowed(wanted: &Wanted) -> String {
+    let of: Vec<&str> = [&wanted.filter.tier, &wanted.filter.feature].into_iter().flatten().map(String::as_str).collect();
+    if of.is_empty() { String::new() } else { format!(" ({})", of.join(", ")) }
 }
 
 fn copies(m: &Model, row: &NearRow, revealed: bool) -> Vec<CopyItem> {

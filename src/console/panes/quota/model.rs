@@ -286,8 +286,8 @@ impl Model {
         if let Some(stranger) = Filter::parse(self.field.text()).stranger(FIELDS) {
             return Some(format!("no field {stranger}: there are {}", FIELDS.join(", ")));
         }
-        let share = words(self.field.text()).into_iter().find_map(|w| w.strip_prefix("from:").map(String::from));
-        share.filter(|s| !s.is_empty()).and_then(|s| Threshold::parse(&s).err())
+        let shares = words(self.field.text()).into_iter().filter_map(|w| w.strip_prefix("from:").map(String::from));
+        shares.filter(|s| !s.is_empty()).find_map(|s| Threshold::parse(&s).err())
     }
 }
 

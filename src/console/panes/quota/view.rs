@@ -1,6 +1,6 @@
 //! How the quota pane looks: the tabs with what they cover, the filter, who is near a limit. Use by tier is drawn in `view_tiers`.
 
-use super::keys::scope;
+use super::keys::{narrowed, scope};
 use super::model::{FIELDS, MOST, Model, Tab};
 use super::view_tiers;
 use crate::console::context::Context;
@@ -21,6 +21,8 @@ use ratatui::style::Style;
 pub type Column = (&'static str, u16, bool);
 pub type Cell = (String, Style);
 
+/// From here on figures are whole and columns apart.
+pub const WIDE: u16 = 120;
 /// Where the filter's text begins.
 const LABEL: u16 = 9;
 
@@ -106,7 +108,7 @@ fn near(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let waited = m.reading.map_or(0, |since| cx.tick.saturating_sub(since));
     let rows = m.rows();
     let Some(list) = &m.list else {
-        let what = format!("Reading {} from the database, the fullest first", scope(&m.wanted));
+        let what = format!("Reading from the database: {}, the fullest first", scope(&m.wanted));
         let still =
             "Who it is about still opens by any id or address, with a Quota tab of their own. A tier or a feature narrows it: / filters.";
         let panel = match &m.fault {
@@ -125,13 +127,12 @@ fn near(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let foot = foot(m, rows.len(), waited);
     if rows.is_empty() {
         let say = if list.rows.is_empty() {
-            let of = scope(&m.wanted).replacen("all from ", "", 1);
             let widen = if m.wanted.threshold.percent() > 50 {
                 " a, then h, looks from half of a limit on."
             } else {
                 " Esc in the filter drops it."
             };
-            format!("Nobody has used {of} of a limit.{widen}")
+            format!("Nobody has used {} of a limit{}.{widen}", m.wanted.threshold, narrowed(&m.wanted))
         } else {
             let more = if list.next.is_some() { ", and there are more: G reads on" } else { "" };
             format!("None of the {} read passes the filter{more}.", count(list.rows.len(), "row", "rows"))
@@ -139,7 +140,7 @@ fn near(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
         panel::draw(buf, theme, area, &Panel::Empty(&say));
         return;
     }
-    let wide = area.width >= 110;
+    let wide = area.width >= WIDE;
     let body = Rect { height: area.height - u16::from(foot.is_some()), ..area };
     let (who, room) = if wide { (30, 12) } else { (16, 10) };
     let columns: [Column; 8] = [
@@ -223,7 +224,7 @@ pub fn table(buf: &mut Buffer, theme: &Theme, area: Rect, columns: &[Column], ro
 }
 
 fn line(buf: &mut Buffer, theme: &Theme, area: Rect, columns: &[Column], cells: &[Cell]) {
-    let gap = if area.width >= 110 { 2 } else { 1 };
+    let gap = if area.width >= WIDE { 2 } else { 1 };
     let mut x = area.x + 1;
     for ((_, room, right), (text, style)) in columns.iter().zip(cells) {
         let room = (*room).min(area.right().saturating_sub(x));

@@ -1,7 +1,7 @@
 //! How use by tier looks: a line for each tier and feature, with how full its limit is as a bar.
 
 use super::model::Model;
-use super::view::{Cell, Column, short, table};
+use super::view::{Cell, Column, WIDE, short, table};
 use crate::console::context::Context;
 use crate::console::widgets::paint::put;
 use crate::console::widgets::panel::{self, Panel, class};
@@ -32,8 +32,8 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         panel::draw(buf, theme, area, &Panel::Empty(&say));
         return;
     }
-    let wide = area.width >= 110;
-    let bar_room = if wide { 20 } else { 4 };
+    let wide = area.width >= WIDE;
+    let bar_room = if wide { 12 } else { 4 };
     let columns: [Column; 10] = [
         ("tier", if wide { 12 } else { 10 }, false),
         ("feature", if wide { 16 } else { 10 }, false),
@@ -44,7 +44,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         ("p95", if wide { 7 } else { 5 }, true),
         ("max", if wide { 7 } else { 5 }, true),
         ("blocked", 7, true),
-        (if wide { "p95 of the limit" } else { "p95" }, bar_room, false),
+        (if wide { "p95 of limit" } else { "full" }, bar_room, false),
     ];
     // What failed or is read anew is said below the lines that there are.
     let note = match (&m.usage_fault, m.usage_reading) {

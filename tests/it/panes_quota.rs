@@ -1,0 +1,312 @@
+//! The quota pane: both tabs in every state, pages as one scrolls, the filter, the ways to a reset and to a file.
+
+use super::fixtures::*;
+use super::panes_desk::Desk;
+use nightdesk::console::screen::Screen;
+use nightdesk::domain::export::Format;
+use nightdesk::domain::fault::{Fault, FaultKind, Source};
+use nightdesk::domain::quota::{NearPage, NearRow, QuotaFilter, QuotaState, QuotaTotal, ServedBy, Threshold, TierUse};
+use nightdesk::protocol::effect::Effect;
+use nightdesk::protocol::event::{Event, Exported};
+use nightdesk::protocol::key::Key;
+use nightdesk::protocol::query::{Query, Reply};
+use nightdesk::protocol::run::Features;
+use nightdesk::protocol::ticket::Slot;
+use uuid::Uuid;
+
+const PAGE: Slot = Slot::Quota(0);
+const TOTALS: Slot = Slot::Quota(1);
+const USAGE: Slot = Slot::Quota(2);
+
+fn row(n: i64, tier: &str, feature: &str, used: i64, limit: i64) -> NearRow {
+    NearRow {
+        subject: key(&format!("{n:08x}-0000-4000-8000-{n:012}")),
+        email: (n % 5 != 4).then(|| format!("person{n}@firm{n}.com")),
+        name: (n % 5 == 4).then(|| "Grace Hopper".into()),
+        tier: tier.into(),
+        feature: feature.into(),
+        used,
+        limit,
+        resets: (n % 3 != 2).then(|| now() + chrono::Duration::days(n % 28)),
+        state: QuotaState::of(used, Some(limit)),
+    }
+}
+
+fn some() -> Vec<NearRow> {
+    vec![
+        row(1, "FREE", "searches", 61, 5),
+        row(2, "PRO", "api_calls", 1_250_000, 1_000_000),
+        row(3, "FREE", "searches", 5, 5),
+        row(4, "ENTERPRISE", "seats", 45, 50),
+        row(5, "FREE", "exports", 8, 10),
+    ]
+}
+
+fn page(rows: Vec<NearRow>, more: bool) -> Reply {
+    let next = rows.last().filter(|_| more).map(NearRow::key);
+    Reply::NearLimit(NearPage { rows, next, by: ServedBy::Tables, limits_known: true })
+}
+
+fn total(tier: &str, feature: &str, near: i64, blocked: i64) -> QuotaTotal {
+    QuotaTotal { tier: tier.into(), feature: feature.into(), near, blocked }
+}
+
+fn uses() -> Vec<TierUse> {
+    let line = |tier: &str, feature: &str, limit, users, median, p95, max, blocked| TierUse {
+        tier: tier.into(),
+        feature: feature.into(),
+        limit,
+        users,
+        active: users / 2,
+        average_milli: median * 1_000 + 340,
+        median,
+        p95,
+        max,
+        blocked,
+    };
+    vec![
+        line("ENTERPRISE", "api_calls", Some(-1), 1_204, 90_210, 1_234_567, 9_876_543, 0),
+        line("ENTERPRISE", "seats", Some(50), 1_204, 12, 44, 50, 3),
+        line("FREE", "exports", Some(0), 912_331, 0, 0, 0, 0),
+        line("FREE", "searches", Some(5), 912_331, 1, 5, 61, 48_112),
+        line("PRO", "beta", None, 86_465, 0, 2, 9, 0),
+    ]
+}
+
+/// Answers what is out in this slot.
+fn answer(desk: &mut Desk, slot: Slot, result: Result<Reply, Fault>) -> Query {
+    let at = desk.out.iter().position(|(t, _)| t.slot == slot).unwrap_or_else(|| panic!("nothing asked in {slot:?}: {:?}", desk.out));
+    let (ticket, query) = desk.out.remove(at);
+    desk.event(Event::ReplyArrived { ticket, query: query.clone(), result });
+    query
+}
+
+fn asked(desk: &Desk, slot: Slot) -> bool {
+    desk.out.iter().any(|(t, _)| t.slot == slot)
+}
+
+fn slow() -> Fault {
+    Fault::new(Source::Database, FaultKind::Timeout, "The database did not answer within 3 s.")
+}
+
+fn opened() -> Desk {
+    let mut desk = Desk::settled(World::healthy());
+    desk.keys("4");
+    desk
+}
+
+fn ready() -> Desk {
+    let mut desk = opened();
+    answer(&mut desk, PAGE, Ok(page(some(), false)));
+    answer(&mut desk, TOTALS, Ok(Reply::QuotaTotals(vec![total("FREE", "searches", 1, 2), total("PRO", "api_calls", 1, 1)])));
+    desk
+}
+
+#[test]
+fn near_the_limit_in_every_state() {
+    let mut desk = opened();
+    desk.pass(3);
+    desk.expect("Reading from the database: all from 80%");
+    assert!(!asked(&desk, TOTALS), "the first page comes before the totals");
+    desk.snapshot("quota_near_loading");
+    answer(&mut desk, PAGE, Ok(page(Vec::new(), false)));
+    desk.expect("Nobody has used 80% of a limit.");
+    desk.snapshot("quota_near_empty");
+    let mut desk = ready();
+    desk.expect("BLOCKED");
+    desk.expect("3 blocked, 2 near");
+    desk.expect("1220");
+    desk.expect_not("person1@");
+    desk.snapshot("quota_near_ready");
+    desk.world.down = vec![Source::Database];
+    desk.pass(12);
+    desk.expect("db STALE");
+    desk.expect("BLOCKED");
+    desk.snapshot("quota_near_stale");
+    let mut desk = opened();
+    answer(&mut desk, PAGE, Err(slow()));
+    desk.expect("db time-out: The database did not answer");
+    desk.snapshot("quota_near_failed");
+    desk.pass(30);
+    assert!(!asked(&desk, PAGE), "what was too slow is not repeated unasked");
+    desk.keys("r");
+    assert!(asked(&desk, PAGE));
+    let mut desk = opened();
+    let unknown = NearPage { rows: Vec::new(), next: None, by: ServedBy::Tables, limits_known: false };
+    answer(&mut desk, PAGE, Ok(Reply::NearLimit(unknown)));
+    desk.expect("No limits are known");
+}
+
+#[test]
+fn use_by_tier_in_every_state() {
+    let mut desk = ready();
+    desk.key(Key::Tab);
+    desk.pass(2);
+    desk.expect("Reading all counters of all tiers");
+    desk.snapshot("quota_tiers_loading");
+    answer(&mut desk, USAGE, Ok(Reply::TierUsage(uses())));
+    for word in ["UNLIMITED", "NOT IN PLAN", "NOT KNOWN", "48.1k"] {
+        desk.expect(word);
+    }
+    desk.snapshot("quota_tiers_ready");
+    desk.keys("r");
+    answer(&mut desk, USAGE, Err(slow()));
+    desk.expect("db time-out");
+    desk.expect("UNLIMITED");
+    desk.snapshot("quota_tiers_stale");
+    desk.keys("jj");
+    desk.key(Key::Enter);
+    desk.expect("there is no limit here");
+    desk.keys("j");
+    desk.key(Key::Enter);
+    let query = answer(&mut desk, PAGE, Ok(page(some(), false)));
+    let filter = QuotaFilter { tier: Some("FREE".into()), feature: Some("searches".into()) };
+    assert_eq!(query, Query::NearLimit { threshold: Threshold::default(), filter, after: None });
+    let mut desk = ready();
+    desk.key(Key::Tab);
+    answer(&mut desk, USAGE, Err(slow()));
+    desk.snapshot("quota_tiers_failed");
+    let mut desk = ready();
+    desk.key(Key::Tab);
+    answer(&mut desk, USAGE, Ok(Reply::TierUsage(Vec::new())));
+    desk.expect("Nothing is used, and no limits are known");
+    desk.snapshot("quota_tiers_empty");
+}
+
+#[test]
+fn pages_come_as_one_scrolls_and_totals_after_the_first() {
+    let first: Vec<NearRow> = (0..100).map(|n| row(n, "FREE", "searches", 200 - n, 5)).collect();
+    let mut second: Vec<NearRow> = (100..150).map(|n| row(n, "FREE", "searches", 200 - n, 5)).collect();
+    second.push(first[99].clone());
+    let mut desk = opened();
+    answer(&mut desk, PAGE, Ok(page(first.clone(), true)));
+    desk.expect("100 read; further down reads on");
+    desk.keys("jj");
+    assert!(!asked(&desk, PAGE), "the next page waits until it is wanted");
+    answer(&mut desk, TOTALS, Ok(Reply::QuotaTotals(vec![total("FREE", "searches", 0, 150)])));
+    desk.expect("100 of 150 read");
+    desk.keys("G");
+    desk.pass(2);
+    desk.expect("100 rows so far, reading… 2s");
+    desk.snapshot("quota_near_partial");
+    desk.keys("kj");
+    let query = answer(&mut desk, PAGE, Err(slow()));
+    assert!(matches!(&query, Query::NearLimit { after: Some(after), .. } if *after == first[99].key()), "{query:?}");
+    desk.expect("db time-out");
+    desk.expect("BLOCKED");
+    desk.keys("r");
+    answer(&mut desk, PAGE, Ok(page(first, true)));
+    desk.keys("G");
+    answer(&mut desk, PAGE, Ok(page(second, false)));
+    answer(&mut desk, TOTALS, Err(slow()));
+    desk.expect("totals: time-out");
+    desk.keys("G");
+    assert!(!asked(&desk, PAGE), "there are no more");
+    let all = desk.screen(80, 200);
+    assert_eq!(all.matches(" 2020 ").count(), 1, "what moved between two pages stands once\n{all}");
+}
+
+#[test]
+fn the_filter_narrows_at_once_and_asks_the_database_at_enter() {
+    let mut desk = ready();
+    desk.keys("/");
+    desk.keys("tier:fr from:95");
+    desk.expect_not("api_calls");
+    assert!(!asked(&desk, PAGE));
+    desk.key(Key::Enter);
+    let query = answer(&mut desk, PAGE, Ok(page(some(), false)));
+    let filter = QuotaFilter { tier: Some("FREE".into()), feature: None };
+    assert_eq!(query, Query::NearLimit { threshold: Threshold::new(95).expect("a share"), filter: filter.clone(), after: None });
+    desk.expect("from 95%");
+    desk.snapshot("quota_near_filtered");
+    desk.keys("/");
+    desk.keys("person3");
+    desk.key(Key::Enter);
+    assert!(!asked(&desk, PAGE), "words are looked for in what was read");
+    desk.expect("1 of 5 pass the filter");
+    desk.keys("/");
+    desk.keys("from:0");
+    desk.key(Key::Enter);
+    desk.expect("1 to 100");
+    desk.key(Key::Esc);
+    let query = answer(&mut desk, PAGE, Ok(page(some(), false)));
+    assert_eq!(query, Query::NearLimit { threshold: Threshold::default(), filter: QuotaFilter::default(), after: None });
+    desk.keys("ab");
+    let query = answer(&mut desk, PAGE, Ok(page(some(), false)));
+    assert!(matches!(query, Query::NearLimit { threshold, .. } if threshold.percent() == 100), "{query:?}");
+}
+
+#[test]
+fn a_row_leads_to_its_customer_and_to_the_reset_of_its_counter() {
+    let mut desk = ready();
+    desk.keys("j");
+    desk.key(Key::Enter);
+    assert_eq!(desk.state.screens.top(), Screen::Customer);
+    desk.key(Key::Esc);
+    desk.expect("Near the limit");
+    desk.keys("f");
+    assert!(matches!(desk.state.screens.top(), Screen::Run(_)));
+    let run = &desk.state.tasks.runs[0].run;
+    assert_eq!((run.procedure.as_str(), &run.inputs.features), ("quota-reset", &Some(Features::These(vec!["api_calls".into()]))));
+    assert_eq!(run.inputs.handle, Some(nightdesk::domain::facts::Handle::Subject(some()[1].subject.clone())));
+}
+
+#[test]
+fn no_letter_of_the_pane_writes() {
+    for tab in 0..2 {
+        for letter in "abcdefghijklmnoprstuvxyz0 ,.;".chars() {
+            let mut desk = ready();
+            (0..tab).for_each(|_| desk.key(Key::Tab));
+            desk.key(Key::Char(letter));
+            assert!(
+                !desk.effects.iter().any(|e| matches!(e, Effect::Perform(_) | Effect::OpenRun { .. } | Effect::Export { .. })),
+                "{letter}: {:?}",
+                desk.effects
+            );
+        }
+    }
+}
+
+fn exporting() -> (Desk, Uuid) {
+    let mut desk = ready();
+    desk.keys("av");
+    let Some(Effect::Export { export, file, format, .. }) = desk.effects.last().cloned() else { panic!("{:?}", desk.effects) };
+    assert_eq!(format, Format::Csv);
+    assert!(file.starts_with("nightdesk-near-limit-") && file.ends_with(".csv") && !file.contains('/'), "{file}");
+    (desk, export)
+}
+
+#[test]
+fn the_menu_writes_a_file_that_the_drawer_knows() {
+    let (mut desk, export) = exporting();
+    desk.event(Event::ExportWent { export, rows: 1_200 });
+    desk.pass(9);
+    desk.expect("export 1,200 rows, : tasks");
+    desk.key(Key::Char(':'));
+    desk.key(Key::Enter);
+    desk.expect("writing");
+    desk.expect("1,200 rows");
+    desk.snapshot("quota_export_drawer");
+    desk.key(Key::Enter);
+    desk.expect("stop writing");
+    desk.keys("x");
+    assert_eq!(desk.effects.last(), Some(&Effect::CancelExport { export }));
+    desk.event(Event::ExportEnded { export, result: Err("Stopped; /home/ada/x.csv.partial is not complete".into()) });
+    desk.expect("x.csv.partial is not complete");
+    let (mut desk, export) = exporting();
+    let done = Exported { path: "/home/ada/near.csv".into(), rows: 4_312 };
+    desk.event(Event::ExportEnded { export, result: Ok(done) });
+    desk.expect("4,312 rows in /home/ada/near.csv");
+}
+
+#[test]
+fn keys_that_turn_out_to_be_a_paste_leave_no_file_behind() {
+    let mut desk = ready();
+    for c in "av12".chars() {
+        desk.wait(10);
+        desk.event(Event::Key(Key::Char(c)));
+    }
+    let begun = desk.effects.iter().find_map(|e| if let Effect::Export { export, .. } = e { Some(*export) } else { None });
+    let begun = begun.expect("two keys alone begin one");
+    assert!(desk.effects.contains(&Effect::CancelExport { export: begun }), "{:?}", desk.effects);
+}
