@@ -12,6 +12,7 @@ use nightdesk::domain::money::Money;
 use nightdesk::domain::payments::Payments;
 use nightdesk::domain::quota::{NearPage, ServedBy};
 use nightdesk::domain::row::{Counter, Field, Image, Record, Subject, SubscriptionRow, Value};
+use nightdesk::domain::sessions::{Activity, PoolerPool};
 use nightdesk::domain::shape::{IntervalWords, KeyType, Shape, Trust};
 use nightdesk::domain::stripe::{
     CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Payment, Period, Price, Status, StripeEvent, Subscription,
@@ -225,6 +226,10 @@ pub struct World {
     pub hits: Vec<Hit>,
     /// What the mirror of Stripe says, where there is one: `shape.mirror` says so too.
     pub mirror: Option<Mirrored>,
+    /// The database's sessions, or why there are none.
+    pub pool: Result<Activity, Fault>,
+    /// What PgBouncer says of itself; none: it is not set up.
+    pub pooler: Vec<PoolerPool>,
     pub down: Vec<Source>,
 }
 
@@ -258,6 +263,8 @@ impl World {
             paid: (Payments::default(), Payments::default()),
             hits: Vec::new(),
             mirror: None,
+            pool: Err(Fault::new(Source::Database, FaultKind::NotSetUp, "no sessions here")),
+            pooler: Vec::new(),
             down: Vec::new(),
         }
     }
@@ -316,9 +323,10 @@ impl World {
             Query::RowPage { .. } => Reply::RowPage { rows: self.records.iter().filter_map(|r| r.row.clone()).collect(), next: None },
             Query::Pressure => Reply::Pressure(Vec::new()),
             Query::Mirrored(_) => Reply::Mirrored(self.mirror.clone().map(Box::new)),
-            Query::Activity | Query::SessionTexts(_) | Query::Pooler => {
-                return Err(Fault::new(source, FaultKind::NotSetUp, "no sessions here"));
-            }
+            Query::Activity => Reply::Activity(Box::new(self.pool.clone()?)),
+            Query::SessionTexts(ids) => Reply::SessionTexts(ids.iter().map(|id| (*id, format!("SELECT ? /* {} */", id.pid))).collect()),
+            Query::Pooler if self.pooler.is_empty() => return Err(Fault::new(source, FaultKind::NotSetUp, "no pooler here")),
+            Query::Pooler => Reply::Pooler(self.pooler.clone()),
             Query::Customer(of) => Reply::Customers(self.customers.iter().filter(|c| c.id == *of).cloned().collect()),
             Query::CustomerOf(object) => {
                 let owner = match object.kind() {

@@ -2,6 +2,7 @@
 
 mod customer;
 mod customers;
+mod pool;
 mod subscription;
 
 use super::fixtures::*;
