@@ -391,6 +391,7 @@ fn what_rows_tell_of_the_time_that_effects_take_counts_wherever_it_is_begun() {
     let by_id = Inputs::about(Selection::Events(vec![id("evt_Some0000000001")]));
     let Err(Refusal::AlreadyRight(say)) = told.plan(&by_id) else { panic!("sent within the time that effects take here") };
     assert!(say.contains("1 younger than 180 s"), "{say}");
+    told.now = vec![subscription(1, false, true)];
     let given = Inputs { allowance_seconds: Some(60), ..by_id };
     assert_eq!(told.plan(&given).expect("a plan").first_acts().count(), 1);
     assert!(told.answers(&given).all().all(|(q, _)| !matches!(q, Query::EventPage(_))));
