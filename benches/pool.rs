@@ -77,7 +77,7 @@ async fn main() {
     wall.sort();
     let ours = server(&mut admin, "%AS blocked_by%").await;
     let list = server(&mut admin, "%query_leader_pid%").await;
-    let counts = server(&mut admin, "%idle in transaction aborted%").await;
+    let counts = server(&mut admin, "%AS aborted%").await;
     println!("server, per refresh       mean      least");
     println!("ours, idle ones too    {:6.2} ms  {:6.2} ms", ours.0, ours.1);
     println!(

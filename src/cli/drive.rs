@@ -77,6 +77,7 @@ async fn perform(run: &mut Run, effects: Vec<Effect>, hands: &Hands, env: &Envir
         }
     }
     let answers = futures_util::future::join_all(reads.iter().map(|(ticket, query)| ask(hands, *ticket, query))).await;
+    run.hear_clock(hands.clock_ahead());
     for ((ticket, query), result) in reads.iter().zip(answers) {
         more.extend(run.replied(*ticket, query, &result, env, now()));
     }

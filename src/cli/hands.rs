@@ -40,8 +40,14 @@ impl Hands {
     /// The time by Stripe's clock, by which what happens there is judged; by ours before Stripe has answered.
     #[must_use]
     pub fn stripe_now(&self) -> At {
+        super::drive::now() + self.clock_ahead()
+    }
+
+    /// How far Stripe's clock is ahead of ours; zero before Stripe has answered.
+    #[must_use]
+    pub fn clock_ahead(&self) -> chrono::Duration {
         let ahead = self.sources().stripe().ok().and_then(Stripe::clock_ahead);
-        super::drive::now() + skew::correction(ahead.unwrap_or(0))
+        skew::correction(ahead.unwrap_or(0))
     }
 
     pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {

@@ -5,10 +5,12 @@ use super::args::Replay;
 use super::drive::{drive, now};
 use super::hands::Hands;
 use super::procedures::{confirm_and_finish, report};
+use super::webhooks;
 use crate::domain::At;
 use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::webhooks::cause::Cause;
+use crate::domain::webhooks::feed::Line;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::run::{Inputs, Selection};
 use chrono::{DateTime, Duration, Utc};
@@ -20,8 +22,16 @@ const KEPT_DAYS: i64 = 30;
 /// # Errors
 /// Bad input, or a source that does not answer.
 pub async fn run(hands: &Hands, args: &Replay) -> Result<End, String> {
-    let selection = selection(args, now())?;
-    let (mut run, effects) = Run::draft(Uuid::now_v7(), "failed-webhook", Inputs::about(selection));
+    let inputs = match wanted(args, now())? {
+        Wanted::These(selection) => Inputs::about(selection),
+        Wanted::Cause(cause, since) => of_cause(hands, cause, since).await?,
+    };
+    let nothing = matches!((&args.cause, &inputs.selection), (Some(_), Some(Selection::Events(none))) if none.is_empty());
+    let (mut run, effects) = Run::draft(Uuid::now_v7(), "failed-webhook", inputs);
+    if nothing {
+        run.phase = Phase::Done("No effect is missing for this cause: `nightdesk webhooks` lists the causes that there are.".into());
+        return Ok(report(&run, &args.how));
+    }
     drive(&mut run, effects, hands, &hands.env).await;
     if let Phase::Halted(says) = &run.phase
         && let Some(fault) = run.answers.faults().find(|f| f.source != Source::Application && f.source != Source::Log && f.say == *says)
@@ -35,21 +45,45 @@ pub async fn run(hands: &Hands, args: &Replay) -> Result<End, String> {
     confirm_and_finish(hands, run, &args.how).await
 }
 
-fn selection(args: &Replay, now: At) -> Result<Selection, String> {
+/// What the arguments ask for.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    These(Selection),
+    /// Whichever events the list shows under this cause.
+    Cause(Cause, At),
+}
+
+/// The very events that the list has under the cause, with the time that it gives to effects: as on screen.
+async fn of_cause(hands: &Hands, cause: Cause, since: At) -> Result<Inputs, String> {
+    let hours = ((now() - since).num_minutes().div_euclid(60) + 1).clamp(1, KEPT_DAYS * 24);
+    let survey = webhooks::read(hands, hours).await;
+    if let Some(fault) = survey.fault() {
+        return Err(fault.say.clone());
+    }
+    if let Some(doubt) = survey.doubt() {
+        return Err(format!("{}: {}", doubt.sentence, doubt.reason));
+    }
+    let of_it = |l: &&Line| l.at >= since && l.cause == Some(cause);
+    let events: Vec<StripeId> = survey.lines().iter().filter(of_it).map(|l| l.id.clone()).collect();
+    if events.is_empty() && !survey.is_complete() {
+        return Err("Stripe's list or the rows could not be read to their end: try again, or give a shorter --since".into());
+    }
+    let allowance_seconds = u32::try_from(survey.allowance().num_seconds()).ok();
+    Ok(Inputs { allowance_seconds, ..Inputs::about(Selection::Events(events)) })
+}
+
+fn wanted(args: &Replay, now: At) -> Result<Wanted, String> {
     let since = args.since.as_deref().map(|text| moment(text, now)).transpose()?;
     match (args.events.as_slice(), &args.cause, since, args.since_last_applied) {
-        ([], Some(word), since, false) => {
-            let cause = cause(word)?;
-            Ok(Selection::Cause { cause, since: since.unwrap_or(now - Duration::days(KEPT_DAYS)) })
-        }
-        ([], None, Some(from), false) => Ok(Selection::Window { from, until: None }),
-        ([], None, None, true) => Ok(Selection::SinceLastApplied),
+        ([], Some(word), since, false) => Ok(Wanted::Cause(webhooks::cause(word)?, since.unwrap_or(now - Duration::days(KEPT_DAYS)))),
+        ([], None, Some(from), false) => Ok(Wanted::These(Selection::Window { from, until: None })),
+        ([], None, None, true) => Ok(Wanted::These(Selection::SinceLastApplied)),
         ([], None, None, false) => Err("say which events: ids (evt_…), --since TIME, --cause WORD, or --since-last-applied".into()),
         (ids, None, None, false) => {
             let id = |text: &String| {
                 StripeId::of(StripeKind::Event, text.trim()).ok_or_else(|| format!("`{text}` is not an event's id (evt_…)"))
             };
-            Ok(Selection::Events(ids.iter().map(id).collect::<Result<_, _>>()?))
+            Ok(Wanted::These(Selection::Events(ids.iter().map(id).collect::<Result<_, _>>()?)))
         }
         _ => Err("name events, or a time, or a cause: --cause alone goes together with --since".into()),
     }
@@ -73,13 +107,6 @@ fn moment(text: &str, now: At) -> Result<At, String> {
     Ok(now - ago)
 }
 
-/// As JSON and lists write it: `bad_signature`, `no row for customer`.
-fn cause(word: &str) -> Result<Cause, String> {
-    let snake = word.trim().to_lowercase().replace([' ', '-'], "_");
-    serde_json::from_value(serde_json::Value::String(snake))
-        .map_err(|_| format!("`{word}` is no cause: `nightdesk webhooks --json` lists those that there are, such as bad_signature"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,12 +121,13 @@ mod tests {
     #[test]
     fn a_selection_is_one_thing() {
         let now = At::from_timestamp(1_800_000_000, 0).expect("in range");
-        let of = |a: Replay| selection(&a, now);
-        assert_eq!(of(args(&[], None, None, true)), Ok(Selection::SinceLastApplied));
-        assert_eq!(of(args(&[], Some("2h"), None, false)), Ok(Selection::Window { from: now - Duration::hours(2), until: None }));
+        let of = |a: Replay| wanted(&a, now);
+        assert_eq!(of(args(&[], None, None, true)), Ok(Wanted::These(Selection::SinceLastApplied)));
+        let window = Selection::Window { from: now - Duration::hours(2), until: None };
+        assert_eq!(of(args(&[], Some("2h"), None, false)), Ok(Wanted::These(window)));
         let by_cause = of(args(&[], Some("1d"), Some("bad-signature"), false));
-        assert_eq!(by_cause, Ok(Selection::Cause { cause: Cause::BadSignature, since: now - Duration::days(1) }));
-        assert!(matches!(of(args(&["evt_1A"], None, None, false)), Ok(Selection::Events(ids)) if ids.len() == 1));
+        assert_eq!(by_cause, Ok(Wanted::Cause(Cause::BadSignature, now - Duration::days(1))));
+        assert!(matches!(of(args(&["evt_1A"], None, None, false)), Ok(Wanted::These(Selection::Events(ids))) if ids.len() == 1));
         for wrong in [
             args(&[], None, None, false),
             args(&["cus_1A"], None, None, false),

@@ -262,9 +262,12 @@ fn verdict(text: &str) -> Result<Verdict, String> {
     found.ok_or_else(|| format!("`{text}` is no verdict: one of {}", ALL.map(Verdict::word).join(", ")))
 }
 
-fn cause(text: &str) -> Result<Cause, String> {
+/// A cause by the words of the list, or by the name that JSON has for it.
+///
+/// # Errors
+/// One sentence with all there are.
+pub fn cause(text: &str) -> Result<Cause, String> {
     let wanted = word(text);
-    // The words of the list, or the names that JSON has for them.
     let found = Cause::ALL
         .into_iter()
         .find(|c| word(c.word()) == wanted || serde_json::to_value(c).is_ok_and(|v| v.as_str().map(word) == Some(wanted.clone())));

@@ -58,6 +58,10 @@ pub enum Ask {
     GiveUp(Uuid),
     /// Look at events and rows anew, now.
     Survey,
+    /// Look at the database's sessions anew, now.
+    Sessions,
+    /// The pool's pane.
+    Pool,
     /// A run of many acts goes on after a pause.
     GoOn(Uuid),
     /// A run of many acts begins no more of them.

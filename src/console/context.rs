@@ -1,5 +1,6 @@
 //! What a pane may look at besides its own model: the moment, the world's standing, the room on screen. Borrowed, never changed.
 
+use super::pool::Pool;
 use crate::domain::At;
 use crate::domain::desk::DeskState;
 use crate::domain::fault::Source;
@@ -31,6 +32,8 @@ pub struct Context<'a> {
     pub rows: u16,
     /// The drift scan under way, or the last one.
     pub drift: Option<&'a Scan>,
+    /// The database's sessions, and an hour of their figures.
+    pub pool: &'a Pool,
 }
 
 impl Context<'_> {

@@ -3,7 +3,7 @@
 use super::keymap::{Action, Binding};
 use super::keys::{own_bindings, pane_bindings};
 use super::modal;
-use super::panes::{customer, customers, event, home, run, runbook, subscription, webhooks};
+use super::panes::{customer, customers, event, home, pool, run, runbook, subscription, webhooks};
 use super::screen::{PANES, Screen};
 use super::state::State;
 use super::widgets::format::{clock, source};
@@ -128,6 +128,7 @@ fn screen(state: &State, buf: &mut Buffer, body: Rect) {
         Screen::Customers => customers::draw(&state.customers, &cx, body, buf, theme),
         Screen::Customer => customer::draw(&state.customer, &cx, body, buf, theme),
         Screen::Subscription => subscription::draw(&state.subscription, &cx, body, buf, theme),
+        Screen::Pool => pool::draw(&state.pool, &cx, body, buf, theme),
         Screen::Runbook => runbook::draw(&state.runbook, &cx, body, buf, theme),
         Screen::Run(id) => {
             if let Some(model) = state.tasks.get(id) {

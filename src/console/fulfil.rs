@@ -91,6 +91,14 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         }
         Ask::Evidence { title, lines } => dialog(state, Modal::Evidence { title, lines, scroll: 0 }),
         Ask::Actions(items) => dialog(state, Modal::Actions { items }),
+        Ask::Sessions => {
+            state.world.pool.hurry();
+            entered(state, id)
+        }
+        Ask::Pool => {
+            state.screens.open(Screen::Pool);
+            entered(state, id)
+        }
         Ask::Back => back(state, id),
     }
 }
@@ -158,6 +166,11 @@ pub fn entered(state: &mut State, id: Uuid) -> Vec<Effect> {
         Screen::Customers => state.customers.entered(&cx),
         Screen::Customer => state.customer.entered(&cx),
         Screen::Subscription => state.subscription.entered(&cx),
+        Screen::Pool => {
+            let mut asks = state.world.pool.ticked(true, state.world.tick);
+            asks.extend(state.pool.looked(&state.world.context()));
+            asks
+        }
         Screen::Runbook => state.runbook.entered(&cx),
         Screen::Run(_) => Vec::new(),
     };
@@ -253,8 +266,9 @@ pub fn opened(state: &mut State, run: Uuid, result: &Result<(), Fault>, id: Uuid
 
 /// Hands an event to the engine, and tells the other screens when that has ended the run.
 pub fn run(state: &mut State, run: Uuid, id: Uuid, f: impl FnOnce(&mut Run, &Environment, At) -> Vec<Effect>) -> Vec<Effect> {
-    let now = state.world.now;
+    let (now, ahead) = (state.world.now, state.world.survey.clock_ahead());
     let (Some(model), Some(env)) = (state.tasks.get_mut(run), state.world.env.as_ref()) else { return Vec::new() };
+    model.run.hear_clock(ahead);
     let was_open = model.run.is_open();
     let mut effects = f(&mut model.run, env, now);
     model.follow();

@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::keymap::{Action, Binding, meaning};
 use super::modal::{self, Modal};
-use super::panes::{customer, customers, event, home, run, runbook, subscription, webhooks};
+use super::panes::{customer, customers, event, home, pool, run, runbook, subscription, webhooks};
 use super::screen::Screen;
 use super::state::State;
 use super::widgets::form::TextField;
@@ -78,6 +78,7 @@ pub fn pane_bindings(state: &State) -> Vec<Binding> {
         Screen::Customers => customers::bindings(&state.customers, &cx),
         Screen::Customer => customer::bindings(&state.customer, &cx),
         Screen::Subscription => subscription::bindings(&state.subscription, &cx),
+        Screen::Pool => pool::bindings(&state.pool, &cx),
         Screen::Runbook => runbook::bindings(&state.runbook, &cx),
         Screen::Run(id) => state.tasks.get(id).map(|r| run::bindings(r, &cx)).unwrap_or_default(),
     }
@@ -106,6 +107,7 @@ pub fn own_bindings(state: &State) -> Vec<Binding> {
         Binding::quiet(Action::GoHome),
         Binding::quiet(Action::GoWebhooks),
         Binding::quiet(Action::GoCustomers),
+        Binding::quiet(Action::GoPool),
         Binding::quiet(Action::GoRunbook),
         Binding::quiet(Action::Help),
         Binding::quiet(Action::Redraw),
@@ -148,6 +150,7 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
             Screen::Customers => customers::act(&mut state.customers, action, &cx),
             Screen::Customer => customer::act(&mut state.customer, action, &cx),
             Screen::Subscription => subscription::act(&mut state.subscription, action, &cx),
+            Screen::Pool => pool::act(&mut state.pool, action, &cx),
             Screen::Runbook => runbook::act(&mut state.runbook, action, &cx),
             Screen::Run(run) => state.tasks.get_mut(run).map(|r| run::act(r, action, &cx)).unwrap_or_default(),
         };
@@ -163,11 +166,12 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
 fn own(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
     match action {
         Action::Back => fulfil::back(state, id),
-        Action::GoHome | Action::GoWebhooks | Action::GoCustomers | Action::GoRunbook => {
+        Action::GoHome | Action::GoWebhooks | Action::GoCustomers | Action::GoPool | Action::GoRunbook => {
             state.screens.go(match action {
                 Action::GoHome => Screen::Home,
                 Action::GoWebhooks => Screen::Webhooks,
                 Action::GoCustomers => Screen::Customers,
+                Action::GoPool => Screen::Pool,
                 _ => Screen::Runbook,
             });
             let effects = fulfil::entered(state, id);
@@ -206,6 +210,7 @@ fn edit(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
         Screen::Customers => customers::edit(&mut state.customers, key, &cx),
         Screen::Customer => customer::edit(&mut state.customer, key, &cx),
         Screen::Subscription => subscription::edit(&mut state.subscription, key, &cx),
+        Screen::Pool => pool::edit(&mut state.pool, key, &cx),
         Screen::Runbook => runbook::edit(&mut state.runbook, key, &cx),
         Screen::Run(run) => match key {
             Key::Esc => return fulfil::back(state, id),

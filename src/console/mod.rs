@@ -11,6 +11,7 @@ pub mod keymap;
 mod keys;
 pub mod modal;
 pub mod panes;
+pub mod pool;
 pub mod screen;
 pub mod state;
 mod tasks;

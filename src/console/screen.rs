@@ -12,6 +12,7 @@ pub enum Screen {
     Customers,
     Customer,
     Subscription,
+    Pool,
     Runbook,
     Run(Uuid),
 }
@@ -21,6 +22,7 @@ pub const PANES: &[(char, &str, Screen)] = &[
     ('1', "Home", Screen::Home),
     ('2', "Webhooks", Screen::Webhooks),
     ('3', "Customers", Screen::Customers),
+    ('5', "Pool", Screen::Pool),
     ('6', "Runbook", Screen::Runbook),
 ];
 

@@ -2,7 +2,7 @@
 
 use super::burst::Burst;
 use super::modal::Dialog;
-use super::panes::{customer, customers, event, home, runbook, subscription, webhooks};
+use super::panes::{customer, customers, event, home, pool, runbook, subscription, webhooks};
 use super::screen::{Screen, Stack};
 use super::tasks::Tasks;
 use super::tickets::Tickets;
@@ -25,6 +25,7 @@ pub struct State {
     pub customers: customers::Model,
     pub customer: customer::Model,
     pub subscription: subscription::Model,
+    pub pool: pool::Model,
     pub runbook: runbook::Model,
     pub tasks: Tasks,
     pub tickets: Tickets,
@@ -61,6 +62,7 @@ impl State {
             customers: customers::Model::default(),
             customer: customer::Model::default(),
             subscription: subscription::Model::default(),
+            pool: pool::Model::default(),
             runbook: runbook::Model::default(),
             tasks: Tasks::default(),
             tickets: Tickets::default(),
@@ -101,6 +103,7 @@ impl State {
             Screen::Customer => (customer(), "customer"),
             Screen::Subscription => (customer(), "subscription"),
             Screen::Run(id) => (self.tasks.get(id).and_then(|r| r.run.plan.as_ref()).and_then(|p| p.subject.clone()), "run"),
+            Screen::Pool => (None, "pool"),
             Screen::Runbook => (None, "runbook"),
         }
     }
@@ -118,6 +121,7 @@ impl State {
             Screen::Customers => self.customers.is_editing(),
             Screen::Customer => self.customer.is_editing(),
             Screen::Subscription => self.subscription.is_editing(),
+            Screen::Pool => self.pool.is_editing(),
             Screen::Runbook => self.runbook.is_editing(),
             Screen::Run(id) => self.tasks.get(id).is_some_and(|r| r.is_editing(&self.world.context())),
         }

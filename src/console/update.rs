@@ -7,6 +7,7 @@ use super::{burst, fulfil, keys};
 use crate::domain::fault::Fault;
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
+use crate::domain::sessions::Rules;
 use crate::protocol::effect::Effect;
 use crate::protocol::event::{Event, Stamped};
 use crate::protocol::query::{Query, Reply};
@@ -151,9 +152,13 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
         writes_changed(state, Writes::Off);
     }
     let mut effects = state.world.survey_ticked(&mut state.tickets);
-    let cx = state.world.context();
-    let mut asks = state.home.ticked(&cx);
     let top = state.screens.top();
+    let mut asks = Vec::new();
+    if state.world.env.is_some() {
+        asks.extend(state.world.pool.ticked(top == Screen::Pool, state.world.tick));
+    }
+    let cx = state.world.context();
+    asks.extend(state.home.ticked(&cx));
     asks.extend(state.webhooks.ticked(top == Screen::Webhooks, &cx));
     asks.extend(state.event.ticked(top == Screen::Event, &cx));
     asks.extend(state.customers.ticked(&cx));
@@ -230,6 +235,13 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
         super::modal::log_replied(state, result);
         return Vec::new();
     }
+    if ticket.slot == Slot::Activity {
+        let rules = Rules::with_pool_max(state.world.env.as_ref().and_then(|e| e.offers.pool_max));
+        state.world.pool.replied(result, &rules, state.world.now);
+    }
+    if ticket.slot == Slot::Pooler {
+        state.world.pool.pooler_replied(result);
+    }
     let cx = state.world.context();
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe | Slot::SearchMirror => state.customers.replied(ticket.slot, query, result, &cx),
@@ -262,7 +274,15 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
             Vec::new()
         }
         Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Log => Vec::new(),
-        Slot::Activity | Slot::SessionText | Slot::Pooler | Slot::Quota(_) => Vec::new(),
+        Slot::Activity => {
+            state.home.looked(&cx);
+            if state.screens.top() == Screen::Pool { state.pool.looked(&cx) } else { Vec::new() }
+        }
+        Slot::SessionText => {
+            state.pool.told(query, result, &cx);
+            Vec::new()
+        }
+        Slot::Pooler | Slot::Quota(_) => Vec::new(),
     };
     if matches!(ticket.slot, Slot::Case(_)) {
         state.remember_customer();

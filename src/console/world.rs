@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::drift::Drift;
+use super::pool::Pool;
 use super::tickets::Tickets;
 use crate::domain::At;
 use crate::domain::desk::DeskState;
@@ -39,6 +40,8 @@ pub struct World {
     survey_slot: u16,
     /// The comparison of Stripe with the database, in the background.
     pub drift: Drift,
+    /// The database's sessions: Home and the pool's pane look at the same.
+    pub pool: Pool,
     /// What operators have said about causes and drift; `None` until it was read.
     pub desk: Option<DeskState>,
     /// When it was last asked for.
@@ -82,6 +85,7 @@ impl World {
             survey: Survey::default(),
             survey_slot: 0,
             drift: Drift::default(),
+            pool: Pool::default(),
             desk: None,
             desk_asked: None,
         }
@@ -111,6 +115,7 @@ impl World {
             columns: self.columns,
             rows: self.rows,
             drift: self.drift.scan(),
+            pool: &self.pool,
         }
     }
 

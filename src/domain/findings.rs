@@ -72,6 +72,8 @@ pub enum About {
     Sight,
     /// This machine's own clock.
     Clock,
+    /// The database's connections.
+    Pool,
 }
 
 /// One finding: a word, a sentence, a size; below it the reason or what helps.

@@ -10,7 +10,7 @@ use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
-use crate::protocol::command::{Command, Outcome};
+use crate::protocol::command::{Command, Outcome, Touched};
 use crate::protocol::gate::Permit;
 use crate::protocol::record::{Concluded, ConcludedDetail, Detail, Entry, IntendedDetail};
 use crate::protocol::run::{Attempt, Perform, Performed, idempotency_key, short};
@@ -62,10 +62,10 @@ struct Open {
     attempts: Vec<Tried>,
 }
 
-/// An attempt, whom it touches, and how it ended.
+/// An attempt, what it touches, and how it ended.
 struct Tried {
     attempt: Attempt,
-    subject: Option<SubjectKey>,
+    touched: Option<Touched>,
     result: Option<Concluded>,
 }
 
@@ -240,9 +240,9 @@ impl<P: Performer> WriteLane<P> {
             return Err(refused("The command is about another customer than its run".into()));
         }
         let several = run.subject.is_none();
-        let settled = run.attempts.iter().all(|Tried { attempt: before, subject, result }| match result {
-            // Of a run about several, each subject is a row of its own.
-            None | Some(Concluded::Unknown) => several && before.step != attempt.step && subject.as_ref() != command.subject(),
+        let settled = run.attempts.iter().all(|Tried { attempt: before, touched, result }| match result {
+            // Of a run about several, each subject is a row of its own, and each session one.
+            None | Some(Concluded::Unknown) => several && before.step != attempt.step && *touched != command.touches(),
             Some(Concluded::Done) => before.step != attempt.step,
             Some(Concluded::NotDone) => before.step != attempt.step || before.attempt < attempt.attempt,
         });
@@ -258,7 +258,7 @@ impl<P: Performer> WriteLane<P> {
             Ok(()) => Fault::new(command.target(), FaultKind::Denied, denied.to_string()),
         })?;
         run.confirmed_at = Some(confirmed_at);
-        run.attempts.push(Tried { attempt: attempt.clone(), subject: command.subject().cloned(), result: None });
+        run.attempts.push(Tried { attempt: attempt.clone(), touched: command.touches(), result: None });
         Ok(permit)
     }
 

@@ -85,7 +85,8 @@ impl Procedure for DriftFix {
         }
         let shape = shape(answers, env)?;
         let rows = rows(answers, &customers)?;
-        let mut work = Work { answers, env, shape, now, acts: Vec::new(), left: BTreeMap::new(), right: 0 };
+        let settling = i64::from(inputs.allowance_seconds.unwrap_or(0)).max(SETTLING_SECONDS);
+        let mut work = Work { answers, env, shape, now, settling, acts: Vec::new(), left: BTreeMap::new(), right: 0 };
         for customer in &customers {
             if let Err(why) = work.one(customer, rows.get(customer.as_str()).copied()) {
                 *work.left.entry(why).or_default() += 1;
@@ -143,6 +144,8 @@ struct Work<'a> {
     env: &'a Environment,
     shape: &'a Shape,
     now: At,
+    /// What effects are given to come, in seconds.
+    settling: i64,
     acts: Vec<(Step, Vec<Change>)>,
     /// Why customers are left out, and how many for it.
     left: BTreeMap<String, usize>,
@@ -168,8 +171,8 @@ impl Work<'_> {
             self.right += 1;
             return Ok(());
         }
-        if (self.now - changed_at(due, demanded.item_of(due), None, self.now)).num_seconds() < SETTLING_SECONDS {
-            return Err("changed at Stripe within the last minute: the webhook may still be on its way".into());
+        if (self.now - changed_at(due, demanded.item_of(due), None, self.now)).num_seconds() < self.settling {
+            return Err(format!("changed at Stripe less than {} s ago: the webhook may still be on its way", self.settling));
         }
         let expect: Image = demanded.image.into_iter().filter(|(field, _)| row.image.contains_key(field)).collect();
         let step = self.act(customer, due, row, &changes, expect);

@@ -44,6 +44,13 @@ pub enum Command {
     },
 }
 
+/// The one thing that a write touches: what becomes of another one does not depend on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Touched {
+    Subject(SubjectKey),
+    Session(SessionId),
+}
+
 /// How a write ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
@@ -104,6 +111,15 @@ impl Command {
     #[must_use]
     pub fn is_compare_and_set(&self) -> bool {
         matches!(self, Command::SetSubscriptionRow { .. } | Command::ResetCounters { .. } | Command::RestoreCounters { .. })
+    }
+
+    /// What it touches, where that is one thing and known.
+    #[must_use]
+    pub fn touches(&self) -> Option<Touched> {
+        match self {
+            Command::EndSession { session, .. } => Some(Touched::Session(*session)),
+            other => other.subject().cloned().map(Touched::Subject),
+        }
     }
 
     /// Whom it touches, where that is one subject and known.

@@ -6,7 +6,6 @@ use crate::domain::facts::Handle;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::policy::Tier;
 use crate::domain::row::{Change, Counter, Image};
-use crate::domain::webhooks::cause::Cause;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -71,8 +70,6 @@ pub enum Features {
 pub enum Selection {
     /// These events.
     Events(Vec<StripeId>),
-    /// Every event since then whose effect is missing for this cause.
-    Cause { cause: Cause, since: At },
     /// Every event of this time whose effect is missing.
     Window { from: At, until: Option<At> },
     /// Every event without its effect since the last one that has it.

@@ -125,6 +125,7 @@ fn what_is_done_is_no_task_though_the_journal_told_otherwise_before() {
     told.run = script.state.tasks.runs[0].run.id;
     script.state.tasks.told(&Reply::Runs(vec![told]));
     script.key(Key::Char(':'));
+    script.keys("running");
     script.sees("Running tasks").does_not_see("Running tasks: 1");
 }
 

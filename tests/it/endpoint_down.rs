@@ -183,8 +183,9 @@ async fn a_wrong_secret_behind_answers_of_200_is_told_and_mended_by_hand() {
     by_hand(Incident::WrongSecret, Manner::Swallowing, "Likely the signing secret", "STRIPE_WEBHOOK_SECRET").await;
 }
 
-/// Killed once the screen says `at`, and taken up by another console: nothing is restarted twice, and the rest is done.
-async fn killed(at: &str) {
+/// Killed once the screen says `at`, and taken up by another console: nothing is restarted twice, and the rest is done. `late`: the
+/// application comes up only then.
+async fn killed(at: &str, late: bool) {
     let night = Night::with_command(Manner::Honest).await;
     let mut hands = night.console();
     hands.told("Likely the endpoint, which takes nothing");
@@ -199,7 +200,7 @@ async fn killed(at: &str) {
     }
     hands.terminal.signal(Signal::SIGKILL);
     assert!(hands.terminal.ended_within(Duration::from_secs(5)).is_some());
-    if at == "stopping" {
+    if at == "stopping" && !late {
         night.bring_up().await;
     }
 
@@ -214,6 +215,10 @@ async fn killed(at: &str) {
         hands.press("j");
     }
     hands.press("\r");
+    if late {
+        hands.terminal.wait_for("shows no effect yet");
+        night.bring_up().await;
+    }
     hands.writes_on();
     hands.backfill();
     assert_eq!(night.restarts(), 1, "what was done is not done again");
@@ -222,12 +227,17 @@ async fn killed(at: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_restart_and_backfill_it_goes_on_with_the_backfill() {
-    killed("One step further").await;
+    killed("One step further", false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_during_the_restart_it_does_not_restart_again() {
-    killed("stopping").await;
+    killed("stopping", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_during_the_restart_it_waits_for_an_application_that_is_still_down() {
+    killed("stopping", true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -161,6 +161,7 @@ fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
 fn names(pane: Screen) -> Vec<String> {
     let names: &[&str] = match pane {
         Screen::Webhooks => &["events", "webhook logs", "endpoints", "deliveries", "signature"],
+        Screen::Pool => &["connections", "sessions", "locks", "blockers", "pg_stat_activity", "idle in transaction"],
         _ => &[],
     };
     names.iter().map(ToString::to_string).collect()

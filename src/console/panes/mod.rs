@@ -4,6 +4,7 @@ pub mod customer;
 pub mod customers;
 pub mod event;
 pub mod home;
+pub mod pool;
 pub mod run;
 pub mod runbook;
 pub mod subscription;

@@ -19,6 +19,9 @@ use sqlx::{AssertSqlSafe, Row};
 /// A search may take this long on the server, and no helpers.
 const LIMITS: &str = "SET LOCAL statement_timeout = 2000; SET LOCAL max_parallel_workers_per_gather = 0";
 
+/// A table up to so many rows is read from end to end before anybody notices.
+const SMALL: f64 = 20_000.0;
+
 /// One way to look: a condition over subject `p` and row `s`, its parameters `$1`, `$2`, …, and how good its hits are.
 struct Look {
     condition: String,
@@ -53,6 +56,11 @@ async fn run(session: &mut Session, found: &Found, looks: Vec<Look>, limit: u32)
             truncated = true;
             break;
         }
+        // Whoever has exactly what was looked for is found: others whose address begins so are not worth a scan.
+        if look.rank > 0 && look.scans && found.subject.table.rows > SMALL && hits.iter().any(|h| h.rank == 0) {
+            truncated = true;
+            break;
+        }
         // One more than wanted tells whether there is more; the ones that are there already come again.
         let most = limit + hits.len() + 1;
         let statement = format!("SELECT {} FROM {} WHERE {} LIMIT {most}", records::columns(found), records::tables(found), look.condition);
@@ -64,7 +72,19 @@ async fn run(session: &mut Session, found: &Found, looks: Vec<Look>, limit: u32)
         for value in &look.values {
             query = query.bind(value);
         }
-        let rows = query.fetch_all(&mut session.conn).await?;
+        if look.scans {
+            sqlx::raw_sql("SAVEPOINT look").execute(&mut session.conn).await?;
+        }
+        let rows = match query.fetch_all(&mut session.conn).await {
+            Ok(rows) => rows,
+            // What was found before its time was up stays found.
+            Err(sqlx::Error::Database(e)) if look.scans && e.code().as_deref() == Some("57014") => {
+                sqlx::raw_sql("ROLLBACK TO SAVEPOINT look").execute(&mut session.conn).await?;
+                truncated = true;
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        };
         truncated |= rows.len() >= most;
         for row in &rows {
             let (subject, held) = (records::subject(row)?, records::row(row, found)?);
@@ -103,10 +123,10 @@ fn looks(found: &Found, needle: &Needle) -> Vec<Look> {
     match needle {
         Needle::Stripe(id) => column_for(found, id.kind()).map(|c| vec![exactly(c, id.as_str())]).unwrap_or_default(),
         Needle::StripePrefix { kind, text } => {
-            column_for(found, *kind).map(|c| vec![exactly(c, text), beginning(c, text)]).unwrap_or_default()
+            column_for(found, *kind).map(|c| vec![exactly(c, text), beginning(c, "s", text)]).unwrap_or_default()
         }
         Needle::Placeholder(text) => {
-            column_for(found, StripeKind::Customer).map(|c| vec![exactly(c, text), beginning(c, text)]).unwrap_or_default()
+            column_for(found, StripeKind::Customer).map(|c| vec![exactly(c, text), beginning(c, "s", text)]).unwrap_or_default()
         }
         Needle::Uuid(text) => keyed(found, text, true).into_iter().collect(),
         Needle::UuidPrefix(text) => {
@@ -123,10 +143,15 @@ fn looks(found: &Found, needle: &Needle) -> Vec<Look> {
         Needle::Email(text) => {
             let mut looks = Vec::new();
             if let Some(column) = &found.subject.email {
+                let (value, by_lowered) = lowered(found, column);
+                // An index on the address as it stands knows it only as it stands: as it was typed, and in small letters.
+                if !by_lowered && indexed(found, column) {
+                    let values = vec![text.clone(), text.to_lowercase()];
+                    let bare = column.comparable("p");
+                    looks.push(Look { condition: format!("{bare} IN ($1, $2)"), values, rank: 0, scans: false });
+                }
                 let text = text.to_lowercase();
-                let (value, _) = lowered(found, column);
-                let scans = !indexed(found, column);
-                looks.push(Look { condition: format!("{value} = $1"), values: vec![text.clone()], rank: 0, scans });
+                looks.push(Look { condition: format!("{value} = $1"), values: vec![text.clone()], rank: 0, scans: !by_lowered });
                 looks.push(Look { condition: format!("{value} LIKE $1"), values: vec![format!("{}%", like(&text))], rank: 1, scans: true });
             }
             looks
@@ -149,8 +174,8 @@ fn exactly(column: &ColumnFound, text: &str) -> Look {
 }
 
 /// Beginning with the text: a range where the column compares byte by byte, since an ordinary index serves that; else a pattern.
-fn beginning(column: &ColumnFound, text: &str) -> Look {
-    let value = column.comparable("s");
+fn beginning(column: &ColumnFound, alias: &str, text: &str) -> Look {
+    let value = column.comparable(alias);
     match after(text).filter(|_| column.byte_ordered && !column.is_json()) {
         Some(end) => {
             Look { condition: format!("{value} >= $1 AND {value} < $2"), values: vec![text.to_string(), end], rank: 1, scans: false }
@@ -189,9 +214,7 @@ fn keyed(found: &Found, text: &str, whole: bool) -> Option<Look> {
             let parts: Vec<String> = ranges.iter().map(|(low, high)| format!("{value} BETWEEN {low} AND {high}")).collect();
             (!parts.is_empty()).then(|| Look { condition: format!("({})", parts.join(" OR ")), values: Vec::new(), rank: 1, scans: false })
         }
-        KeyType::Text => {
-            Some(Look { condition: format!("{value} LIKE $1"), values: vec![format!("{}%", like(text))], rank: 1, scans: true })
-        }
+        KeyType::Text => Some(beginning(key, "p", text)),
     }
 }
 

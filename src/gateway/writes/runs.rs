@@ -58,10 +58,10 @@ impl<P: Performer> WriteLane<P> {
                 return Err(fault);
             }
         };
-        let of = |i: usize| summary.commands.get(i).and_then(Option::as_ref).and_then(|(c, _)| c.subject().cloned());
+        let of = |i: usize| summary.commands.get(i).and_then(Option::as_ref).and_then(|(c, _)| c.touches());
         let tried = |(i, (attempt, outcome)): (usize, &(Attempt, Option<Outcome>))| Tried {
             attempt: attempt.clone(),
-            subject: of(i),
+            touched: of(i),
             result: outcome.as_ref().map(Concluded::from),
         };
         let attempts = summary.attempts.iter().enumerate().map(tried).collect();

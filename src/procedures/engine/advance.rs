@@ -44,9 +44,13 @@ impl Run {
                 let summary = plan.summary.clone();
                 self.many = plan.subject.is_none();
                 if plan.pace.is_some() {
-                    self.inputs.until.get_or_insert(now);
+                    self.inputs.until.get_or_insert(self.at_stripe(now));
                 }
+                let is_started = plan.pace.is_none() && self.has_run_a_command();
                 self.plan = Some(plan);
+                if nothing_left && is_started {
+                    return self.wait_for_the_start(&summary, now);
+                }
                 if nothing_left {
                     let say = format!("Everything was sent once, and nothing is sent twice; still missing: {summary}");
                     self.phase = Phase::Halted(say);
@@ -72,6 +76,16 @@ impl Run {
                 self.leave_journal(Closed::Halted)
             }
         }
+    }
+
+    /// The command was run, and is not run twice: what it set going may not be up yet.
+    fn wait_for_the_start(&mut self, missing: &str, now: At) -> Vec<Effect> {
+        self.goal = Goal::Verify;
+        self.mark_acts(&StepState::Passed);
+        self.phase = Phase::Waiting(format!("The command was run, and is not run twice; it shows no effect yet: {missing}"));
+        self.patience = Some(now + self.patience_for_proof());
+        self.next_read = Some(now + Duration::seconds(RETRY_SECONDS));
+        Vec::new()
     }
 
     /// The plan computed again at the moment of confirming: only the one that was reviewed goes on.
@@ -219,7 +233,7 @@ impl Run {
     pub(super) fn verify(&mut self, now: At) -> Vec<Effect> {
         self.goal = Goal::Verify;
         self.phase = Phase::Verifying;
-        self.patience = Some(now + Duration::seconds(PATIENCE_SECONDS));
+        self.patience = Some(now + self.patience_for_proof());
         self.mark_acts(&StepState::Passed);
         self.mark_proofs(|_| StepState::Running);
         self.gather()
@@ -247,7 +261,9 @@ impl Run {
             }
         };
         if self.patience_left(now) {
-            self.next_read = Some(now + Duration::seconds(READ_EVERY_SECONDS));
+            // Every look at an endpoint is a probe of it.
+            let every = if self.has_run_a_command() { RETRY_SECONDS } else { READ_EVERY_SECONDS };
+            self.next_read = Some(now + Duration::seconds(every));
             return Vec::new();
         }
         // Without the database or Stripe nothing can be said about the row: wait. The application is only the last witness.

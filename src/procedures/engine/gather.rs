@@ -53,7 +53,7 @@ impl Run {
     fn reads_many(&self) -> bool {
         match &self.inputs.selection {
             Some(Selection::Events(ids) | Selection::Customers(ids)) => ids.len() > 1,
-            Some(Selection::Cause { .. } | Selection::Window { .. } | Selection::SinceLastApplied) => true,
+            Some(Selection::Window { .. } | Selection::SinceLastApplied) => true,
             None => self.undoing.is_none() && by_id(&self.procedure).is_some_and(|p| p.begins() == Begins::AtOnce),
         }
     }
@@ -102,6 +102,7 @@ impl Run {
     }
 
     pub(super) fn planned(&self, env: &Environment, now: At) -> Result<Plan, Refusal> {
+        let now = self.at_stripe(now);
         let mut plan = match (&self.undoing, by_id(&self.procedure)) {
             (Some(undoing), _) => undo::plan(&undoing.command, &self.answers, env, now),
             (None, Some(procedure)) => procedure.plan(&self.inputs_told(), &self.answers, env, now),

@@ -63,6 +63,9 @@ pub struct Run {
     many: bool,
     /// What is to be journaled as attested once the run is open: step and words.
     attesting: Option<(String, String)>,
+    /// By how many seconds Stripe's clock is ahead of this machine's: what happened there is as old as Stripe's says.
+    #[serde(default)]
+    ahead: i64,
 }
 
 /// Where a run stands.
@@ -142,6 +145,8 @@ struct Confirmation {
 
 /// A try, and a proof, are given this long to show their effect, in seconds.
 const PATIENCE_SECONDS: i64 = 10;
+/// The same for what a command set going: an application that starts takes its time until it answers.
+const START_SECONDS: i64 = 120;
 /// How long a done run can be taken back with one key, in minutes.
 pub const UNDO_MINUTES: i64 = 10;
 
@@ -169,6 +174,7 @@ impl Run {
             patience: None,
             many: false,
             attesting: None,
+            ahead: 0,
         }
     }
 
@@ -340,7 +346,7 @@ impl Run {
             }
             (Ok(()), _) => {
                 self.hold = Hold::Held;
-                self.patience = Some(now + chrono::Duration::seconds(PATIENCE_SECONDS));
+                self.patience = Some(now + self.patience_for_proof());
                 let mut effects = self.gather();
                 // A command that was cut short touches no row: there is nothing to read about it.
                 if self.goal == Goal::Settle && self.answers.outstanding().next().is_none() {
@@ -405,6 +411,27 @@ impl Run {
                 self.gather()
             }
         }
+    }
+
+    /// How far Stripe's clock is ahead of this machine's, as far as it is known now.
+    pub fn hear_clock(&mut self, ahead: chrono::Duration) {
+        self.ahead = ahead.num_seconds();
+    }
+
+    /// The time by Stripe's clock.
+    fn at_stripe(&self, now: At) -> At {
+        now + chrono::Duration::seconds(self.ahead)
+    }
+
+    /// How long what was done last may take to show.
+    fn patience_for_proof(&self) -> chrono::Duration {
+        chrono::Duration::seconds(if self.has_run_a_command() { START_SECONDS } else { PATIENCE_SECONDS })
+    }
+
+    /// What it did last, as far as anybody knows, was to run a configured command.
+    fn has_run_a_command(&self) -> bool {
+        let last = self.tries.last().filter(|t| !matches!(t.outcome, Some(Outcome::NotDone(_))));
+        last.is_some_and(|t| matches!(t.command, Some(Command::RunHook { .. })))
     }
 
     /// Says this too: what is noted already stays.

@@ -75,6 +75,18 @@ pub struct Listed<'a> {
     pub cut: Option<At>,
 }
 
+impl<'a> Listed<'a> {
+    /// An event of the list, which comes newest first.
+    fn meet(&mut self, event: &'a StripeEvent) {
+        let Some(id) = &event.subscription_id else { return };
+        let at = self.last.entry(id).or_insert(event.created);
+        *at = event.created.max(*at);
+        if let Some(s) = event.subscription.as_deref() {
+            self.newest.entry(id).or_insert((event.created, s));
+        }
+    }
+}
+
 /// Follows the selection as far as the answers go. `rules`: which price buys which tier; `None`: that is not asked.
 pub fn listed<'a>(inputs: &Inputs, answers: &'a Answers, rules: Option<&TierRules>) -> Listed<'a> {
     let until = match (&inputs.selection, inputs.until) {
@@ -84,10 +96,8 @@ pub fn listed<'a>(inputs: &Inputs, answers: &'a Answers, rules: Option<&TierRule
     };
     let chosen = |e: &StripeEvent| until.is_none_or(|u| e.created <= u);
     match &inputs.selection {
-        Some(Selection::Events(ids)) => by_id(ids, answers),
-        Some(Selection::Cause { since, .. } | Selection::Window { from: since, .. }) => {
-            unfinished(*since, answers).unwrap_or_else(|| by_pages(*since, answers, chosen, Until::End))
-        }
+        Some(Selection::Events(ids)) => by_id(ids, answers, inputs.allowance_seconds.is_none()),
+        Some(Selection::Window { from, .. }) => unfinished(*from, answers).unwrap_or_else(|| by_pages(*from, answers, chosen, Until::End)),
         Some(Selection::SinceLastApplied) => by_pages(At::default(), answers, chosen, Until::LastEffect(rules)),
         Some(Selection::Customers(_)) | None => Listed::default(),
     }
@@ -161,13 +171,7 @@ fn by_pages<'a>(since: At, answers: &'a Answers, chosen: impl Fn(&StripeEvent) -
         listed.unreadable += raw.len();
         listed.batches.push(customers(events));
         for event in events {
-            if let Some(id) = &event.subscription_id {
-                let at = listed.last.entry(id).or_insert(event.created);
-                *at = event.created.max(*at);
-                if let Some(s) = event.subscription.as_deref() {
-                    listed.newest.entry(id).or_insert((event.created, s));
-                }
-            }
+            listed.meet(event);
             if chosen(event) {
                 listed.selected.push(told(event));
                 listed.own.extend(event.subscription.as_deref().map(|s| (&event.id, s)));
@@ -249,8 +253,9 @@ fn told(e: &StripeEvent) -> Told {
     }
 }
 
-/// A few by themselves; many are found in the list, which is followed until all of them have been met.
-fn by_id<'a>(ids: &[StripeId], answers: &'a Answers) -> Listed<'a> {
+/// A few by themselves; many are found in the list, which is followed until all of them have been met. `teach`: nobody has said how long
+/// effects take here, which the head of the list tells.
+fn by_id<'a>(ids: &[StripeId], answers: &'a Answers, teach: bool) -> Listed<'a> {
     if ids.len() > ONE_BY_ONE {
         let wanted: BTreeSet<&StripeId> = ids.iter().collect();
         let mut listed = by_pages(At::default(), answers, |e| wanted.contains(&e.id), Until::Met(wanted.len()));
@@ -267,6 +272,20 @@ fn by_id<'a>(ids: &[StripeId], answers: &'a Answers) -> Listed<'a> {
         match answers.get(&query) {
             Some(Known::Is { value: Reply::Event(Some(text)), .. }) => whole.extend(read(id, text)),
             Some(Known::Is { value: Reply::Event(None), .. }) => listed.gone.push(id.clone()),
+            Some(Known::Failed(fault)) => listed.fault = Some(fault.clone()),
+            Some(_) => {}
+            None => listed.next.push(query),
+        }
+    }
+    if teach && !ids.is_empty() {
+        let query = page(At::default(), None);
+        match answers.get(&query) {
+            Some(Known::Is { value: Reply::EventPage { events, .. }, .. }) => {
+                listed.batches.push(customers(events));
+                events.iter().for_each(|e| listed.meet(e));
+                let selected = events.iter().filter(|e| ids.contains(&e.id));
+                listed.own.extend(selected.filter_map(|e| Some((&e.id, e.subscription.as_deref()?))));
+            }
             Some(Known::Failed(fault)) => listed.fault = Some(fault.clone()),
             Some(_) => {}
             None => listed.next.push(query),

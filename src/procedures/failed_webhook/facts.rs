@@ -225,10 +225,6 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
             look.customer(customer, &mut lost, &mut found);
         }
     }
-    if let Some(Selection::Cause { cause, .. }) = &inputs.selection {
-        // What nothing here can tell apart is not left out: the list that it was selected from knew more.
-        lost.retain(|l| l.cause == *cause || l.cause == Cause::Unknown || *cause == Cause::Unknown);
-    }
     found.lost = one_per_row(lost, &mut found.skipped);
     found.lost.sort_by(|a, b| a.event.as_ref().map(|t| t.at).cmp(&b.event.as_ref().map(|t| t.at)).then(a.customer.cmp(&b.customer)));
     Ok(found)

@@ -134,6 +134,12 @@ fn env() -> Environment {
     }
 }
 
+/// As Stripe gives it when it is asked for by its id; of its object only what it is about.
+fn whole(e: &StripeEvent) -> String {
+    let object = serde_json::json!({ "object": "subscription", "id": e.object, "customer": e.customer });
+    serde_json::json!({ "type": e.kind, "created": e.created.timestamp(), "data": { "object": object } }).to_string()
+}
+
 impl Told {
     fn row(&self, customer: &StripeId) -> (SubscriptionRow, Subject) {
         let key = SubjectKey(customer.to_string());
@@ -175,6 +181,7 @@ impl Told {
                 let next = last(&events).filter(|_| at + 1 < self.pages.len());
                 Reply::EventPage { events, raw: Vec::new(), next, clock_ahead: None }
             }
+            Query::Event(id) => Reply::Event(self.pages.iter().flatten().find(|e| e.id == *id).map(whole)),
             Query::Runs => Reply::Runs(self.runs.clone()),
             Query::TeamRuns => Reply::Runs(self.team.clone()),
             Query::RowsOf(ids) => Reply::Rows(ids.iter().map(|c| self.row(c)).collect()),
@@ -380,6 +387,13 @@ fn what_rows_tell_of_the_time_that_effects_take_counts_wherever_it_is_begun() {
     told.took = Some(Duration::seconds(120));
     let Err(Refusal::AlreadyRight(say)) = told.plan(&window(60, None)) else { panic!("sent within the time that effects take here") };
     assert!(say.contains("1 younger than 180 s"), "{say}");
+    // Named by its id, the same; where the caller knows how long effects take, the list is not asked.
+    let by_id = Inputs::about(Selection::Events(vec![id("evt_Some0000000001")]));
+    let Err(Refusal::AlreadyRight(say)) = told.plan(&by_id) else { panic!("sent within the time that effects take here") };
+    assert!(say.contains("1 younger than 180 s"), "{say}");
+    let given = Inputs { allowance_seconds: Some(60), ..by_id };
+    assert_eq!(told.plan(&given).expect("a plan").first_acts().count(), 1);
+    assert!(told.answers(&given).all().all(|(q, _)| !matches!(q, Query::EventPage(_))));
 }
 
 #[test]

@@ -56,22 +56,6 @@ pub(super) fn reads(inputs: &Inputs, answers: &Answers) -> Vec<Query> {
     wanted
 }
 
-/// The subject by its key, and the counters as they stand: what holds less than this later on has been reset.
-pub(super) fn pin(inputs: &Inputs, answers: &Answers) -> Inputs {
-    let mut pinned = inputs.clone();
-    let Whose::Records(locator) = whose(inputs, answers) else { return pinned };
-    let Some(record) = answers.get(&Query::Records(locator)).and_then(records).and_then(|all| only(all, inputs)) else { return pinned };
-    let key = record.subject.key.clone();
-    if let (true, Some(Known::Is { value: Reply::Counters(Some(sheet)), .. })) =
-        (inputs.counters.is_empty(), answers.get(&Query::Counters(key.clone())))
-    {
-        pinned.counters = sheet.counters.iter().filter(|c| c.used > 0).cloned().collect();
-    }
-    pinned.handle = Some(Handle::Subject(key.clone()));
-    pinned.subject = Some(key);
-    pinned
-}
-
 impl Facts {
     pub(super) fn of(inputs: &Inputs, answers: &Answers, now: At) -> Result<Facts, Refusal> {
         let shape = match answers.get(&Query::Shape) {
@@ -191,6 +175,13 @@ fn records(known: &Known<Reply>) -> Option<&[Record]> {
         Some(Reply::Records(records)) => Some(records),
         _ => None,
     }
+}
+
+/// The subject's key, where the answers lead to one.
+pub(super) fn found(inputs: &Inputs, answers: &Answers) -> Option<SubjectKey> {
+    let Whose::Records(locator) = whose(inputs, answers) else { return None };
+    let record = answers.get(&Query::Records(locator)).and_then(records).and_then(|all| only(all, inputs))?;
+    Some(record.subject.key.clone())
 }
 
 /// The one record that can be meant.

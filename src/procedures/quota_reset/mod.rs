@@ -70,6 +70,6 @@ impl Procedure for QuotaReset {
     }
 
     fn pin(&self, inputs: &Inputs, answers: &Answers) -> Inputs {
-        facts::pin(inputs, answers)
+        plan::pin(inputs, answers)
     }
 }

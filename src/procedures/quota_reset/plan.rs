@@ -1,9 +1,9 @@
 //! The plan of a quota reset: which counters, through whom, what exactly changes, and how it is proven.
 
-use super::facts::{Facts, Use, figure};
+use super::facts::{self, Facts, Use, figure};
 use crate::domain::At;
 use crate::domain::entitlement::Entitlement;
-use crate::domain::facts::Known;
+use crate::domain::facts::{Handle, Known};
 use crate::domain::fault::{FaultKind, Source};
 use crate::domain::quota::Resets;
 use crate::domain::row::Counter;
@@ -13,6 +13,7 @@ use crate::procedures::{ENTITLEMENT, ROW};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
 use crate::protocol::environment::Environment;
+use crate::protocol::query::Query;
 use crate::protocol::run::{Choice, Decision, Features, Inputs, Plan, Refusal, Step, StepKind, StepState};
 
 /// With more features than this each is offered alone, and all together; with fewer, every choice among them.
@@ -58,6 +59,23 @@ pub(super) fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: A
     })
 }
 
+/// The subject by its key, the features, and their counters as they stand: what holds less than this later on has been reset.
+pub(super) fn pin(inputs: &Inputs, answers: &Answers) -> Inputs {
+    let mut pinned = inputs.clone();
+    let Some(key) = facts::found(inputs, answers) else { return pinned };
+    if let (true, Some(Known::Is { at, .. })) = (inputs.counters.is_empty(), answers.get(&Query::Counters(key.clone())))
+        && let Ok(facts) = Facts::of(inputs, answers, *at)
+        && let Ok(chosen) = chosen(inputs, &facts)
+    {
+        pinned.counters = chosen.reset.iter().filter(|u| u.used > 0).filter_map(|u| u.counter.clone()).collect();
+        let names = || chosen.reset.iter().map(|u| u.feature.clone()).collect();
+        pinned.features = Some(if chosen.all { Features::All } else { Features::These(names()) });
+    }
+    pinned.handle = Some(Handle::Subject(key.clone()));
+    pinned.subject = Some(key);
+    pinned
+}
+
 /// Who performs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Through {
@@ -77,6 +95,11 @@ impl Through {
 /// Which features: the operator's choice, or the only one there is.
 fn chosen<'a>(inputs: &Inputs, facts: &'a Facts) -> Result<Chosen<'a>, Refusal> {
     let mut left_out = Vec::new();
+    if !inputs.counters.is_empty() {
+        // It was settled when the reset was confirmed, whoever can be asked by now.
+        let reset = facts.uses.iter().filter(|u| inputs.counters.iter().any(|c| c.feature == u.feature)).collect();
+        return Ok(Chosen { reset, left_out, all: inputs.features == Some(Features::All) });
+    }
     match &inputs.features {
         Some(Features::These(names)) => {
             let mut reset = Vec::new();

@@ -49,3 +49,28 @@ async fn an_endpoint_that_is_disabled_gets_nothing_and_the_rows_are_copied() {
         assert!(bench.ground.repaired(label).await.unwrap(), "{label:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cause_is_replayed_by_its_own_events_alone() {
+    let bench = Bench::start(Options::default()).await;
+    let desk = Desk::of(&bench);
+    let theirs = bench.strike(Incident::PlaceholderCustomers, 2).await;
+    let others = bench.strike(Incident::MissedWebhooks, 3).await;
+    let listed = desk.say(&["webhooks", "--cause", "no row for customer", "--json"]).await.json();
+    assert_eq!(listed["groups"].as_array().map(Vec::len), Some(1), "{listed:#}");
+    for word in ["no_row_for_customer", "no row for customer"] {
+        let plan = desk.say(&["replay", "--cause", word, "--dry-run", "--json"]).await.well();
+        assert_eq!(plan["plan"]["confirm"], "2", "{plan:#}");
+    }
+    let done = desk.say(&["replay", "--cause", "no_row_for_customer", "--confirm", "2", "--reason", "a test", "--json"]).await.well();
+    assert_eq!(done["state"], "done", "{done}");
+    for label in &theirs {
+        assert!(bench.ground.repaired(label).await.unwrap());
+    }
+    for label in &others {
+        assert!(!bench.ground.repaired(label).await.unwrap(), "{} is of another cause", label.event);
+    }
+    let none = desk.say(&["replay", "--cause", "no_row_for_customer", "--since", "2h", "--dry-run", "--json"]).await.well();
+    assert!(none["says"].as_str().unwrap().starts_with("No effect is missing for this cause"), "{none}");
+    desk.say(&["replay", "--cause", "gremlins", "--dry-run"]).await.refused(&["is no cause"]);
+}

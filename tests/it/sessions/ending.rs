@@ -1,14 +1,20 @@
 //! Whom one signal ends, and everybody whom it does not: each with its sentence, each left alive.
 
-use super::{Place, activity, console, fresh, id, lock_key, of, say, seen};
-use crate::bench::{self, until};
+use super::{Place, activity, config, console, fresh, id, lock_key, of, say, seen};
+use crate::bench::{self, Bench, Options, until};
 use nightdesk::domain::fault::{Fault, FaultKind};
 use nightdesk::domain::sessions::{Kind, Reach, Session, SessionId, Spared, State, may_end};
 use nightdesk::gateway::postgres::{Database, Ending};
-use nightdesk::protocol::command::Outcome;
+use nightdesk::gateway::reader::Reader;
+use nightdesk::protocol::command::{Command, Outcome};
+use nightdesk::protocol::record::Detail;
+use nightdesk::protocol::run::{Attempt, Perform};
 use nightdesk::sandbox::cluster::{Cluster, ClusterOptions};
 use nightdesk::sandbox::schema::{Shape, roles};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sqlx::{ConnectOptions, Connection, PgConnection};
+use std::sync::Arc;
 
 fn ending(session: SessionId, states: &[State]) -> Ending {
     Ending { session, states: states.to_vec(), at_least_ms: 0, reach: Reach::default() }
@@ -50,6 +56,102 @@ async fn the_leak_goes_and_what_waited_for_it_goes_on() {
     assert!(!lives(&mut leaking).await);
     assert!(of(&activity(&database).await, &leak).is_empty());
     database.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_through_the_gate_and_the_journal_as_every_write_does() {
+    let bench = Bench::start(Options { customers: 60, ..Options::default() }).await;
+    let place = Place::shared().await;
+    let state = tempfile::tempdir().unwrap();
+    let reader = Reader::open(Arc::new(config(&bench.environment())), state.path());
+    let leak = fresh("leak");
+    let mut leaking = place.app(&leak).database(&bench.database).connect().await.unwrap();
+    say(&mut leaking, "BEGIN; SELECT 1").await;
+    let looker = console(bench.variable("DATABASE_URL"));
+    let target = seen(&looker, &leak, |s| s.state == Some(State::IdleInTransaction)).await;
+    let command = Command::EndSession {
+        session: id(&target),
+        who: target.name(),
+        states: vec![State::IdleInTransaction],
+        at_least_ms: 1,
+        reach: Reach::default(),
+    };
+    let (run, lane) = (uuid::Uuid::now_v7(), reader.writes().unwrap());
+    let act = |attempt: u32| Perform {
+        attempt: Attempt { run, step: "end-1".into(), attempt },
+        command: command.clone(),
+        undo: None,
+        confirmed_at: chrono::Utc::now(),
+    };
+    lane.open_run(run, "pool-exhausted", Detail::none()).await.unwrap();
+    let denied = lane.perform(act(1)).await.outcome;
+    assert!(matches!(&denied, Outcome::NotDone(f) if f.kind == FaultKind::Denied), "writes are off: {denied:?}");
+    assert!(lives(&mut leaking).await);
+    reader.learn_mode().await.unwrap();
+    lane.turn_on("a test", chrono::Utc::now()).await.unwrap();
+    let done = lane.perform(act(2)).await;
+    assert!(matches!(&done.outcome, Outcome::Done { .. }) && done.unrecorded.is_none(), "{done:?}");
+    assert!(!lives(&mut leaking).await);
+    let recorded = format!("{:?}", reader.journal().unwrap().recorded(run).await.unwrap());
+    assert!(recorded.contains("end-session") && recorded.contains("gone after"), "{recorded}");
+    looker.close().await;
+    reader.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_does_not_go_is_unknown_and_keeps_no_other_waiting() {
+    let bench = Bench::start(Options { customers: 60, ..Options::default() }).await;
+    // A server of its own: while one of its processes stands still, nobody can make or drop a database.
+    let options = ClusterOptions { max_connections: 20, parent: Some(bench::home()), ..ClusterOptions::default() };
+    let cluster = tokio::task::spawn_blocking(move || Cluster::start(&options, bench::executable()).unwrap()).await.unwrap();
+    let passwords = roles::create(&cluster).await.unwrap();
+    let place = Place { cluster: &cluster, roles: &passwords };
+    let variables = [
+        ("DATABASE_URL", place.console_url()),
+        ("STRIPE_API_BASE", bench.variable("STRIPE_API_BASE")),
+        ("STRIPE_SECRET_KEY", bench.variable("STRIPE_SECRET_KEY")),
+    ];
+    let state = tempfile::tempdir().unwrap();
+    let reader = Reader::open(Arc::new(config(&variables)), state.path());
+    let looker = console(place.console_url());
+    let mut targets = Vec::new();
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let leak = fresh("leak");
+        let mut leaking = place.app(&leak).connect().await.unwrap();
+        say(&mut leaking, "BEGIN; SELECT 1").await;
+        targets.push(seen(&looker, &leak, |s| s.state == Some(State::IdleInTransaction)).await);
+        held.push(leaking);
+    }
+    let run = uuid::Uuid::now_v7();
+    let act = |n: usize| Perform {
+        attempt: Attempt { run, step: format!("end-{n}"), attempt: 1 },
+        command: Command::EndSession {
+            session: id(&targets[n]),
+            who: targets[n].name(),
+            states: vec![State::IdleInTransaction],
+            at_least_ms: 0,
+            reach: Reach::default(),
+        },
+        undo: None,
+        confirmed_at: chrono::Utc::now(),
+    };
+    reader.learn_mode().await.unwrap();
+    let lane = reader.writes().unwrap();
+    lane.turn_on("a test", chrono::Utc::now()).await.unwrap();
+    lane.open_run(run, "pool-exhausted", Detail::none()).await.unwrap();
+    // A process that is stopped hears no signal.
+    let frozen = Pid::from_raw(targets[0].pid);
+    kill(frozen, Signal::SIGSTOP).unwrap();
+    let stays = lane.perform(act(0)).await.outcome;
+    let goes = lane.perform(act(1)).await.outcome;
+    kill(frozen, Signal::SIGCONT).unwrap();
+    assert!(matches!(&stays, Outcome::Unknown(f) if f.say.contains("has its signal and is still there")), "{stays:?}");
+    assert!(matches!(&goes, Outcome::Done { .. }), "{goes:?}");
+    until("it goes as soon as it can", async || activity(&looker).await.find(id(&targets[0])).is_none()).await;
+    looker.close().await;
+    reader.close().await;
+    tokio::task::spawn_blocking(move || cluster.stop()).await.unwrap();
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use super::{Place, activity, config, console, id, lock_key, of, open, say};
 use crate::bench::{self, until};
+use crate::command::Desk;
+use crate::pty::Console;
 use nightdesk::config::secret::Credential;
 use nightdesk::domain::diagnosis::Word;
 use nightdesk::domain::fault::FaultKind;
@@ -143,17 +145,41 @@ async fn the_runbooks_query_ends_the_healthy_and_leaves_the_leak() {
     tokio::time::sleep(Duration::from_millis(5)).await;
     let mut admin = place.superuser().await;
     say(&mut admin, &query).await;
-    let counted = |application: &'static str| {
-        let place = place;
-        async move {
-            let mut admin = place.superuser().await;
-            let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
-            sqlx::query_scalar::<_, i64>(sql).bind(application).fetch_one(&mut admin).await.unwrap()
-        }
+    let counted = async |application: &str| {
+        let mut admin = place.superuser().await;
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+        sqlx::query_scalar::<_, i64>(sql).bind(application).fetch_one(&mut admin).await.unwrap()
     };
     until("the healthy ones are gone", async || counted("api").await == 0).await;
     assert_eq!((counted("report-worker").await, counted("checkout").await), (2, 3), "the leak stays, and all who wait for it");
     assert!(sqlx::raw_sql("SELECT 1").execute(&mut crowd.leaks[0]).await.is_ok());
+    drop(crowd);
+    tokio::task::spawn_blocking(move || cluster.stop()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_console_started_on_a_full_server_says_so_and_is_in_at_the_first_free_slot() {
+    let options = ClusterOptions { max_connections: 20, parent: Some(bench::home()), ..ClusterOptions::default() };
+    let cluster = tokio::task::spawn_blocking(move || Cluster::start(&options, bench::executable()).unwrap()).await.unwrap();
+    let passwords = roles::create(&cluster).await.unwrap();
+    let place = Place { cluster: &cluster, roles: &passwords };
+    let mut crowd = Crowd::fill(&place).await;
+    let variables = vec![("DATABASE_URL".to_string(), place.console_url())];
+    let console = Console::start(&variables, 120, 36, &[]);
+    let screen = console.wait_until("why", |s| s.to_lowercase().contains("server full, trying again"));
+    assert!(screen.contains("db FULL") && screen.contains("rescue_url"), "{screen}");
+    // On the command line too: it waits, and is told the sessions once there is a slot.
+    let desk = Desk::with(variables);
+    let free = async {
+        until("it says that it waits", async || console.screen().contains("db FULL")).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        drop(crowd.idle.split_off(crowd.idle.len() - 6));
+    };
+    let (said, ()) = tokio::join!(desk.say(&["pool"]), free);
+    assert!(said.err.contains("server full, trying again"), "{said:?}");
+    assert!(said.code == Some(1) && said.out.contains("idle in a transaction"), "{said:?}");
+    console.wait_until("it is in", |s| s.contains("db ") && !s.contains("db FULL"));
+    drop(console);
     drop(crowd);
     tokio::task::spawn_blocking(move || cluster.stop()).await.unwrap();
 }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{Duration, Utc};
+use nightdesk::sandbox::incidents::Incident;
 
 /// Where to ask instead: Stripe's clock seems that far ahead of ours. It serves as long as the test's runtime lives.
 async fn dated(simulator: String, ahead: Duration) -> String {
@@ -47,5 +48,28 @@ async fn a_clock_ten_minutes_off_is_named_by_check_and_by_the_list() {
         let said = desk.say(&["webhooks", "--json"]).await.json();
         let told = said["clock_ahead"].as_i64().expect("a number");
         assert!((told - ahead).abs() <= 5, "{told} for {ahead}");
+    }
+}
+
+/// An effect of five minutes ago is missing, and one of just now is not yet; a clock that is off turns neither round.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replay_leaves_to_settle_goes_by_stripes_clock() {
+    let bench = Bench::start(Options { customers: 300, ..Options::default() }).await;
+    let desk = Desk::of(&bench);
+    let base = desk.variable("STRIPE_API_BASE").to_string();
+    let mut events = Vec::new();
+    for ago in [5, 0] {
+        let at = Utc::now() - Duration::minutes(ago);
+        let label = bench.ground.strike_at(Incident::MissedWebhooks, 1, at).await.expect("there are enough").remove(0);
+        events.push(label.subject.event.expect("an event"));
+    }
+    // How old each is by Stripe's clock decides, whatever this machine's says.
+    for (ahead, missing) in [(0, [true, false]), (600, [true, true]), (-600, [false, false])] {
+        let desk = desk.but("STRIPE_API_BASE", &dated(base.clone(), Duration::seconds(ahead)).await);
+        for (event, missing) in events.iter().zip(missing) {
+            let said = desk.say(&["replay", event, "--dry-run", "--json"]).await.well();
+            assert_eq!(said["state"], if missing { "planned" } else { "done" }, "{ahead}: {said:#}");
+            assert_eq!(said["says"].as_str().is_some_and(|s| s.contains("left to settle")), !missing, "{ahead}: {said:#}");
+        }
     }
 }

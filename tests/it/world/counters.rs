@@ -62,8 +62,13 @@ impl World {
             other => panic!("nothing of counters: {other:?}"),
         }
         self.writes += 1;
+        if self.manner == Manner::DoesAndFalls {
+            self.down.insert(Source::Database);
+        }
         match self.manner {
-            Manner::DoesAndIsSilent => Outcome::Unknown(Fault::new(command.target(), FaultKind::Timeout, "no answer within 5 s")),
+            Manner::DoesAndIsSilent | Manner::DoesAndFalls => {
+                Outcome::Unknown(Fault::new(command.target(), FaultKind::Timeout, "no answer within 5 s"))
+            }
             _ => Outcome::Done { note: "counted".into() },
         }
     }

@@ -133,6 +133,7 @@ impl Model {
         let said = silence.is_some() && survey.silence_cause() == Some(Cause::EndpointDisabled);
         let endpoint = self.beside.endpoint(cx.env.and_then(|e| e.webhook_url.as_deref())).filter(|_| !said);
         self.findings.splice(0..0, silence.into_iter().chain(endpoint));
+        self.findings.extend(cx.pool.finding());
         self.findings.extend(self.beside.finding());
         self.findings.extend(survey.doubt());
         self.findings.extend(survey.clock_finding());

@@ -111,7 +111,8 @@ fn quiet(cx: &Context) -> String {
     let (_, applied) = cx.survey.series().totals();
     let Some(last) = cx.survey.last_applied() else { return "All quiet. Stripe sent nothing in 24 h that changes a row.".into() };
     let events = if applied == 1 { "1 event".to_string() } else { format!("{} events", group(u64::from(applied))) };
-    format!("All quiet. {events} applied in 24 h, last {} ago.", spaced(&age((cx.now - last).num_seconds())))
+    let pool = cx.pool.seen().map(|seen| format!(" Pool {}.", seen.share())).unwrap_or_default();
+    format!("All quiet. {events} applied in 24 h, last {} ago.{pool}", spaced(&age((cx.now - last).num_seconds())))
 }
 
 /// `40s` as people write it: `40 s`.
@@ -159,6 +160,9 @@ fn fine(m: &Model, cx: &Context) -> Vec<String> {
     }
     if !about(|a| matches!(a, About::Run(_))) {
         fine.push("runs".to_string());
+    }
+    if cx.pool.seen().is_some_and(|seen| seen.explained.word == Word::Ok) && cx.pool.fault().is_none() {
+        fine.push("pool".to_string());
     }
     if m.beside.pays() {
         fine.push("payments".to_string());

@@ -29,7 +29,8 @@ const DECLARED: &str = "
 SELECT format_type(atttypid, atttypmod) AS kind FROM pg_attribute WHERE attrelid = $1::int8::oid AND attname = $2";
 
 const COUNTED: &str =
-    "SELECT greatest(reltuples, 0)::float8 AS rows, pg_table_size(oid)::float8 AS bytes, relnamespace::regnamespace::text AS place
+    "SELECT greatest(reltuples, 0)::float8 AS rows, pg_table_size(oid)::float8 AS bytes, relnamespace::regnamespace::text AS place,
+       current_user::text AS role
 FROM pg_class WHERE oid = $1::int8::oid";
 
 /// Both ways as SQL with their sizes and write prices in comments.
@@ -57,8 +58,20 @@ pub async fn print(session: &mut Session, config: &Config) -> Result<String, Tro
     let size = session.sql(COUNTED.into()).bind(counter.table.oid).fetch_one(&mut session.conn).await?;
     let (rows, bytes): (f64, f64) = (size.try_get("rows")?, size.try_get("bytes")?);
     let path = format!("{}, public, pg_temp", size.try_get::<String, _>("place")?);
-    let watch =
-        Watch { path, found: &found, counter, tier: &tier, key, feature, end, all, free: config.tiers.free(), name: &config.quota.watch };
+    let role = ident(&size.try_get::<String, _>("role")?);
+    let watch = Watch {
+        path,
+        role,
+        found: &found,
+        counter,
+        tier: &tier,
+        key,
+        feature,
+        end,
+        all,
+        free: config.tiers.free(),
+        name: &config.quota.watch,
+    };
     Ok(watch.text(rows, bytes))
 }
 
@@ -79,6 +92,8 @@ struct Watch<'a> {
     name: &'a str,
     /// Where the functions look for tables, whoever's write calls them.
     path: String,
+    /// Ours.
+    role: String,
 }
 
 impl Watch<'_> {
@@ -203,7 +218,7 @@ CREATE TRIGGER {trigger_moved} AFTER INSERT OR UPDATE OF {tier} ON {rows} FOR EA
 LOCK TABLE {counters} IN SHARE ROW EXCLUSIVE MODE;
 DELETE FROM {watch};
 INSERT INTO {watch} ({columns}) {everybody};
-GRANT SELECT ON {watch} TO nightdesk;
+GRANT SELECT ON {watch} TO {role};
 COMMIT;
 ANALYZE {watch};
 ",
@@ -215,6 +230,7 @@ ANALYZE {watch};
             note = named("note"),
             moved = named("moved"),
             path = self.path,
+            role = self.role,
             one = self.watched(&format!(
                 "\n      AND c.{key} = NEW.{key} AND c.{feature} = NEW.{feature}",
                 key = key.name,
@@ -270,11 +286,12 @@ UPDATE {counters} AS c SET tier = n.tier, limit_value = (SELECT l.value FROM {li
   FROM (SELECT k.{key} AS k, k.{feature} AS f, coalesce({tier_s}, {free}) AS tier FROM {counters} AS k LEFT JOIN {rows} AS s ON {same_k}) AS n
   WHERE c.{key} = n.k AND c.{feature} = n.f;
 CREATE INDEX ON {counters} (permille DESC, {key} DESC, {feature} DESC){include} WHERE permille >= {LEAST};
-GRANT SELECT (tier, permille) ON {counters} TO nightdesk;
+GRANT SELECT (tier, permille) ON {counters} TO {role};
 COMMIT;
 VACUUM ANALYZE {counters};
 ",
             counters = c.table.sql,
+            role = self.role,
             begun = named("begun"),
             moved = named("moved"),
             limits = self.limits(),

@@ -198,8 +198,8 @@ impl Ground<'_> {
             after.as_ref().map(|_| format!(" AND ({order}) < ($1::bigint, $2::text::{}, $3::text)", key_cast(kind))).unwrap_or_default()
         };
         let statement = match watch {
-            Some(watch) => self.from_watch(watch, threshold, filter, &beyond),
-            None => self.from_tables(threshold, filter, &beyond),
+            Some(watch) => self.page_of_watch(watch, threshold, filter, &beyond),
+            None => self.page_of_tables(threshold, filter, &beyond),
         };
         let mut query = session.sql(statement);
         if let Some((permille, key, feature)) = &after {
@@ -233,7 +233,7 @@ impl Ground<'_> {
         }
         let statement = match watch {
             Some(watch) => self.totals_from_watch(watch, threshold, filter),
-            None => self.totals_from_tables(threshold, filter),
+            None => self.totals_of_tables(threshold, filter),
         };
         let rows = session.sql(statement).fetch_all(&mut session.conn).await?;
         let total = |row: &PgRow| -> Result<QuotaTotal, sqlx::Error> {

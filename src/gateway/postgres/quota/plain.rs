@@ -13,7 +13,7 @@ const LARGEST: i64 = 9_000_000_000_000_000;
 impl Ground<'_> {
     /// A page over the plain tables. Limits stand in it as constants: a row is left behind as soon as its own two columns are read, and
     /// who pays for what is looked up for the few that remain, among those alone who pay for something.
-    pub(super) fn from_tables(&self, threshold: Threshold, filter: &QuotaFilter, beyond: &dyn Fn(&str) -> String) -> String {
+    pub(super) fn page_of_tables(&self, threshold: Threshold, filter: &QuotaFilter, beyond: &dyn Fn(&str) -> String) -> String {
         let c = self.counter;
         let (key, feature, value) = (c.subject.key("c"), c.feature.comparable("c"), self.by_tier_and_feature(filter, &|limit| limit));
         let share = format!("(least({}, {LARGEST})::bigint * 1000 / {value})", self.used());
@@ -31,7 +31,7 @@ impl Ground<'_> {
         ))
     }
 
-    pub(super) fn totals_from_tables(&self, threshold: Threshold, filter: &QuotaFilter) -> String {
+    pub(super) fn totals_of_tables(&self, threshold: Threshold, filter: &QuotaFilter) -> String {
         let (used, value) = (self.used(), self.by_tier_and_feature(filter, &|limit| limit));
         format!(
             "SELECT coalesce(s.tier, {}) AS tier, {} AS feature, count(*) FILTER (WHERE {used} < {value}) AS near,
@@ -44,7 +44,7 @@ impl Ground<'_> {
     }
 
     /// A page by the owner's index: it says where to look, and the tables what is so.
-    pub(super) fn from_watch(
+    pub(super) fn page_of_watch(
         &self,
         watch: &WatchFound,
         threshold: Threshold,
