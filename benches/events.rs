@@ -48,7 +48,7 @@ fn main() {
             told = Instant::now();
             eprintln!("{:>6.0} s  {}", began.elapsed().as_secs_f64(), headline(&screen));
         }
-        screen.contains("events · in 30 days") && !screen.contains("so far") && !screen.contains("to compare")
+        screen.contains("events in 30 days") && !screen.contains("so far") && !screen.contains("to compare")
     });
     let listed = began.elapsed();
     println!("{}", headline(&console.screen()));
