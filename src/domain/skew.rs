@@ -30,7 +30,7 @@ fn span(seconds: i64) -> String {
     let counted = |n: i64, of: &str| format!("{n} {of}{}", if n == 1 { "" } else { "s" });
     match seconds {
         ..5_400 => counted((seconds + 30) / 60, "minute"),
-        ..172_800 => counted((seconds + 1_800) / 3_600, "hour"),
+        5_400..172_800 => counted((seconds + 1_800) / 3_600, "hour"),
         _ => counted((seconds + 43_200) / 86_400, "day"),
     }
 }
