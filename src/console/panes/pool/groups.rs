@@ -20,8 +20,8 @@ pub fn draw(m: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let name = if several { "application@client" } else { criterion(m.by) };
     let wide = area.width >= 110;
     let columns = [
-        Column::new(name, if wide { 40 } else { 23 }),
-        Column::new(if several { "role" } else { "" }, if several { 12 } else { 0 }),
+        Column::new(name, if wide { 40 } else { 21 }),
+        Column::new(if several { "role" } else { "" }, if several { 11 } else { 0 }),
         Column::right("all", 4),
         Column::right("active", 6),
         Column::right("idle", 4),
