@@ -88,7 +88,7 @@ async fn main() {
     let system = System { console: roles.console.clone(), cluster };
     limits(&system, profiles).await;
     println!();
-    println!("{:>10} {:<7} {:<34} {:>9} {:>6}  {}", "customers", "shape", "search", "ms", "hits", "complete");
+    println!("{:>10} {:<7} {:<34} {:>9} {:>6}  complete", "customers", "shape", "search", "ms", "hits");
     for plain in [false, true] {
         for customers in [FEW.min(profiles / 10), profiles] {
             searches(&system, customers, plain).await;

@@ -16,21 +16,22 @@ pub struct Sandbox {
 impl Sandbox {
     /// Serves so many customers, with these arguments besides; returns once it is ready.
     pub fn start(customers: u64, arguments: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_nightdesk"))
+        let process = Command::new(env!("CARGO_BIN_EXE_nightdesk"))
             .args(["sandbox", "--serve", "--customers", &customers.to_string()])
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the sandbox starts");
-        let out = process.stdout.take().expect("its words");
-        let mut variables = HashMap::new();
+        // From here on whatever ends this ends the process, and waits for it.
+        let mut sandbox = Self { process, variables: HashMap::new() };
+        let out = sandbox.process.stdout.take().expect("its words");
         for line in BufReader::new(out).lines() {
             let line = line.expect("a line");
             if line == "# ready" {
-                return Self { process, variables };
+                return sandbox;
             }
             if let Some((name, value)) = line.strip_prefix("export ").and_then(|l| l.split_once('=')) {
-                variables.insert(name.to_string(), value.trim_matches('\'').to_string());
+                sandbox.variables.insert(name.to_string(), value.trim_matches('\'').to_string());
             }
         }
         panic!("the sandbox ended before it was ready");

@@ -6,7 +6,7 @@ use crate::domain::ids::StripeId;
 use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::verdict::Verdict;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Made for one list of lines, and right for no other: [`Index::follow`] keeps it so.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +20,9 @@ pub struct Index {
     dead: usize,
     /// Every type there is, in the order in which they came.
     kinds: Vec<Arc<str>>,
+    /// Of each line, and how many there are. Made where it is asked for, since most of the time nobody does, and held until the lines are
+    /// others.
+    customers: OnceLock<(Vec<u32>, usize)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,6 +89,7 @@ impl Index {
             return;
         }
         let index = Arc::make_mut(this);
+        index.customers = OnceLock::new();
         index.dead += index.places.range(kept..).map(|p| usize::from(p.length)).sum::<usize>();
         index.places.truncate(kept);
         lines[..new].iter().rev().for_each(|line| index.put_in_front(line));
@@ -158,10 +162,8 @@ impl Index {
                 rows.sort_by_key(|i| ranks[self.kind(place(*i))]);
             }
             Sort::Customer => {
-                let (numbers, _) = numbered(lines, &rows);
-                let mut numbered: Vec<(u32, u32)> = numbers.into_iter().zip(rows).collect();
-                numbered.sort_by_key(|(number, _)| *number);
-                rows = numbered.into_iter().map(|(_, row)| row).collect();
+                let (numbers, _) = self.customers(lines);
+                rows.sort_by_key(|i| numbers[place(*i)]);
             }
         }
         rows
@@ -170,18 +172,20 @@ impl Index {
     /// Those rows put together, the ones with most failures first, then the largest.
     #[must_use]
     pub fn buckets(&self, lines: &[Line], rows: &[u32], by: By) -> Vec<Bucket> {
-        let (numbers, customers) = if by == By::Customer { numbered(lines, rows) } else { Default::default() };
         let size = match by {
             By::Kind => self.kinds.len(),
-            By::Customer => customers + 1,
+            By::Customer => self.customers(lines).1 + 1,
             By::Verdict => VERDICTS.len(),
         };
         let mut buckets: Vec<Option<Bucket>> = vec![None; size];
-        for (n, row) in rows.iter().enumerate() {
+        for row in rows {
             let at = usize::try_from(*row).unwrap_or(usize::MAX);
             let place = match by {
                 By::Kind => self.kind(at),
-                By::Customer => usize::try_from(numbers[n]).unwrap_or(usize::MAX).min(customers),
+                By::Customer => {
+                    let (numbers, nobody) = self.customers(lines);
+                    usize::try_from(numbers[at]).unwrap_or(usize::MAX).min(*nobody)
+                }
                 By::Verdict => usize::from(rank(lines[at].verdict)),
             };
             let bucket = buckets[place].get_or_insert(Bucket { first: *row, events: 0, failing: 0 });
@@ -192,6 +196,19 @@ impl Index {
         let mut buckets: Vec<Bucket> = buckets.into_iter().flatten().collect();
         buckets.sort_by_key(|b| (std::cmp::Reverse((b.failing, b.events)), b.first));
         buckets
+    }
+
+    /// The customer of each line, numbered in the order in which the lines name them, and how many there are. Nobody has the last number
+    /// there is.
+    fn customers(&self, lines: &[Line]) -> &(Vec<u32>, usize) {
+        self.customers.get_or_init(|| {
+            let mut met: HashMap<&StripeId, u32> = HashMap::with_capacity(lines.len());
+            let numbers = lines.iter().map(|line| {
+                let next = u32::try_from(met.len()).unwrap_or(u32::MAX);
+                line.customer.as_ref().map_or(u32::MAX, |c| *met.entry(c).or_insert(next))
+            });
+            (numbers.collect(), met.len())
+        })
     }
 
     fn kind(&self, at: usize) -> usize {
@@ -208,18 +225,6 @@ impl Index {
     fn part(&self, at: usize, n: usize) -> Option<&str> {
         self.text_of(at).split(GAP).nth(n)
     }
-}
-
-/// The customer of each of the rows, numbered in the order in which the rows name them, and how many there are. Nobody has the last number
-/// there is. Made where it is asked for: most of the time nobody does.
-fn numbered(lines: &[Line], rows: &[u32]) -> (Vec<u32>, usize) {
-    let mut met: HashMap<&StripeId, u32> = HashMap::new();
-    let numbers = rows.iter().map(|row| {
-        let customer = lines[usize::try_from(*row).unwrap_or(usize::MAX)].customer.as_ref();
-        let next = u32::try_from(met.len()).unwrap_or(u32::MAX);
-        customer.map_or(u32::MAX, |c| *met.entry(c).or_insert(next))
-    });
-    (numbers.collect(), met.len())
 }
 
 impl Sort {
