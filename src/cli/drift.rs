@@ -112,13 +112,19 @@ pub async fn fix(hands: &Hands, args: &DriftFix) -> Result<End, String> {
     confirm_and_finish(hands, run, &args.how).await
 }
 
+/// As on screen, in days.
+const ACCEPTED_AT_MOST: i64 = 90;
+
 async fn accept(hands: &Hands, customer: &str, classes: &[Class], args: &Drift) -> Result<End, String> {
     let customer = customer_id(customer)?;
     let [class] = classes else { return Err("one class at a time is accepted: give --class once".into()) };
     let until = until(args.until.as_deref().unwrap_or_default(), now())?;
+    if until > now() + Duration::days(ACCEPTED_AT_MOST) {
+        return Err(format!("drift is accepted for {ACCEPTED_AT_MOST} days at most: what is right for longer belongs into the data"));
+    }
     let reason = mask::addresses(&args.reason.clone().unwrap_or_default());
-    hands.say(&DeskWrite::AcceptDrift { customer, class: *class, until, reason }).await?;
-    println!("accepted until {}: {}", until.format("%-d %b %Y %H:%MZ"), class.word());
+    hands.say(&DeskWrite::AcceptDrift { customer: customer.clone(), class: *class, until, reason }).await?;
+    println!("accepted until {}: {customer}, {}", until.format("%-d %b %Y %H:%MZ"), class.word());
     Ok(End::Well)
 }
 

@@ -112,6 +112,9 @@ pub async fn run(hands: &Hands, args: &WebhooksArgs) -> Result<End, String> {
         });
     } else {
         print(&survey, &groups, &counts, since, listed.then_some(lines.as_slice()));
+        if lines.is_empty() && (cause.is_some() || verdict.is_some()) {
+            println!("No event is so; without the narrowing, all of them are told.");
+        }
     }
     let failed = lines.iter().any(|l| l.verdict.is_failure());
     Ok(if failed { End::Badly } else { End::Well })
@@ -179,7 +182,7 @@ fn print(survey: &Survey, groups: &[&Group], counts: &BTreeMap<&'static str, usi
         println!("      {}", g.because);
         println!("      {}", g.helps);
     }
-    if groups.is_empty() && count(Verdict::Missing) + count(Verdict::Contradicted) == 0 && survey.doubt().is_none() {
+    if all > 0 && groups.is_empty() && count(Verdict::Missing) + count(Verdict::Contradicted) == 0 && survey.doubt().is_none() {
         println!("Every event that can be judged has its effect.");
     }
     let Some(lines) = lines else { return };

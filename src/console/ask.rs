@@ -5,6 +5,7 @@ use crate::domain::At;
 use crate::domain::export::Format;
 use crate::domain::facts::Handle;
 use crate::domain::ids::StripeId;
+use crate::domain::mask;
 use crate::domain::quota::{QuotaFilter, Threshold};
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::Class;
@@ -131,7 +132,7 @@ impl LetBe {
     pub fn words(&self) -> String {
         match self {
             LetBe::Cause(cause) => format!("Mute: {}", cause.word()),
-            LetBe::Drift { class, .. } => format!("Accept: {}", class.word()),
+            LetBe::Drift { customer, class } => format!("Accept {}: {}", mask::id(customer.as_str()), class.word()),
         }
     }
 }

@@ -207,7 +207,9 @@ fn compare(m: &Model, cx: &Context) -> Vec<ActionItem> {
             item('b', "no longer accept it", revoke)
         } else {
             let accept = |customer| Ask::LetBe(LetBe::Drift { customer, class: d.class });
-            item('b', "accept it: why, and until when", accepted.map(accept))
+            // The one under the cursor, by its name: marks are for what is fixed together.
+            let label = d.customer.as_ref().map_or_else(|| "accept it".into(), |c| format!("accept {}", mask::id(c.as_str())));
+            item('b', &format!("{label}: why, and until when"), accepted.map(accept))
         });
         all.push(item('o', "open the customer", handle(d).map(Ask::Open).ok_or_else(|| "nobody can be named here".to_string())));
     }
