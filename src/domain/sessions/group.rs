@@ -29,9 +29,6 @@ pub struct Group {
     pub blocked: usize,
     /// Those whose state is hidden from our role.
     pub hidden: usize,
-    /// The longest time one of them has been in its state.
-    #[serde(skip)]
-    pub oldest: Option<TimeDelta>,
     /// The longest time one of them has sat in a transaction, doing nothing.
     #[serde(skip)]
     pub oldest_in_transaction: Option<TimeDelta>,
@@ -88,7 +85,6 @@ impl Group {
             in_transaction: count(&Session::sits_in_transaction),
             blocked: count(&|s| blocking.is_blocked(s.pid)),
             hidden: count(&|s| s.is_hidden()),
-            oldest: sessions.iter().filter_map(|s| s.age_in_state(activity.at)).max(),
             oldest_in_transaction: sessions.iter().filter(idle_in).filter_map(|s| s.age_in_state(activity.at)).max(),
         }
     }
