@@ -1,6 +1,7 @@
 //! `nightdesk pool`: who holds the database's connections, in one sentence, in groups, and by harm. It ends nothing.
 
 use super::hands::Hands;
+use super::print::aside;
 use super::{End, print_json};
 use crate::domain::age;
 use crate::domain::diagnosis::Word;
@@ -122,7 +123,7 @@ async fn activity(hands: &Hands) -> Result<Activity, Fault> {
             Ok(other) => unreachable!("invariant: sessions were asked for, not {other:?}"),
             Err(full) if full.kind == FaultKind::Full && begun.elapsed() < PATIENCE => {
                 if !std::mem::replace(&mut told, true) {
-                    eprintln!("nightdesk: {}", full.say);
+                    aside(&full.say);
                 }
                 tokio::time::sleep(AGAIN).await;
             }

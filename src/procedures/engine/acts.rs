@@ -255,7 +255,7 @@ impl Run {
     fn tally(&self, p: &Progress) -> String {
         let mut say = format!("{} of {} effects applied", p.applied, p.total);
         if p.instead > 0 {
-            say.push_str(&format!(", {} of them by the second way", p.instead));
+            say.push_str(&format!(", {} of them copied from Stripe after the first way had no effect", p.instead));
         }
         let Some(bulk) = &self.bulk else { return say };
         let failed = bulk.items.iter().find_map(|i| if let Stage::Failed(why) = &i.stage { Some(why) } else { None });

@@ -201,7 +201,10 @@ pub fn skipped(found: &Found) -> Vec<String> {
         })
         .collect();
     if let Some(first) = found.gone.first() {
-        lines.push(format!("{}: Stripe keeps events for 30 days and no longer has {}.", count(found.gone.len(), "event"), first));
+        lines.push(format!(
+            "{} that Stripe does not have, {first} the first: older than 30 days, or of another account or mode.",
+            count(found.gone.len(), "event")
+        ));
     }
     if let Some(first) = found.unmet.first() {
         lines.push(format!(
