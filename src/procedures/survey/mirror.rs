@@ -60,7 +60,7 @@ impl Survey {
         }
         let suspects = self.feed.suspects().filter_map(|s| Some((s, self.feed.courses.get(s)?)));
         let due = suspects.filter(|(s, h)| {
-            let asked = self.cases.will_read(&h.customer) || self.reading.subscriptions_out.contains(*s);
+            let asked = self.cases.will_read(&h.customer) || self.reading.subscriptions_out.contains_key(*s);
             !asked && self.waits_for_mirror(s, h, m)
         });
         let batch: Vec<StripeId> = due.map(|(s, _)| s.clone()).take(BATCH).collect();

@@ -154,11 +154,16 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
         }
         lines.push(Vec::new());
     }
-    if let Some(note) = &m.run.note {
+    // The end comes first, and what is to be known about it after it.
+    let ended = matches!(m.run.phase, Phase::Done(_) | Phase::Halted(_));
+    if let Some(note) = m.run.note.as_ref().filter(|_| !ended) {
         say(&mut lines, note, theme.warn());
         lines.push(Vec::new());
     }
     match &m.run.phase {
+        Phase::Gathering if m.run.is_confirmed() => {
+            say(&mut lines, "Confirmed. The facts are read once more; only what was reviewed is done…", theme.dim());
+        }
         Phase::Gathering => say(&mut lines, "Reading the facts; nothing is written before you confirm…", theme.dim()),
         Phase::Deciding(decision) => return [lines, decision_lines(decision, theme, room)].concat(),
         Phase::Halted(why) => {
@@ -192,6 +197,9 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
         }
         Phase::Waiting(why) => say(&mut lines, why, theme.warn()),
         Phase::Review | Phase::Running | Phase::Verifying => {}
+    }
+    if let Some(note) = m.run.note.as_ref().filter(|_| ended) {
+        say(&mut lines, note, theme.warn());
     }
     if let Some(progress) = m.run.progress() {
         lines.extend(bulk::lines(&m.run, &progress, theme, room));
