@@ -42,10 +42,16 @@ pub const STALE_AFTER: i64 = 10;
 const AHEAD: Duration = Duration::seconds(60);
 
 impl Mirror {
-    /// How old its newest copy is. A little ahead is of this moment, since two machines' clocks differ; further ahead says nothing.
+    /// How old its newest copy is; `now` by Stripe's clock, which stamps are of. A little ahead is of this moment, since two machines' clocks differ; further ahead says nothing.
     #[must_use]
     pub fn age(&self, now: At) -> Option<Duration> {
         self.newest.filter(|at| *at - now <= AHEAD).map(|at| (now - at).max(Duration::zero()))
+    }
+
+    /// `12 s old`, or that nobody can tell; `now` by Stripe's clock, which its stamps are of.
+    #[must_use]
+    pub fn age_said(&self, now: At) -> String {
+        self.age(now).map_or_else(|| "of unknown age".into(), |age| format!("{} old", age_in_words(age)))
     }
 
     /// Too old to be believed, or of an age that nobody can tell.
