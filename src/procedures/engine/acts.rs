@@ -7,7 +7,7 @@ use crate::domain::fault::{Fault, FaultKind};
 use crate::protocol::command::Outcome;
 use crate::protocol::effect::Effect;
 use crate::protocol::record::{Closed, Detail, Entry};
-use crate::protocol::run::{Perform, Performed, StepState};
+use crate::protocol::run::{Expect, Perform, Performed, Plan, StepState};
 use chrono::Duration;
 use std::collections::VecDeque;
 
@@ -61,9 +61,9 @@ impl Run {
         effects
     }
 
-    /// Ends it at the next safe point: nothing more begins, what is under way is followed to its effect.
+    /// Ends it at the next safe point: nothing more begins, what is under way is followed to its effect; a watch ends at once.
     pub fn cancel(&mut self, now: At) -> Vec<Effect> {
-        let Some(bulk) = self.bulk.as_mut() else { return Vec::new() };
+        let Some(bulk) = self.bulk.as_mut() else { return self.leave_watch(now) };
         bulk.held = Some(Held::Cancelled);
         bulk.skip_the_rest("cancelled");
         self.work(now)
@@ -166,7 +166,7 @@ impl Run {
         let Some(item) = bulk.items.iter_mut().find(here) else { return Vec::new() };
         let Stage::Sent(step) = item.stage else { return Vec::new() };
         let mut why_paused = performed.unrecorded.as_ref().map(|why| format!("an outcome could not be journaled: {why}"));
-        let mut missed = None;
+        let (mut missed, mut by_itself) = (None, None);
         match &performed.outcome {
             Outcome::Done { .. } if plan.steps[step].expect.is_none() => item.stage = Stage::Applied(step),
             Outcome::Done { .. } => {
@@ -178,6 +178,11 @@ impl Run {
                 item.stage = Stage::Waiting(step);
                 bulk.backoffs = (bulk.backoffs + 1).min(6);
                 bulk.not_before = Some(now + Duration::seconds(1 << bulk.backoffs));
+            }
+            // What was to be ended has ended, or moved on, by itself: the reading says so.
+            Outcome::NotDone(fault) if went_by_itself(fault, plan.steps[step].expect.as_ref()) => {
+                item.stage = Stage::Effect { step, since: now, open: false };
+                by_itself = Some(crate::domain::text::sentence(&fault.say));
             }
             Outcome::NotDone(fault) if concerns_all(fault) => {
                 item.stage = Stage::Waiting(step);
@@ -196,6 +201,9 @@ impl Run {
         }
         if let Some((act, step, why)) = missed {
             self.came_to_nothing(act, step, &why);
+        }
+        if let Some(say) = by_itself {
+            self.note_also(&say);
         }
         self.work(now)
     }
@@ -253,7 +261,8 @@ impl Run {
 
     /// `297 of 300 effects applied, 15 of them copied from Stripe · 3 failed: …`.
     fn tally(&self, p: &Progress) -> String {
-        let mut say = format!("{} of {} effects applied", p.applied, p.total);
+        let counted = self.plan.as_ref().map_or("effects applied", Plan::counted);
+        let mut say = format!("{} of {} {counted}", p.applied, p.total);
         if p.instead > 0 {
             say.push_str(&format!(", {} of them by the second way", p.instead));
         }
@@ -281,4 +290,9 @@ fn concerns_all(fault: &Fault) -> bool {
             fault.kind,
             FaultKind::Denied | FaultKind::Journal | FaultKind::Auth | FaultKind::Permission { .. } | FaultKind::NotSetUp
         )
+}
+
+/// A session that is not there any more, or does something else by now, needs no signal.
+fn went_by_itself(fault: &Fault, expect: Option<&Expect>) -> bool {
+    matches!(expect, Some(Expect::Released { .. })) && matches!(fault.kind, FaultKind::NotFound | FaultKind::Conflict)
 }

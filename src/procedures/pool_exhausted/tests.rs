@@ -1,0 +1,1 @@
+//! The plan from sessions made by hand.
