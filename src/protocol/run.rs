@@ -332,7 +332,8 @@ impl Plan {
     #[must_use]
     pub fn waits(&self) -> Option<&Step> {
         let open = |s: &&Step| !matches!(s.state, StepState::Passed | StepState::Skipped(_));
-        let mut left = self.steps.iter().filter(open).filter(|s| s.command.is_some() || matches!(s.kind, StepKind::Manual | StepKind::Wait));
+        let mut left =
+            self.steps.iter().filter(open).filter(|s| s.command.is_some() || matches!(s.kind, StepKind::Manual | StepKind::Wait));
         left.next().filter(|s| s.kind == StepKind::Wait)
     }
 

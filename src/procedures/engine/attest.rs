@@ -158,4 +158,14 @@ impl Run {
         effects.push(self.close(Closed::Done));
         effects
     }
+
+    /// Ends a run that has acted before what its review asks for: nobody is there to confirm that.
+    pub fn stop_here(&mut self, now: At) -> Vec<Effect> {
+        let (Phase::Review, Some(plan)) = (&self.phase, &self.plan) else { return Vec::new() };
+        self.phase = Phase::Halted(format!("Not confirmed, and so not done: {}", plan.summary));
+        self.ended = Some(now);
+        let mut effects = self.recorded_again();
+        effects.push(self.close(Closed::Halted));
+        effects
+    }
 }

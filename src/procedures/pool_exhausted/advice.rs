@@ -77,6 +77,7 @@ fn roles(inputs: &Inputs) -> BTreeSet<String> {
 
 /// As an identifier: quoted where it has to be.
 fn quoted(name: &str) -> String {
-    let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
+    let plain =
+        name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
     if plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }

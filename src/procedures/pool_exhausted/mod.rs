@@ -87,7 +87,8 @@ impl Procedure for PoolExhausted {
         let mut wanted = vec![Query::Activity];
         if let Ok(activity) = activity(answers) {
             // The size of pools makes no difference to who is ended.
-            let mut ids: Vec<SessionId> = choose::chosen(activity, &Rules::default(), inputs).targets.iter().map(|t| t.shown.session).collect();
+            let mut ids: Vec<SessionId> =
+                choose::chosen(activity, &Rules::default(), inputs).targets.iter().map(|t| t.shown.session).collect();
             ids.truncate(TEXTS);
             wanted.extend((!ids.is_empty()).then_some(Query::SessionTexts(ids)));
         }

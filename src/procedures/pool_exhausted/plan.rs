@@ -48,10 +48,11 @@ pub(super) fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: A
 /// End them: the one that most wait for first.
 fn ending(found: &Chosen, activity: &Activity, rules: &Rules, answers: &Answers) -> Plan {
     let targets = &found.targets;
-    let mut steps = vec![check("read", format!("{} read", count(activity.sessions.len(), "session"))), check("classify", classified(activity, rules))];
+    let mut steps =
+        vec![check("read", format!("{} read", count(activity.sessions.len(), "session"))), check("classify", classified(activity, rules))];
     steps.extend(targets.iter().map(act));
     steps.push(Step::new("effects", StepKind::Verify, "effects", "Each of them is gone, or has moved on by itself"));
-    steps.push(Step::new("waiters", StepKind::Verify, "waiters gone", "Nobody waits for them any more"));
+    steps.push(Step::new("waiters", StepKind::Verify, "waiters", "Nobody waits for them any more"));
     steps.push(Step::new("advice", StepKind::Note, "advice", "Settings to copy, so that it does not come back"));
     steps.push(Step::new("watch", StepKind::Note, "watch", "Ten minutes, since what leaks leaks again"));
     let told = |s: &Session| told(s, answers);
@@ -115,7 +116,10 @@ fn restart(setting: &str, stands: &str, inputs: &Inputs, env: &Environment) -> P
         lines = machine(&command);
         steps.push(Step { command: Some(command.clone()), ..Step::new(RESTART, StepKind::Act, RESTART, how(&command)) });
         typed = Some(RESTART.to_string());
-        ("Restart the application, so that its connections have the new setting", "everybody who uses it, for as long as it takes to start · no money")
+        (
+            "Restart the application, so that its connections have the new setting",
+            "everybody who uses it, for as long as it takes to start · no money",
+        )
     } else {
         let say = "Restart the application, then say how: no command is configured for it ([hooks] restart_app)";
         steps.push(Step::new(RESTART, StepKind::Manual, RESTART, say));
@@ -149,6 +153,8 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
     let left = (until - now).num_seconds();
     let left = if left < 90 { format!("{left} s") } else { format!("{} min", (left + 30) / 60) };
     let say = format!("Watched until {}, {left} more: what leaks anew is offered here.", until.format("%H:%M:%SZ"));
+    let mut evidence = vec![explained.sentence];
+    evidence.extend(advice(activity, rules, inputs).into_iter().map(|a| format!("to copy: {}  -- {}", a.copy, a.say)));
     let restarted = if setting == NO_SETTING { StepState::Skipped("no setting was changed".into()) } else { StepState::Passed };
     Ok(Plan {
         summary: format!("{}. {stands}", ended(inputs)),
@@ -157,11 +163,11 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
         blast: String::new(),
         diff: Vec::new(),
         notes: Vec::new(),
-        evidence: vec![explained.sentence],
+        evidence,
         machine: Vec::new(),
         steps: vec![
             check("ended", ended(inputs)),
-            Step::new("waiters", StepKind::Verify, "waiters gone", stands).in_state(StepState::Passed),
+            Step::new("waiters", StepKind::Verify, "waiters", stands).in_state(StepState::Passed),
             check("advice", changed(setting).into()),
             Step::new(RESTART, StepKind::Check, RESTART, "As it should be").in_state(restarted),
             Step::new("watch", StepKind::Wait, "watch", say).in_state(StepState::Running),

@@ -30,7 +30,11 @@ pub fn summary(targets: &[Target]) -> String {
     let n = count(targets.len(), "session");
     let doing = match targets.iter().map(|t| t.shown.state).collect::<Vec<_>>().as_slice() {
         all if all.iter().all(|s| s.sits_in_transaction()) => {
-            if targets.len() == 1 { ", which sits idle in a transaction" } else { ", which sit idle in a transaction" }
+            if targets.len() == 1 {
+                ", which sits idle in a transaction"
+            } else {
+                ", which sit idle in a transaction"
+            }
         }
         all if all.iter().all(|s| *s == State::Idle) => ", idle in a pool",
         _ => "",
@@ -68,15 +72,16 @@ fn effects(targets: &[Target]) -> Vec<String> {
     let (open, working, idle) = (some(State::sits_in_transaction), some(|s| s == State::Active), some(|s| s == State::Idle));
     if !open.is_empty() {
         out.push(format!(
-            "{} will find the connection gone (57P01) at its next statement, and what its transaction wrote is rolled back. A Node process \
-             that handles no error of that client ends with it.",
-            capitalised(&names(&open))
+            "At its next statement {} finds the connection gone (57P01), and what its transaction wrote is rolled back. A Node process that \
+             handles no error of that client ends with it.",
+            names(&open)
         ));
     }
     if !working.is_empty() {
         out.push(format!(
-            "{} at work: its statement fails with 57P01, and is rolled back.",
-            capitalised(&format!("{} of {}", count(working.len(), "session"), names(&working)))
+            "{} of {} at work: the statement fails with 57P01, and is rolled back.",
+            count(working.len(), "session"),
+            names(&working)
         ));
     }
     if !idle.is_empty() {
@@ -100,7 +105,11 @@ pub fn left(found: &Chosen) -> Vec<String> {
     }
     if !found.moved.is_empty() {
         let (has, was) = if found.moved.len() == 1 { ("has", "it was") } else { ("have", "they were") };
-        out.push(format!("{} {has} done something since {was} shown, and {}.", capitalised(&processes(&found.moved)), alone(found.moved.len())));
+        out.push(format!(
+            "{} {has} done something since {was} shown, and {}.",
+            capitalised(&processes(&found.moved)),
+            alone(found.moved.len())
+        ));
     }
     if found.gone > 0 {
         let by = if found.gone == 1 { "itself" } else { "themselves" };
@@ -124,7 +133,7 @@ fn book(activity: &Activity, rules: &Rules) -> String {
     if then.hits.is_empty() {
         return now.sentence();
     }
-    format!("{} Ten minutes on it would end {} of them healthy ones.", now.sentence(), then.healthy)
+    format!("{} Ten minutes from now it would end {} healthy ones.", now.sentence(), then.healthy)
 }
 
 /// Each session, the first of many.
