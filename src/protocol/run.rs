@@ -340,8 +340,13 @@ impl Plan {
     /// What is counted of its acts.
     #[must_use]
     pub fn counted(&self) -> &'static str {
-        let mut acts = self.steps.iter().filter_map(|s| s.command.as_ref());
-        if acts.next().is_some_and(|c| matches!(c, Command::EndSession { .. })) { "sessions let go" } else { "effects applied" }
+        if self.ends_sessions() { "sessions let go" } else { "effects applied" }
+    }
+
+    /// Its acts end sessions of the database.
+    #[must_use]
+    pub fn ends_sessions(&self) -> bool {
+        self.steps.iter().find_map(|s| s.command.as_ref()).is_some_and(|c| matches!(c, Command::EndSession { .. }))
     }
 
     /// The acts that remain and wait for no other act to fail.

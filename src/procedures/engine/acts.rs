@@ -79,7 +79,7 @@ impl Run {
             .iter()
             .enumerate()
             .filter(|(_, s)| s.command.is_some() && s.instead_of.is_none() && !matches!(s.state, StepState::Passed | StepState::Skipped(_)))
-            .map(|(act, s)| Item { act, instead: place(&s.id), subject: s.subject.clone(), stage: Stage::Waiting(act) })
+            .map(|(act, s)| Item { act, instead: place(&s.id), subject: s.subject.clone(), stage: Stage::Waiting(act), overtaken: None })
             .collect();
         // The commands stand beside their own intents, under their own subject's key, so that one person's can be removed.
         let acts: Vec<&str> = plan.steps.iter().filter(|s| s.command.is_some()).map(|s| s.id.as_str()).collect();
@@ -166,7 +166,7 @@ impl Run {
         let Some(item) = bulk.items.iter_mut().find(here) else { return Vec::new() };
         let Stage::Sent(step) = item.stage else { return Vec::new() };
         let mut why_paused = performed.unrecorded.as_ref().map(|why| format!("an outcome could not be journaled: {why}"));
-        let (mut missed, mut by_itself) = (None, None);
+        let mut missed = None;
         match &performed.outcome {
             Outcome::Done { .. } if plan.steps[step].expect.is_none() => item.stage = Stage::Applied(step),
             Outcome::Done { .. } => {
@@ -179,14 +179,10 @@ impl Run {
                 bulk.backoffs = (bulk.backoffs + 1).min(6);
                 bulk.not_before = Some(now + Duration::seconds(1 << bulk.backoffs));
             }
-            // What was to be ended has ended, or moved on, by itself: the reading says so.
-            Outcome::NotDone(fault) if went_by_itself(fault, plan.steps[step].expect.as_ref()) => {
+            // Somebody else was there first: whether the row is right now is read, and nothing is written over it.
+            Outcome::NotDone(fault) if was_overtaken(fault, plan.steps[step].expect.as_ref()) => {
+                item.overtaken = Some(fault.say.clone());
                 item.stage = Stage::Effect { step, since: now, open: false };
-                by_itself = Some(crate::domain::text::sentence(&fault.say));
-            }
-            Outcome::NotDone(fault) if concerns_all(fault) => {
-                item.stage = Stage::Waiting(step);
-                why_paused = Some(fault.say.clone());
             }
             Outcome::NotDone(fault) => missed = Some((item.act, step, fault.say.clone())),
         }
@@ -201,9 +197,6 @@ impl Run {
         }
         if let Some((act, step, why)) = missed {
             self.came_to_nothing(act, step, &why);
-        }
-        if let Some(say) = by_itself {
-            self.note_also(&say);
         }
         self.work(now)
     }
@@ -264,7 +257,16 @@ impl Run {
         let counted = self.plan.as_ref().map_or("effects applied", Plan::counted);
         let mut say = format!("{} of {} {counted}", p.applied, p.total);
         if p.instead > 0 {
-            say.push_str(&format!(", {} of them by the second way", p.instead));
+            say.push_str(&format!(", {} of them copied from Stripe after the first way had no effect", p.instead));
+        }
+        let right = self.spared + p.right;
+        if right > 0 {
+            let sessions = self.plan.as_ref().is_some_and(Plan::ends_sessions);
+            say.push_str(&match (sessions, right) {
+                (true, n) => format!(" · {n} had ended or moved on before we came"),
+                (false, 1) => " · 1 was right before we came".to_string(),
+                (false, n) => format!(" · {n} were right before we came"),
+            });
         }
         let Some(bulk) = &self.bulk else { return say };
         let failed = bulk.items.iter().find_map(|i| if let Stage::Failed(why) = &i.stage { Some(why) } else { None });
@@ -292,7 +294,11 @@ fn concerns_all(fault: &Fault) -> bool {
         )
 }
 
-/// A session that is not there any more, or does something else by now, needs no signal.
-fn went_by_itself(fault: &Fault, expect: Option<&Expect>) -> bool {
-    matches!(expect, Some(Expect::Released { .. })) && matches!(fault.kind, FaultKind::NotFound | FaultKind::Conflict)
+/// What was to be changed changed meanwhile. A session that is not there any more needs no signal.
+fn was_overtaken(fault: &Fault, expect: Option<&Expect>) -> bool {
+    match fault.kind {
+        FaultKind::Conflict => expect.is_some(),
+        FaultKind::NotFound => matches!(expect, Some(Expect::Released { .. })),
+        _ => false,
+    }
 }

@@ -7,6 +7,7 @@ pub mod bulk;
 mod effects;
 mod gather;
 pub(super) mod reconcile;
+mod touched;
 
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
@@ -64,8 +65,10 @@ pub struct Run {
     /// What is to be journaled as attested once the run is open: step and words.
     attesting: Option<(String, String)>,
     /// When it did something last, or was told of it.
-    #[serde(default)]
     acted: Option<At>,
+    /// Acts that were reviewed and needed nothing any more when it was confirmed.
+    #[serde(default)]
+    spared: usize,
     /// By how many seconds Stripe's clock is ahead of this machine's: what happened there is as old as Stripe's says.
     #[serde(default)]
     ahead: i64,
@@ -178,6 +181,7 @@ impl Run {
             many: false,
             attesting: None,
             acted: None,
+            spared: 0,
             ahead: 0,
         }
     }
@@ -302,7 +306,7 @@ impl Run {
             "subscription" => self.inputs.subscription = StripeId::parse(&value).ok(),
             "feature" => self.inputs.features = Some(Features::parse(&value)),
             "probe" => drop(self.inputs.attested.insert("probe".into(), value)),
-            // What is answered on the way stands in the journal: whoever takes the run up is not asked again.
+            // Whoever takes the run up is not asked again.
             id @ "setting" => effects.push(self.attest_to(id.to_string(), value, now)),
             _ => self.inputs.tier = Some(value),
         }
