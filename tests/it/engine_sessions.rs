@@ -4,7 +4,9 @@ use crate::world::{Driver, Manner, Shared, World, sessions};
 use chrono::Duration;
 use nightdesk::domain::fault::Source;
 use nightdesk::procedures::engine::{Phase, Run};
+use nightdesk::protocol::command::Command;
 use nightdesk::protocol::effect::Effect;
+use nightdesk::protocol::query::Query;
 use nightdesk::protocol::record::{Closed, Entry, RunState};
 use nightdesk::protocol::run::Inputs;
 use std::path::Path;
@@ -44,11 +46,15 @@ async fn one_is_ended_and_looked_at_then_the_rest_and_it_is_watched_for_ten_minu
     let state = tempfile::tempdir().unwrap();
     let mut desk = draft(World::leaking().shared(), state.path()).await;
     assert!(desk.run.confirm("2", desk.now).is_err(), "the count is three");
-    let effects = desk.run.confirm("3", desk.now).expect("a plan is under review");
-    desk.go_for(effects, 0).await;
-    assert_eq!((signals(&desk), desk.world().pids().contains(&2)), (1, false), "the one that most wait for, alone");
-    let effects = desk.run.ticked(desk.now + Duration::seconds(2));
-    desk.go(effects).await;
+    confirm(&mut desk, "3").await;
+    // After the first signal it looks, and only then come the others.
+    let begun = desk.done.iter().position(|e| matches!(e, Effect::Perform(_))).expect("a signal");
+    let next = desk.done[begun + 1..].iter().position(|e| matches!(e, Effect::Perform(_))).expect("another") + begun + 1;
+    let looks = desk.done[begun..next].iter().filter(|e| matches!(e, Effect::Read { query: Query::Activity, .. })).count();
+    assert_eq!(looks, 1, "{:?}", &desk.done[begun..next]);
+    assert!(
+        matches!(&desk.done[begun], Effect::Perform(p) if matches!(&p.command, Command::EndSession { session, .. } if session.pid == 2))
+    );
     assert_eq!((signals(&desk), desk.world().pids()), (3, vec![100, 101, 11, 12, 13]), "who waited lives");
     assert!(matches!(state_of(&desk), Phase::Deciding(d) if d.question.starts_with("Nobody waits")), "{:?}", state_of(&desk));
     assert_eq!(desk.run.note.as_deref(), Some("3 of 3 sessions let go."));
@@ -78,11 +84,8 @@ async fn the_rest_is_left_where_the_first_does_not_go() {
 async fn what_ends_by_itself_in_between_needs_no_signal() {
     let state = tempfile::tempdir().unwrap();
     let mut desk = draft(World::leaking().shared(), state.path()).await;
-    let effects = desk.run.confirm("3", desk.now).expect("a plan is under review");
-    desk.go_for(effects, 0).await;
-    desk.world().leave(1);
-    let effects = desk.run.ticked(desk.now + Duration::seconds(2));
-    desk.go(effects).await;
+    desk.world().goes_along = Some(1);
+    confirm(&mut desk, "3").await;
     assert!(matches!(state_of(&desk), Phase::Deciding(_)), "{:?}", state_of(&desk));
     let note = desk.run.note.clone().unwrap_or_default();
     assert_eq!(note, "3 of 3 sessions let go · 1 had ended or moved on before we came.");

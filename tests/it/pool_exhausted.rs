@@ -38,6 +38,13 @@ impl Night {
         self.sandbox.ground().strike(Incident::PoolExhausted, count).await.unwrap()
     }
 
+    /// The open transactions have been left alone for so many seconds: from three on they leak where somebody waits for them, from thirty
+    /// on where nobody does.
+    async fn aged(&self, seconds: u32) {
+        let mut admin = self.admin().await;
+        aged(&mut admin, seconds).await;
+    }
+
     fn console(&self, extra: &[(&str, String)]) -> (Terminal, tempfile::TempDir) {
         let state = tempfile::tempdir().unwrap();
         let mut variables = self.desk.variables.clone();
@@ -61,6 +68,16 @@ impl Night {
             well += usize::from(self.sandbox.ground().repaired(label).await.unwrap());
         }
         well
+    }
+}
+
+async fn aged(admin: &mut PgConnection, seconds: u32) {
+    let sql = "SELECT coalesce(extract(epoch FROM min(clock_timestamp() - state_change))::int4, 0) FROM pg_stat_activity
+               WHERE application_name = 'report-worker' AND state = 'idle in transaction' AND datname = current_database()";
+    let patience = std::time::Instant::now() + Duration::from_secs(u64::from(seconds) + 60);
+    while sqlx::query_scalar::<_, i32>(sql).fetch_one(&mut *admin).await.unwrap() < i32::try_from(seconds).unwrap() {
+        assert!(std::time::Instant::now() < patience, "they grow no older");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -97,7 +114,6 @@ impl Hands {
     }
 }
 
-/// Repaired is read by the sandbox's own connection, and nothing else counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_every_slot_taken_the_cause_is_found_and_the_waiters_are_freed_in_a_few_keys() {
     let night = Night::begin().await;
@@ -108,6 +124,8 @@ async fn with_every_slot_taken_the_cause_is_found_and_the_waiters_are_freed_in_a
     assert!(leaks >= 6 && of(&labels, Fate::GetThrough) == 4 && of(&labels, Fate::Live) == 6, "{leaks}");
     let refused = PgConnection::connect(night.desk.variable("DATABASE_URL")).await.unwrap_err();
     assert_eq!(refused.as_database_error().and_then(|e| e.code()).as_deref(), Some("53300"));
+
+    night.aged(31).await;
 
     // Started after: in through the rescue address, or told, and in at the first free slot.
     let (late, _state_late) = night.console(&[]);
@@ -163,11 +181,12 @@ async fn with_every_slot_taken_the_cause_is_found_and_the_waiters_are_freed_in_a
 #[tokio::test(flavor = "multi_thread")]
 async fn the_runbooks_query_on_the_same_state_ends_the_healthy_and_leaves_the_leak() {
     let night = Night::begin().await;
-    let labels = night.strike(8).await;
+    let labels = night.strike(2).await;
+    night.aged(4).await;
     let said = night.desk.say(&["run", "pool-exhausted", "--dry-run", "--json"]).await.well();
     let plan = &said["plan"];
-    assert_eq!((plan["confirm"].as_str(), plan["tier"].as_str()), (Some("8"), Some("t2")), "{said}");
-    assert!(text(&plan["notes"]).contains("The runbook's query would end nothing, and leave the 8 that leak."), "{said}");
+    assert_eq!((plan["confirm"].as_str(), plan["tier"].as_str()), (Some("2"), Some("t2")), "{said}");
+    assert!(text(&plan["notes"]).contains("The runbook's query would end nothing, and leave the 2 that leak."), "{said}");
     // A test cannot wait ten minutes: the state is the same, the limit is not.
     let book = nightdesk::procedures::by_id("pool-exhausted").unwrap().book().sentence;
     assert!(book.contains("state = 'idle' AND query_start < NOW() - INTERVAL '10 minutes'"));
@@ -180,10 +199,10 @@ async fn the_runbooks_query_on_the_same_state_ends_the_healthy_and_leaves_the_le
     assert_eq!(ended, 6, "six healthy ones, and none of those that leak");
     assert_eq!((night.well(&labels, Fate::End).await, night.well(&labels, Fate::GetThrough).await), (0, 0), "nothing is mended");
     // The same state by the plan: the leaks go, the waiters get through.
-    let done = confirmed(&night.desk, &["--confirm", "8"]).await;
+    let done = confirmed(&night.desk, &["--confirm", "2"]).await;
     assert_eq!((done.code, done.json()["state"].as_str()), (Some(0), Some("done")), "{done:?}");
-    until("the waiters got through", async || night.well(&labels, Fate::GetThrough).await == 4).await;
-    assert_eq!(night.well(&labels, Fate::End).await, 8);
+    until("the waiters got through", async || night.well(&labels, Fate::GetThrough).await == 3).await;
+    assert_eq!(night.well(&labels, Fate::End).await, 2);
     night.sandbox.stop().await;
 }
 
@@ -191,10 +210,11 @@ async fn the_runbooks_query_on_the_same_state_ends_the_healthy_and_leaves_the_le
 async fn from_the_command_line_it_is_confirmed_by_its_count_and_ends_what_is_named() {
     let bench = Bench::start(Options::default()).await;
     let desk = Desk::of(&bench);
-    let labels = bench.ground.strike(Incident::PoolExhausted, 3).await.unwrap();
+    let labels = bench.ground.strike(Incident::PoolExhausted, 2).await.unwrap();
+    aged(&mut PgConnection::connect(&bench.variable("ADMIN_DATABASE_URL")).await.unwrap(), 4).await;
     let pid_of = |fate: Fate| labels.iter().map(session).find(|s| s.fate == fate).expect("there is one").pid;
-    confirmed(&desk, &["--confirm", "2"]).await.refused(&["asks for --confirm \"3\""]);
-    confirmed(&desk, &["--yes"]).await.refused(&["asks for --confirm \"3\""]);
+    confirmed(&desk, &["--confirm", "3"]).await.refused(&["asks for --confirm \"2\""]);
+    confirmed(&desk, &["--yes"]).await.refused(&["asks for --confirm \"2\""]);
     confirmed(&desk, &["--pid", "999999", "--confirm", "1"]).await.refused(&["no session has the process id 999999"]);
     // A healthy one only where it is named, and with a warning.
     let (healthy, leak) = (pid_of(Fate::Live), pid_of(Fate::End));
@@ -203,8 +223,9 @@ async fn from_the_command_line_it_is_confirmed_by_its_count_and_ends_what_is_nam
     let tail = tail(leak);
     let one = confirmed(&desk, &["--pid", &leak.to_string(), "--confirm", &tail]).await;
     assert_eq!((one.code, one.json()["state"].as_str()), (Some(0), Some("done")), "{one:?}");
-    // The others leak still; nothing is left of the first run that would stand in the way.
-    let rest = confirmed(&desk, &["--confirm", "2"]).await;
+    // The other leaks still; nothing is left of the first run that would stand in the way.
+    let other = labels.iter().map(session).find(|s| s.fate == Fate::End && s.pid != leak).expect("a second one").pid;
+    let rest = confirmed(&desk, &["--confirm", &self::tail(other)]).await;
     assert_eq!(rest.code, Some(0), "{rest:?}");
     let plan = &rest.json()["plan"];
     assert!(text(&plan["evidence"]).contains("to copy: ALTER ROLE"), "{plan}");
@@ -222,13 +243,14 @@ async fn from_the_command_line_it_is_confirmed_by_its_count_and_ends_what_is_nam
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_it_reads_and_signals_nobody_twice() {
     let night = Night::begin().await;
-    let labels = night.strike(3).await;
+    let labels = night.strike(2).await;
+    night.aged(4).await;
     let pids: Vec<i32> = labels.iter().map(session).filter(|s| s.fate == Fate::End).map(|s| s.pid).collect();
     // The one that most wait for goes first: as long as it stands still, it hears no signal.
     let frozen = Pid::from_raw(pids[0]);
     kill(frozen, Signal::SIGSTOP).unwrap();
     let mut command = std::process::Command::new(bench::executable());
-    command.args(["run", "pool-exhausted", "--confirm", "3", "--reason", "a test", "--json"]).env_clear();
+    command.args(["run", "pool-exhausted", "--confirm", "2", "--reason", "a test", "--json"]).env_clear();
     command.env("NIGHTDESK_STATE_DIR", night.desk.state.path()).env("NIGHTDESK_OPERATOR", "test");
     command.envs(night.desk.variables.iter().map(|(n, v)| (n, v)));
     let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
@@ -244,15 +266,16 @@ async fn killed_in_the_middle_it_reads_and_signals_nobody_twice() {
     let runs = night.desk.say(&["runs", "--json"]).await.well();
     let run = runs[0]["run"].as_str().unwrap().to_string();
     // Another run would not know what this one sent.
-    confirmed(&night.desk, &["--confirm", "2"]).await.refused_or_halted("is not finished");
+    let rest = tail(pids[1]);
+    confirmed(&night.desk, &["--confirm", &rest]).await.refused_or_halted("is not finished");
     // It looks first; what remains was reviewed by the one who died, and is confirmed anew.
-    let resumed = night.desk.say(&["runs", "resume", &run, "--confirm", "2", "--reason", "a test", "--json"]).await;
+    let resumed = night.desk.say(&["runs", "resume", &run, "--confirm", &rest, "--reason", "a test", "--json"]).await;
     assert_eq!((resumed.code, resumed.json()["state"].as_str()), (Some(0), Some("done")), "{resumed:?}");
-    assert_eq!((night.well(&labels, Fate::End).await, night.well(&labels, Fate::Live).await), (3, 6));
+    assert_eq!((night.well(&labels, Fate::End).await, night.well(&labels, Fate::Live).await), (2, 6));
     let intents = intents(&night.desk);
-    assert_eq!(intents.len(), 3, "one signal each: {intents:?}");
+    assert_eq!(intents.len(), 2, "one signal each: {intents:?}");
     let steps: std::collections::BTreeSet<_> = intents.iter().map(|i| i["attempt"]["step"].as_str().unwrap().to_string()).collect();
-    assert_eq!(steps.len(), 3);
+    assert_eq!(steps.len(), 2);
     let audit = night.desk.say(&["audit", "verify", "--json"]).await;
     assert_eq!(audit.code, Some(0), "{audit:?}");
     night.sandbox.stop().await;
@@ -262,6 +285,7 @@ async fn killed_in_the_middle_it_reads_and_signals_nobody_twice() {
 async fn a_role_that_may_not_signal_is_told_which_grant_it_lacks() {
     let night = Night::begin().await;
     let labels = night.strike(2).await;
+    night.aged(4).await;
     let mut admin = night.admin().await;
     let set = |sql: &'static str| AssertSqlSafe(sql.to_string());
     sqlx::raw_sql(set("REVOKE pg_signal_backend FROM nightdesk")).execute(&mut admin).await.unwrap();

@@ -70,6 +70,8 @@ pub struct World {
     pub resent: Vec<StripeId>,
     /// The database's sessions.
     pub pool: Vec<Session>,
+    /// This one ends by itself when the first one is ended.
+    pub goes_along: Option<i32>,
     /// Rows really changed.
     pub writes: u32,
     /// Statements that arrived.
@@ -214,6 +216,7 @@ impl World {
             truth: Vec::new(),
             resent: Vec::new(),
             pool: Vec::new(),
+            goes_along: None,
             writes: 0,
             sent: 0,
         }

@@ -179,6 +179,10 @@ impl Run {
                 bulk.backoffs = (bulk.backoffs + 1).min(6);
                 bulk.not_before = Some(now + Duration::seconds(1 << bulk.backoffs));
             }
+            Outcome::NotDone(fault) if concerns_all(fault) => {
+                item.stage = Stage::Waiting(step);
+                why_paused = Some(fault.say.clone());
+            }
             // Somebody else was there first: whether the row is right now is read, and nothing is written over it.
             Outcome::NotDone(fault) if was_overtaken(fault, plan.steps[step].expect.as_ref()) => {
                 item.overtaken = Some(fault.say.clone());

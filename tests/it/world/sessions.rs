@@ -81,6 +81,9 @@ impl World {
             ));
         }
         self.leave(session.pid);
+        if let Some(pid) = self.goes_along.take() {
+            self.leave(pid);
+        }
         self.writes += 1;
         if self.manner == Manner::DoesAndFalls {
             self.down.insert(Source::Database);

@@ -48,9 +48,9 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
     let fix = seen.map_or_else(|| Err("the sessions have not been read".to_string()), |s| fix(m, s).map(|_| ()));
     all.push(Binding::new(Action::Fix, label).when(fix));
     all.push(Binding::new(Action::Freeze, if m.frozen().is_some() { "go on" } else { "freeze" }).when(read.clone()));
+    all.extend([Binding::new(Action::NextTab, "next tab"), Binding::quiet(Action::PreviousTab)]);
     all.push(Binding::new(Action::Why, "why").when(read.clone()));
     all.push(Binding::quiet(Action::Copy).when(read));
-    all.extend([Binding::new(Action::NextTab, "next tab"), Binding::quiet(Action::PreviousTab)]);
     all.extend([Binding::quiet(Action::Refresh), Binding::new(Action::Back, back_to(m))]);
     all.extend(Binding::moves());
     all
