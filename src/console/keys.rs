@@ -251,9 +251,10 @@ fn confirm_typed(state: &mut State, run: Uuid) -> Vec<Effect> {
 
 /// Enter after the operator's words about a step done by hand.
 fn attested(state: &mut State, run: Uuid) -> Vec<Effect> {
+    let now = state.world.now;
     let Some(model) = state.tasks.get_mut(run) else { return Vec::new() };
     let words = model.typed.text().trim().to_string();
-    match model.run.attest(&words) {
+    match model.run.attest(&words, now) {
         Ok(effects) => {
             model.follow();
             model.confirmed();
