@@ -11,7 +11,7 @@ use crate::console::widgets::theme::Theme;
 use crate::domain::fault::Source;
 use crate::domain::mask;
 use crate::domain::money::group;
-use crate::domain::quota::{NearRow, QuotaState};
+use crate::domain::quota::{Claim, NearRow, QuotaState};
 use crate::protocol::freshness::Health;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -79,7 +79,8 @@ fn doubt(cx: &Context) -> Option<String> {
         Health::Auth => Some("db AUTH".into()),
         Health::Limit => Some("db LIMIT".into()),
         Health::Full => Some("db FULL".into()),
-        Health::Ok | Health::Connecting | Health::NotSetUp => None,
+        // What is hidden from us is in none of the lists.
+        Health::Ok | Health::Connecting | Health::NotSetUp => cx.survey.doubt().map(|_| "rows may be hidden or late".into()),
     }
 }
 
@@ -193,7 +194,11 @@ fn cells(r: &NearRow, wide: bool, cx: &Context, theme: &Theme) -> Vec<Cell> {
         (None, None) => mask::id(r.subject.as_str()),
     };
     let number = |n: i64| if wide { group(u64::try_from(n).unwrap_or(0)) } else { short(n) };
-    let resets = r.resets.map_or_else(|| "no period".to_string(), |at| moment(at, cx.now).trim_end_matches('Z').to_string());
+    let (resets, late) = match (r.claim, r.resets) {
+        (Claim::Renewed, _) => ("not reset".to_string(), theme.warn()),
+        (_, Some(at)) => (moment(at, cx.now).trim_end_matches('Z').to_string(), theme.dim()),
+        (_, None) => ("no period".to_string(), theme.dim()),
+    };
     let style = if r.state == QuotaState::Blocked { theme.warn() } else { theme.plain() };
     let plain = theme.plain();
     vec![
@@ -203,7 +208,7 @@ fn cells(r: &NearRow, wide: bool, cx: &Context, theme: &Theme) -> Vec<Cell> {
         (number(r.used), plain),
         (number(r.limit), plain),
         (r.percent().to_string(), plain),
-        (resets, theme.dim()),
+        (resets, late),
         (r.state.word().to_string(), style),
     ]
 }
