@@ -50,7 +50,7 @@ async fn limits(system: &System, profiles: u64, plain: bool) {
     let mut admin = system.database(&name, profiles, plain).await;
     run(&mut admin, &COUNTERS.replace("@N@", &profiles.to_string())).await;
     run(&mut admin, KEYS).await;
-    run(&mut admin, "VACUUM ANALYZE; CHECKPOINT").await;
+    run(&mut admin, "VACUUM ANALYZE").await;
     run(&mut admin, "SET jit = off").await;
     println!("\nprofiles as {}", shape(plain));
     let mut serially = Duration::ZERO;
@@ -86,7 +86,6 @@ async fn limits(system: &System, profiles: u64, plain: bool) {
     run(&mut admin, &format!("{body}COMMIT;")).await;
     run(&mut admin, after).await;
     line("the DDL, applied and filled", begun.elapsed(), None);
-    run(&mut admin, "VACUUM quota_watch").await;
     let mut rounds = Vec::new();
     for round in 0..=ROUNDS * 5 {
         let (took, by) = first_page(&database).await;

@@ -53,6 +53,7 @@ async fn matrix(shape: Shape) -> (Bench, Vec<(String, String, i64, i64)>) {
     }
     // Whoever has no row has the tier that nobody pays for.
     sql(&bench, &format!("DELETE FROM {} WHERE {}::text = '{}'", shape.names().subscriptions, shape.names().owner, free[2])).await;
+    sql(&bench, &format!("ANALYZE {}", shape.names().counters)).await;
     let near = |profile: &String, feature: &str, used, limit| (profile.clone(), feature.to_string(), used, limit);
     let expected = vec![
         near(&free[0], "searches", 4, 5),

@@ -226,7 +226,7 @@ DELETE FROM {watch};
 INSERT INTO {watch} ({columns}) {everybody};
 GRANT SELECT ON {watch} TO {role};
 COMMIT;
-ANALYZE {watch};
+VACUUM ANALYZE {watch};
 ",
             key_name = key.name,
             key_kind = key.kind,

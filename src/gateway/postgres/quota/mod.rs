@@ -178,16 +178,15 @@ impl Ground<'_> {
         }
     }
 
-    /// The condition that the period of a row has not passed; the clock inlined, so that it is compared in the column's own type.
+    /// The condition that the period of a row has not passed; the clock inlined, so that millions are compared in the column's own type.
     fn lives(&self, end: Option<&ColumnFound>, alias: &str) -> String {
-        let Some(end) = end else { return "true".into() };
         let now = self.now.format("%Y-%m-%d %H:%M:%S%.6f");
-        let bare = format!("{alias}.{}", super::names::ident(&end.name));
-        match end.sql_type.as_str() {
-            "timestamp without time zone" if !end.is_json() => format!("({bare} IS NULL OR {bare} > '{now}'::timestamp)"),
-            "timestamp with time zone" if !end.is_json() => format!("({bare} IS NULL OR {bare} > '{now}+00'::timestamptz)"),
-            _ => format!("({time} IS NULL OR {time} > '{now}+00'::timestamptz)", time = end.time(alias)),
-        }
+        running(end, alias, &format!("'{now}'::timestamp"), &format!("'{now}+00'::timestamptz"))
+    }
+
+    /// The same by the server's clock, for a few rows: a statement that never changes is planned once.
+    fn lives_now(end: Option<&ColumnFound>, alias: &str) -> String {
+        running(end, alias, "(now() AT TIME ZONE 'UTC')", "now()")
     }
 
     /// The subscription row beside a counter, by `c`'s key.
@@ -264,6 +263,16 @@ impl Ground<'_> {
             })
         };
         Ok(rows.iter().map(total).collect::<Result<_, _>>()?)
+    }
+}
+
+fn running(end: Option<&ColumnFound>, alias: &str, utc: &str, now: &str) -> String {
+    let Some(end) = end else { return "true".into() };
+    let bare = format!("{alias}.{}", super::names::ident(&end.name));
+    match end.sql_type.as_str() {
+        "timestamp without time zone" if !end.is_json() => format!("({bare} IS NULL OR {bare} > {utc})"),
+        "timestamp with time zone" if !end.is_json() => format!("({bare} IS NULL OR {bare} > {now})"),
+        _ => format!("({time} IS NULL OR {time} > {now})", time = end.time(alias)),
     }
 }
 

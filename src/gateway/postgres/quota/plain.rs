@@ -88,7 +88,7 @@ impl Ground<'_> {
              LEFT JOIN {} ON l.tier = {} AND l.feature = w.feature",
             self.used(),
             self.ends(),
-            self.lives(c.period_end.as_ref(), "c"),
+            Self::lives_now(c.period_end.as_ref(), "c"),
             c.table.sql,
             self.join_row(),
             self.floors(threshold, filter),
@@ -111,7 +111,8 @@ impl Ground<'_> {
     }
 
     fn watched(&self, watch: &WatchFound, threshold: Threshold, filter: &QuotaFilter) -> String {
-        let mut all = vec![format!("w.permille >= {}", u16::from(threshold.percent()) * 10), self.lives(watch.period_end.as_ref(), "w")];
+        let mut all =
+            vec![format!("w.permille >= {}", u16::from(threshold.percent()) * 10), Self::lives_now(watch.period_end.as_ref(), "w")];
         if let Some(feature) = &filter.feature {
             all.push(format!("{} = {}", watch.feature.comparable("w"), literal(feature)));
         }
