@@ -60,6 +60,8 @@ enum Witness {
 
 /// So many effects of which it cannot be told are looked behind.
 const FAR: usize = 50;
+/// And behind so many that say nothing: it is done again with every answer.
+const FARTHEST: usize = 2_000;
 /// How far Stripe's clock and the database's may be apart.
 const CLOCKS: Duration = Duration::seconds(5);
 /// Fewer customers than this are a matter of their own, not of the endpoint.
@@ -121,9 +123,9 @@ impl Survey {
         let mut failures: Vec<(&Line, usize)> = Vec::new();
         // How many failures are younger than the first effect of which nobody can tell whose it is; and how many of those effects there are.
         let (mut sure, mut open) = (None, 0);
-        let (mut later, mut last) = (0, None);
+        let (mut later, mut last, mut idle) = (0, None, 0);
         for line in self.feed.lines.iter().filter(|l| HANDLED.contains(&&*l.kind)) {
-            if open > FAR || last.is_some_and(|worked| line.at <= worked) {
+            if open > FAR || idle > FARTHEST || last.is_some_and(|worked| line.at <= worked) {
                 break;
             }
             later += 1;
@@ -137,7 +139,7 @@ impl Survey {
                         open += 1;
                         sure.get_or_insert(failures.len());
                     }
-                    Witness::None => {}
+                    Witness::None => idle += 1,
                 },
                 // A row that nobody linked would not be found on the best of days either: it says nothing about the endpoint.
                 Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) => failures.push((line, later)),
@@ -145,13 +147,13 @@ impl Survey {
             }
         }
         let certain = sure.map_or(failures.len(), |n| n.min(failures.len()));
-        let at_least = certain < failures.len();
+        let at_least = certain < failures.len() || idle > FARTHEST;
         failures.truncate(certain);
         let (oldest, received) = failures.last()?;
         let mut met = BTreeSet::new();
         let customers: Vec<StripeId> =
             failures.iter().filter_map(|(l, _)| l.customer.as_ref()).filter(|c| met.insert(*c)).cloned().collect();
-        (customers.len() >= SEVERAL).then(|| Silence {
+        (customers.len() >= SEVERAL).then_some(Silence {
             since: oldest.at,
             at_least,
             received: *received,

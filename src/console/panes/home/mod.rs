@@ -3,6 +3,7 @@
 mod beside;
 mod keys;
 mod model;
+mod order;
 mod view;
 
 pub use keys::{act, bindings, edit};
