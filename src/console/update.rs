@@ -125,7 +125,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             }
             Vec::new()
         }
-        Event::IncidentStarted { name, result } => {
+        Event::IncidentWent { name, result } => {
             state.say(result.map_or_else(|f| format!("{name}: {}", f.say), |said| format!("{name}: {said}")));
             Vec::new()
         }

@@ -1,6 +1,7 @@
 //! Home's findings: whom what is wrong hurts, and what helps. Ranked, worst first. Which events are missing is the survey's.
 
 use super::At;
+use super::age;
 use super::diagnosis::{Cause, Class, Diagnosis, Word};
 use super::fault::Source;
 use super::ids::StripeId;
@@ -182,11 +183,9 @@ fn of_customers(class: Class, cause: Cause, group: &[&Judged]) -> (Rank, Finding
     let n = group.len();
     let first = &group[0].diagnosis;
     let (word, sentence, reason) = words(class, cause, group);
-    let billed = total(group);
     let counts_money = matches!(class, Class::PaidNotServed | Class::Unlinked | Class::ServedNotPaid);
-    let size = if counts_money { billed.iter().map(whole).collect::<Vec<_>>().join(" + ") } else { String::new() };
-    let size = if size.is_empty() { size } else { format!("{size}/mo") };
-    let money = if counts_money { billed.iter().map(|m| m.minor).sum() } else { 0 };
+    let size = if counts_money { billed(group) } else { String::new() };
+    let money = if counts_money { total(group).iter().map(|m| m.minor).sum() } else { 0 };
     let mut evidence = vec![format!("{} confirmed by reading the subscriptions anew, not by the events alone", customers(n))];
     if n == 1 {
         evidence.extend(first.evidence.clone());
@@ -267,25 +266,23 @@ fn of_run(r: &Interrupted, now: At) -> Finding {
     Finding {
         word: Word::Warn,
         sentence: format!("{whose}{step}"),
-        size: age(now, r.last),
+        size: age::words((now - r.last).num_seconds()),
         reason: format!("{} It looks first, it repeats nothing.", r.state),
         about: About::Run(r.run),
         evidence: vec![format!("journal: run {}, last entry {}", r.run, r.last.format("%-d %b %H:%M:%SZ"))],
     }
 }
 
-/// `40 min`, `3 h`, `2 d`.
-fn age(now: At, then: At) -> String {
-    match (now - then).num_minutes().max(0) {
-        m @ 0..120 => format!("{m} min"),
-        m @ 120..2_880 => format!("{} h", m / 60),
-        m => format!("{} d", m / 1_440),
-    }
-}
-
 fn customers(n: usize) -> String {
     let figure = super::money::group(n as u64);
     format!("{figure} {}", if n == 1 { "customer" } else { "customers" })
+}
+
+/// `USD 99 + EUR 49/mo`: what these are billed per month; empty where nothing is known of it.
+#[must_use]
+pub fn billed(group: &[&Judged]) -> String {
+    let sums: Vec<String> = total(group).iter().map(whole).collect();
+    if sums.is_empty() { String::new() } else { format!("{}/mo", sums.join(" + ")) }
 }
 
 /// Sums by currency, largest first.

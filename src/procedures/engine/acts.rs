@@ -260,7 +260,7 @@ impl Run {
     fn tally(&self, p: &Progress) -> String {
         let mut say = format!("{} of {} effects applied", p.applied, p.total);
         if p.instead > 0 {
-            say.push_str(&format!(", {} of them by the second way", p.instead));
+            say.push_str(&format!(", {} of them copied from Stripe after the first way had no effect", p.instead));
         }
         let right = self.spared + p.right;
         if right > 0 {

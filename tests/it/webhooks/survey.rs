@@ -343,8 +343,8 @@ fn a_clock_that_is_off_makes_no_false_verdict_and_is_named() {
         watch.expect(NTH[1], Verdict::Missing);
         let said = watch.survey.clock_finding().map(|f| f.sentence);
         let expected = match wrong {
-            -600 => Some("This machine's clock is 10 minutes behind Stripe's"),
-            600 => Some("This machine's clock is 10 minutes ahead of Stripe's"),
+            -600 => Some("This machine's clock is 10 min behind Stripe's"),
+            600 => Some("This machine's clock is 10 min ahead of Stripe's"),
             _ => None,
         };
         assert_eq!(said.as_deref(), expected, "{wrong}");

@@ -5,10 +5,11 @@ use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::format::age;
 use crate::domain::At;
+use crate::domain::age::words;
 use crate::domain::facts::{Case, Handle, Known};
 use crate::domain::fault::{FaultKind, Source};
 use crate::domain::ids::{StripeId, StripeKind};
-use crate::domain::mirror::{Mirrored, age_in_words};
+use crate::domain::mirror::Mirrored;
 use crate::domain::row::Field;
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{MirrorOf, Query, Reply};
@@ -109,7 +110,7 @@ impl Model {
     /// The mirror's lines among the evidence.
     pub(super) fn mirror_evidence(&self, now: At) -> Vec<String> {
         let Some(found) = &self.mirror.answer else { return Vec::new() };
-        let old = found.mirror.age(now).map_or_else(|| "of unknown age".into(), |age| format!("{} old", age_in_words(age)));
+        let old = found.mirror.age(now).map_or_else(|| "of unknown age".into(), |old| format!("{} old", words(old.num_seconds())));
         let mut lines =
             vec![format!("mirror of Stripe in Postgres: {old}; shown where Stripe is silent, and nothing is concluded from it")];
         lines.extend(found.subscriptions.iter().map(|s| {

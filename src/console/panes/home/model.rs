@@ -5,13 +5,13 @@ use super::order::{Order, place};
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
-use crate::domain::At;
-use crate::domain::diagnosis::Word;
+use crate::domain::diagnosis::{Class, Word};
 use crate::domain::fault::{Fault, Source};
-use crate::domain::findings::{About, Finding, Interrupted, Judged, Silent, findings};
+use crate::domain::findings::{About, Finding, Interrupted, Judged, Silent, billed, findings};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::{Drifted, Group, finding};
+use crate::domain::{At, age};
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{RunState, RunSummary};
@@ -135,6 +135,7 @@ impl Model {
         let drifted = Self::drifted(cx);
         let told = Told::by(silence.as_ref(), &self.judged, &drifted);
         let judged: Vec<Judged> = self.judged.iter().filter(|j| !told.elsewhere(j)).cloned().collect();
+        let silence = silence.map(|f| self.with_its_price(f));
         let mut found = findings(&judged, &self.interrupted(cx), &silent(cx), cx.now);
         // Where that is why nothing is applied, it has been said.
         let said = silence.is_some() && survey.silence_cause() == Some(Cause::EndpointDisabled);
@@ -155,6 +156,15 @@ impl Model {
             self.cursor.at = at;
         }
         self.cursor.clamp(self.findings.len());
+    }
+
+    /// That nothing is applied, with what its customers are billed, as far as their cases were read: no other finding tells of them.
+    fn with_its_price(&self, silence: Finding) -> Finding {
+        let of: Vec<&Judged> = self.customers_of(&silence).into_iter().filter(|j| j.diagnosis.class == Class::PaidNotServed).collect();
+        match billed(&of) {
+            billed if billed.is_empty() => silence,
+            billed => Finding { size: format!("{}, {billed}", silence.size), ..silence },
+        }
     }
 
     /// What the drift scan has found and nobody has accepted, by class.
@@ -268,13 +278,12 @@ fn silent(cx: &Context) -> Vec<Silent> {
         let health = f.health(cx.now);
         let down = health == Health::Down;
         let state = match health {
-            Health::Down => format!("{} s", f.age(cx.now)),
+            Health::Down => age::words(f.age(cx.now)),
             Health::Auth => "AUTH".to_string(),
             Health::Limit => "LIMIT".to_string(),
             Health::Full => "FULL".to_string(),
             Health::Ok | Health::Stale | Health::Connecting | Health::NotSetUp => return None,
         };
-        let state = if down && f.age(cx.now) >= 120 { format!("{} min", f.age(cx.now) / 60) } else { state };
         let reason = f.last_fault.as_ref().map_or_else(|| "No answer, and no refusal either.".to_string(), |x| x.say.clone());
         Some(Silent { source: *source, down, state, seconds: f.age(cx.now), reason })
     };

@@ -147,7 +147,8 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
     let say = |lines: &mut Vec<Line>, text: &str, style: Style| {
         lines.extend(wrap(text, room).into_iter().map(|l| vec![(INDENT, l, style)]));
     };
-    if !m.heard.is_empty() {
+    // Once it is done, the sentence has the last of them.
+    if !m.heard.is_empty() && !matches!(m.run.phase, Phase::Done(_)) {
         for line in &m.heard {
             say(&mut lines, line, theme.dim());
         }
@@ -295,7 +296,7 @@ fn book(m: &Model, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
     }
     let points = count(differs.len(), "point", "points");
     if detail == Detail::Pointer {
-        let differs = if differs.is_empty() { String::new() } else { format!("differs in {points}: ") };
+        let differs = if differs.is_empty() { String::new() } else { format!("{points} done otherwise here: ") };
         // What was checked leaves no line to spare; without it the book stands apart.
         let bare = m.run.plan.as_ref().is_some_and(|p| p.notes.is_empty());
         let apart = bare.then(Vec::new);
@@ -356,6 +357,8 @@ fn manual_foot(m: &Model, theme: &Theme, room: u16) -> Vec<Line> {
     if let Some(step) = m.manual() {
         lines.extend(wrap(&step.say, room).into_iter().map(|l| vec![(INDENT, l, theme.bold())]));
     }
+    let say = "Type what you did, then enter: it looks whether that helped, and goes on.";
+    lines.extend(wrap(say, room).into_iter().map(|l| vec![(INDENT, l, theme.dim())]));
     lines.push(vec![(INDENT, "Done by hand: ".to_string(), theme.plain())]);
     lines
 }

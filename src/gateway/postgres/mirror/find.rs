@@ -3,10 +3,11 @@
 use super::copies::documents;
 use super::tables::{self, Table};
 use crate::domain::At;
+use crate::domain::age;
 use crate::domain::facts::Handle;
 use crate::domain::fault::Source;
 use crate::domain::ids::StripeKind;
-use crate::domain::mirror::{Mirror, age_in_words};
+use crate::domain::mirror::Mirror;
 use crate::domain::needle::Needle;
 use crate::domain::stripe::{Customer, named_profile};
 use crate::gateway::postgres::connect::Session;
@@ -63,7 +64,7 @@ pub async fn find(session: &mut Session, needle: &Needle, limit: u32, now: At) -
         return Ok(none());
     }
     let mirror = Mirror { newest: tables.newest(session).await?, notes: Vec::new() };
-    let age = mirror.age(now).map_or_else(|| "of unknown age".into(), |age| format!("{} old", age_in_words(age)));
+    let age = mirror.age(now).map_or_else(|| "of unknown age".into(), |old| format!("{} old", age::words(old.num_seconds())));
     for hit in &mut hits {
         hit.note = format!("mirror, {age}");
     }
