@@ -1,5 +1,6 @@
 //! What was received and what was applied in the last day, by the quarter of an hour; and since when nothing was.
 
+use super::rows::MOVES_WITHIN;
 use super::{HOURS, PAUSE, Present, Survey};
 use crate::domain::At;
 use crate::domain::diagnosis::Word;
@@ -169,8 +170,11 @@ impl Survey {
         let Some(h) = line.subscription.as_ref().and_then(|s| self.feed.courses.get(s)) else { return Witness::Open };
         let idle = || if self.says_processed(line) { Witness::Worked(line.at) } else { Witness::None };
         match h.written.filter(|_| self.stamps_move) {
-            // It was right before the event came.
-            Some(written) if written < line.at - CLOCKS => idle(),
+            // It was right before the event came. What the event changed cannot have been there shortly before: unless a clock is off.
+            Some(written) if written < line.at - CLOCKS => {
+                let odd = line.at - written <= MOVES_WITHIN && !h.demanded_nothing(&line.id);
+                if odd { Witness::Open } else { idle() }
+            }
             Some(written) if written <= line.at + self.allowance() => Witness::Worked(line.at),
             // Long after: a delivery that Stripe repeated, or somebody's hands.
             Some(_) if line.pending || answered => Witness::None,
