@@ -64,6 +64,8 @@ pub struct Run {
     many: bool,
     /// What is to be journaled as attested once the run is open: step and words.
     attesting: Option<(String, String)>,
+    /// When it did something last, or was told of it.
+    acted: Option<At>,
     /// Acts that were reviewed and needed nothing any more when it was confirmed.
     #[serde(default)]
     spared: usize,
@@ -178,6 +180,7 @@ impl Run {
             patience: None,
             many: false,
             attesting: None,
+            acted: None,
             spared: 0,
             ahead: 0,
         }
@@ -211,6 +214,7 @@ impl Run {
             })
             .collect();
         run.sent = Some(summary.last);
+        run.acted = summary.sent().next().map(|_| summary.last);
         match summary.state {
             RunState::Closed(_) => run.phase = Phase::Halted("This run is finished; there is nothing to go on with.".into()),
             _ if !known => run.phase = Phase::Halted("Its inputs were removed from the journal: settle it by hand, or abandon it.".into()),
@@ -296,16 +300,20 @@ impl Run {
         let Phase::Deciding(decision) = &self.phase else { return Vec::new() };
         let Some(choice) = decision.options.get(index) else { return Vec::new() };
         let value = choice.value.clone();
+        let mut effects = Vec::new();
         match decision.id.as_str() {
             "subject" => self.inputs.subject = Some(SubjectKey(value)),
             "subscription" => self.inputs.subscription = StripeId::parse(&value).ok(),
             "feature" => self.inputs.features = Some(Features::parse(&value)),
             "probe" => drop(self.inputs.attested.insert("probe".into(), value)),
+            // Whoever takes the run up is not asked again.
+            id @ "setting" => effects.push(self.attest_to(id.to_string(), value, now)),
             _ => self.inputs.tier = Some(value),
         }
         self.phase = Phase::Gathering;
         self.goal = Goal::Review;
-        self.go_on(env, now)
+        effects.extend(self.go_on(env, now));
+        effects
     }
 
     /// The operator confirmed the plan under review. The facts are read again before anything is opened or sent.
@@ -347,7 +355,7 @@ impl Run {
             (Ok(()), _) if self.attesting.is_some() => {
                 self.hold = Hold::Held;
                 self.inputs = self.pinned();
-                self.attested()
+                self.attested(now)
             }
             (Ok(()), _) => {
                 self.hold = Hold::Held;

@@ -141,7 +141,7 @@ fn fix(m: &Model) -> Result<Ask, String> {
         About::Webhooks { .. } if m.endpoint => begin("endpoint-down"),
         About::Webhooks { .. } => begin("failed-webhook"),
         About::Payments => Err("nothing here mends a declined payment; e has the figures, ! calls somebody".to_string()),
-        About::Pool => Err("enter shows who holds the connections and who waits".to_string()),
+        About::Pool => Ok(Ask::Start { procedure: "pool-exhausted".into(), inputs: Inputs::default() }),
         About::Clock => Err("set this machine's clock; nothing here does that".to_string()),
         About::Source(_) | About::Sight => Err("nothing here mends a source; e says what it answered".to_string()),
     }

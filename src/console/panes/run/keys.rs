@@ -41,6 +41,7 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
             let chosen = if m.choice.is_some() { Ok(()) } else { Err("No answer is chosen yet: j and k go to one".to_string()) };
             keys.push(Binding::new(Action::Open, "choose").when(chosen));
         }
+        Phase::Waiting(_) if m.run.is_watching() => keys.push(Binding::new(Action::Actions, "actions")),
         Phase::Done(_) if m.run.can_undo(cx.now) => keys.push(Binding::new(Action::Undo, "undo")),
         _ => {}
     }
@@ -74,6 +75,9 @@ pub fn act(m: &mut Model, action: Action, _cx: &Context) -> Vec<Ask> {
 /// What can be done with a run of many acts while it goes on.
 fn actions(m: &Model) -> Vec<ActionItem> {
     let id = m.run.id;
+    if m.run.is_watching() {
+        return vec![ActionItem::new('x', "end the watch here", Ask::Stop(id)), ActionItem::new('e', "why", why(m))];
+    }
     let go_on = if m.run.is_paused() {
         ActionItem::new('p', "go on with what remains", Ask::GoOn(id))
     } else {
@@ -138,6 +142,9 @@ fn why(m: &Model) -> Ask {
 
 fn copies(m: &Model) -> Vec<CopyItem> {
     let mut items = vec![CopyItem::new("run id", m.run.id.to_string())];
+    if let Phase::Deciding(decision) = &m.run.phase {
+        items.extend(decision.options.iter().filter(|o| !o.evidence.is_empty()).map(|o| CopyItem::new(o.say.clone(), o.evidence.clone())));
+    }
     if let Some(plan) = &m.run.plan {
         items.extend(plan.subject.as_ref().map(|s| CopyItem::new("subject key", s.to_string())));
         items.extend(message(plan).map(|text| CopyItem::new("the message", text)));

@@ -150,8 +150,9 @@ impl Model {
         if plan.commands().iter().all(|c| matches!(c, Command::RunHook { .. } | Command::Escalate { .. })) {
             return Ok(());
         }
-        // The plan was made from Stripe and the database; a write on old facts is a guess.
-        let mut needed = vec![Source::Stripe, Source::Database];
+        // The plan was made from Stripe and the database; a write on old facts is a guess. Sessions are the database's alone.
+        let sessions = plan.commands().iter().all(|c| matches!(c, Command::EndSession { .. }));
+        let mut needed = if sessions { vec![Source::Database] } else { vec![Source::Stripe, Source::Database] };
         needed.extend(plan.commands().iter().map(|c| c.target()));
         match needed.into_iter().find(|s| !cx.health(*s).serves_writes()) {
             Some(source) => Err(format!("{} does not answer: the facts may be old, and nothing is written on old facts", source.word())),

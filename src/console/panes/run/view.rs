@@ -195,7 +195,7 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
             }
             say(&mut lines, "It reads until it can tell, and repeats nothing.", theme.dim());
         }
-        Phase::Waiting(why) => say(&mut lines, why, theme.warn()),
+        Phase::Waiting(why) => say(&mut lines, why, if m.run.is_watching() { theme.dim() } else { theme.warn() }),
         Phase::Review | Phase::Running | Phase::Verifying => {}
     }
     if let Some(note) = m.run.note.as_ref().filter(|_| ended) {
@@ -341,6 +341,7 @@ fn foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
             let say = if m.run.is_paused() { "p asks, and goes on." } else { "p pauses it; leaving does not stop it." };
             line(say, theme.dim())
         }
+        Phase::Waiting(_) if m.run.is_watching() => line("Leaving does not stop it; a ends it here.", theme.dim()),
         Phase::Running => line("Under way. Leaving does not stop it.", theme.dim()),
         Phase::Verifying => line("Done; now row and application are read to prove it.", theme.dim()),
         Phase::Done(_) if m.run.can_undo(cx.now) => vec![vec![
