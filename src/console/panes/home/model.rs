@@ -2,6 +2,7 @@
 
 use super::beside::Beside;
 use super::order::{Order, place};
+use super::quota::Quota;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
@@ -28,6 +29,7 @@ pub struct Model {
     /// Those of the drift scan whom no case has told of, as far as they are listed.
     drifted: Vec<Drifted>,
     pub(super) beside: Beside,
+    pub(super) quota: Quota,
     /// What is missing points at the endpoint itself, not at what it does with events.
     pub(super) endpoint: bool,
     /// Nothing is applied any more, and somebody has muted why.
@@ -62,6 +64,7 @@ impl Model {
             self.runs.clone_from(runs);
         }
         self.beside.replied(slot, result);
+        self.quota.replied(slot, result);
         self.refind(cx);
     }
 
@@ -76,6 +79,7 @@ impl Model {
             return Vec::new();
         }
         let mut asks = self.beside.ticked(cx);
+        asks.extend(self.quota.ticked(cx));
         if self.runs_read.is_none_or(|t| cx.tick.saturating_sub(t) >= RUNS_EVERY) {
             self.runs_read = Some(cx.tick);
             asks.push(Ask::Read { slot: Slot::Runs, query: Query::Runs });
@@ -145,6 +149,7 @@ impl Model {
         found.splice(0..0, silence.into_iter().chain(endpoint));
         found.extend(cx.pool.finding());
         found.extend(self.beside.finding());
+        found.extend(self.quota.finding());
         found.extend(survey.doubt());
         found.extend(survey.clock_finding());
         self.find_drift(drifted, &mut found);
