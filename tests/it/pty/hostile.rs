@@ -114,7 +114,7 @@ async fn a_hostile_customer_reaches_neither_cursor_nor_colour_nor_clipboard() {
     console.cost("\x1b");
     // The review, and its evidence.
     console.send("f");
-    console.wait_for("done otherwise here");
+    console.wait_for("differs");
     seen.push_str(&console.screen());
     console.cost("e");
     seen.push_str(&console.screen());
