@@ -1,5 +1,8 @@
 //! What one refresh of a thousand sessions costs the server and the wire, beside the queries that `pg_activity` asks. `cargo bench --bench pool`.
 
+#[path = "served/crowd.rs"]
+mod crowd;
+
 use nightdesk::config::Config;
 use nightdesk::gateway::postgres::Database;
 use nightdesk::protocol::query::{Query, Reply};
@@ -14,9 +17,6 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-const SESSIONS: usize = 1_000;
-/// Rows that blocked sessions queue for.
-const ROWS: usize = 10;
 const ROUNDS: u32 = 40;
 
 /// What `pg_activity` 3.6 asks per refresh of its running view on a server since 13: its list, without idle sessions, and the counts of its head.
@@ -42,9 +42,9 @@ async fn main() {
     let cluster = tokio::task::spawn_blocking(move || Cluster::start(&options, executable)).await.expect("a task").expect("a cluster");
     let passwords = roles::create(&cluster).await.expect("roles");
     let mut admin = roles::superuser(&cluster, "postgres").connect().await.expect("a superuser");
-    run(&mut admin, "CREATE EXTENSION pg_stat_statements; CREATE TABLE stock (id int PRIMARY KEY); GRANT ALL ON stock TO app").await;
-    run(&mut admin, &format!("INSERT INTO stock SELECT generate_series(1, {ROWS})")).await;
-    let crowd = crowd(&cluster).await;
+    run(&mut admin, "CREATE EXTENSION pg_stat_statements").await;
+    run(&mut admin, crowd::TABLE).await;
+    let crowd = crowd::gather(&cluster, false).await;
 
     let (port, received) = counted(cluster.port()).await;
     let url = format!("postgres://{}:{}@127.0.0.1:{port}/postgres", roles::CONSOLE, passwords.console);
@@ -103,32 +103,6 @@ async fn server(admin: &mut PgConnection, like: &str) -> (f64, f64) {
     let sql = "SELECT mean_exec_time, min_exec_time FROM pg_stat_statements WHERE query LIKE $1 AND query NOT LIKE '%pg_stat_statements%'";
     let row = sqlx::query(sql).bind(like).fetch_one(admin).await.expect("it was measured");
     (row.get(0), row.get(1))
-}
-
-/// Three in five idle, three in twenty at work, as many idle in a transaction, one in ten waiting for a row.
-async fn crowd(cluster: &Cluster) -> Vec<tokio::task::JoinHandle<()>> {
-    let mut held = Vec::new();
-    for n in 0..SESSIONS {
-        let options = PgConnectOptions::new_without_pgpass().socket(cluster.directory()).port(cluster.port()).username(roles::APP);
-        let options = options.database("postgres").application_name(&format!("service-{}", n % 12));
-        let mut connection = options.connect().await.expect("a slot");
-        let row = 1 + n / 20 % ROWS;
-        let sql = match n % 20 {
-            0..12 => "SELECT 1".to_string(),
-            12..15 => "SELECT pg_sleep(600)".into(),
-            // The first of each row holds it.
-            15 => format!("BEGIN; SELECT id FROM stock WHERE id = {row} FOR UPDATE SKIP LOCKED"),
-            16..18 => "BEGIN; SELECT 1".into(),
-            _ => format!("BEGIN; UPDATE stock SET id = id WHERE id = {row}"),
-        };
-        held.push(tokio::spawn(async move {
-            let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
-            std::future::pending::<()>().await;
-        }));
-    }
-    // Until each has said what it has to say.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    held
 }
 
 fn ms(time: Duration) -> f64 {

@@ -1,6 +1,5 @@
 //! Arguments → configuration → wiring → exit code. The only place that knows everything.
 
-use clap::Parser;
 use nightdesk::cli::args::{Cli, Color, Look, Place, Subcommands};
 use nightdesk::cli::drill::DrillArgs;
 use nightdesk::cli::{self, sandbox::SandboxArgs};
@@ -23,7 +22,10 @@ use tokio::sync::mpsc;
 const QUEUE: usize = 1024;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match cli::arguments() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     // Before any runtime: the supervisor is a process of its own that only waits.
     if matches!(cli.command, Some(Subcommands::SupervisePostgres)) {
         return supervisor::supervise();
@@ -136,7 +138,7 @@ async fn sandbox(options: SandboxOptions, events: mpsc::Sender<Event>, mut effec
     };
     let mut early = Vec::new();
     // Named, so that whoever is started for this sandbox keeps the same journal.
-    let starting = Sandbox::start(SandboxOptions { environment: Some(cli::sandbox::own_environment("sandbox")), ..options }, executable);
+    let starting = Sandbox::start(cli::sandbox::within(options), executable);
     tokio::pin!(starting);
     let started = loop {
         tokio::select! {
@@ -191,11 +193,9 @@ fn no_terminal() -> Option<ExitCode> {
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         return None;
     }
-    eprintln!("nightdesk: the console needs a terminal; without one, use `nightdesk find`, `run`, `runs`, `status` or `check`");
-    Some(ExitCode::from(2))
+    Some(cli::refuse("the console needs a terminal; without one, use `nightdesk find`, `run`, `runs`, `status` or `check`"))
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("nightdesk: {error}");
-    ExitCode::from(2)
+    cli::refuse(&error.to_string())
 }

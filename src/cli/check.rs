@@ -12,7 +12,7 @@ use crate::config::secret::Kept;
 use crate::config::{Config, Writer};
 use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind, Source};
-use crate::domain::mirror::{Mirror, age_in_words};
+use crate::domain::mirror::Mirror;
 use crate::domain::policy::Mode;
 use crate::domain::shape::{KeyType, Shape};
 use crate::domain::skew;
@@ -291,7 +291,7 @@ impl Report {
         let mirror = Mirror { newest: found.newest, notes: Vec::new() };
         if found.usable {
             let stale = mirror.is_stale(now);
-            let age = mirror.age(now).map_or_else(|| "of an age that cannot be told".into(), |a| format!("{} old", age_in_words(a)));
+            let age = mirror.age_said(now);
             let use_of_it = if stale { "shown where Stripe is silent, and not believed" } else { "asked before Stripe about suspects" };
             self.say(if stale { Verdict::Warn } else { Verdict::Ok }, "stripe mirror", format!("schema stripe, {age}: {use_of_it}"));
         }

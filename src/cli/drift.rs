@@ -130,7 +130,11 @@ async fn accept(hands: &Hands, customer: &str, classes: &[Class], args: &Drift) 
     exists(hands, &customer).await?;
     let reason = mask::addresses(&args.reason.clone().unwrap_or_default());
     hands.say(&DeskWrite::AcceptDrift { customer: customer.clone(), class: *class, until, reason }).await?;
-    println!("accepted until {}: {customer}, {}", until.format("%-d %b %Y %H:%MZ"), class.word());
+    if args.json {
+        print_json(&serde_json::json!({ "accepted": customer.as_str(), "class": class.word(), "until": until }));
+    } else {
+        println!("accepted until {}: {customer}, {}", until.format("%-d %b %Y %H:%MZ"), class.word());
+    }
     Ok(End::Well)
 }
 

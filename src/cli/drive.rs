@@ -1,6 +1,7 @@
 //! Drives a run of the engine without a screen: performs its effects through the gateway, hands back the answers, until it rests.
 
 use super::hands::Hands;
+use super::print::{Why, aside, complaint};
 use crate::domain::At;
 use crate::domain::fault::Fault;
 use crate::procedures::engine::{Phase, Run};
@@ -43,7 +44,7 @@ pub async fn drive(run: &mut Run, mut effects: Vec<Effect>, hands: &Hands, env: 
 /// How far a run of many acts came, now and then, beside whatever is printed in the end.
 fn tell(run: &Run, told: &mut (usize, tokio::time::Instant)) {
     if let Some(p) = run.progress().filter(|p| p.total > 1 && p.applied != told.0 && told.1.elapsed() > TELL) {
-        eprintln!("{} of {} effects applied, {} failed", p.applied, p.total, p.failed);
+        aside(&format!("{} of {} effects applied, {} failed", p.applied, p.total, p.failed));
         *told = (p.applied, tokio::time::Instant::now());
     }
 }
@@ -65,7 +66,7 @@ async fn perform(run: &mut Run, effects: Vec<Effect>, hands: &Hands, env: &Envir
             }
             Effect::Record { run: id, entry, detail } => {
                 if let Err(fault) = hands.record(id, entry, detail).await {
-                    eprintln!("nightdesk: {fault}");
+                    complaint(Why::Refused, &fault.say);
                 }
             }
             Effect::Perform(perform) => {

@@ -1,7 +1,7 @@
 //! What `status` and `check` say about a log: its format, how old its last line is, whether its clock is ours.
 
 use super::check::Verdict;
-use crate::domain::At;
+use crate::domain::{At, age};
 use crate::gateway::logs::{Format, Look};
 
 /// From here on a clock is wrong, in seconds; below it is a line that was written late.
@@ -23,14 +23,14 @@ pub(super) fn judged(look: &Look, now: At) -> (Verdict, String) {
     }
     if let Some(at) = seen.last {
         says += &match (now - at).num_seconds() {
-            age @ 0.. => format!(", last line {} ago", span(age)),
-            ahead => format!(", last line {} from now", span(-ahead)),
+            old @ 0.. => format!(", last line {} ago", age::rounded(old)),
+            ahead => format!(", last line {} from now", age::rounded(-ahead)),
         };
     }
     let skew = seen.skew.filter(|s| s.abs() >= WRONG);
     if let Some(skew) = skew {
         let which = if skew > 0 { "ahead of" } else { "behind" };
-        let off = format!("{says}; its clock is {} {which} ours", span(skew.abs()));
+        let off = format!("{says}; its clock is {} {which} ours", age::rounded(skew.abs()));
         let rest = skew.abs() % ZONE;
         if skew.abs() >= ZONE && (rest < 30 || ZONE - rest < 30) {
             return (Verdict::Warn, format!("{off}: its times seem to be of another zone; let it write UTC, or the zone with each time"));
@@ -44,16 +44,6 @@ pub(super) fn judged(look: &Look, now: At) -> (Verdict, String) {
         Format::Json | Format::Plain | Format::Empty => (Verdict::Ok, says),
         Format::Untimed => (Verdict::Warn, format!("{says}: how old a line is cannot be told; let the application write the time")),
         Format::NotText => (Verdict::Warn, format!("{says}: is it the right file?")),
-    }
-}
-
-/// `40 s`, `12 min`, `3 h`, `2 d`.
-fn span(seconds: i64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", (seconds + 30) / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
     }
 }
 

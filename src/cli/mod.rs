@@ -37,17 +37,20 @@ mod webhooks;
 
 use crate::config::{Config, ConfigError};
 use args::{Audit, Cli, Ddl, Place, Procedures, Subcommands};
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 use hands::Hands;
+use print::{Why, as_json, complaint};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 /// What a command ends with, besides what it printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     Well,
-    /// It did what it was asked to, and the answer is not a good one: a finding, a refusal, a check that failed.
+    /// It did what it was asked to, and the answer is not a good one: a finding, a refused plan, a check that failed.
     Badly,
+    /// It looked, and does not do what was asked: one sentence that says why.
+    Refused(String),
 }
 
 /// Runs a subcommand that needs no screen. Bad input and an unusable configuration end with 2.
@@ -101,6 +104,10 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
     match ended {
         Ok(End::Well) => ExitCode::SUCCESS,
         Ok(End::Badly) => ExitCode::from(1),
+        Ok(End::Refused(says)) => {
+            complaint(Why::Refused, &says);
+            ExitCode::from(1)
+        }
         Err(why) => refuse(&why),
     }
 }
@@ -130,9 +137,30 @@ async fn migrate(config: &Config) -> Result<End, String> {
     Ok(End::Well)
 }
 
-fn refuse(why: &str) -> ExitCode {
-    eprintln!("nightdesk: {why}");
+/// Says why nothing was answered; the code that tells it to scripts.
+#[must_use]
+pub fn refuse(why: &str) -> ExitCode {
+    complaint(Why::NotAnswered, why);
     ExitCode::from(2)
+}
+
+/// What the arguments ask for; `Err`: they are wrong, or ask for help, and it has been said.
+///
+/// # Errors
+/// The code to end with.
+pub fn arguments() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        if !error.use_stderr() || !as_json() {
+            // Its own colours, and its own code: 2 for what is wrong, 0 for help.
+            error.exit();
+        }
+        // Behind the first paragraph come hints and the usage, over several lines.
+        let text = error.render().to_string();
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let says: Vec<&str> = first.trim_start_matches("error:").split_whitespace().collect();
+        complaint(Why::Usage, &says.join(" "));
+        ExitCode::from(2)
+    })
 }
 
 /// Prints a value as JSON, the one form that scripts read.

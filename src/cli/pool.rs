@@ -1,7 +1,9 @@
 //! `nightdesk pool`: who holds the database's connections, in one sentence, in groups, and by harm. It ends nothing.
 
 use super::hands::Hands;
+use super::print::aside;
 use super::{End, print_json};
+use crate::domain::age;
 use crate::domain::diagnosis::Word;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::sessions::{
@@ -9,7 +11,6 @@ use crate::domain::sessions::{
     explain, groups, may_end, waiting_at_pooler,
 };
 use crate::protocol::query::{Query, Reply};
-use chrono::TimeDelta;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -122,7 +123,7 @@ async fn activity(hands: &Hands) -> Result<Activity, Fault> {
             Ok(other) => unreachable!("invariant: sessions were asked for, not {other:?}"),
             Err(full) if full.kind == FaultKind::Full && begun.elapsed() < PATIENCE => {
                 if !std::mem::replace(&mut told, true) {
-                    eprintln!("nightdesk: {}", full.say);
+                    aside(&full.say);
                 }
                 tokio::time::sleep(AGAIN).await;
             }
@@ -174,7 +175,7 @@ impl Look<'_> {
             "application@client", "role", "all", "active", "idle", "in tx", "blocked"
         );
         for ((name, role), g) in groups {
-            let oldest = g.oldest_in_transaction.map(age).unwrap_or_default();
+            let oldest = g.oldest_in_transaction.map(|a| age::short(a.num_seconds())).unwrap_or_default();
             println!(
                 "{name:<wide$} {role:<18} {:>5} {:>6} {:>5} {:>6} {:>7}  {oldest}",
                 g.total, g.active, g.idle, g.in_transaction, g.blocked
@@ -185,7 +186,7 @@ impl Look<'_> {
         }
         let blocking = Blocking::of(activity);
         for (session, class) in self.harmful.iter().take(NAMED) {
-            let old = session.age_in_state(activity.at).map(age).unwrap_or_default();
+            let old = session.age_in_state(activity.at).map(|a| age::short(a.num_seconds())).unwrap_or_default();
             let text: String = self.text(session).unwrap_or("-").chars().take(WIDTH).collect();
             println!(
                 "{:>8} {old:>7}  {:<20} {:<16} {:>6}  {text}",
@@ -311,15 +312,5 @@ fn word(word: Word) -> &'static str {
         Word::Warn => "warn",
         Word::Unknown => "unknown",
         Word::Ok | Word::Settling | Word::Reading => "ok",
-    }
-}
-
-/// `42s`, `14m`, `3h`, `2d`.
-fn age(age: TimeDelta) -> String {
-    match age.num_seconds() {
-        s @ ..60 => format!("{s}s"),
-        s @ 60..3_600 => format!("{}m", s / 60),
-        s @ 3_600..86_400 => format!("{}h", s / 3_600),
-        s => format!("{}d", s / 86_400),
     }
 }

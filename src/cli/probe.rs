@@ -53,8 +53,8 @@ struct Sent<'a> {
 /// # Errors
 /// Nobody agreed, or there is nothing to probe.
 pub async fn run(hands: &Hands, yes: bool, json: bool) -> Result<End, String> {
-    if !yes && is_live(hands).await {
-        agreed(hands)?;
+    if !yes && is_live(hands).await && !agreed(hands, json)? {
+        return Ok(End::Refused("nothing was sent".into()));
     }
     let probed = match hands.ask(Query::Probe).await.map_err(|f| f.say)? {
         Reply::Probed(probed) => probed,
@@ -81,11 +81,13 @@ async fn is_live(hands: &Hands) -> bool {
     hands.env.production || Mode::of(told, false) == Mode::Mixed
 }
 
-fn agreed(hands: &Hands) -> Result<(), String> {
+/// Asks at the prompt, once.
+fn agreed(hands: &Hands, json: bool) -> Result<bool, String> {
     let place = hands.env.webhook_url.as_deref().unwrap_or("the endpoint that is registered in Stripe");
     let signed = if hands.env.offers.signed_probe { ", and three of a type that nobody handles, signed with the real secret" } else { "" };
     let what = format!("this is LIVE: the probe posts two forged events{signed} to {place}");
-    if !io::stdin().is_terminal() {
+    // Beside JSON no question would be seen.
+    if json || !io::stdin().is_terminal() {
         return Err(format!("{what}; agree with --yes"));
     }
     let asked = || -> io::Result<String> {
@@ -96,7 +98,7 @@ fn agreed(hands: &Hands) -> Result<(), String> {
         Ok(line)
     };
     let line = asked().map_err(|e| format!("the question could not be asked: {e}; agree with --yes"))?;
-    if matches!(line.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err("nothing was sent".into()) }
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 fn answer<'a>(probed: &'a Probed, found: &'a Assessment, endpoints: Option<&'a [Endpoint]>) -> Answer<'a> {

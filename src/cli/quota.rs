@@ -12,8 +12,10 @@ use crate::domain::ids::SubjectKey;
 use crate::domain::mask;
 use crate::domain::money::group;
 use crate::domain::quota::{NearPage, NearRow, QuotaFilter, QuotaTotal, ServedBy, Threshold, TierUse};
+use crate::domain::shape::Trust;
 use crate::gateway::export;
 use crate::procedures::engine::{Phase, Run};
+use crate::protocol::answers::assemble;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::Detail;
 use crate::protocol::run::{Features, Inputs};
@@ -253,12 +255,18 @@ pub async fn reset(hands: &Hands, args: &QuotaReset) -> Result<End, String> {
 fn unable(run: &Run, how: &How) -> Option<String> {
     let Phase::Halted(says) = &run.phase else { return None };
     let silent = run.answers.faults().any(|f| f.source != Source::Application && f.say == *says);
-    let nobody = says.starts_with("No profile can be named");
-    if !silent && !nobody {
+    if !silent && !names_nobody(run) {
         return None;
     }
     if how.json {
         report(run, how);
     }
     Some(says.clone())
+}
+
+/// The rows can be trusted, and none is of whoever was named.
+fn names_nobody(run: &Run) -> bool {
+    let Some(handle) = &run.inputs.handle else { return false };
+    let case = assemble(handle, run.inputs.subject.as_ref(), &run.answers);
+    case.shape.value().is_some_and(|s| s.trust == Trust::Full) && case.record().is_none()
 }

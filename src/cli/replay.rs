@@ -7,17 +7,24 @@ use super::hands::Hands;
 use super::procedures::{confirm_and_finish, report};
 use super::webhooks;
 use crate::domain::At;
+use crate::domain::facts::Known;
 use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::feed::Line;
 use crate::procedures::engine::{Phase, Run};
+use crate::protocol::query::{Query, Reply};
 use crate::protocol::run::{Inputs, Selection};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 /// As long as Stripe keeps events, in days.
 const KEPT_DAYS: i64 = 30;
+/// So many letters and digits an event's id has at least, its prefix among them.
+const SHORTEST: usize = 17;
+/// Why an id may lead to nothing, and what to do then.
+const NO_EVENT: &str = "it never was in this account and mode, or is older than the 30 days that Stripe keeps events. Check the id; if it is old, \
+                        repair its customer with `nightdesk run tier-update --customer …`";
 
 /// # Errors
 /// Bad input, or a source that does not answer.
@@ -33,6 +40,11 @@ pub async fn run(hands: &Hands, args: &Replay) -> Result<End, String> {
         return Ok(report(&run, &args.how));
     }
     drive(&mut run, effects, hands, &hands.env).await;
+    if matches!(run.phase, Phase::Halted(_))
+        && let Some(why) = none_of_them(&run)
+    {
+        return Err(why);
+    }
     if let Phase::Halted(says) = &run.phase
         && let Some(fault) = run.answers.faults().find(|f| f.source != Source::Application && f.source != Source::Log && f.say == *says)
     {
@@ -79,14 +91,29 @@ fn wanted(args: &Replay, now: At) -> Result<Wanted, String> {
         ([], None, Some(from), false) => Ok(Wanted::These(Selection::Window { from, until: None })),
         ([], None, None, true) => Ok(Wanted::These(Selection::SinceLastApplied)),
         ([], None, None, false) => Err("say which events: ids (evt_…), --since TIME, --cause WORD, or --since-last-applied".into()),
-        (ids, None, None, false) => {
-            let id = |text: &String| {
-                StripeId::of(StripeKind::Event, text.trim()).ok_or_else(|| format!("`{text}` is not an event's id (evt_…)"))
-            };
-            Ok(Wanted::These(Selection::Events(ids.iter().map(id).collect::<Result<_, _>>()?)))
-        }
+        (ids, None, None, false) => Ok(Wanted::These(Selection::Events(ids.iter().map(|text| event(text)).collect::<Result<_, _>>()?))),
         _ => Err("name events, or a time, or a cause: --cause alone goes together with --since".into()),
     }
+}
+
+/// An event's id, as Stripe issues them: what is shorter was cut off, or made up.
+fn event(text: &str) -> Result<StripeId, String> {
+    let long_enough = |id: &StripeId| id.as_str().bytes().filter(u8::is_ascii_alphanumeric).count() >= SHORTEST;
+    StripeId::of(StripeKind::Event, text.trim())
+        .filter(long_enough)
+        .ok_or_else(|| format!("`{text}` is not an event's id: evt_ and at least 14 letters and digits; copy the whole of it"))
+}
+
+/// Events that were asked for by id, where Stripe has none of them: that is no verdict.
+fn none_of_them(run: &Run) -> Option<String> {
+    let Some(Selection::Events(ids)) = &run.inputs.selection else { return None };
+    let unknown =
+        |id: &&StripeId| matches!(run.answers.get(&Query::Event((*id).clone())), Some(Known::Is { value: Reply::Event(None), .. }));
+    let first = ids.first().filter(|_| ids.iter().all(|id| unknown(&id)))?;
+    Some(match ids.len() {
+        1 => format!("Stripe has no event {first}: {NO_EVENT}"),
+        n => format!("Stripe has none of the {n} events, {first} the first of them: {NO_EVENT}"),
+    })
 }
 
 /// `90s`, `45m`, `2h`, `3d` ago, or a time as RFC 3339.
@@ -127,11 +154,13 @@ mod tests {
         assert_eq!(of(args(&[], Some("2h"), None, false)), Ok(Wanted::These(window)));
         let by_cause = of(args(&[], Some("1d"), Some("bad-signature"), false));
         assert_eq!(by_cause, Ok(Wanted::Cause(Cause::BadSignature, now - Duration::days(1))));
-        assert!(matches!(of(args(&["evt_1A"], None, None, false)), Ok(Wanted::These(Selection::Events(ids))) if ids.len() == 1));
+        let whole = "evt_1Abcdefghijklmn";
+        assert!(matches!(of(args(&[whole], None, None, false)), Ok(Wanted::These(Selection::Events(ids))) if ids.len() == 1));
         for wrong in [
             args(&[], None, None, false),
             args(&["cus_1A"], None, None, false),
-            args(&["evt_1A"], Some("2h"), None, false),
+            args(&["evt_nope"], None, None, false),
+            args(&[whole], Some("2h"), None, false),
             args(&[], Some("yesterday"), None, false),
             args(&[], Some("é"), None, false),
             args(&[], None, Some("bad luck"), false),

@@ -6,6 +6,7 @@ use super::hands::Hands;
 use super::procedures::{confirm_and_finish, report};
 use super::{End, print_json};
 use crate::domain::At;
+use crate::domain::fault::FaultKind;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Closed, RunState, RunSummary};
@@ -51,18 +52,53 @@ pub async fn run(hands: &Hands, action: Option<RunsAction>, json: bool) -> Resul
 }
 
 fn list(runs: &[RunSummary], json: bool) {
-    let lines: Vec<Line> = runs.iter().map(line).collect();
+    let mut runs: Vec<&RunSummary> = runs.iter().collect();
+    runs.sort_by_key(|r| std::cmp::Reverse((r.opened, r.run)));
+    let lines: Vec<Line> = runs.iter().map(|r| line(r)).collect();
     if json {
         return print_json(&lines);
     }
     if lines.is_empty() {
         println!("no runs in this journal yet");
+        return;
     }
-    for l in lines {
-        let held = if l.held { "  being worked on" } else { "" };
-        let undoes = l.undoes.map(|run| format!("  undo of {run}")).unwrap_or_default();
-        let (opened, who) = (l.opened.format("%Y-%m-%d %H:%M:%SZ"), l.who.unwrap_or("payload removed"));
-        println!("{}  {:<12}  {:<10}  {opened}  {who}{undoes}{held}", l.short, l.procedure, l.state);
+    let columns = ["run", "state", "procedure", "begun", "about"].map(String::from);
+    let rows: Vec<[String; 5]> = std::iter::once(columns).chain(lines.iter().map(cells)).collect();
+    let widths: [usize; 5] = std::array::from_fn(|i| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or_default());
+    for row in &rows {
+        let padded: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        println!("{}", padded.join("  ").trim_end());
+    }
+    let mut told = Vec::new();
+    for (state, means) in runs.iter().filter_map(|r| Some((word(r.state), meaning(r.state)?))) {
+        if !told.contains(&state) {
+            if told.is_empty() {
+                println!();
+            }
+            println!("{state}: {means}");
+            told.push(state);
+        }
+    }
+}
+
+fn cells(l: &Line) -> [String; 5] {
+    let held = if l.held { ", being worked on" } else { "" };
+    let undoes = l.undoes.as_ref().map(|run| format!(", takes back {run}")).unwrap_or_default();
+    let who = l.who.unwrap_or("(erased)");
+    [l.short.clone(), l.state.into(), l.procedure.into(), l.opened.format("%Y-%m-%d %H:%MZ").to_string(), format!("{who}{undoes}{held}")]
+}
+
+/// What a state asks of whoever reads the list; `None` where there is nothing left to do.
+fn meaning(state: RunState) -> Option<&'static str> {
+    match state {
+        RunState::Open => Some("left unfinished: `nightdesk runs resume RUN` goes on with it, `runs abandon RUN` gives it up"),
+        RunState::Unknown => Some("what became of its last act is not known: `nightdesk runs resume RUN` reads it"),
+        RunState::Acted => Some("it acted, and the proof is missing: `nightdesk runs resume RUN` reads it"),
+        RunState::Closed(Closed::HandedOver) => {
+            Some("given up after it had sent something, without the proof of its effect: somebody was to see to that by hand")
+        }
+        RunState::Closed(Closed::Halted) => Some("it stopped by itself, short of its goal; what it did is proven"),
+        RunState::Closed(Closed::Done | Closed::Undone | Closed::Abandoned) => None,
     }
 }
 
@@ -79,13 +115,18 @@ fn named<'a>(runs: &'a [RunSummary], wanted: &str) -> Result<&'a RunSummary, Str
 
 async fn resume(hands: &Hands, summary: &RunSummary, how: &How) -> Result<End, String> {
     if summary.is_finished() {
-        return Err(format!("run {} is finished: {}", short(summary.run), word(summary.state)));
+        return Ok(End::Refused(format!("run {} is finished: {}", short(summary.run), word(summary.state))));
     }
     if summary.held {
-        return Err(format!("run {} is being worked on by another process", short(summary.run)));
+        return Ok(End::Refused(format!("run {} is being worked on by another process: wait for its end", short(summary.run))));
     }
     if how.dry_run {
-        println!("run {} would be taken up: {}; it looks first, and repeats nothing", short(summary.run), word(summary.state));
+        let says = format!("run {} would be taken up: {}; it looks first, and repeats nothing", short(summary.run), word(summary.state));
+        if how.json {
+            print_json(&serde_json::json!({ "run": summary.run, "state": "planned", "says": says }));
+        } else {
+            println!("{says}");
+        }
         return Ok(End::Well);
     }
     // What may have happened is settled by reading; only what definitely did not happen is sent, after a confirmation of its own.
@@ -97,7 +138,14 @@ async fn resume(hands: &Hands, summary: &RunSummary, how: &How) -> Result<End, S
 
 /// Ends it short of its goal. What was sent stays sent; what is missing is for a new run, or for hands.
 async fn abandon(hands: &Hands, summary: &RunSummary, by_hand: bool, reason: &str, json: bool) -> Result<End, String> {
-    let how = hands.give_up_run(summary.run, by_hand, reason).await.map_err(|fault| fault.say)?;
+    if reason.trim().is_empty() {
+        return Err("say why it is given up, with --reason: it goes into the journal".into());
+    }
+    let how = match hands.give_up_run(summary.run, by_hand, reason).await {
+        Ok(how) => how,
+        Err(fault) if matches!(fault.kind, FaultKind::Conflict | FaultKind::Refused) => return Ok(End::Refused(fault.say)),
+        Err(fault) => return Err(fault.say),
+    };
     let state = word(RunState::Closed(how));
     if json {
         print_json(&serde_json::json!({ "run": summary.run, "state": state, "sent": summary.sent().count() }));
@@ -113,8 +161,10 @@ async fn abandon(hands: &Hands, summary: &RunSummary, by_hand: bool, reason: &st
 }
 
 async fn undo(hands: &Hands, summary: &RunSummary, how: &How) -> Result<End, String> {
-    let refused = |why| format!("run {} cannot be taken back: {why}", short(summary.run));
-    let (mut run, effects) = Run::take_back(summary, Uuid::now_v7()).map_err(refused)?;
+    let (mut run, effects) = match Run::take_back(summary, Uuid::now_v7()) {
+        Ok(begun) => begun,
+        Err(why) => return Ok(End::Refused(format!("run {} cannot be taken back: {why}", short(summary.run)))),
+    };
     drive(&mut run, effects, hands, &hands.env).await;
     confirm_and_finish(hands, run, how).await
 }

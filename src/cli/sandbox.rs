@@ -64,6 +64,7 @@ impl SandboxArgs {
             mirror: self.mirror,
             background: true,
             environment: None,
+            operator: None,
         }
     }
 }
@@ -88,7 +89,8 @@ pub enum ServeError {
 /// When the sandbox does not start, or nobody reads what is printed.
 pub async fn run(args: &SandboxArgs) -> Result<(), ServeError> {
     let executable = std::env::current_exe().map_err(ServeError::Executable)?;
-    serve(args.options(), executable).await
+    // A name of its own: what is done here is listed here, and not beside what was done on another sandbox.
+    serve(SandboxOptions { environment: Some(own_environment("sandbox")), ..args.options() }, executable).await
 }
 
 async fn serve(options: SandboxOptions, executable: PathBuf) -> Result<(), ServeError> {
@@ -110,7 +112,13 @@ async fn serve(options: SandboxOptions, executable: PathBuf) -> Result<(), Serve
 /// A name for the environment of a sandbox that nobody comes back to: its journal is not mixed with another's.
 #[must_use]
 pub fn own_environment(kind: &str) -> String {
-    format!("{kind}-{}", chrono::Utc::now().format("%Y%m%d-%H%M%S"))
+    format!("{kind}-{}-{:04x}", chrono::Utc::now().format("%Y%m%d-%H%M%S"), rand::random_range(0..=0xffff_u32))
+}
+
+/// The same for a sandbox that this very process looks after: its journal has one operator, whatever the caller is called.
+#[must_use]
+pub fn within(options: SandboxOptions) -> SandboxOptions {
+    SandboxOptions { environment: Some(own_environment("sandbox")), operator: Some("operator".into()), ..options }
 }
 
 pub(super) fn tell(environment: &[(&'static str, String)]) -> io::Result<()> {

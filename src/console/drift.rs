@@ -3,6 +3,7 @@
 use super::ask::Ask;
 use crate::domain::At;
 use crate::domain::fault::Fault;
+use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::tiers::TierRules;
 use crate::procedures::drift_scan::{Scan, Scope};
 use crate::protocol::query::{Query, Reply};
@@ -70,9 +71,17 @@ impl Drift {
         self.go_on(now)
     }
 
+    /// The rows of these were written, by profile and customer: those of them that had drifted are compared again.
+    pub fn look_again(&mut self, written: &[(SubjectKey, Option<StripeId>)], now: At) -> Vec<Ask> {
+        if let Some(scan) = &mut self.scan {
+            scan.look_again(written);
+        }
+        self.go_on(now)
+    }
+
     fn go_on(&mut self, now: At) -> Vec<Ask> {
         let Some(scan) = &mut self.scan else { return Vec::new() };
-        if !scan.is_under_way() {
+        if !scan.is_under_way() && !scan.looks_again() {
             return Vec::new();
         }
         scan.advance(now).into_iter().map(|(slot, query)| Ask::Read { slot: Slot::Drift(slot), query }).collect()

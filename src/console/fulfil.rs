@@ -285,9 +285,13 @@ pub fn run(state: &mut State, run: Uuid, id: Uuid, f: impl FnOnce(&mut Run, &Env
     let mut effects = f(&mut model.run, env, now);
     model.follow();
     if was_open && !model.run.is_open() {
+        // What it wrote is compared again at once: what no longer differs is no finding any more.
+        let written = model.run.touched();
         effects.push(state.tickets.read(Slot::Runs, Query::Runs));
+        state.world.survey.written(written.iter().filter_map(|(_, customer)| customer.as_ref()));
+        let mut asks = state.world.drift.look_again(&written, state.world.stripe_now());
         let cx = state.world.context();
-        let mut asks = state.home.entered(&cx);
+        asks.extend(state.home.entered(&cx));
         if state.customer.handle().is_some() {
             asks.extend(state.customer.entered(&cx));
         }

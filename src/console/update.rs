@@ -124,7 +124,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             }
             Vec::new()
         }
-        Event::IncidentStarted { name, result } => {
+        Event::IncidentWent { name, result } => {
             state.say(result.map_or_else(|f| format!("{name}: {}", f.say), |said| format!("{name}: {said}")));
             Vec::new()
         }
@@ -220,8 +220,9 @@ fn writes_changed(state: &mut State, writes: Writes) {
 }
 
 fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Reply, Fault>, id: Uuid) -> Vec<Effect> {
-    // The desk says nothing about the journal, which the poll of its source is about.
-    if ticket.slot != Slot::Desk {
+    // The desk says nothing about the journal, which the poll of its source is about; and a probe that found nobody, or a list of deploys,
+    // is an answer, and none of the application's.
+    if ticket.slot != Slot::Desk && !matches!(query, Query::Probe | Query::Deploys) {
         state.world.answered(query.source(), result.as_ref().err());
     }
     // Runs keep their own generations: they outlive screens.

@@ -13,6 +13,7 @@ use crate::domain::sessions::Rules;
 use crate::procedures::survey::{Moment, Survey};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
+use crate::protocol::event::KnownIncident;
 use crate::protocol::freshness::Freshness;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::ticket::Slot;
@@ -34,7 +35,7 @@ pub struct World {
     /// Whose data the journal says is shown; `None`: whatever a list holds.
     pub revealed_of: Option<SubjectKey>,
     /// What the sandbox can break: name and description.
-    pub incidents: Vec<(String, String)>,
+    pub incidents: Vec<KnownIncident>,
     /// Which of Stripe's events are in the database: Home and the webhooks pane look at the same.
     pub survey: Survey,
     /// The slot of the survey's last read: each has one of its own.

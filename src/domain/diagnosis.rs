@@ -257,7 +257,7 @@ fn without_subscription(case: &Case, row: &SubscriptionRow, served: &str, rules:
     } else {
         "Stripe has no subscription for them.".into()
     };
-    plain(Word::Warn, Class::ServedNotPaid, &format!("Served {served}, and nothing is paid"), Some(&why))
+    plain(Word::Fail, Class::ServedNotPaid, &format!("Served {served}, and nothing is paid"), Some(&why))
 }
 
 fn no_expectation(why: &NoExpectation, evidence: Vec<String>) -> Diagnosis {

@@ -1,6 +1,7 @@
 //! Home's findings: whom what is wrong hurts, and what helps. Ranked, worst first. Which events are missing is the survey's.
 
 use super::At;
+use super::age;
 use super::diagnosis::{Cause, Class, Diagnosis, Word};
 use super::fault::Source;
 use super::ids::StripeId;
@@ -234,19 +235,10 @@ fn of_run(r: &Interrupted, now: At) -> Finding {
     Finding {
         word: Word::Warn,
         sentence: format!("{whose}{step}"),
-        size: age(now, r.last),
+        size: age::words((now - r.last).num_seconds()),
         reason: format!("{} It looks first, it repeats nothing.", r.state),
         about: About::Run(r.run),
         evidence: vec![format!("journal: run {}, last entry {}", r.run, r.last.format("%-d %b %H:%M:%SZ"))],
-    }
-}
-
-/// `40 min`, `3 h`, `2 d`.
-fn age(now: At, then: At) -> String {
-    match (now - then).num_minutes().max(0) {
-        m @ 0..120 => format!("{m} min"),
-        m @ 120..2_880 => format!("{} h", m / 60),
-        m => format!("{} d", m / 1_440),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A mirror of Stripe's objects in the product's own database: how old it is, how far a copy in it may be believed. Reads none of it.
 
 use super::At;
+use super::age;
 use super::stripe::{Customer, Subscription};
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,7 @@ impl Mirror {
     /// `12 s old`, or that nobody can tell; `now` by Stripe's clock, which its stamps are of.
     #[must_use]
     pub fn age_said(&self, now: At) -> String {
-        self.age(now).map_or_else(|| "of unknown age".into(), |age| format!("{} old", age_in_words(age)))
+        self.age(now).map_or_else(|| "of unknown age".into(), |old| format!("{} old", age::words(old.num_seconds())))
     }
 
     /// Too old to be believed, or of an age that nobody can tell.
@@ -68,17 +69,6 @@ impl<T> Copied<T> {
     pub fn is_past(&self, newest: At, events_in_that_second: usize, now: At) -> bool {
         let of = self.as_of.filter(|at| *at - now <= AHEAD);
         of.is_some_and(|at| at > newest || (at == newest && events_in_that_second <= 1))
-    }
-}
-
-/// `12 s`, `14 min`, `3 h`, `2 days`.
-#[must_use]
-pub fn age_in_words(age: Duration) -> String {
-    match age.num_seconds() {
-        s @ ..60 => format!("{s} s"),
-        s @ 60..3_600 => format!("{} min", s / 60),
-        s @ 3_600..172_800 => format!("{} h", s / 3_600),
-        s => format!("{} days", s / 86_400),
     }
 }
 
@@ -109,11 +99,5 @@ mod tests {
         assert!(!copy(Some(at(-1))).is_past(at(0), 1, at(9)));
         assert!(!copy(Some(at(3_600))).is_past(at(0), 1, at(9)), "its clock is an hour ahead");
         assert!(!copy(None).is_past(at(0), 1, at(9)));
-    }
-
-    #[test]
-    fn ages_read_as_people_say_them() {
-        let words: Vec<_> = [12, 840, 10_800, 200_000].into_iter().map(|s| age_in_words(Duration::seconds(s))).collect();
-        assert_eq!(words, ["12 s", "14 min", "3 h", "2 days"]);
     }
 }

@@ -1,5 +1,6 @@
 //! Nouns and rules of the product under care. No I/O, no clock, no async.
 
+pub mod age;
 pub mod desk;
 pub mod diagnosis;
 pub mod entitlement;

@@ -1,5 +1,6 @@
 //! What is said of a clock that is off: this machine's, against Stripe's. Which clock is right is not asked: Stripe's counts.
 
+use super::age;
 use chrono::Duration;
 
 /// From so many seconds on it is told.
@@ -19,20 +20,11 @@ pub fn is_worth_saying(ahead: i64) -> bool {
     ahead.abs() >= WORTH
 }
 
-/// `This machine's clock is 10 minutes behind Stripe's`; `ahead`: by how many seconds Stripe's is ahead of ours.
+/// `This machine's clock is 10 min behind Stripe's`; `ahead`: by how many seconds Stripe's is ahead of ours.
 #[must_use]
 pub fn says(ahead: i64) -> Option<String> {
     let side = if ahead > 0 { "behind" } else { "ahead of" };
-    is_worth_saying(ahead).then(|| format!("This machine's clock is {} {side} Stripe's", span(ahead.abs())))
-}
-
-fn span(seconds: i64) -> String {
-    let counted = |n: i64, of: &str| format!("{n} {of}{}", if n == 1 { "" } else { "s" });
-    match seconds {
-        0..5_400 => counted((seconds + 30) / 60, "minute"),
-        5_400..172_800 => counted((seconds + 1_800) / 3_600, "hour"),
-        _ => counted((seconds + 43_200) / 86_400, "day"),
-    }
+    is_worth_saying(ahead).then(|| format!("This machine's clock is {} {side} Stripe's", age::rounded(ahead.abs())))
 }
 
 #[cfg(test)]
@@ -45,10 +37,10 @@ mod tests {
             (0, None),
             (59, None),
             (-59, None),
-            (61, Some("This machine's clock is 1 minute behind Stripe's")),
-            (600, Some("This machine's clock is 10 minutes behind Stripe's")),
-            (-600, Some("This machine's clock is 10 minutes ahead of Stripe's")),
-            (-7_300, Some("This machine's clock is 2 hours ahead of Stripe's")),
+            (61, Some("This machine's clock is 1 min behind Stripe's")),
+            (600, Some("This machine's clock is 10 min behind Stripe's")),
+            (-600, Some("This machine's clock is 10 min ahead of Stripe's")),
+            (-7_300, Some("This machine's clock is 2 h ahead of Stripe's")),
             (400_000, Some("This machine's clock is 5 days behind Stripe's")),
         ] {
             assert_eq!(says(ahead).as_deref(), expected, "{ahead}");

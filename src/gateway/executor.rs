@@ -111,7 +111,10 @@ impl Executor {
         self.reads.abort_all();
         self.exports.cancel_all();
         for effect in self.inbox.empty() {
-            if !matches!(effect, Effect::Read { .. } | Effect::Refresh | Effect::StartIncident { .. } | Effect::Export { .. }) {
+            if !matches!(
+                effect,
+                Effect::Read { .. } | Effect::Refresh | Effect::StartIncident { .. } | Effect::EndIncident { .. } | Effect::Export { .. }
+            ) {
                 self.take(effect).await;
             }
         }
@@ -128,7 +131,8 @@ impl Executor {
                 self.exports.start(&self.reader, &self.events, Order { export, file, format, threshold, filter });
             }
             Effect::CancelExport { export } => self.exports.cancel(export),
-            Effect::StartIncident { name } => self.start_incident(name),
+            Effect::StartIncident { name } => self.incident(name, false),
+            Effect::EndIncident { name } => self.incident(name, true),
             // Their order counts: opened before confirmed before performed.
             write @ (Effect::TurnWritesOn { .. }
             | Effect::TurnWritesOff
@@ -158,13 +162,14 @@ impl Executor {
         });
     }
 
-    fn start_incident(&self, name: String) {
+    /// Starts it, or ends it.
+    fn incident(&self, name: String, end: bool) {
         let Some(base) = self.sandbox.clone() else { return };
         let events = self.events.clone();
         tokio::spawn(async move {
-            let result = sandbox::start(&base, &name).await;
+            let result = if end { sandbox::end(&base, &name).await } else { sandbox::start(&base, &name).await };
             // Nobody listens any more: the console is closing.
-            let _ = events.send(Event::IncidentStarted { name, result }).await;
+            let _ = events.send(Event::IncidentWent { name, result }).await;
         });
     }
 }

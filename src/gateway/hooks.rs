@@ -105,7 +105,11 @@ pub async fn run(argv: &[String], input: Option<&str>, limit: Duration, key: &st
     };
     if let (Some(mut pipe), Some(text)) = (child.stdin.take(), input.map(str::to_string)) {
         // A task of its own: a command that never reads is not to hold us up, and one that does not want it all says so by how it ends.
-        tokio::spawn(async move { pipe.write_all(text.as_bytes()).await });
+        tokio::spawn(async move {
+            pipe.write_all(text.as_bytes()).await?;
+            // A last line without an end is lost on whoever reads line by line.
+            if text.ends_with('\n') { Ok(()) } else { pipe.write_all(b"\n").await }
+        });
     }
     let said = Arc::new(Said { lines: lines.clone(), last: Mutex::default() });
     // Tasks of their own: what a daemon that was started inherits must be read for as long as we live, or it dies of a broken pipe.
@@ -122,13 +126,13 @@ pub async fn run(argv: &[String], input: Option<&str>, limit: Duration, key: &st
     }
     let words = said.last_words();
     match ended {
-        Ok(Ok(status)) if status.success() => Outcome::Done { note: format!("{name} ended well{words}") },
+        Ok(Ok(status)) if status.success() => Outcome::Done { note: format!("`{name}` succeeded{words}") },
         Ok(Ok(status)) => {
-            Outcome::Unknown(refused(FaultKind::Refused, format!("{name} ended with {status}; how far it came is unknown{words}")))
+            Outcome::Unknown(refused(FaultKind::Refused, format!("`{name}` failed with {status}; how far it came is unknown{words}")))
         }
-        Ok(Err(error)) => Outcome::Unknown(refused(FaultKind::Refused, format!("{name} was lost: {error}"))),
+        Ok(Err(error)) => Outcome::Unknown(refused(FaultKind::Refused, format!("`{name}` was lost: {error}"))),
         Err(_) => {
-            let say = format!("{name} has not ended after {} s, and goes on{words}", limit.as_secs());
+            let say = format!("`{name}` has not ended after {} s, and goes on{words}", limit.as_secs());
             Outcome::Unknown(refused(FaultKind::Timeout, say))
         }
     }

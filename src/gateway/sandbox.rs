@@ -1,8 +1,9 @@
-//! The sandbox's own server, as any client sees it: which incidents there are, and starting one.
+//! The sandbox's own server, as any client sees it: which incidents there are, starting one and ending it.
 
 use super::http::{self, segment};
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::text::clean;
+use crate::protocol::event::KnownIncident;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,16 +12,17 @@ const LIST: Duration = Duration::from_secs(3);
 /// An incident writes rows and objects for many people.
 const START: Duration = Duration::from_secs(30);
 
-/// Name and title of each incident.
+/// All incidents.
 ///
 /// # Errors
 /// Where the sandbox does not answer.
-pub async fn incidents(base: &str) -> Result<Vec<(String, String)>, Fault> {
+pub async fn incidents(base: &str) -> Result<Vec<KnownIncident>, Fault> {
     let request = http::client(Source::Application, base)?.get(format!("{base}/incidents")).timeout(LIST);
     let answer = json(request).await?;
     let text = |value: &Value| value.as_str().map(clean);
     let all = answer["incidents"].as_array().into_iter().flatten();
-    Ok(all.filter_map(|i| Some((text(&i["name"])?, text(&i["title"])?))).collect())
+    let known = |i: &Value| Some(KnownIncident { name: text(&i["name"])?, title: text(&i["title"])?, ends: i["ends"].as_bool()? });
+    Ok(all.filter_map(known).collect())
 }
 
 /// Starts an incident; what it did, in a few words.
@@ -36,6 +38,16 @@ pub async fn start(base: &str, name: &str) -> Result<String, Fault> {
         1 => "one customer hit".into(),
         many => format!("{many} customers hit"),
     })
+}
+
+/// Ends what a restart or a change of configuration would end; no row is repaired.
+///
+/// # Errors
+/// Where the sandbox does not answer, or there is nothing of that kind.
+pub async fn end(base: &str, name: &str) -> Result<String, Fault> {
+    let request = http::client(Source::Application, base)?.delete(format!("{base}/incidents/{}", segment(name))).timeout(START);
+    json(request).await?;
+    Ok("ended; the rows that it broke stay as they are".into())
 }
 
 /// People with a label that is not only about what stayed right.

@@ -3,7 +3,7 @@
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::policy::Tier;
-use crate::domain::row::{Change, Counter, Image};
+use crate::domain::row::{Change, Counter, Field, Image};
 use crate::domain::sessions::{Reach, SessionId, State};
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +134,19 @@ impl Command {
             | Command::RestoreCounters { subject, .. } => Some(subject),
             Command::ResendEvent { subject, .. } | Command::DeliverEvent { subject, .. } => subject.as_ref(),
             Command::RunHook { .. } | Command::Escalate { .. } | Command::EndSession { .. } => None,
+        }
+    }
+
+    /// The customer at Stripe that the row holds when it is done; `None` where it says nothing about that.
+    #[must_use]
+    pub fn customer(&self) -> Option<&str> {
+        match self {
+            Command::SetSubscriptionRow { shown, changes, .. } => {
+                let linked = changes.iter().find(|c| c.field == Field::Customer).map(|c| &c.to);
+                linked.or_else(|| shown.get(&Field::Customer)).and_then(|v| v.as_text())
+            }
+            Command::ResyncByHttp { customer, .. } | Command::ResyncByCommand { customer, .. } => Some(customer),
+            _ => None,
         }
     }
 }

@@ -79,6 +79,10 @@ pub enum Effect {
     StartIncident {
         name: String,
     },
+    /// End what a restart or a change of configuration would end of an incident of the sandbox.
+    EndIncident {
+        name: String,
+    },
     Redraw,
     Suspend,
     Quit,

@@ -110,12 +110,23 @@ pub enum Event {
         export: Uuid,
         result: Result<Exported, String>,
     },
-    IncidentStarted {
+    /// It was started or ended; what that did, in a few words.
+    IncidentWent {
         name: String,
         result: Result<String, Fault>,
     },
     /// The incidents that the sandbox offers.
-    IncidentsKnown(Vec<(String, String)>),
+    IncidentsKnown(Vec<KnownIncident>),
     /// The terminal is going away, or the process is asked to end.
     HungUp,
+}
+
+/// An incident as the sandbox describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownIncident {
+    pub name: String,
+    /// What happens, in one line.
+    pub title: String,
+    /// Whether there is anything to it that a restart or a change of configuration would end.
+    pub ends: bool,
 }

@@ -143,7 +143,8 @@ async fn set_mirror(State(shared): State<Shared>, Json(new): Json<NewPace>) -> R
 async fn incidents(State(shared): State<Shared>) -> Json<Value> {
     // In a drill that does not say what it is, the numbers would.
     let subjects = |i: Incident| (!shared.ground.is_secret()).then(|| shared.ground.labels(i).len());
-    let all: Vec<_> = Incident::ALL.iter().map(|i| json!({ "name": i.name(), "title": i.title(), "subjects": subjects(*i) })).collect();
+    let all: Vec<_> =
+        Incident::ALL.iter().map(|i| json!({ "name": i.name(), "title": i.title(), "ends": i.ends(), "subjects": subjects(*i) })).collect();
     Json(json!({ "incidents": all }))
 }
 

@@ -52,8 +52,10 @@ pub struct SandboxOptions {
     pub mirror: Option<mirror::Layout>,
     /// Whether a few of the others happen anyway, as in an ordinary start.
     pub background: bool,
-    /// What the console calls this environment, where it is one of this process; elsewhere it goes by the variables alone.
+    /// What the console calls this environment. Without it the console's own default, which several sandboxes would share.
     pub environment: Option<String>,
+    /// Whose journal it is, whatever the variables of whoever starts a console say.
+    pub operator: Option<String>,
 }
 
 impl Default for SandboxOptions {
@@ -68,6 +70,7 @@ impl Default for SandboxOptions {
             mirror: None,
             background: true,
             environment: None,
+            operator: None,
         }
     }
 }
@@ -255,10 +258,11 @@ fn variables(cluster: &Cluster, roles: &Roles, simulator: &Simulator, app: &App,
 }
 
 /// The console's configuration: what policy allows here, the environment's name where it has one, the schema's map where it needs one;
-/// beside the cluster, so that it goes when the cluster goes. With a name it says whose journal it is, too: the caller's variables, which
-/// would, are not asked by a console within.
+/// beside the cluster, so that it goes when the cluster goes. For a console within it says whose journal it is, too: that one does not ask
+/// the caller's variables, which would.
 fn console_config(cluster: &Cluster, options: &SandboxOptions) -> Result<PathBuf, SandboxError> {
-    let name = options.environment.as_ref().map(|name| format!("[env.{name}]\noperator = \"operator\"\n\n"));
+    let operator = options.operator.as_ref().map(|who| format!("operator = {}\n", toml::Value::from(who.as_str()))).unwrap_or_default();
+    let name = options.environment.as_ref().map(|name| format!("[env.{name}]\n{operator}\n"));
     // Nobody's endpoint is harmed here.
     let policy = "[policy]\nsigned_probe = true\ndeliver = true\n\n".to_string();
     let text: String = name.into_iter().chain([policy]).chain(options.shape.console_map()).collect();

@@ -123,12 +123,33 @@ impl Said {
     /// It was not answered: exit code 2, nothing that looks like an answer, and one sentence with these words.
     #[track_caller]
     pub fn refused(&self, words: &[&str]) {
-        assert_eq!(self.code, Some(2), "{self:?}");
-        let sentence = self.err.trim_end();
-        assert!(sentence.starts_with("nightdesk: ") && !sentence.contains('\n'), "one sentence: {self:?}");
+        self.says_why(2, words);
+    }
+
+    /// It was looked at and is not done: exit code 1, and one sentence with these words.
+    #[track_caller]
+    pub fn declined(&self, words: &[&str]) {
+        self.says_why(1, words);
+    }
+
+    #[track_caller]
+    fn says_why(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        let sentence = self.sentence();
         for word in words {
             assert!(sentence.contains(word), "{word}: {self:?}");
         }
         assert!(!sentence.contains("panicked") && !sentence.contains("Error {"), "{self:?}");
+    }
+
+    /// The one sentence on standard error: as text, or as one object of JSON on one line.
+    #[track_caller]
+    pub fn sentence(&self) -> String {
+        let line = self.err.trim_end();
+        assert!(!line.contains('\n'), "one line: {self:?}");
+        match serde_json::from_str::<Value>(line) {
+            Ok(json) => json["error"]["says"].as_str().unwrap_or_else(|| panic!("{self:?}")).to_string(),
+            Err(_) => line.strip_prefix("nightdesk: ").unwrap_or_else(|| panic!("one sentence: {self:?}")).to_string(),
+        }
     }
 }

@@ -8,7 +8,7 @@ use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::policy::Writes;
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::environment::Environment;
-use nightdesk::protocol::event::Event;
+use nightdesk::protocol::event::{Event, KnownIncident};
 use nightdesk::protocol::key::Key;
 
 #[test]
@@ -90,11 +90,16 @@ fn an_enter_that_comes_with_a_pasted_reason_turns_nothing_on() {
     assert_eq!(script.key(Key::Enter).len(), 1, "an Enter of its own does");
 }
 
+/// An incident that can be ended.
+pub fn known(name: &str, title: &str) -> KnownIncident {
+    KnownIncident { name: name.into(), title: title.into(), ends: true }
+}
+
 #[test]
 fn a_name_typed_out_leads_to_what_has_it() {
     let mut script = Script::connected(World::placeholder());
     let incidents = [("endpoint-down", "the application is stopped"), ("wrong-secret", "the signing secret is another's")];
-    script.state.world.incidents = incidents.map(|(n, d)| (n.to_string(), d.to_string())).to_vec();
+    script.state.world.incidents = incidents.map(|(n, d)| known(n, d)).to_vec();
     for (typed, first) in [
         ("endpoint-down", "incident  endpoint-down: the application is stopped"),
         ("wrong-secret", "incident  wrong-secret: the signing secret is"),
@@ -102,6 +107,7 @@ fn a_name_typed_out_leads_to_what_has_it() {
         ("endpoint-d", "runbook   Webhook endpoint down"),
         ("endpoint down", "runbook   Webhook endpoint down"),
         ("drift-fix", "runbook   Fix drift"),
+        ("end wrong", "incident  End wrong-secret: as its repair would"),
         ("webhooks", "pane      Webhooks"),
     ] {
         script.keys(&format!(":{typed}"));
@@ -115,7 +121,7 @@ fn a_name_typed_out_leads_to_what_has_it() {
 #[test]
 fn the_palette_finds_panes_procedures_incidents_and_ids() {
     let mut script = Script::connected(World::placeholder());
-    script.event(Event::IncidentsKnown(vec![("unlinked".into(), "14 people paid and are still FREE".into())]));
+    script.event(Event::IncidentsKnown(vec![known("unlinked", "14 people paid and are still FREE")]));
     script.key(Key::Char(':'));
     insta::assert_snapshot!("palette", script.screen());
     script.keys("still fr");
@@ -123,8 +129,17 @@ fn the_palette_finds_panes_procedures_incidents_and_ids() {
     script.key(Key::Ctrl('u'));
     script.keys("incident");
     assert_eq!(script.key(Key::Enter), [Effect::StartIncident { name: "unlinked".into() }]);
-    script.event(Event::IncidentStarted { name: "unlinked".into(), result: Ok("14 rows unlinked".into()) });
+    script.event(Event::IncidentWent { name: "unlinked".into(), result: Ok("14 rows unlinked".into()) });
     script.sees("unlinked: 14 rows unlinked");
+    // What a restart would end can be ended by name, and is offered only where there is something to end.
+    script.key(Key::Char(':'));
+    script.keys("end unlinked");
+    assert_eq!(script.key(Key::Enter), [Effect::EndIncident { name: "unlinked".into() }]);
+    script.event(Event::IncidentsKnown(vec![KnownIncident { ends: false, ..known("drift", "rows differ") }]));
+    script.key(Key::Char(':'));
+    script.keys("end drift");
+    script.does_not_see("End drift");
+    script.key(Key::Esc);
     script.key(Key::Char(':'));
     script.paste(CUSTOMER);
     script.sees("look up   cus_QxAbCdEf98d");

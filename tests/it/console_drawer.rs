@@ -1,5 +1,6 @@
 //! The drawer of running tasks, the palette by the book's words, the screen as text.
 
+use super::console::known;
 use super::fixtures::*;
 use super::script::*;
 use nightdesk::console::screen::Screen;
@@ -133,8 +134,7 @@ fn what_is_done_is_no_task_though_the_journal_told_otherwise_before() {
 fn the_books_words_find_the_procedure_in_any_form_and_break_nothing() {
     for words in ["webhook fails", "webhook failed", "user paid", "the user has paid", "customer paid but tier not updated"] {
         let mut script = Script::connected(World::placeholder());
-        let incidents =
-            vec![("missed-webhooks".into(), "customers paid, and the webhooks never arrived or failed; tier not updated".into())];
+        let incidents = vec![known("missed-webhooks", "customers paid, and the webhooks never arrived or failed; tier not updated")];
         script.event(Event::IncidentsKnown(incidents));
         script.key(Key::Char(':'));
         script.paste(words);
@@ -147,7 +147,7 @@ fn the_books_words_find_the_procedure_in_any_form_and_break_nothing() {
 #[test]
 fn an_incident_called_by_its_name_is_found_first() {
     let mut script = Script::connected(World::placeholder());
-    script.event(Event::IncidentsKnown(vec![("missed-webhooks".into(), "customers paid".into())]));
+    script.event(Event::IncidentsKnown(vec![known("missed-webhooks", "customers paid")]));
     script.key(Key::Char(':'));
     script.keys("missed-webhooks");
     assert_eq!(script.key(Key::Enter), [Effect::StartIncident { name: "missed-webhooks".into() }]);

@@ -119,7 +119,7 @@ impl Hands {
         self.enter(&count);
         let screen = self.terminal.wait_for("DONE");
         let said = in_one_line(&screen);
-        assert!(said.contains("✓ drift 0") && said.contains("Drift among them: 0."), "{screen}");
+        assert!(said.contains("✓ drift 0") && said.contains("No row of these customers differs"), "{screen}");
     }
 }
 
@@ -170,7 +170,7 @@ async fn what_is_down_is_restarted_by_the_command_and_what_was_missed_comes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_down_is_restarted_by_hand_where_no_command_does_it() {
     let why = "Likely the endpoint, which takes nothing";
-    by_hand(Incident::EndpointDown, Manner::Swallowing, why, "Restart the application, then say how").await;
+    by_hand(Incident::EndpointDown, Manner::Swallowing, why, "Restart the application with your own tools").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

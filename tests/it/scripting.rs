@@ -63,3 +63,105 @@ async fn names_and_words_are_plain() {
     plain_names(&check);
     assert!(check.as_array().unwrap().iter().all(|l| l["verdict"] == "ok"), "{check}");
 }
+
+/// Calls that end without an answer: the arguments, the exit code, the kind in JSON, words of the sentence.
+type Bad<'a> = (&'a [&'a str], i32, &'static str, &'a [&'a str]);
+
+/// As text and as JSON: the same code and the same words, in one sentence.
+async fn ends_as_the_table_says(desk: &Desk, calls: &[Bad<'_>]) {
+    for (arguments, code, kind, words) in calls {
+        let text = desk.say(arguments).await;
+        assert_eq!(text.code, Some(*code), "{arguments:?}: {text:?}");
+        assert!(words.iter().all(|w| text.err.contains(w)), "{words:?} of {arguments:?}: {text:?}");
+        let said = desk.say(&[arguments, &["--json"][..]].concat()).await;
+        assert_eq!(said.code, Some(*code), "{arguments:?}: {said:?}");
+        // How far it came, where it came to anything, is one object too.
+        assert!(said.out.is_empty() || serde_json::from_str::<Value>(&said.out).is_ok(), "{arguments:?}: {said:?}");
+        let lines: Vec<&str> = said.err.lines().collect();
+        let [line] = lines.as_slice() else { panic!("one line of {arguments:?}: {said:?}") };
+        let error: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} of {arguments:?}: {said:?}"));
+        assert_eq!(error["error"]["kind"], *kind, "{arguments:?}: {error}");
+        let says = error["error"]["says"].as_str().unwrap();
+        assert!(words.iter().all(|w| says.contains(w)), "{words:?} of {arguments:?}: {says}");
+        assert!(!says.contains('\n') && !says.starts_with("error"), "{arguments:?}: {says}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_without_an_answer_ends_by_one_table_and_says_why() {
+    let bench = Bench::start(Options::default()).await;
+    let desk = Desk::of(&bench);
+    let nobody = "cus_1NobodyHasThisOne00";
+    ends_as_the_table_says(
+        &desk,
+        &[
+            (&["frobnicate"], 2, "usage", &["frobnicate"]),
+            (&["runs", "abandon", "d41f"], 2, "usage", &["--reason"]),
+            (&["run", "tier-update", "--customer", nobody], 2, "usage", &["--reason"]),
+            (&["drill", "nonsense"], 2, "usage", &["nonsense"]),
+            (&["find", ""], 2, "not_answered", &["an id, an e-mail address or a link"]),
+            (&["find", nobody], 2, "not_answered", &[nobody]),
+            (
+                &["run", "tier-update", "--customer", "a.b@nobody.example", "--dry-run"],
+                2,
+                "not_answered",
+                &["neither the database nor Stripe"],
+            ),
+            (&["run", "quota-reset", "a.b@nobody.example", "--dry-run"], 2, "not_answered", &["No profile can be named"]),
+            (&["run", "drift-fix", "--customer", "sub_1", "--dry-run"], 2, "not_answered", &["is not a customer's id"]),
+            (&["replay", "--dry-run"], 2, "not_answered", &["say which events"]),
+            (&["replay", "evt_nope", "--dry-run"], 2, "not_answered", &["is not an event's id"]),
+            (&["replay", "evt_1NeverExisted0000000", "--dry-run"], 2, "not_answered", &["Stripe has no event", "this account"]),
+            (&["replay", "--cause", "gremlins", "--dry-run"], 2, "not_answered", &["is no cause"]),
+            (&["webhooks", "--since", "tomorrow"], 2, "not_answered", &["tomorrow"]),
+            (&["drift", "--class", "gremlins"], 2, "not_answered", &["gremlins"]),
+            (&["quota", "--threshold", "0"], 2, "not_answered", &["1 to 100"]),
+            (&["quota", "--export", "near.xls"], 2, "not_answered", &[".csv"]),
+            (&["runs", "resume", "zzzz", "--reason", "x"], 2, "not_answered", &["no run ends in"]),
+            (&["runs", "undo", "zzzz", "--reason", "x"], 2, "not_answered", &["no run ends in"]),
+            (&["runs", "abandon", "zzzz", "--reason", "x"], 2, "not_answered", &["no run ends in"]),
+            (&["--config", "/nonexistent/x.toml", "status"], 2, "not_answered", &["/nonexistent/x.toml"]),
+        ],
+    )
+    .await;
+
+    let label = bench.strike(Incident::PlaceholderCustomers, 1).await.remove(0);
+    let customer = label.expected.customer.as_str();
+    ends_as_the_table_says(
+        &desk,
+        &[(&["run", "tier-update", "--customer", customer, "--reason", "x"], 2, "not_answered", &["--yes", "--dry-run"])],
+    )
+    .await;
+    let run = desk.repair(customer, &[]).await.well()["run"].as_str().unwrap().to_string();
+    let undo = desk.undo(&run).await.well()["run"].as_str().unwrap().to_string();
+    ends_as_the_table_says(
+        &desk,
+        &[
+            (&["runs", "resume", &run, "--reason", "x"], 1, "refused", &["is finished"]),
+            (&["runs", "abandon", &run, "--reason", "x"], 1, "refused", &["is finished"]),
+            (&["runs", "undo", &undo, "--yes", "--reason", "x"], 1, "refused", &["cannot be taken back"]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_runs_is_a_table_with_the_newest_first() {
+    let bench = Bench::start(Options::default()).await;
+    let desk = Desk::of(&bench);
+    let empty = desk.say(&["runs"]).await;
+    assert!(empty.code == Some(0) && empty.out.starts_with("no runs"), "{empty:?}");
+    let mut begun = Vec::new();
+    for label in bench.strike(Incident::PlaceholderCustomers, 2).await {
+        begun.push(desk.repair(&label.expected.customer, &[]).await.well()["run"].as_str().unwrap().to_string());
+    }
+    begun.push(desk.undo(&begun[0]).await.well()["run"].as_str().unwrap().to_string());
+    let listed = desk.say(&["runs"]).await;
+    let lines: Vec<&str> = listed.out.lines().collect();
+    let at = lines[0].find("state").expect("a heading");
+    let tails: Vec<&str> = begun.iter().rev().map(|run| &run[run.len() - 4..]).collect();
+    for (line, tail) in lines[1..4].iter().zip(&tails) {
+        assert!(line.starts_with(tail) && !line[at..].starts_with(' ') && line[at - 2..at] == *"  ", "{}", listed.out);
+    }
+    assert!(lines[1].contains(&format!("takes back {}", tails[2])), "{}", listed.out);
+}

@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     master: Option<Box<dyn MasterPty + Send>>,
-    keys: Option<Box<dyn Write + Send>>,
+    keys: Option<Arc<Mutex<Box<dyn Write + Send>>>>,
     /// It holds the terminal open, too.
     reader: Option<std::thread::JoinHandle<()>>,
     seen: Arc<Mutex<Seen>>,
@@ -55,7 +55,8 @@ impl Terminal {
         let child = pair.slave.spawn_command(command).expect("nightdesk starts");
         drop(pair.slave);
         let mut output = pair.master.try_clone_reader().expect("a reader");
-        let keys = pair.master.take_writer().expect("a writer");
+        let keys = Arc::new(Mutex::new(pair.master.take_writer().expect("a writer")));
+        let answers = Arc::downgrade(&keys);
         let seen = Arc::new(Mutex::new(Seen {
             parser: vt100::Parser::new(rows, columns, 0),
             raw: Vec::new(),
@@ -77,6 +78,13 @@ impl Terminal {
                 seen.last_byte = Some(now);
                 seen.raw.extend_from_slice(&buffer[..n]);
                 seen.parser.process(&buffer[..n]);
+                // A terminal says where its cursor is when it is asked; some programs wait for that.
+                if buffer[..n].windows(4).any(|asked| asked == b"\x1b[6n") {
+                    let (row, column) = seen.parser.screen().cursor_position();
+                    if let Some(keys) = answers.upgrade() {
+                        let _ = write!(keys.lock().expect("not poisoned"), "\x1b[{};{}R", row + 1, column + 1);
+                    }
+                }
                 while seen.deaf {
                     drop(seen);
                     std::thread::sleep(Duration::from_millis(20));
@@ -142,7 +150,7 @@ impl Terminal {
     }
 
     pub fn send(&mut self, keys: &str) {
-        let writer = self.keys.as_mut().expect("the terminal is open");
+        let mut writer = self.keys.as_ref().expect("the terminal is open").lock().expect("not poisoned");
         writer.write_all(keys.as_bytes()).expect("the terminal takes keys");
         writer.flush().expect("the terminal takes keys");
     }

@@ -5,4 +5,5 @@ mod cost;
 mod healthy;
 mod rules;
 mod served;
+mod silence;
 mod survey;

@@ -69,9 +69,11 @@ impl DrillArgs {
     async fn start(&self) -> Result<Course, SandboxError> {
         let seed = self.seed();
         let incident = self.incident(seed);
-        // On the screen a journal of its own, or one drill's unfinished runs would stand in the next; with commands, theirs.
-        let environment = (!self.serve).then(|| own_environment("drill"));
-        let options = SandboxOptions { seed, customers: self.customers, background: false, environment, ..SandboxOptions::default() };
+        // A journal of its own, or one drill's unfinished runs would stand in the next; with commands, under the caller's own name.
+        let environment = Some(own_environment("drill"));
+        let operator = (!self.serve).then(|| "operator".to_string());
+        let options =
+            SandboxOptions { seed, customers: self.customers, background: false, environment, operator, ..SandboxOptions::default() };
         Course::start(options, incident, self.count.unwrap_or_else(|| incident.usual().min(A_FEW)), self.random).await
     }
 }

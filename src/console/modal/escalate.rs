@@ -60,7 +60,7 @@ fn on_screen(state: &State) -> Vec<String> {
     match state.screens.top() {
         Screen::Customer | Screen::Subscription => customer(state),
         Screen::Run(id) => run(state, id),
-        _ => state.home.selected().map(|f| finding(f, state)).unwrap_or_default(),
+        _ => state.home.selected().map_or_else(|| vec!["No finding: the console sees nothing wrong so far.".into()], |f| finding(f, state)),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::domain::needle::Needle;
 use crate::domain::runbook::book;
 use crate::procedures;
 use crate::protocol::effect::Effect;
+use crate::protocol::event::KnownIncident;
 use crate::protocol::query::Query;
 use crate::protocol::run::short;
 use crate::protocol::ticket::Slot;
@@ -40,6 +41,7 @@ pub enum Goes {
     Log,
     Run(Uuid),
     Incident(String),
+    EndIncident(String),
     Do(Action),
 }
 
@@ -95,6 +97,10 @@ pub fn go(state: &mut State, entry: Entry, id: Uuid) -> Vec<Effect> {
             state.say(format!("Starting {name}"));
             vec![Effect::StartIncident { name }]
         }
+        Goes::EndIncident(name) => {
+            state.say(format!("Ending {name}"));
+            vec![Effect::EndIncident { name }]
+        }
         Goes::Do(action) => keys::act(state, action, id),
     }
 }
@@ -138,9 +144,13 @@ fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
     if open.is_empty() {
         drawer(&mut add);
     }
-    for (name, description) in &state.world.incidents {
-        let words = vec!["incident".into(), "sandbox".into(), description.clone()];
-        add("incident", format!("{name}: {description}"), String::new(), Ok(Goes::Incident(name.clone())), words);
+    for KnownIncident { name, title, .. } in &state.world.incidents {
+        let words = vec!["incident".into(), "sandbox".into(), "start".into(), title.clone()];
+        add("incident", format!("{name}: {title}"), String::new(), Ok(Goes::Incident(name.clone())), words);
+    }
+    for KnownIncident { name, .. } in state.world.incidents.iter().filter(|i| i.ends) {
+        let words = vec!["incident".into(), "sandbox".into(), "stop undo repair".into(), format!("end of {name}")];
+        add("incident", format!("End {name}: as its repair would; rows stay"), String::new(), Ok(Goes::EndIncident(name.clone())), words);
     }
     for binding in keys::own_bindings(state) {
         let (action, words) = match binding.action {

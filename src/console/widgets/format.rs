@@ -1,23 +1,19 @@
 //! How ages, moments and counts read on screen: coarse where nobody needs better, so that nothing moves without meaning.
 
 use crate::domain::At;
+use crate::domain::age::short;
 use crate::protocol::freshness::{Freshness, Health};
 
 /// An age in seconds, in steps: `0s`, `10s` … `50s`, `1m` … `59m`, `1h`, `3d`.
 #[must_use]
 pub fn age(seconds: i64) -> String {
-    match seconds.max(0) {
-        s @ 0..60 => format!("{}s", s / 10 * 10),
-        s @ 60..3_600 => format!("{}m", s / 60),
-        s @ 3_600..172_800 => format!("{}h", s / 3_600),
-        s => format!("{}d", s / 86_400),
-    }
+    short(if seconds < 60 { seconds / 10 * 10 } else { seconds })
 }
 
 /// The same to the second below a minute, for what is overdue.
 #[must_use]
 pub fn exact_age(seconds: i64) -> String {
-    if (0..60).contains(&seconds) { format!("{seconds}s") } else { age(seconds) }
+    short(seconds)
 }
 
 /// `03:12Z`.

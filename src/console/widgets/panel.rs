@@ -1,9 +1,11 @@
 //! The states every panel can be in, drawn alike everywhere: being read, empty, partial, stale, failed, truncated.
 
 use super::format::exact_age;
-use super::paint::{put, wrap};
+use super::paint::{put, put_right, width, wrap};
 use super::theme::Theme;
+use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind};
+use crate::protocol::freshness::{Freshness, Health};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -44,6 +46,54 @@ pub fn draw(buf: &mut Buffer, theme: &Theme, area: Rect, panel: &Panel) -> u16 {
         }
     }
     y - area.y
+}
+
+/// What stands above a pane that has tabs of its own.
+pub struct Head<'a> {
+    pub titles: &'a [&'a str],
+    pub current: usize,
+    /// Why what is shown may be old, in words.
+    pub doubt: Option<String>,
+    /// What the current tab covers, the most telling first; what there is no room for is left out whole, the last first.
+    pub covered: Vec<String>,
+}
+
+/// Draws the tabs and, at the right, what the current one covers and how sure that is.
+pub fn head(buf: &mut Buffer, theme: &Theme, area: Rect, head: Head) {
+    let mut x = area.x;
+    for (i, title) in head.titles.iter().enumerate() {
+        let (mark, style) = if i == head.current { (theme.pointer(), theme.bold()) } else { (" ", theme.dim()) };
+        x = put(buf, theme, x, area.y, &format!("{mark}{title}"), style, area.width) + 2;
+    }
+    let mut end = area.right().saturating_sub(1);
+    if let Some(doubt) = &head.doubt {
+        end = put_right(buf, theme, end, area.y, doubt, theme.warn(), end.saturating_sub(x)).saturating_sub(2);
+    }
+    let room = end.saturating_sub(x);
+    let mut parts = head.covered;
+    let dot = format!(" {} ", theme.dot());
+    let said = loop {
+        // `1,204 events in 24 h` is one thing, and may still lose its end.
+        let said = parts.join(&dot).replace(&format!("{dot}in "), " in ");
+        if width(&said) <= room || parts.len() < 2 {
+            break said;
+        }
+        parts.pop();
+    };
+    put_right(buf, theme, end, area.y, &said, theme.dim(), room);
+}
+
+/// Why what a source told may be old or is missing: `stripe STALE 42s`, `db LIMIT`.
+#[must_use]
+pub fn doubt(freshness: &Freshness, now: At) -> Option<String> {
+    let word = freshness.source.word();
+    match freshness.health(now) {
+        Health::Stale | Health::Down => Some(format!("{word} {}", stale(freshness.age(now)))),
+        Health::Auth => Some(format!("{word} AUTH")),
+        Health::Limit => Some(format!("{word} LIMIT")),
+        Health::Full => Some(format!("{word} FULL")),
+        Health::Ok | Health::Connecting | Health::NotSetUp => None,
+    }
 }
 
 /// `Reading the customer from stripe…`, from one second on with the seconds.

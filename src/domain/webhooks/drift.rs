@@ -6,6 +6,7 @@ mod found;
 pub use classify::{Glance, Side, classify, glance};
 pub use found::{Found, Group, KEPT, finding};
 
+use crate::domain::diagnosis::Word;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::money::Money;
 use crate::domain::row::Change;
@@ -84,6 +85,24 @@ impl Class {
         Class::CancelFlags,
         Class::Interval,
     ];
+
+    /// How bad it is, wherever it is shown: somebody pays and is not served, or is served and does not pay; or a row is wrong and nobody is
+    /// hurt by it yet.
+    #[must_use]
+    pub fn severity(self) -> Word {
+        match self {
+            Class::PaidNotServed | Class::ServedNotPaid | Class::OrphanCustomer => Word::Fail,
+            Class::SeveralLive
+            | Class::WrongTier
+            | Class::Unlinked
+            | Class::OrphanRow
+            | Class::UnknownPrice
+            | Class::WrongStatus
+            | Class::Period
+            | Class::CancelFlags
+            | Class::Interval => Word::Warn,
+        }
+    }
 
     /// As scripts read and write it.
     #[must_use]

@@ -90,7 +90,7 @@ pub async fn by_command(writer: &Writer, subject: &SubjectKey, customer: &str, k
         Err(error) => return Outcome::NotDone(fault(FaultKind::Refused, &format!("{program} could not be run: {error}"))),
     };
     match tokio::time::timeout(*limit, child.wait()).await {
-        Ok(Ok(status)) if status.success() => Outcome::Done { note: format!("{program} ended well") },
+        Ok(Ok(status)) if status.success() => Outcome::Done { note: format!("`{program}` succeeded") },
         Ok(Ok(status)) => {
             Outcome::Unknown(fault(FaultKind::Refused, &format!("{program} ended with {status}; how far it came is unknown")))
         }

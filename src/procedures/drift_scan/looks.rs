@@ -47,6 +47,18 @@ impl Scan {
         }
     }
 
+    /// Puts the suspect in front of the line, whoever was looked at before.
+    pub(super) fn suspect_again(&mut self, suspect: Suspect) {
+        if let Suspect::All(customer) = &suspect {
+            // Where no row holds them, everything that can tell is read anew too.
+            let case = Suspect::Case(Handle::Stripe(customer.clone())).key();
+            Arc::make_mut(&mut self.looked_at).remove(&fingerprint(&case));
+        }
+        if !self.queue.contains(&suspect) {
+            self.queue.push_front(suspect);
+        }
+    }
+
     /// Asks about those who wait, a few at a time.
     pub(super) fn look(&mut self) {
         let under_way = self.cases.len() + self.count(|w| matches!(w, Work::All(_) | Work::One(_) | Work::RowOf(..)));

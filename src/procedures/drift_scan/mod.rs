@@ -8,6 +8,7 @@ mod pages;
 mod tests;
 
 use crate::domain::At;
+use crate::domain::facts::Handle;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::row::SubscriptionRow;
@@ -258,13 +259,40 @@ impl Scan {
     pub fn cancel(&mut self, now: At) {
         if self.is_under_way() {
             self.end(Standing::Canceled, now);
+            self.asked.clear();
+            self.queue.clear();
+            self.cases.clear();
         }
+    }
+
+    /// Somebody has written the rows of these, by profile and by the customer that the row is to hold: of whom it found drifted, it reads
+    /// again at once what the finding rests on, be it through or not.
+    pub fn look_again(&mut self, written: &[(SubjectKey, Option<StripeId>)]) {
+        for (subject, customer) in written {
+            let by_customer = || self.found.get(customer.as_ref()?.as_str());
+            let Some(drifted) = self.found.get(subject.as_str()).or_else(by_customer) else { continue };
+            let suspect = match drifted.customer.clone().or(customer.clone()) {
+                Some(customer) => Suspect::All(customer),
+                None => Suspect::Case(Handle::Subject(subject.clone())),
+            };
+            self.suspect_again(suspect);
+        }
+    }
+
+    /// It is over, and somebody is being looked at again.
+    #[must_use]
+    pub fn looks_again(&self) -> bool {
+        let looks = || self.waits(is_a_look) || !self.cases.is_empty() || !self.queue.is_empty();
+        matches!(self.standing, Standing::Done | Standing::Canceled) && looks()
     }
 
     /// The questions to ask now, each with the number that its answer comes back under. To be called after every answer, and once a second.
     pub fn advance(&mut self, now: At) -> Vec<(u16, Query)> {
         if matches!(self.standing, Standing::Running | Standing::Held(_)) {
             self.ask_pressure(now);
+        }
+        if self.looks_again() {
+            self.look();
         }
         if self.standing == Standing::Running && self.shape.is_none() && !self.waits(|w| matches!(w, Work::Shape)) {
             self.ask(Query::Shape, Work::Shape);
@@ -281,7 +309,7 @@ impl Scan {
 
     /// Takes an answer in. One that is not waited for, or to another question, changes nothing.
     pub fn replied(&mut self, slot: u16, query: &Query, result: &Result<Reply, Fault>, rules: &TierRules, now: At) {
-        if self.asked.get(&slot).is_none_or(|a| a.query != *query) || !self.is_under_way() {
+        if self.asked.get(&slot).is_none_or(|a| a.query != *query) || !(self.is_under_way() || self.looks_again()) {
             return;
         }
         let Some(asked) = self.asked.remove(&slot) else { return };
@@ -314,7 +342,8 @@ impl Scan {
         let may = |a: &Asked| match self.standing {
             Standing::Running => true,
             Standing::Held(_) => matches!(a.work, Work::Pressure),
-            _ => false,
+            Standing::Done | Standing::Canceled => is_a_look(&a.work),
+            Standing::Paused | Standing::Failed(_) => false,
         };
         let waits = |a: &Asked| match a.out {
             None => a.again_at.is_none_or(|at| at <= now),
@@ -352,7 +381,7 @@ impl Scan {
         match asked.work {
             // A source that does not answer is no reason to press on.
             Work::Pressure => self.hold(Some(fault.say.clone())),
-            Work::All(_) | Work::One(_) | Work::Case(_) | Work::RowOf(..) if !fault.passes() || faults >= PATIENCE => {
+            ref work if is_a_look(work) && (!fault.passes() || faults >= PATIENCE) => {
                 self.gave_up(asked, fault, rules, now);
             }
             _ if fault.passes() => {
@@ -379,6 +408,11 @@ impl Scan {
         self.standing = standing;
         self.ended = Some(now);
     }
+}
+
+/// A question about one customer, as opposed to pages of all.
+fn is_a_look(work: &Work) -> bool {
+    matches!(work, Work::All(_) | Work::One(_) | Work::Case(_) | Work::RowOf(..))
 }
 
 /// FNV-1a: the same in every process, so that a scan that was kept goes on in another one. Among a million ids two share it once in 37 million accounts.

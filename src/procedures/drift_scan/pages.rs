@@ -209,7 +209,12 @@ impl Scan {
         let Some(shape) = self.shape.clone() else { return };
         let side = Side { subscriptions, ..*side };
         let key = side.row.map(|r| &r.subject).or(side.subject).map(crate::domain::ids::SubjectKey::as_str);
-        let key = key.or(side.customer.map(StripeId::as_str)).unwrap_or_default().to_string();
+        let of_customer = side.customer.map(StripeId::as_str);
+        // Whoever had no profile when they were found, and has one now, was found by the customer.
+        if let (Some(_), Some(customer)) = (key, of_customer.filter(|c| self.found.contains(c))) {
+            Arc::make_mut(&mut self.found).remove(customer);
+        }
+        let key = key.or(of_customer).unwrap_or_default().to_string();
         self.judged(classify(&side, rules, &shape, now), &key, true);
     }
 

@@ -60,7 +60,7 @@ fn bring_back(blocked: &Blocked, inputs: &Inputs, look: &Look, missing: Result<&
             (format!("Restart the application: {wrong}"), "everybody who uses it, for as long as it takes to start · no money".to_string())
         }
         Blocked::Restart(wrong) => {
-            let say = "Restart the application, then say how: no command is configured for it ([hooks] restart_app)";
+            let say = "Restart the application with your own tools (systemctl, docker, …): [hooks] restart_app is not set";
             steps.push(Step::new("restart", StepKind::Manual, "restart", say));
             (format!("Restart the application by hand: {wrong}"), "by hand".into())
         }
@@ -100,7 +100,7 @@ fn back_fill(missing: &Found, inputs: &Inputs, look: &Look, env: &Environment) -
     let well =
         look.worst().map_or_else(|| "The endpoint was not probed.".to_string(), |f| format!("The endpoint was probed. {}", f.sentence));
     let mut plan = plan_of(missing, env).map_err(|refusal| match refusal {
-        Refusal::AlreadyRight(say) => Refusal::AlreadyRight(format!("{well} {say} Drift among them: 0.")),
+        Refusal::AlreadyRight(say) => Refusal::AlreadyRight(format!("{well} {say} No row of these customers differs from Stripe.")),
         other => other,
     })?;
     let restarted = inputs.attested.iter().any(|(step, _)| step != PROBE);

@@ -79,7 +79,7 @@ impl Run {
             .iter()
             .enumerate()
             .filter(|(_, s)| s.command.is_some() && s.instead_of.is_none() && !matches!(s.state, StepState::Passed | StepState::Skipped(_)))
-            .map(|(act, s)| Item { act, instead: place(&s.id), subject: s.subject.clone(), stage: Stage::Waiting(act) })
+            .map(|(act, s)| Item { act, instead: place(&s.id), subject: s.subject.clone(), stage: Stage::Waiting(act), overtaken: None })
             .collect();
         // The commands stand beside their own intents, under their own subject's key, so that one person's can be removed.
         let acts: Vec<&str> = plan.steps.iter().filter(|s| s.command.is_some()).map(|s| s.id.as_str()).collect();
@@ -183,6 +183,11 @@ impl Run {
                 item.stage = Stage::Waiting(step);
                 why_paused = Some(fault.say.clone());
             }
+            // Somebody else was there first: whether the row is right now is read, and nothing is written over it.
+            Outcome::NotDone(fault) if fault.kind == FaultKind::Conflict && plan.steps[step].expect.is_some() => {
+                item.overtaken = Some(fault.say.clone());
+                item.stage = Stage::Effect { step, since: now, open: false };
+            }
             Outcome::NotDone(fault) => missed = Some((item.act, step, fault.say.clone())),
         }
         if why_paused.is_some() {
@@ -255,7 +260,11 @@ impl Run {
     fn tally(&self, p: &Progress) -> String {
         let mut say = format!("{} of {} effects applied", p.applied, p.total);
         if p.instead > 0 {
-            say.push_str(&format!(", {} of them by the second way", p.instead));
+            say.push_str(&format!(", {} of them copied from Stripe after the first way had no effect", p.instead));
+        }
+        let right = self.spared + p.right;
+        if right > 0 {
+            say.push_str(&format!(" · {right} {} right before we came", if right == 1 { "was" } else { "were" }));
         }
         let Some(bulk) = &self.bulk else { return say };
         let failed = bulk.items.iter().find_map(|i| if let Stage::Failed(why) = &i.stage { Some(why) } else { None });

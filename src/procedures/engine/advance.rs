@@ -99,6 +99,10 @@ impl Run {
                     who: plan.who.clone(),
                     undoes: self.undoing.clone(),
                 };
+                if plan.pace.is_some() {
+                    let reviewed = self.plan.as_ref().map_or(0, |p| p.first_acts().count());
+                    self.spared = reviewed.saturating_sub(plan.first_acts().count());
+                }
                 self.plan = Some(plan);
                 self.phase = Phase::Running;
                 if self.hold == Hold::Held {

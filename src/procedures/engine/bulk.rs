@@ -33,6 +33,8 @@ pub(super) struct Item {
     pub instead: Option<usize>,
     pub subject: Option<SubjectKey>,
     pub stage: Stage,
+    /// The row was no longer as it was shown, so nothing was written: what was said. Whether somebody else has put it right, the row tells.
+    pub overtaken: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +77,8 @@ pub struct Progress {
     pub applied: usize,
     /// Of those, by the act in place of the first.
     pub instead: usize,
+    /// Of those, by somebody else, before the act came.
+    pub right: usize,
     pub failed: usize,
     pub skipped: usize,
     /// Begun, and the effect not seen yet.
@@ -105,6 +109,7 @@ impl Bulk {
             total: self.items.len(),
             applied: count(|s| matches!(s, Stage::Applied(_))),
             instead,
+            right: self.items.iter().filter(|i| i.overtaken.is_some() && matches!(i.stage, Stage::Applied(_))).count(),
             failed: count(|s| matches!(s, Stage::Failed(_))),
             skipped: count(|s| matches!(s, Stage::Skipped(_))),
             under_way: count(|s| matches!(s, Stage::Sent(_) | Stage::Effect { .. })),

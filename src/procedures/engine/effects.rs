@@ -179,6 +179,8 @@ impl Run {
         let id = plan.steps[step].id.clone();
         let patience = self.patience();
         let writes_the_row = plan.steps[step].command.as_ref().is_some_and(Command::is_compare_and_set);
+        // What was overtaken is not on its way: the row is right by now, or it is not.
+        let patience = if item.overtaken.is_some() { Duration::zero() } else { patience };
         let patience = if writes_the_row && open { patience.max(Duration::seconds(SETTLED_AFTER_SECONDS)) } else { patience };
         if now - since < patience {
             return Vec::new();
@@ -191,7 +193,8 @@ impl Run {
             }
         }
         effects.push(self.verified(&id, false));
-        self.came_to_nothing(item.act, step, &format!("no effect within {} s: {what}", patience.num_seconds()));
+        let why = item.overtaken.clone().unwrap_or_else(|| format!("no effect within {} s: {what}", patience.num_seconds()));
+        self.came_to_nothing(item.act, step, &why);
         effects
     }
 

@@ -7,6 +7,7 @@ pub mod bulk;
 mod effects;
 mod gather;
 pub(super) mod reconcile;
+mod touched;
 
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
@@ -63,6 +64,9 @@ pub struct Run {
     many: bool,
     /// What is to be journaled as attested once the run is open: step and words.
     attesting: Option<(String, String)>,
+    /// Acts that were reviewed and needed nothing any more when it was confirmed.
+    #[serde(default)]
+    spared: usize,
     /// By how many seconds Stripe's clock is ahead of this machine's: what happened there is as old as Stripe's says.
     #[serde(default)]
     ahead: i64,
@@ -174,6 +178,7 @@ impl Run {
             patience: None,
             many: false,
             attesting: None,
+            spared: 0,
             ahead: 0,
         }
     }

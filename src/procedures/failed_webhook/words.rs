@@ -1,11 +1,11 @@
 //! What the plan of a replay says: its sentence, its size, what was checked and left alone, what it rests on.
 
 use super::facts::{Found, Lost};
-use crate::domain::At;
 use crate::domain::mask;
 use crate::domain::row::{Field, Value};
 use crate::domain::text::sentence;
 use crate::domain::webhooks::cause::{Cause, Remedy};
+use crate::domain::{At, age};
 use crate::procedures::words::{count, day, machine};
 use crate::protocol::command::Command;
 use crate::protocol::run::{Pace, Step, step_id};
@@ -81,13 +81,13 @@ pub fn blast(found: &Found, steps: &[Step], pace: Pace) -> String {
     parts.extend((writes > 0).then(|| format!("{} written", count(writes, "row"))));
     parts.push("no money".into());
     let seconds = (n as u64).div_ceil(u64::from(pace.per_second.max(1)));
-    parts.push(if n == 1 { "a few seconds".into() } else { format!("{} a second, about {}", pace.per_second, duration(seconds)) });
+    parts.push(if n == 1 {
+        "a few seconds".into()
+    } else {
+        format!("{} a second, about {}", pace.per_second, age::words(i64::try_from(seconds.max(1)).unwrap_or(i64::MAX)))
+    });
     parts.push("cannot be undone from here".into());
     parts.join(" · ")
-}
-
-fn duration(seconds: u64) -> String {
-    if seconds < 120 { format!("{} s", seconds.max(1)) } else { format!("{} min", seconds.div_ceil(60)) }
 }
 
 pub fn notes(found: &Found, sent: Sent, pace: Pace) -> Vec<String> {
@@ -201,7 +201,10 @@ pub fn skipped(found: &Found) -> Vec<String> {
         })
         .collect();
     if let Some(first) = found.gone.first() {
-        lines.push(format!("{}: Stripe keeps events for 30 days and no longer has {}.", count(found.gone.len(), "event"), first));
+        lines.push(format!(
+            "{} that Stripe does not have, {first} the first: older than 30 days, or of another account or mode.",
+            count(found.gone.len(), "event")
+        ));
     }
     if let Some(first) = found.unmet.first() {
         lines.push(format!(

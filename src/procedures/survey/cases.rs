@@ -39,8 +39,8 @@ struct Check {
     /// What made it suspect: a change of either asks for a new reading.
     newest: At,
     row: Option<Image>,
-    /// What has been answered so far, while it is being read.
-    reading: Option<Answers>,
+    /// What has been answered so far, while it is being read, and when the first question went out.
+    reading: Option<(At, Answers)>,
     outcome: Option<(u64, Judged)>,
 }
 
@@ -48,7 +48,7 @@ impl Cases {
     /// Every case that waits for this answer gets it.
     pub fn answered(&mut self, query: &Query, result: &Result<Reply, Fault>, now: At) {
         for check in self.checks.values_mut() {
-            if let Some(answers) = check.reading.as_mut().filter(|a| a.get(query).is_some_and(Known::is_waiting)) {
+            if let Some(answers) = check.reading.as_mut().map(|(_, a)| a).filter(|a| a.get(query).is_some_and(Known::is_waiting)) {
                 answers.put(query.clone(), result.clone(), now);
             }
         }
@@ -56,6 +56,13 @@ impl Cases {
 
     pub fn judged(&self, customer: &StripeId) -> Option<&Judged> {
         self.checks.get(customer).and_then(|c| c.outcome.as_ref()).map(|(_, j)| j)
+    }
+
+    /// What the case said may be over.
+    pub fn recheck(&mut self, customer: &StripeId) {
+        if let Some((at, _)) = self.checks.get_mut(customer).and_then(|c| c.outcome.as_mut()) {
+            *at = 0;
+        }
     }
 
     pub fn is_reading(&self) -> bool {
@@ -156,10 +163,10 @@ impl Survey {
         for customer in &self.cases.suspects {
             let Some(check) = self.cases.checks.get_mut(customer) else { continue };
             if check.reading.is_none() && busy < AT_ONCE && check.is_due(m.tick) {
-                check.reading = Some(Answers::default());
+                check.reading = Some((m.now, Answers::default()));
                 busy += 1;
             }
-            let Some(answers) = check.reading.as_mut() else { continue };
+            let Some((begun, answers)) = check.reading.as_mut() else { continue };
             let handle = Handle::Stripe(customer.clone());
             // Where nobody can be asked what is enforced, the two that can disagree are enough.
             let wanted = next_reads(&handle, None, answers).into_iter().filter(|q| enforced || !matches!(q, Query::Entitlement(_)));
@@ -172,18 +179,19 @@ impl Survey {
             if answers.outstanding().next().is_none() {
                 let case = assemble(&handle, None, answers);
                 let diagnosis = diagnose(&case, &m.env.tiers, m.now);
+                let begun = *begun;
                 check.outcome = Some((m.tick.max(1), Judged::of(customer.clone(), &case, diagnosis)));
                 check.reading = None;
                 busy -= 1;
                 let due = case.subscriptions.value().cloned().unwrap_or_default();
-                finished.push((customer.clone(), due));
+                finished.push((customer.clone(), due, begun));
             }
         }
-        for (customer, due) in &finished {
+        for (customer, due, begun) in &finished {
             let theirs = self.feed.theirs(customer).to_vec();
             for id in theirs {
                 if let Some(s) = due.iter().find(|s| s.id == id) {
-                    self.told(&id, Some(Demand::of(s, &m.env.tiers)), m);
+                    self.told(&id, Some(Demand::of(s, &m.env.tiers)), *begun, m);
                 }
             }
         }

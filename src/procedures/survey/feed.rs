@@ -56,6 +56,8 @@ pub struct History {
     pub stand: Option<Stand>,
     /// When the row was read that it was last compared with.
     pub row_at: Option<At>,
+    /// When that row was written, as its own column says.
+    pub written: Option<At>,
 }
 
 /// What only some of them have, and what matters only until the effect is there.
@@ -98,6 +100,7 @@ impl History {
             outcome: Outcome::Unread,
             stand: None,
             row_at: None,
+            written: None,
         }
     }
 
@@ -120,6 +123,13 @@ impl History {
     /// The version that its newest event is rendered at; of those that are fine it is forgotten.
     pub fn api_version(&self) -> Option<&str> {
         self.more.as_ref()?.api_version.as_deref()
+    }
+
+    /// The event changed nothing that a row holds: its effect was there before it.
+    pub fn demanded_nothing(&self, event: &StripeId) -> bool {
+        let Some(own) = self.states.iter().position(|s| s.event == *event) else { return false };
+        let before = own.checked_sub(1).map(|i| &self.states[i].demand).or(self.before.as_deref());
+        before == Some(&self.states[own].demand)
     }
 
     /// What Stripe said itself, where nothing has happened since.

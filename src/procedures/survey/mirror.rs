@@ -4,14 +4,14 @@
 use super::feed::{Current, History};
 use super::{PAUSE, Present, Survey};
 use crate::domain::At;
+use crate::domain::age;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::StripeId;
-use crate::domain::mirror::{Copied, Mirrored, age_in_words};
+use crate::domain::mirror::{Copied, Mirrored};
 use crate::domain::stripe::Subscription;
 use crate::domain::webhooks::demand::Demand;
 use crate::domain::webhooks::judge::Outcome;
 use crate::protocol::query::{MirrorOf, Query, Reply};
-use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl Survey {
         self.mirror.looked = m.tick;
         let suspects = self.feed.suspects().filter_map(|s| Some((s, self.feed.courses.get(s)?)));
         let due = suspects.filter(|(s, h)| {
-            let asked = self.cases.will_read(&h.customer) || self.reading.subscriptions_out.contains(*s);
+            let asked = self.cases.will_read(&h.customer) || self.reading.subscriptions_out.contains_key(*s);
             !asked && self.waits_for_mirror(s, h, m)
         });
         let batch: Vec<StripeId> = due.map(|(s, _)| s.clone()).take(BATCH).collect();
@@ -115,7 +115,7 @@ impl Survey {
     pub(super) fn mirror_evidence(&self, h: &History) -> Option<String> {
         match h.current() {
             Some(Current { mirror_age: Some(seconds), .. }) => {
-                Some(format!("stripe: mirror of Stripe in Postgres, {} old", age_in_words(Duration::seconds(*seconds))))
+                Some(format!("stripe: mirror of Stripe in Postgres, {} old", age::words(*seconds)))
             }
             _ => self.mirror.disbelieved.clone(),
         }
@@ -130,6 +130,9 @@ fn counts(copy: &Copied<Subscription>, h: &History, now: At) -> bool {
 }
 
 fn not_believed(found: &Mirrored, now: At) -> String {
-    let age = found.mirror.age(now).map_or_else(|| "of an age that cannot be told".into(), |age| format!("{} old", age_in_words(age)));
+    let age = found
+        .mirror
+        .age(now)
+        .map_or_else(|| "of an age that cannot be told".into(), |old| format!("{} old", age::words(old.num_seconds())));
     format!("mirror of Stripe in Postgres: {age}, not believed")
 }

@@ -84,6 +84,9 @@ pub struct Survey {
     ahead: i64,
     /// Something has changed of which customers look unapplied.
     stirred: bool,
+    /// Rows say when they were last written: of some it was seen that their stamp moves.
+    #[serde(default)]
+    stamps_move: bool,
     series: Series,
     #[serde(with = "shared")]
     groups: Arc<Vec<Group>>,
@@ -137,6 +140,17 @@ impl Survey {
     pub fn hurry(&mut self, tick: u64) {
         if self.last_round.is_some_and(|t| tick.saturating_sub(t) > 3_000) {
             self.last_round = None;
+        }
+    }
+
+    /// The rows of these customers were just written: they and their cases are read again in a round that begins now.
+    pub fn written<'a>(&mut self, customers: impl Iterator<Item = &'a StripeId>) {
+        for customer in customers {
+            self.cases.recheck(customer);
+            if self.feed.of_customer.contains_key(customer) {
+                self.reading.want([customer.clone()]);
+                self.last_round = None;
+            }
         }
     }
 

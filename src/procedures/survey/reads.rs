@@ -130,7 +130,7 @@ impl Survey {
             && let Some(subscription) = self.reading.queue.1.pop()
         {
             if self.may_ask(&subscription, m) {
-                self.reading.subscriptions_out.insert(subscription.clone());
+                self.reading.subscriptions_out.insert(subscription.clone(), m.now);
                 asks.push(Query::Subscription(subscription));
             }
         }
@@ -141,20 +141,18 @@ impl Survey {
     fn may_ask(&self, subscription: &StripeId, m: &Present) -> bool {
         let history = self.feed.courses.get(subscription).filter(|h| h.outcome == Outcome::Suspect);
         history.is_some_and(|h| !self.cases.will_read(&h.customer) && !self.waits_for_mirror(subscription, h, m))
-            && !self.reading.subscriptions_out.contains(subscription)
+            && !self.reading.subscriptions_out.contains_key(subscription)
             && self.reading.refused.get(subscription).is_none_or(|t| m.tick.saturating_sub(*t) >= AGAIN)
     }
 
     pub(super) fn take_subscription(&mut self, query: &Query, result: &Result<Reply, Fault>, m: &Present) {
         let Query::Subscription(id) = query else { return };
-        if !self.reading.subscriptions_out.remove(id) {
-            return;
-        }
+        let Some(asked) = self.reading.subscriptions_out.remove(id) else { return };
         match result {
             Ok(Reply::Subscriptions(found)) => {
                 let demand = found.iter().find(|s| s.id == *id).map(|s| Demand::of(s, &m.env.tiers));
                 self.reading.refused.remove(id);
-                self.told(id, demand, m);
+                self.told(id, demand, asked, m);
             }
             _ => {
                 self.reading.refused.insert(id.clone(), m.tick);
@@ -162,10 +160,10 @@ impl Survey {
         }
     }
 
-    /// Stripe itself has said what is due of the subscription.
-    pub(super) fn told(&mut self, id: &StripeId, demand: Option<Demand>, m: &Present) {
+    /// Stripe itself has said what is due of the subscription, as of when it was `asked`: what came later may be missing in it.
+    pub(super) fn told(&mut self, id: &StripeId, demand: Option<Demand>, asked: At, m: &Present) {
         let Some(h) = Arc::make_mut(&mut self.feed).courses.get_mut(id).map(Arc::make_mut) else { return };
-        h.told(Current { at: m.now, demand, mirror_age: None });
+        h.told(Current { at: asked, demand, mirror_age: None });
         if h.outcome != Outcome::Fine
             && let Some(row_at) = h.row_at
         {

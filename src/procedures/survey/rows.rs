@@ -21,6 +21,8 @@ use std::sync::Arc;
 const BATCH: usize = 500;
 /// Up to so many customers, all rows are read in every round; beyond, one batch of those that are fine.
 const ALL_AT_ONCE: usize = 1_000;
+/// A row that was written this soon after an event was written because of it.
+const MOVES_WITHIN: Duration = Duration::minutes(10);
 /// Customers whose events are younger than this are looked at in every round.
 const HOT: Duration = Duration::minutes(15);
 
@@ -42,7 +44,8 @@ pub struct Reading {
     rows_failed: bool,
     /// Where the turn through those that are fine has come to.
     turn: Option<StripeId>,
-    pub subscriptions_out: BTreeSet<StripeId>,
+    /// With the time when each was asked for: what happens after the question may be missing in the answer.
+    pub subscriptions_out: BTreeMap<StripeId, At>,
     /// Those to be asked for, the newest last, as they were at that tick.
     pub queue: (u64, Vec<StripeId>),
     /// Subscriptions that Stripe did not give, and when that was.
@@ -214,6 +217,9 @@ impl Survey {
         });
         let (stand, outcome) = (ruling.stand, ruling.outcome);
         let (took, before) = (effect_took(h, stand, row).filter(|_| outcome == Outcome::Fine), h.outcome);
+        // A row that was there before the event and was written when it came: its stamp moves with its writes.
+        let moved = took.is_some_and(|t| (Duration::zero()..=MOVES_WITHIN).contains(&t)) && (h.states.len() > 1 || h.before.is_some());
+        let written = row.and_then(written);
         let stirred = (h.stand, h.outcome) != (stand, outcome);
         // What was missed and is there now was repaired: it says nothing about the queue.
         match (took, before) {
@@ -222,9 +228,10 @@ impl Survey {
             _ => {}
         }
         self.stirred |= stirred;
+        self.stamps_move |= moved;
         let feed = Arc::make_mut(&mut self.feed);
         if let Some(h) = feed.courses.get_mut(subscription).map(Arc::make_mut) {
-            (h.stand, h.row_at, h.outcome) = (stand, Some(row_at), outcome);
+            (h.stand, h.row_at, h.written, h.outcome) = (stand, Some(row_at), written, outcome);
             if outcome == Outcome::Fine {
                 h.is_fine();
             }
@@ -330,6 +337,14 @@ impl Feed {
 /// How long the newest effect took to come, where the row says when it was written.
 fn effect_took(h: &History, stand: Option<Stand>, row: Option<&SubscriptionRow>) -> Option<Duration> {
     let last = h.states.last()?;
-    let Some(Value::Time(written)) = row?.get(Field::UpdatedAt) else { return None };
-    (stand == Some(Stand::At(h.states.len() - 1))).then(|| *written - last.at)
+    let written = written(row?)?;
+    (stand == Some(Stand::At(h.states.len() - 1))).then(|| written - last.at)
+}
+
+/// When the row was written, where a column says so.
+fn written(row: &SubscriptionRow) -> Option<At> {
+    match row.get(Field::UpdatedAt) {
+        Some(Value::Time(at)) => Some(*at),
+        _ => None,
+    }
 }

@@ -7,6 +7,7 @@ use crate::domain::findings::{About, Finding};
 use crate::domain::ids::StripeId;
 use crate::domain::money::group;
 use crate::domain::webhooks::cause::Cause;
+use crate::domain::webhooks::course::Stand;
 use crate::domain::webhooks::endpoint::HANDLED;
 use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::verdict::Verdict;
@@ -35,14 +36,32 @@ pub struct Series {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silence {
     pub since: At,
+    /// It may be longer: of an effect before then it cannot be told whether the application brought it about.
+    pub at_least: bool,
     /// Events since then, those that cannot be judged yet included.
     pub received: usize,
     /// How many of them are failures.
     pub failed: usize,
     /// Whom that hurts, those of the newest events first.
     pub customers: Vec<StripeId>,
+    /// When the application was last seen to apply anything, as far back as was looked.
+    pub last: Option<At>,
 }
 
+/// What an effect that is there tells of the application.
+enum Witness {
+    /// It applied something then.
+    Worked(At),
+    /// Nothing: the row was right anyway, or somebody else put it right.
+    None,
+    /// Whose doing it is cannot be told: the row does not say when it was written.
+    Open,
+}
+
+/// So many effects of which it cannot be told are looked behind.
+const FAR: usize = 50;
+/// How far Stripe's clock and the database's may be apart.
+const CLOCKS: Duration = Duration::seconds(5);
 /// Fewer customers than this are a matter of their own, not of the endpoint.
 const SEVERAL: usize = 2;
 
@@ -96,25 +115,76 @@ impl Survey {
             Series { received, applied, last_applied, settling, silence: self.silence(), version: self.version, at: minute, tick: m.tick };
     }
 
-    /// Since when nothing is applied: the newest events are failures, of several customers whose rows could have been found.
+    /// Since when nothing is applied: the newest events are failures, of several customers whose rows could have been found. What is right
+    /// without the application's doing neither ends it nor belongs to it.
     fn silence(&self) -> Option<Silence> {
-        let (mut failed, mut received, mut since) = (0, 0, None);
-        let (mut customers, mut met) = (Vec::new(), BTreeSet::new());
-        let mut later = 0;
+        let mut failures: Vec<(&Line, usize)> = Vec::new();
+        // How many failures are younger than the first effect of which nobody can tell whose it is; and how many of those effects there are.
+        let (mut sure, mut open) = (None, 0);
+        let (mut later, mut last) = (0, None);
         for line in self.feed.lines.iter().filter(|l| HANDLED.contains(&&*l.kind)) {
+            if open > FAR || last.is_some_and(|worked| line.at <= worked) {
+                break;
+            }
             later += 1;
             match line.verdict {
-                Verdict::Applied | Verdict::Superseded => break,
+                Verdict::Applied | Verdict::Superseded => match self.witness(line, failures.iter().any(|(l, _)| !l.pending)) {
+                    Witness::Worked(at) => {
+                        last = last.max(Some(at));
+                        failures.retain(|(l, _)| l.at > at);
+                    }
+                    Witness::Open => {
+                        open += 1;
+                        sure.get_or_insert(failures.len());
+                    }
+                    Witness::None => {}
+                },
                 // A row that nobody linked would not be found on the best of days either: it says nothing about the endpoint.
-                Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) => {
-                    (failed, received, since) = (failed + 1, later, Some(line.at));
-                    customers.extend(line.customer.iter().filter(|c| met.insert(*c)).cloned());
-                }
+                Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) => failures.push((line, later)),
                 _ => {}
             }
         }
-        let since = since.filter(|_| customers.len() >= SEVERAL)?;
-        Some(Silence { since, received, failed, customers })
+        let certain = sure.map_or(failures.len(), |n| n.min(failures.len()));
+        let at_least = certain < failures.len();
+        failures.truncate(certain);
+        let (oldest, received) = failures.last()?;
+        let mut met = BTreeSet::new();
+        let customers: Vec<StripeId> =
+            failures.iter().filter_map(|(l, _)| l.customer.as_ref()).filter(|c| met.insert(*c)).cloned().collect();
+        (customers.len() >= SEVERAL).then(|| Silence {
+            since: oldest.at,
+            at_least,
+            received: *received,
+            failed: failures.len(),
+            customers,
+            last,
+        })
+    }
+
+    /// What an event whose effect is there says about the application. `answered`: it answers events with success that come to nothing, so
+    /// that none of them is delivered a second time.
+    fn witness(&self, line: &Line, answered: bool) -> Witness {
+        let Some(h) = line.subscription.as_ref().and_then(|s| self.feed.courses.get(s)) else { return Witness::Open };
+        let idle = || if self.says_processed(line) { Witness::Worked(line.at) } else { Witness::None };
+        match h.written.filter(|_| self.stamps_move) {
+            // It was right before the event came.
+            Some(written) if written < line.at - CLOCKS => idle(),
+            Some(written) if written <= line.at + self.allowance() => Witness::Worked(line.at),
+            // Long after: a delivery that Stripe repeated, or somebody's hands.
+            Some(_) if line.pending || answered => Witness::None,
+            Some(written) => Witness::Worked(written),
+            None if h.demanded_nothing(&line.id) => idle(),
+            None => match h.stand {
+                Some(Stand::At(_) | Stand::Current) => Witness::Open,
+                _ => Witness::None,
+            },
+        }
+    }
+
+    /// The application itself says that it processed the event.
+    fn says_processed(&self, line: &Line) -> bool {
+        let noted = self.received.get(&line.id).is_some_and(|r| r.processed == Some(true) || r.processed_at.is_some());
+        noted || self.scene.log.as_ref().is_some_and(|t| t.processed(line.id.as_str()).is_some())
     }
 
     pub(super) fn could_be_found(&self, line: &Line) -> bool {
@@ -140,11 +210,20 @@ impl Survey {
             stamp(silence.since),
             group(silence.failed as u64)
         )];
-        evidence.extend(self.series.last_applied.map(|at| format!("the last one that was applied happened at {}", stamp(at))));
+        evidence.extend(silence.last.map(|at| format!("the application was last seen to apply one at {}", stamp(at))));
+        if silence.at_least {
+            evidence.push(
+                "rows do not say when they were written: what is right before then may be the application's work or somebody's".into(),
+            );
+        }
         evidence.extend(self.groups.iter().flat_map(|g| g.evidence.iter().cloned()).take(12));
         Some(Finding {
             word: Word::Fail,
-            sentence: format!("Nothing Stripe sent was applied since {}", silence.since.format("%H:%M")),
+            sentence: format!(
+                "Nothing Stripe sent was applied{} since {}",
+                if silence.at_least { ", at least" } else { "" },
+                silence.since.format("%H:%M")
+            ),
             size: format!("{} hurt", group(hurt as u64)),
             reason: self.likely(silence.since),
             about: About::Webhooks { since: silence.since, customers: silence.customers.clone() },

@@ -135,6 +135,12 @@ impl Incident {
         self.spec().usual
     }
 
+    /// Whether a change of configuration or a restart ends something of it.
+    #[must_use]
+    pub fn ends(self) -> bool {
+        self.spec().lift.is_some()
+    }
+
     /// Whether it begins and ends by itself: who is to see it has to be there when it happens.
     #[must_use]
     pub fn passes(self) -> bool {

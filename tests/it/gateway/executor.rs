@@ -14,7 +14,7 @@ use nightdesk::gateway::executor::{Executor, Handle};
 use nightdesk::gateway::reader::Reader;
 use nightdesk::protocol::command::{Command, Outcome};
 use nightdesk::protocol::effect::Effect;
-use nightdesk::protocol::event::Event;
+use nightdesk::protocol::event::{Event, KnownIncident};
 use nightdesk::protocol::query::{Locator, Query, Reply};
 use nightdesk::protocol::record::{Closed, Detail, Entry, OpenedDetail, RunState};
 use nightdesk::protocol::run::{Attempt, Inputs, Perform};
@@ -266,7 +266,9 @@ async fn a_write_goes_through_gate_and_journal_and_changes_its_row() {
 #[tokio::test]
 async fn incidents_are_listed_and_started_over_http() {
     use axum::routing::{get, post};
-    let list = || async { axum::Json(serde_json::json!({ "incidents": [{ "name": "missed-webhooks", "title": "never arrived" }] })) };
+    let list = || async {
+        axum::Json(serde_json::json!({ "incidents": [{ "name": "missed-webhooks", "title": "never arrived", "ends": false }] }))
+    };
     let strike = |axum::extract::Path(name): axum::extract::Path<String>| async move {
         let (status, body) = match name.as_str() {
             "missed-webhooks" => {
@@ -279,21 +281,30 @@ async fn incidents_are_listed_and_started_over_http() {
         };
         (axum::http::StatusCode::from_u16(status).unwrap(), axum::Json(body))
     };
-    let router = axum::Router::new().route("/incidents", get(list)).route("/incidents/{name}", post(strike));
+    let lift = |axum::extract::Path(name): axum::extract::Path<String>| async move {
+        let status = if name == "wrong-secret" { 200 } else { 409 };
+        (axum::http::StatusCode::from_u16(status).unwrap(), axum::Json(serde_json::json!({ "error": "there is nothing to end" })))
+    };
+    let router = axum::Router::new().route("/incidents", get(list)).route("/incidents/{name}", post(strike).delete(lift));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
     let bench = Bench::start(Options { customers: 60, ..Options::default() }).await;
     let mut desk = Desk::start(&bench, &[("NIGHTDESK_SANDBOX_URL", &url)]);
     let known = desk.wait("the list", |e| if let Event::IncidentsKnown(known) = e { Some(known) } else { None }).await;
-    assert_eq!(known, [("missed-webhooks".to_string(), "never arrived".to_string())]);
-    let started = |e| if let Event::IncidentStarted { result, .. } = e { Some(result) } else { None };
+    let missed = KnownIncident { name: "missed-webhooks".into(), title: "never arrived".into(), ends: false };
+    assert_eq!(known, [missed]);
+    let started = |e| if let Event::IncidentWent { result, .. } = e { Some(result) } else { None };
     desk.handle.submit(Effect::StartIncident { name: "missed-webhooks".into() });
     assert_eq!(desk.wait("started", started).await.expect("it starts"), "2 customers hit");
     desk.handle.submit(Effect::StartIncident { name: "stripe-down".into() });
     assert_eq!(desk.wait("started", started).await.expect("it starts"), "under way");
     desk.handle.submit(Effect::StartIncident { name: "other".into() });
     assert_eq!(desk.wait("refused", started).await.expect_err("it does not").say, "nobody is left");
+    desk.handle.submit(Effect::EndIncident { name: "wrong-secret".into() });
+    assert!(desk.wait("ended", started).await.expect("it ends").starts_with("ended"));
+    desk.handle.submit(Effect::EndIncident { name: "missed-webhooks".into() });
+    assert_eq!(desk.wait("refused", started).await.expect_err("it does not").say, "there is nothing to end");
 }
 
 #[tokio::test]

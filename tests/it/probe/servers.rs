@@ -118,7 +118,7 @@ async fn where_nobody_answers_it_is_said_which_way() {
 async fn a_clock_ten_minutes_off_is_named_from_the_answer_s_date() {
     let bench = Bench::start(Options { customers: 60, ..Options::default() }).await;
     let late = "{\"error\":\"Timestamp outside the tolerance zone\"}";
-    for (minutes, words) in [(10, "10 minutes ahead of"), (-10, "10 minutes behind")] {
+    for (minutes, words) in [(10, "10 min ahead of"), (-10, "10 min behind")] {
         let date = (Utc::now() + Duration::minutes(minutes)).format("%a, %d %b %Y %H:%M:%S GMT");
         let server = Raw::saying("400 Bad Request", &format!("Date: {date}\r\n"), late).await;
         bench.simulator.set_webhook_url(server.url.clone());

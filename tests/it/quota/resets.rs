@@ -122,7 +122,7 @@ async fn a_role_without_the_right_is_told_before_anything_is_sent() {
     let done = reset(&desk, &label, "all").await;
     assert_eq!(done["state"], "done", "{done}");
     let said = desk.undo(done["run"].as_str().unwrap()).await;
-    assert!(said.code == Some(2) && said.err.contains("nothing that takes it back"), "{said:?}");
+    assert!(said.code == Some(1) && said.err.contains("nothing that takes it back"), "{said:?}");
 }
 
 const TRIGGERS: &str = "

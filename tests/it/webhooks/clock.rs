@@ -33,8 +33,8 @@ async fn a_clock_ten_minutes_off_is_named_by_check_and_by_the_list() {
     let desk = Desk::of(&bench);
     let base = desk.variable("STRIPE_API_BASE").to_string();
     for (ahead, sentence) in [
-        (600, Some("This machine's clock is 10 minutes behind Stripe's")),
-        (-600, Some("This machine's clock is 10 minutes ahead of Stripe's")),
+        (600, Some("This machine's clock is 10 min behind Stripe's")),
+        (-600, Some("This machine's clock is 10 min ahead of Stripe's")),
         (0, None),
     ] {
         let desk = desk.but("STRIPE_API_BASE", &dated(base.clone(), Duration::seconds(ahead)).await);

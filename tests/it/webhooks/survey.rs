@@ -341,8 +341,8 @@ fn a_clock_that_is_off_makes_no_false_verdict_and_is_named() {
         watch.expect(NTH[1], Verdict::Missing);
         let said = watch.survey.clock_finding().map(|f| f.sentence);
         let expected = match wrong {
-            -600 => Some("This machine's clock is 10 minutes behind Stripe's"),
-            600 => Some("This machine's clock is 10 minutes ahead of Stripe's"),
+            -600 => Some("This machine's clock is 10 min behind Stripe's"),
+            600 => Some("This machine's clock is 10 min ahead of Stripe's"),
             _ => None,
         };
         assert_eq!(said.as_deref(), expected, "{wrong}");
@@ -417,4 +417,38 @@ fn a_database_that_does_not_answer_makes_nothing_missing() {
     watch.expect(NTH[0], Verdict::Unknown);
     assert!(watch.survey.fault().is_some_and(|f| f.say.contains("did not answer")));
     assert!(watch.survey.judgement(&id(NTH[0])).expect("judged").because.contains("has not been read"));
+}
+
+#[test]
+fn what_stripe_answers_counts_as_of_its_question() {
+    let (mut w, all) = course(&[(300, &nothing), (200, &leaves)]);
+    hold(&mut w, &all[0]);
+    let mut watch = Watch::new(now());
+    let of_subscriptions = |q: &Query| matches!(q, Query::Subscription(_) | Query::SubscriptionsOf(_));
+    let mut held = Vec::new();
+    watch.look(|q| {
+        if of_subscriptions(q) {
+            held.push(q.clone());
+            return None;
+        }
+        Some(w.answer(q))
+    });
+    assert!(!held.is_empty(), "Stripe is asked what is due");
+    let late: Vec<_> = held.iter().map(|q| (q.clone(), w.answer(q))).collect();
+    // It is taken back while the answer is on its way, and the event of that is listed before the answer comes.
+    let mut back = all[1].clone();
+    stays(&mut back);
+    w.events.insert(0, event(NTH[2], "customer.subscription.updated", &back, now() + Duration::seconds(5)));
+    w.subscriptions[0] = back;
+    watch.pass(20);
+    watch.look(|q| (!of_subscriptions(q)).then(|| w.answer(q)));
+    let (env, sources) = (environment(), BTreeMap::new());
+    let m = Moment { now: watch.at, tick: watch.tick, env: &env, sources: &sources };
+    for (query, result) in late {
+        watch.survey.replied(&query, &result, &m);
+    }
+    watch.pass(1);
+    watch.look(|q| (!of_subscriptions(q)).then(|| w.answer(q)));
+    watch.expect(NTH[2], Verdict::Applied);
+    assert!(!watch.survey.lines()[1].verdict.is_failure(), "the answer is older than what is due: {:?}", watch.survey.lines()[1]);
 }

@@ -4,13 +4,13 @@ use super::beside::Beside;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
-use crate::domain::At;
 use crate::domain::diagnosis::Word;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::findings::{About, Finding, Interrupted, Judged, Silent, findings};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::{Drifted, finding};
+use crate::domain::{At, age};
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{RunState, RunSummary};
@@ -230,13 +230,12 @@ fn silent(cx: &Context) -> Vec<Silent> {
         let health = f.health(cx.now);
         let down = health == Health::Down;
         let state = match health {
-            Health::Down => format!("{} s", f.age(cx.now)),
+            Health::Down => age::words(f.age(cx.now)),
             Health::Auth => "AUTH".to_string(),
             Health::Limit => "LIMIT".to_string(),
             Health::Full => "FULL".to_string(),
             Health::Ok | Health::Stale | Health::Connecting | Health::NotSetUp => return None,
         };
-        let state = if down && f.age(cx.now) >= 120 { format!("{} min", f.age(cx.now) / 60) } else { state };
         let reason = f.last_fault.as_ref().map_or_else(|| "No answer, and no refusal either.".to_string(), |x| x.say.clone());
         Some(Silent { source: *source, down, state, seconds: f.age(cx.now), reason })
     };

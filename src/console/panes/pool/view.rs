@@ -5,8 +5,8 @@ use super::tell::{self, TEXT};
 use super::{blockers, groups, history, table};
 use crate::console::context::Context;
 use crate::console::widgets::format::clock;
-use crate::console::widgets::paint::{put, put_right};
-use crate::console::widgets::panel::{self, Panel, stale};
+use crate::console::widgets::paint::put;
+use crate::console::widgets::panel::{self, Head, Panel, stale};
 use crate::console::widgets::theme::Theme;
 use crate::domain::diagnosis::Word;
 use crate::domain::fault::FaultKind;
@@ -55,32 +55,20 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
 
 /// The tabs, and at the right how many connections there are and how sure that is.
 fn tabs(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    let mut x = area.x;
-    for tab in Tab::ALL {
-        let here = tab == m.tab;
-        let (mark, style) = if here { (theme.pointer(), theme.bold()) } else { (" ", theme.dim()) };
-        x = put(buf, theme, x, area.y, &format!("{mark}{}", tab.title()), style, area.width) + 2;
-    }
-    let end = area.right().saturating_sub(1);
-    let room = end.saturating_sub(x);
     let doubt = match (m.frozen(), cx.pool.stale(cx.now, cx.tick)) {
         (Some(at), _) => Some(format!("FROZEN {}", clock(at))),
         (None, Some(seconds)) => Some(format!("db {}", stale(seconds))),
         (None, None) => None,
     };
-    let end = match doubt {
-        Some(text) => put_right(buf, theme, end, area.y, &text, theme.warn(), room).saturating_sub(2),
-        None => end,
-    };
-    let Some(seen) = m.seen(cx) else { return };
-    let mut said = seen.share();
-    if seen.explained.waiting > 0 {
-        said = format!("{said} {} {} waiting", theme.dot(), seen.explained.waiting);
+    let mut covered = Vec::new();
+    if let Some(seen) = m.seen(cx) {
+        let marked = m.list.marked.len();
+        covered.extend((marked > 0).then(|| format!("{marked} marked")));
+        covered.push(seen.share());
+        let waiting = seen.explained.waiting;
+        covered.extend((waiting > 0).then(|| format!("{waiting} waiting")));
     }
-    if !m.list.marked.is_empty() {
-        said = format!("{} marked {} {said}", m.list.marked.len(), theme.dot());
-    }
-    put_right(buf, theme, end, area.y, &said, theme.dim(), end.saturating_sub(x));
+    panel::head(buf, theme, area, Head { titles: &Tab::ALL.map(Tab::title), current: m.tab as usize, doubt, covered });
 }
 
 /// No sessions: being read, or why they cannot be; what a pooler tells stands below.

@@ -5,14 +5,13 @@ use super::model::{FIELDS, MOST, Model, Tab};
 use super::view_tiers;
 use crate::console::context::Context;
 use crate::console::widgets::format::{clock, count, moment};
-use crate::console::widgets::paint::{fit, put, put_right, select, width};
-use crate::console::widgets::panel::{self, Panel, class, reading, stale};
+use crate::console::widgets::paint::{fit, put, put_right, select};
+use crate::console::widgets::panel::{self, Head, Panel, class, reading};
 use crate::console::widgets::theme::Theme;
 use crate::domain::fault::Source;
 use crate::domain::mask;
 use crate::domain::money::group;
 use crate::domain::quota::{NearRow, QuotaState};
-use crate::protocol::freshness::Health;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -50,37 +49,10 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     }
 }
 
-/// The tabs, and at the right what the current one covers and how sure that is.
 fn head(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    let mut x = area.x;
-    for tab in Tab::ALL {
-        let here = tab == m.tab;
-        let (mark, style) = if here { (theme.pointer(), theme.bold()) } else { (" ", theme.dim()) };
-        x = put(buf, theme, x, area.y, &format!("{mark}{}", tab.title()), style, area.width) + 2;
-    }
-    let mut end = area.right().saturating_sub(1);
-    if let Some(doubt) = doubt(cx) {
-        end = put_right(buf, theme, end, area.y, &doubt, theme.warn(), end.saturating_sub(x)).saturating_sub(2);
-    }
-    let room = end.saturating_sub(x);
-    // What there is no room for is left out whole, the least of it first.
-    let mut parts = covered(m);
-    while parts.len() > 1 && width(&parts.join(" . ")) > room {
-        parts.pop();
-    }
-    put_right(buf, theme, end, area.y, &parts.join(&format!(" {} ", theme.dot())), theme.dim(), room);
-}
-
-/// Why what is shown may be old: in words, with its age.
-fn doubt(cx: &Context) -> Option<String> {
-    let age = cx.sources.get(&Source::Database).map_or(0, |f| f.age(cx.now));
-    match cx.health(Source::Database) {
-        Health::Stale | Health::Down => Some(format!("db {}", stale(age))),
-        Health::Auth => Some("db AUTH".into()),
-        Health::Limit => Some("db LIMIT".into()),
-        Health::Full => Some("db FULL".into()),
-        Health::Ok | Health::Connecting | Health::NotSetUp => None,
-    }
+    let doubt = cx.sources.get(&Source::Database).and_then(|f| panel::doubt(f, cx.now));
+    let head = Head { titles: &Tab::ALL.map(Tab::title), current: m.tab as usize, doubt, covered: covered(m) };
+    panel::head(buf, theme, area, head);
 }
 
 /// What the tab covers, the most telling first.

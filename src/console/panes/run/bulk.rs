@@ -86,6 +86,7 @@ mod tests {
             total: 9,
             applied: 4,
             instead: 0,
+            right: 0,
             failed: 0,
             skipped: 0,
             under_way,

@@ -147,17 +147,23 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
     let say = |lines: &mut Vec<Line>, text: &str, style: Style| {
         lines.extend(wrap(text, room).into_iter().map(|l| vec![(INDENT, l, style)]));
     };
-    if !m.heard.is_empty() {
+    // Once it is done, the sentence has the last of them.
+    if !m.heard.is_empty() && !matches!(m.run.phase, Phase::Done(_)) {
         for line in &m.heard {
             say(&mut lines, line, theme.dim());
         }
         lines.push(Vec::new());
     }
-    if let Some(note) = &m.run.note {
+    // The end comes first, and what is to be known about it after it.
+    let ended = matches!(m.run.phase, Phase::Done(_) | Phase::Halted(_));
+    if let Some(note) = m.run.note.as_ref().filter(|_| !ended) {
         say(&mut lines, note, theme.warn());
         lines.push(Vec::new());
     }
     match &m.run.phase {
+        Phase::Gathering if m.run.is_confirmed() => {
+            say(&mut lines, "Confirmed. The facts are read once more; only what was reviewed is done…", theme.dim());
+        }
         Phase::Gathering => say(&mut lines, "Reading the facts; nothing is written before you confirm…", theme.dim()),
         Phase::Deciding(decision) => return [lines, decision_lines(decision, theme, room)].concat(),
         Phase::Halted(why) => {
@@ -191,6 +197,9 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
         }
         Phase::Waiting(why) => say(&mut lines, why, theme.warn()),
         Phase::Review | Phase::Running | Phase::Verifying => {}
+    }
+    if let Some(note) = m.run.note.as_ref().filter(|_| ended) {
+        say(&mut lines, note, theme.warn());
     }
     if let Some(progress) = m.run.progress() {
         lines.extend(bulk::lines(&m.run, &progress, theme, room));
@@ -287,7 +296,7 @@ fn book(m: &Model, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
     }
     let points = count(differs.len(), "point", "points");
     if detail == Detail::Pointer {
-        let differs = if differs.is_empty() { String::new() } else { format!("differs in {points}: ") };
+        let differs = if differs.is_empty() { String::new() } else { format!("{points} done otherwise here: ") };
         // What was checked leaves no line to spare; without it the book stands apart.
         let bare = m.run.plan.as_ref().is_some_and(|p| p.notes.is_empty());
         let apart = bare.then(Vec::new);
@@ -348,6 +357,8 @@ fn manual_foot(m: &Model, theme: &Theme, room: u16) -> Vec<Line> {
     if let Some(step) = m.manual() {
         lines.extend(wrap(&step.say, room).into_iter().map(|l| vec![(INDENT, l, theme.bold())]));
     }
+    let say = "Type what you did, then enter: it looks whether that helped, and goes on.";
+    lines.extend(wrap(say, room).into_iter().map(|l| vec![(INDENT, l, theme.dim())]));
     lines.push(vec![(INDENT, "Done by hand: ".to_string(), theme.plain())]);
     lines
 }

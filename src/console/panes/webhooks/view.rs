@@ -5,14 +5,13 @@ use super::{list, view_drift, view_endpoints};
 use crate::console::context::Context;
 use crate::console::widgets::format::{clock, count, moment};
 use crate::console::widgets::paint::{fit, put, put_right, select, width, wrap};
-use crate::console::widgets::panel::{self, Panel, stale};
+use crate::console::widgets::panel::{self, Head, Panel};
 use crate::console::widgets::theme::Theme;
-use crate::domain::At;
 use crate::domain::desk::Standing;
 use crate::domain::fault::Source;
 use crate::domain::webhooks::feed::Group;
+use crate::domain::{At, age};
 use crate::procedures::survey::Survey;
-use crate::protocol::freshness::Health;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -37,46 +36,10 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     }
 }
 
-/// The tabs, and at the right what the current one covers and how sure that is.
 fn head(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    let mut x = area.x;
-    for tab in Tab::ALL {
-        let here = tab == m.tab;
-        let (mark, style) = if here { (theme.pointer(), theme.bold()) } else { (" ", theme.dim()) };
-        x = put(buf, theme, x, area.y, &format!("{mark}{}", tab.title()), style, area.width) + 2;
-    }
-    let room = area.right().saturating_sub(x + 2);
-    let end = area.right().saturating_sub(1);
-    let doubt = doubt(cx);
-    let end = match &doubt {
-        Some(text) => put_right(buf, theme, end, area.y, text, theme.warn(), room).saturating_sub(2),
-        None => end,
-    };
-    let room = end.saturating_sub(x);
-    // What there is no room for is left out whole, the least of it first.
-    let mut parts = covered(m, cx);
-    let said = loop {
-        let said = parts.join(&format!(" {} ", theme.dot())).replace(&format!(" {} in ", theme.dot()), " in ");
-        if width(&said) <= room || parts.len() < 2 {
-            break said;
-        }
-        parts.pop();
-    };
-    put_right(buf, theme, end, area.y, &said, theme.dim(), room);
-}
-
-/// Why what is shown may be old: in words, with its age.
-fn doubt(cx: &Context) -> Option<String> {
-    [Source::Stripe, Source::Database].into_iter().find_map(|source| {
-        let age = cx.sources.get(&source).map_or(0, |f| f.age(cx.now));
-        match cx.health(source) {
-            Health::Stale | Health::Down => Some(format!("{} {}", source.word(), stale(age))),
-            Health::Auth => Some(format!("{} AUTH", source.word())),
-            Health::Limit => Some(format!("{} LIMIT", source.word())),
-            Health::Full => Some(format!("{} FULL", source.word())),
-            Health::Ok | Health::Connecting | Health::NotSetUp => None,
-        }
-    })
+    let doubt = [Source::Stripe, Source::Database].into_iter().find_map(|s| panel::doubt(cx.sources.get(&s)?, cx.now));
+    let head = Head { titles: &Tab::ALL.map(Tab::title), current: m.tab as usize, doubt, covered: covered(m, cx) };
+    panel::head(buf, theme, area, head);
 }
 
 /// What the tab covers, the most telling first.
@@ -115,7 +78,7 @@ fn covered(m: &Model, cx: &Context) -> Vec<String> {
 
 /// `24 h`, `7 days`.
 pub fn range(hours: i64) -> String {
-    if hours <= 48 { format!("{hours} h") } else { format!("{} days", hours / 24) }
+    if hours <= 48 { format!("{hours} h") } else { age::words(hours * 3_600) }
 }
 
 /// How much of the range has been read, while it is not all of it.

@@ -8,10 +8,11 @@ use crate::console::widgets::format::{clock, count};
 use crate::console::widgets::paint::{put, put_right, select, wrap};
 use crate::console::widgets::panel::{self, Panel};
 use crate::console::widgets::theme::Theme;
+use crate::domain::diagnosis::Word;
 use crate::domain::findings::whole;
 use crate::domain::mask;
 use crate::domain::money::group;
-use crate::domain::webhooks::drift::{Class, Drifted, Group};
+use crate::domain::webhooks::drift::{Drifted, Group};
 use crate::procedures::drift_scan::{Scan, Standing};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -103,11 +104,9 @@ fn people(scan: &Scan) -> usize {
 }
 
 fn class(g: &Group, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    let (word, style) = match g.class {
-        Class::PaidNotServed | Class::WrongTier | Class::Unlinked => ("FAIL", theme.fail()),
-        _ => ("WARN", theme.warn()),
-    };
-    put(buf, theme, area.x + 1, area.y, word, style, 5);
+    let word = g.class.severity();
+    let style = if word == Word::Fail { theme.fail() } else { theme.warn() };
+    put(buf, theme, area.x + 1, area.y, word.shown(), style, 5);
     let monthly: Vec<String> = g.monthly.iter().map(|m| format!("{}/mo", whole(m))).collect();
     let who = if g.subjects == 1 { "customer" } else { "customers" };
     let size = [format!("{} {who}", group(g.subjects)), monthly.join(" ")].join("  ");

@@ -123,7 +123,7 @@ fn a_clock_ten_minutes_off_is_named() {
     let skewed = Came::Answer { status: 400, milliseconds: 12, body: String::new(), location: None, skew_seconds: Some(-600) };
     let found = attribute(&missing(), &probed(Shot::Unsigned, skewed), now());
     assert_eq!(found.cause, Cause::ClockSkew);
-    assert!(found.because.contains("10 minutes behind"), "{}", found.because);
+    assert!(found.because.contains("10 min behind"), "{}", found.because);
 }
 
 #[test]

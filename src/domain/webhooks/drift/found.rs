@@ -1,7 +1,6 @@
 //! What a scan has found: the drifted subjects, worst first and bounded, and the count of all of them by class.
 
 use super::{Class, Drifted};
-use crate::domain::diagnosis::Word;
 use crate::domain::findings::{About, Finding, whole};
 use crate::domain::ids::StripeId;
 use crate::domain::mask;
@@ -61,6 +60,12 @@ impl Found {
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {
         self.known.contains_key(key)
+    }
+
+    /// The one that is known by this, where it is kept by name.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Drifted> {
+        self.by_class.get(self.known.get(key)?)?.get(key)
     }
 
     /// How many subjects have drifted, the unnamed ones included.
@@ -141,27 +146,30 @@ pub fn finding(of: &Group) -> Option<Finding> {
     let who = format!("{} {}", group(n), if n == 1 { "customer" } else { "customers" });
     let (are, rows) = if n == 1 { ("is", "1 row".to_string()) } else { ("are", format!("{} rows", group(n))) };
     let copying = "The whole account was compared; copying from Stripe helps.";
-    let (word, sentence, reason) = match of.class {
-        Class::PaidNotServed => (Word::Fail, format!("{who} paid and {are} not served"), copying),
-        Class::ServedNotPaid => (Word::Fail, format!("{who} {are} served what nobody pays for"), copying),
-        Class::SeveralLive => (Word::Warn, format!("{who} with several live subscriptions"), "Which of them counts is a choice."),
-        Class::WrongTier => (Word::Warn, format!("{who} {are} served another tier than they pay for"), copying),
-        Class::Unlinked => {
-            (Word::Warn, format!("{rows} not linked to Stripe"), "Webhooks find nobody there. Linking helps, resending does not.")
-        }
-        Class::OrphanCustomer => (Word::Fail, format!("{who} pay, and no profile can be named"), "Nothing names the profile for certain."),
-        Class::OrphanRow => {
-            (Word::Warn, format!("{rows} name what Stripe does not have"), "Nobody is hurt; no webhook will ever reach them.")
-        }
-        Class::UnknownPrice => (Word::Warn, format!("{who} whose due tier is open"), "Unmapped prices, or items of two tiers."),
-        Class::WrongStatus => (Word::Warn, format!("{rows} with another status than Stripe"), copying),
-        Class::Period => (Word::Warn, format!("{rows} with another period than Stripe"), copying),
-        Class::CancelFlags => (Word::Warn, format!("{rows} wrong about a cancellation"), copying),
-        Class::Interval => (Word::Warn, format!("{rows} with another interval than Stripe"), copying),
+    let (sentence, reason) = match of.class {
+        Class::PaidNotServed => (format!("{who} paid and {are} not served"), copying),
+        Class::ServedNotPaid => (format!("{who} {are} served what nobody pays for"), copying),
+        Class::SeveralLive => (format!("{who} with several live subscriptions"), "Which of them counts is a choice."),
+        Class::WrongTier => (format!("{who} {are} served another tier than they pay for"), copying),
+        Class::Unlinked => (format!("{rows} not linked to Stripe"), "Webhooks find nobody there. Linking helps, resending does not."),
+        Class::OrphanCustomer => (format!("{who} pay, and no profile can be named"), "Nothing names the profile for certain."),
+        Class::OrphanRow => (format!("{rows} name what Stripe does not have"), "Nobody is hurt; no webhook will ever reach them."),
+        Class::UnknownPrice => (format!("{who} whose due tier is open"), "Unmapped prices, or items of two tiers."),
+        Class::WrongStatus => (format!("{rows} with another status than Stripe"), copying),
+        Class::Period => (format!("{rows} with another period than Stripe"), copying),
+        Class::CancelFlags => (format!("{rows} wrong about a cancellation"), copying),
+        Class::Interval => (format!("{rows} with another interval than Stripe"), copying),
     };
     let customers: Vec<StripeId> = of.named.iter().filter_map(|d| d.customer.clone()).collect();
     let size = of.monthly.iter().map(whole).collect::<Vec<_>>().join(" + ");
     let size = if size.is_empty() { size } else { format!("{size}/mo") };
     let evidence = of.named.iter().take(20).map(|d| format!("{}: {}", mask::id(d.key()), d.sentence)).collect();
-    (!customers.is_empty()).then(|| Finding { word, sentence, size, reason: reason.into(), about: About::Customers(customers), evidence })
+    (!customers.is_empty()).then(|| Finding {
+        word: of.class.severity(),
+        sentence,
+        size,
+        reason: reason.into(),
+        about: About::Customers(customers),
+        evidence,
+    })
 }

@@ -45,9 +45,9 @@ const NEWEST_KEPT: Duration = Duration::from_secs(15);
 
 /// The mirror's tables as they were found.
 pub struct Tables {
-    pub subscriptions: Result<Table, String>,
-    pub customers: Result<Table, String>,
-    pub products: Result<Table, String>,
+    pub subscriptions: Result<Table, Unusable>,
+    pub customers: Result<Table, Unusable>,
+    pub products: Result<Table, Unusable>,
     others: Vec<Table>,
 }
 
@@ -77,6 +77,16 @@ struct Column {
     kind: String,
     readable: bool,
     indexed: bool,
+}
+
+/// Why a table is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    #[error("there is no table {SCHEMA}.{0}")]
+    Absent(&'static str),
+    /// What stands behind a foreign table or a view may be Stripe itself: asking it would be a request that nobody counted.
+    #[error("{SCHEMA}.{0} is no table of its own: what it shows may be fetched from Stripe, so it is left alone")]
+    NotATable(&'static str),
 }
 
 /// What `nightdesk check` says about the mirror.
@@ -136,11 +146,10 @@ struct Shell {
     columns: BTreeMap<String, Column>,
 }
 
-fn table(name: &'static str, shell: Option<Shell>, fields: &[&str], needs: usize) -> Result<Table, String> {
-    let Some(shell) = shell else { return Err(format!("there is no table {SCHEMA}.{name}")) };
-    // What stands behind a foreign table or a view may be Stripe itself: asking it would be a request that nobody counted.
+fn table(name: &'static str, shell: Option<Shell>, fields: &[&str], needs: usize) -> Result<Table, Unusable> {
+    let Some(shell) = shell else { return Err(Unusable::Absent(name)) };
     if !matches!(shell.kind.as_str(), "r" | "p" | "m") {
-        return Err(format!("{SCHEMA}.{name} is no table of its own: what it shows may be fetched from Stripe, so it is left alone"));
+        return Err(Unusable::NotATable(name));
     }
     let is_document = |c: &Column| matches!(c.kind.as_str(), "json" | "jsonb");
     let raw = ["_raw_data", "raw_data"].into_iter().find(|n| shell.columns.get(*n).is_some_and(is_document)).map(str::to_string);
@@ -215,7 +224,7 @@ impl Tables {
         let missing = [&self.customers, &self.products].into_iter().filter_map(|t| match t {
             Ok(t) if t.lacks.is_empty() => None,
             Ok(t) => Some(format!("our role may not read {SCHEMA}.{}", t.name)),
-            Err(why) => Some(why.clone()),
+            Err(why) => Some(why.to_string()),
         });
         let mut notes: Vec<String> = missing.collect();
         if let Ok(t) = &self.subscriptions
@@ -265,8 +274,8 @@ pub async fn is_there(session: &mut Session) -> Result<bool, Trouble> {
 pub async fn report(session: &mut Session) -> Result<Option<MirrorReport>, Trouble> {
     let tables = of(session).await?;
     let open = match &tables.subscriptions {
-        Err(why) if why.starts_with("there is no") => return Ok(None),
-        Err(why) => return Ok(Some(MirrorReport { usable: false, newest: None, says: vec![why.clone()], needed: Vec::new() })),
+        Err(Unusable::Absent(_)) => return Ok(None),
+        Err(why) => return Ok(Some(MirrorReport { usable: false, newest: None, says: vec![why.to_string()], needed: Vec::new() })),
         Ok(t) => t.lacks.is_empty(),
     };
     let mut needed = Vec::new();
