@@ -54,7 +54,7 @@ struct Report {
 
 /// What was looked at.
 enum Looked {
-    Database(Result<DatabaseReport, Fault>),
+    Database(Box<Result<DatabaseReport, Fault>>),
     Application(Result<ApplicationReport, Fault>),
     Logs(Vec<Look>),
     Commands(Report),
@@ -87,7 +87,7 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
                 Ok(database) => within(Source::Database, database.report()).await.and_then(|found| found),
                 Err(fault) => Err(fault),
             };
-            Some(Looked::Database(found))
+            Some(Looked::Database(Box::new(found)))
         }),
         Box::pin(async {
             let found = match sources.application() {
@@ -111,8 +111,8 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
         match looked {
             None => {}
             Some(Looked::Database(found)) => {
-                mirror = found.as_ref().ok().and_then(|found| found.mirror.clone());
-                report.database(config, found);
+                mirror = found.as_ref().as_ref().ok().and_then(|found| found.mirror.clone());
+                report.database(config, *found);
             }
             Some(Looked::Application(Ok(found))) => report.application(&found),
             Some(Looked::Application(Err(fault))) => report.fault("application", &fault),

@@ -88,7 +88,7 @@ pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
                     faults: faults(&case),
                 });
             } else {
-                print_who(mirror.as_ref().map_or(&case, |m| &m.case));
+                print_who(&case);
                 if let Some(m) = &mirror {
                     print_mirror(m, &shown(m, hands), hands);
                 }
@@ -166,8 +166,9 @@ fn print_mirror(m: &InPlace, shown: &ShownMirror, hands: &Hands) {
     for note in shown.notes {
         println!("          {note}");
     }
-    if let Some(by) = m.by {
-        println!("whose     {} ({})", by.say(), by.confidence().word());
+    if let (Some(by), Some(record)) = (m.by, m.case.record()) {
+        let email = record.subject.email.as_deref().map(mask::email).unwrap_or_default();
+        println!("profile   {}  {email}: {} ({})", record.subject.key, by.say(), by.confidence().word());
     }
     let row = m.case.record().and_then(|r| r.row.as_ref());
     println!("row       {}", row.and_then(|r| r.text(Field::Tier)).unwrap_or("not known"));

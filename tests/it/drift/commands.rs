@@ -77,7 +77,7 @@ async fn a_stripe_that_hangs_is_said_and_given_up_and_the_scan_is_taken_up() {
     let hang = bench.simulator.faults().add(Rule::always("/v1", Effect::Hang));
     let begun = std::time::Instant::now();
     let (full, recent) = tokio::join!(desk.say(&["drift", "--full"]), desk.say(&["drift", "--json"]));
-    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs() < 110, "{:?}", begun.elapsed());
     for (said, words) in [(&full, "nightdesk drift --full --resume"), (&recent, "run it again")] {
         assert_eq!(said.code, Some(2), "{said:?}");
         assert!(said.err.contains("it is asked again for 30 s") && said.err.contains("Stripe does not answer"), "{said:?}");
