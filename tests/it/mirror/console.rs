@@ -116,7 +116,8 @@ fn opened_from_home(mirror: bool) -> Desk {
 #[test]
 fn the_mirror_leads_to_the_row_of_one_who_has_one() {
     let mut desk = opened_from_home(true);
-    desk.expect("Stripe's column, and whose it is: mirror in Postgres, 1");
+    desk.expect("Stripe's column: mirror in Postgres, 1");
+    desk.expect("Whose it is: same e-mail");
     let tier = desk.shown().lines().find(|l| l.contains("tier  ")).expect("a tier").to_string();
     assert!(tier.contains("PRO") && tier.matches("FREE").count() == 2, "{tier}");
     desk.expect("Mirror  1");
