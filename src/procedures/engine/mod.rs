@@ -13,7 +13,7 @@ use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::text::sentence;
-use crate::procedures::by_id;
+use crate::procedures::{by_id, pool_exhausted::SETTING};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
@@ -307,7 +307,7 @@ impl Run {
             "feature" => self.inputs.features = Some(Features::parse(&value)),
             "probe" => drop(self.inputs.attested.insert("probe".into(), value)),
             // Whoever takes the run up is not asked again.
-            id @ "setting" => effects.push(self.attest_to(id.to_string(), value, now)),
+            id @ SETTING => effects.push(self.attest_to(id.to_string(), value, now)),
             _ => self.inputs.tier = Some(value),
         }
         self.phase = Phase::Gathering;

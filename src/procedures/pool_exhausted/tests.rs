@@ -305,6 +305,9 @@ fn what_waited_is_given_a_moment_to_go_on() {
     let chosen = these(&night(), &[1]);
     let still: Vec<Session> = vec![session(100), waiter(11, &[50]), Session { wait: None, ..waiter(50, &[]) }];
     assert_eq!(refused(still.clone(), &acted(chosen.clone(), 1)), "1 session waits for a lock still.");
+    let mut told = acted(chosen.clone(), 0);
+    told.attested.insert(SETTING.into(), NO_SETTING.into());
+    assert!(planned(still.clone(), &told).expect("a watch").waits().is_some(), "what was asked is not taken back");
     let Err(Refusal::Decide(decision)) = planned(still, &acted(chosen, 6)) else { panic!("not asked") };
     assert!(decision.question.starts_with("1 session waits for a lock: "), "{}", decision.question);
 }
