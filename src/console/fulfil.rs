@@ -112,6 +112,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             items.push(CopyItem::new("screen, masked", masked(state)));
             dialog(state, Modal::Copy { items, at: 0, copied: None })
         }
+        Ask::Session { of, title, lines } => dialog(state, Modal::Session { of, title, lines, scroll: 0 }),
         Ask::Evidence { title, lines } => dialog(state, Modal::Evidence { title, lines, scroll: 0 }),
         Ask::Actions(items) => dialog(state, Modal::Actions { items }),
         Ask::Sessions => {

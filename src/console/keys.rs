@@ -313,7 +313,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
         Slot::Runs => screen == Screen::Home,
         Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
-        Slot::Activity | Slot::SessionText | Slot::Pooler => false,
+        Slot::Activity | Slot::SessionText | Slot::Pooler => screen == Screen::Pool,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -324,6 +324,9 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
     for (_, query) in given_up.extract_if(.., |(slot, _)| matches!(slot, Slot::Survey(_))) {
         let result = Err(Fault::new(query.source(), FaultKind::Timeout, "given up with ^C"));
         effects.extend(state.world.survey_replied(&query, &result, &mut state.tickets));
+    }
+    for (slot, query) in given_up.extract_if(.., |(slot, _)| matches!(slot, Slot::Activity | Slot::Pooler)) {
+        state.world.watched(slot, &Err(Fault::new(query.source(), FaultKind::Timeout, "given up with ^C")));
     }
     let cx = state.world.context();
     while let Some((slot, query)) = given_up.pop() {

@@ -5,7 +5,7 @@ use crate::domain::desk::DeskState;
 use crate::domain::entitlement::Entitlement;
 use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, SubjectKey};
-use crate::domain::mirror::Mirrored;
+use crate::domain::mirror::{Mirror, Mirrored};
 use crate::domain::needle::Needle;
 use crate::domain::payments::Payments;
 use crate::domain::quota::{CounterSheet, NearKey, NearPage, QuotaFilter, QuotaTotal, Threshold, TierUse};
@@ -212,6 +212,12 @@ pub enum Reply {
     Hits {
         hits: Vec<Hit>,
         truncated: bool,
+    },
+    /// Hits in the mirror of Stripe, and how far it may be believed.
+    MirrorHits {
+        hits: Vec<Hit>,
+        truncated: bool,
+        mirror: Mirror,
     },
     Records(Vec<Record>),
     /// Rows with the customer id they hold and the profile they belong to.

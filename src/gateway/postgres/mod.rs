@@ -30,6 +30,7 @@ pub use mirror::MirrorReport;
 use crate::config::Config;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::ids::SubjectKey;
+use crate::domain::mirror::Mirror;
 use crate::domain::row::{Change, Image};
 use crate::protocol::command::Outcome;
 use crate::protocol::query::{Query, Reply};
@@ -259,8 +260,8 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
         Query::RowPage { after } => records::row_page(session, config, after.as_ref()).await,
         Query::Mirrored(of) => mirror::read(session, config, of).await.map(|m| Reply::Mirrored(m.map(Box::new))),
         Query::FindInMirror { needle, limit } => match needle.needle() {
-            Some(needle) => mirror::find(session, &needle, *limit, chrono::Utc::now()).await,
-            None => Ok(Reply::Hits { hits: Vec::new(), truncated: false }),
+            Some(needle) => mirror::find(session, &needle, *limit).await,
+            None => Ok(Reply::MirrorHits { hits: Vec::new(), truncated: false, mirror: Mirror::default() }),
         },
         Query::Activity => activity::read(session).await.map(|a| Reply::Activity(Box::new(a))),
         Query::SessionTexts(ids) => activity::texts(session, ids).await.map(Reply::SessionTexts),

@@ -125,7 +125,9 @@ impl Model {
     fn refind(&mut self, cx: &Context) {
         let selected = self.selected().filter(|_| self.moved).map(|f| f.about.clone());
         let survey = cx.survey;
-        self.judged = survey.suspects().iter().filter_map(|id| survey.judged(id)).cloned().collect();
+        // What is accepted is nobody's alarm, whoever found it.
+        let accepted = |j: &&Judged| cx.desk.is_some_and(|desk| desk.accepts(&j.customer, j.diagnosis.class, cx.now));
+        self.judged = survey.suspects().iter().filter_map(|id| survey.judged(id)).filter(|j| !accepted(j)).cloned().collect();
         self.findings = findings(&self.judged, &self.interrupted(cx), &silent(cx), cx.now);
         self.hushed = survey.silence_cause().and_then(|c| Some((c, cx.desk?.muted(c, cx.now)?.until)));
         let silence = survey.silence_finding().filter(|_| self.hushed.is_none());
