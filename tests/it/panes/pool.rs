@@ -459,7 +459,7 @@ fn what_leaks_is_ended_from_the_pane_in_a_review_that_no_key_confirms() {
     desk.keys("a");
     desk.expect("end the watch here");
     desk.keys("x");
-    desk.expect("Not watched to the end");
+    desk.expect("watched to the end.");
 }
 
 #[test]
