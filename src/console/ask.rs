@@ -76,6 +76,8 @@ pub enum Ask {
     Sessions,
     /// The pool's pane.
     Pool,
+    /// The quota pane, with who renewed and was not reset.
+    Renewed,
     /// A run of many acts goes on after a pause.
     GoOn(Uuid),
     /// A run of many acts begins no more of them.

@@ -123,6 +123,11 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             state.screens.open(Screen::Pool);
             entered(state, id)
         }
+        Ask::Renewed => {
+            state.screens.open(Screen::Quota);
+            let asks = state.quota.look_at_renewed(&state.world.context());
+            fulfil(state, asks, id)
+        }
         Ask::Back => back(state, id),
     }
 }

@@ -287,7 +287,9 @@ fn confirmed(state: &mut State, run: Uuid, typed: &str) -> Vec<Effect> {
 /// Enter on a run: the option under the cursor, where it asks.
 fn choose(state: &mut State, run: Uuid, id: Uuid) -> Vec<Effect> {
     let Some(model) = state.tasks.get(run).filter(|r| r.is_settled(state.world.tick)) else { return Vec::new() };
+    let marked = model.marked.clone();
     match (model.choice, &model.run.phase) {
+        (_, Phase::Deciding(_)) if !marked.is_empty() => fulfil::run(state, run, id, |r, env, now| r.decide_several(&marked, env, now)),
         (Some(choice), Phase::Deciding(_)) => fulfil::run(state, run, id, |r, env, now| r.decide(choice, env, now)),
         (None, Phase::Deciding(_)) => {
             state.say("No answer is chosen yet: j and k go to one");

@@ -86,6 +86,8 @@ pub enum Query {
     },
     /// How much each tier uses of each feature.
     TierUsage(QuotaFilter),
+    /// Who has renewed and is blocked by the use of the period before, the first page of them; `None` where no index makes that cheap to tell.
+    Unreset,
     /// One subject's counters, and what may be done to them; `None` where there is no counter table.
     Counters(SubjectKey),
     // -- Stripe
@@ -239,6 +241,7 @@ pub enum Reply {
     /// Tiers and features with nobody near are left out.
     QuotaTotals(Vec<QuotaTotal>),
     TierUsage(Vec<TierUse>),
+    Unreset(Option<NearPage>),
     Counters(Option<CounterSheet>),
     Account(Account),
     Customers(Vec<Customer>),
@@ -307,6 +310,7 @@ impl Query {
             | Query::NearLimit { .. }
             | Query::QuotaTotals { .. }
             | Query::TierUsage(_)
+            | Query::Unreset
             | Query::Counters(_) => Source::Database,
             Query::Account
             | Query::FindInStripe { .. }

@@ -175,10 +175,18 @@ pub struct Pace {
 /// A choice that only the operator can make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// `subject`, `subscription`, `tier`.
+    /// `subject`, `subscription`, `tier`, `feature`.
     pub id: String,
     pub question: String,
     pub options: Vec<Choice>,
+}
+
+impl Decision {
+    /// Whether more than one option may be taken at once; `all` stands for itself.
+    #[must_use]
+    pub fn takes_several(&self) -> bool {
+        self.id == "feature"
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

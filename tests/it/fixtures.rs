@@ -325,6 +325,7 @@ impl World {
             }
             Query::RowPage { .. } => Reply::RowPage { rows: self.records.iter().filter_map(|r| r.row.clone()).collect(), next: None },
             Query::Pressure => Reply::Pressure(Vec::new()),
+            Query::Unreset => Reply::Unreset(None),
             Query::Mirrored(_) => Reply::Mirrored(self.mirror.clone().map(Box::new)),
             Query::Activity => Reply::Activity(Box::new(self.pool.clone()?)),
             Query::SessionTexts(ids) => Reply::SessionTexts(ids.iter().map(|id| (*id, format!("SELECT ? /* {} */", id.pid))).collect()),

@@ -206,7 +206,15 @@ impl Database {
 
     /// Resets a subject's counters, or gives them back, by compare-and-set: all of them, or none. Not cancelled once begun.
     pub async fn write_counters(&self, subject: SubjectKey, write: CounterWrite) -> Outcome {
-        counters::write(&self.writes, Arc::clone(&self.config), subject, write).await
+        let mut outcome = Outcome::NotDone(fault::timeout());
+        for lane in [&self.writes, &self.activity, &self.reads] {
+            outcome = counters::write(lane, Arc::clone(&self.config), subject.clone(), write.clone()).await;
+            // It was not begun, for want of a connection.
+            if !matches!(&outcome, Outcome::NotDone(fault) if fault.kind == FaultKind::Full) {
+                break;
+            }
+        }
+        outcome
     }
 
     /// What `nightdesk check` says about the database.
@@ -266,7 +274,9 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
         Query::Activity => activity::read(session).await.map(|a| Reply::Activity(Box::new(a))),
         Query::SessionTexts(ids) => activity::texts(session, ids).await.map(Reply::SessionTexts),
         Query::Pressure => pressure::read(session).await.map(Reply::Pressure),
-        Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_) => quota::answer(session, config, query).await,
+        Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_) | Query::Unreset => {
+            quota::answer(session, config, query).await
+        }
         Query::Counters(subject) => counters::read(session, config, subject).await.map(Reply::Counters),
         Query::FindInDatabase { needle, limit } => match needle.needle() {
             Some(needle) => find::find(session, config, &needle, *limit).await,

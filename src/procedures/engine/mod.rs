@@ -24,6 +24,7 @@ use crate::protocol::run::{Attempt, Decision, Features, Inputs, Performed, Plan,
 use crate::protocol::ticket::Ticket;
 use bulk::Bulk;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// One run of a procedure, from its first read to its proof.
@@ -300,6 +301,22 @@ impl Run {
         let Phase::Deciding(decision) = &self.phase else { return Vec::new() };
         let Some(choice) = decision.options.get(index) else { return Vec::new() };
         let value = choice.value.clone();
+        self.take(value, env, now)
+    }
+
+    /// The operator chose several at once: those of them that are there. Where only one may be taken this changes nothing.
+    pub fn decide_several(&mut self, chosen: &BTreeSet<usize>, env: &Environment, now: At) -> Vec<Effect> {
+        let Phase::Deciding(decision) = &self.phase else { return Vec::new() };
+        let values: Vec<&str> = chosen.iter().filter_map(|i| decision.options.get(*i)).map(|c| c.value.as_str()).collect();
+        if !decision.takes_several() || values.is_empty() {
+            return Vec::new();
+        }
+        let value = values.join(",");
+        self.take(value, env, now)
+    }
+
+    fn take(&mut self, value: String, env: &Environment, now: At) -> Vec<Effect> {
+        let Phase::Deciding(decision) = &self.phase else { return Vec::new() };
         let mut effects = Vec::new();
         match decision.id.as_str() {
             "subject" => self.inputs.subject = Some(SubjectKey(value)),

@@ -245,7 +245,7 @@ async fn the_real_console_shows_the_mirrors_facts_while_stripe_hangs() {
     let labels = bench.strike(Incident::MissedWebhooks, 2).await;
     let _mirror = super::mirror(&bench, Layout::Columns).await;
     let mut console = Console::start(&variables(&bench), 100, 30, &[]);
-    console.wait_for("The row is linked and still as before");
+    console.wait_for("Nothing Stripe sent was applied since");
     bench.simulator.faults().add(Rule::always("/v1", Effect::Hang));
     console.paste(&labels[0].profile);
     console.settled(std::time::Duration::from_millis(250));

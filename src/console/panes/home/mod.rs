@@ -3,6 +3,8 @@
 mod beside;
 mod keys;
 mod model;
+mod order;
+mod quota;
 mod view;
 
 pub use keys::{act, bindings, edit};

@@ -38,8 +38,15 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
                 keys.push(Binding::new(Action::Confirm, "apply").when(m.may_confirm(cx)));
             }
         }
-        Phase::Deciding(_) => {
-            let chosen = if m.choice.is_some() { Ok(()) } else { Err("No answer is chosen yet: j and k go to one".to_string()) };
+        Phase::Deciding(d) => {
+            if d.takes_several() {
+                keys.push(Binding::new(Action::Mark, "mark").when(m.markable().map(|_| ())));
+            }
+            let chosen = if m.choice.is_some() || !m.marked.is_empty() {
+                Ok(())
+            } else {
+                Err("No answer is chosen yet: j and k go to one".to_string())
+            };
             keys.push(Binding::new(Action::Open, "choose").when(chosen));
         }
         Phase::Waiting(_) if m.run.is_watching() => keys.push(Binding::new(Action::Actions, "actions")),
@@ -59,6 +66,13 @@ pub fn act(m: &mut Model, action: Action, _cx: &Context) -> Vec<Ask> {
         (Action::MoveUp, Some(_)) => m.choice = Some(m.choice.map_or(0, |c| c.saturating_sub(1))),
         (Action::Top, Some(_)) => m.choice = Some(0),
         (Action::Bottom, Some(last)) => m.choice = Some(last),
+        (Action::Mark, Some(_)) => match m.markable() {
+            Ok(at) if m.marked.remove(&at) => {}
+            Ok(at) => {
+                m.marked.insert(at);
+            }
+            Err(why) => return vec![Ask::Say(why)],
+        },
         (Action::MoveDown, None) => m.scroll = m.scroll.saturating_add(1),
         (Action::MoveUp, None) => m.scroll = m.scroll.saturating_sub(1),
         (Action::PageDown | Action::HalfDown, None) => m.scroll = m.scroll.saturating_add(8),
