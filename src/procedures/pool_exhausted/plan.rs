@@ -179,7 +179,7 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
 }
 
 fn is_restarted(inputs: &Inputs) -> bool {
-    inputs.attested.contains_key(RESTART) || inputs.ran.iter().any(|step| step == RESTART)
+    inputs.attested.contains_key(RESTART) || inputs.ran
 }
 
 fn check(id: &str, say: String) -> Step {

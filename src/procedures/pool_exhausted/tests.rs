@@ -291,7 +291,7 @@ fn settings_are_to_be_copied_with_their_sums_and_a_restart_follows_only_a_change
     let by_command = PoolExhausted.plan(&say("pool"), &answers(activity(healthy.clone()), &inputs), &env(true), now()).expect("a restart");
     assert_eq!(by_command.typed.as_deref(), Some("restart"));
     assert!(matches!(by_command.commands()[..], [Command::RunHook { hook }] if hook == "restart_app"));
-    let restarted = Inputs { ran: vec!["restart".into()], ..say("pool") };
+    let restarted = Inputs { ran: true, ..say("pool") };
     let watch = planned(healthy.clone(), &restarted).expect("a watch");
     assert!(watch.waits().is_some() && watch.steps.iter().any(|s| s.id == "restart" && s.state == StepState::Passed));
 
