@@ -3,6 +3,7 @@
 use super::{Goal, Phase, Run};
 use crate::domain::At;
 use crate::domain::ids::{StripeId, SubjectKey};
+use crate::procedures::pool_exhausted::SETTING;
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::run::Features;
@@ -37,7 +38,7 @@ impl Run {
             "feature" => self.inputs.features = Some(Features::parse(&value)),
             "probe" => drop(self.inputs.attested.insert("probe".into(), value)),
             // Whoever takes the run up is not asked again.
-            id @ "setting" => effects.push(self.attest_to(id.to_string(), value, now)),
+            id @ SETTING => effects.push(self.attest_to(id.to_string(), value, now)),
             _ => self.inputs.tier = Some(value),
         }
         self.phase = Phase::Gathering;

