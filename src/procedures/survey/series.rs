@@ -151,7 +151,7 @@ impl Survey {
         let mut met = BTreeSet::new();
         let customers: Vec<StripeId> =
             failures.iter().filter_map(|(l, _)| l.customer.as_ref()).filter(|c| met.insert(*c)).cloned().collect();
-        (customers.len() >= SEVERAL).then(|| Silence {
+        (customers.len() >= SEVERAL).then_some(Silence {
             since: oldest.at,
             at_least,
             received: *received,
