@@ -40,7 +40,9 @@ pub async fn gather(cluster: &Cluster, restless: bool) -> Crowd {
                 12..15 if restless => {
                     for nap in naps.iter().cycle().skip(n % naps.len()) {
                         let sql = format!("SELECT pg_sleep({nap}), {n} AS request");
-                        let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
+                        if sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.is_err() {
+                            return;
+                        }
                     }
                     return;
                 }

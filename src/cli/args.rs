@@ -190,9 +190,24 @@ pub enum Procedures {
     /// Runbook 2: empty a customer's counters, of one feature, of some, or of all that reset; stocks stay.
     #[command(after_help = EXIT)]
     QuotaReset(QuotaReset),
+    /// Emergency 2: end the sessions that leak, the first alone, then the rest; never a healthy one.
+    #[command(after_help = EXIT)]
+    PoolExhausted(PoolExhausted),
     /// Copy Stripe's truth to the rows of many customers: the first alone, then the rest.
     #[command(after_help = EXIT)]
     DriftFix(DriftFix),
+}
+
+#[derive(Debug, Args)]
+pub struct PoolExhausted {
+    /// A session to end, by its process id; may be given more than once. Without it, those that leak.
+    #[arg(long, value_name = "PID")]
+    pub pid: Vec<i32>,
+    /// Stay for the ten minutes in which it shows whether it lasts; without it the command ends with the first good look.
+    #[arg(long)]
+    pub watch: bool,
+    #[command(flatten)]
+    pub how: How,
 }
 
 #[derive(Debug, Args)]

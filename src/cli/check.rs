@@ -10,20 +10,26 @@ use super::hands::journal;
 use super::{End, print_json};
 use crate::config::secret::Kept;
 use crate::config::{Config, Writer};
+use crate::domain::At;
 use crate::domain::age;
-use crate::domain::fault::{Fault, FaultKind};
+use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::mirror::Mirror;
 use crate::domain::policy::Mode;
 use crate::domain::shape::{KeyType, Shape};
 use crate::domain::skew;
+use crate::domain::text::capitalised;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::gateway::application::ApplicationReport;
+use crate::gateway::logs::Look;
 use crate::gateway::postgres::{DatabaseReport, MirrorReport};
 use crate::gateway::sources::Sources;
 use crate::gateway::stripe::PermissionCheck;
 use chrono::Utc;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -40,74 +46,132 @@ struct Line {
     says: String,
 }
 
+/// The lines so far; where people read it, each is printed as it is known.
 #[derive(Default)]
-struct Report(Vec<Line>);
+struct Report {
+    lines: Vec<Line>,
+    prints: bool,
+}
 
-/// Looks at everything that the configuration names.
+/// What was looked at.
+enum Looked {
+    Database(Result<DatabaseReport, Fault>),
+    Application(Result<ApplicationReport, Fault>),
+    Logs(Vec<Look>),
+    Commands(Report),
+    Stripe(Box<Result<StripeReport, Fault>>),
+}
+
+/// What Stripe said of the key and of the endpoints.
+struct StripeReport {
+    /// The account's name, and whether it is live.
+    account: (String, bool),
+    permissions: Result<Vec<PermissionCheck>, Fault>,
+    endpoints: Result<Vec<Endpoint>, Fault>,
+    ahead: Option<i64>,
+}
+
+/// So long one line may be waited for.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Looks at everything that the configuration names: at all of it at once, and what Stripe has to say comes last.
 ///
 /// # Errors
 /// None of its own: what cannot be looked at is a line.
 pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
-    let mut report = Report::default();
+    let mut report = Report { prints: !json, ..Report::default() };
     report.configuration(config);
-    report.journal(config).await;
     let sources = Sources::open(Arc::clone(config));
-    let (database, stripe, application, logs) = tokio::join!(
-        async {
-            match sources.database() {
-                Ok(database) => Some(database.report().await),
-                Err(fault) => Some(Err(fault)),
+    let looks: [BoxFuture<Option<Looked>>; 5] = [
+        Box::pin(async {
+            let found = match sources.database() {
+                Ok(database) => within(Source::Database, database.report()).await.and_then(|found| found),
+                Err(fault) => Err(fault),
+            };
+            Some(Looked::Database(found))
+        }),
+        Box::pin(async {
+            let found = match sources.application() {
+                Ok(application) => within(Source::Application, application.report()).await,
+                Err(fault) => Err(fault),
+            };
+            Some(Looked::Application(found))
+        }),
+        Box::pin(async { Some(Looked::Logs(within(Source::Log, sources.logs().ok()?.look()).await.ok()?)) }),
+        Box::pin(async {
+            let mut part = Report::default();
+            part.commands(config, &sources).await;
+            Some(Looked::Commands(part))
+        }),
+        Box::pin(async { Some(Looked::Stripe(Box::new(stripe(&sources).await))) }),
+    ];
+    report.journal(config).await;
+    let mut looks = futures_util::stream::iter(looks).buffered(5);
+    let (mut mirror, mut ahead) = (None, None);
+    while let Some(looked) = looks.next().await {
+        match looked {
+            None => {}
+            Some(Looked::Database(found)) => {
+                mirror = found.as_ref().ok().and_then(|found| found.mirror.clone());
+                report.database(config, found);
             }
-        },
-        async {
-            match sources.stripe() {
-                Ok(stripe) => {
-                    let (account, permissions, endpoints) =
-                        tokio::join!(stripe.account(), stripe.permissions(), stripe.webhook_endpoints());
-                    Ok((account.map(|a| (a.name, a.livemode)), permissions, endpoints, stripe.clock_ahead()))
+            Some(Looked::Application(Ok(found))) => report.application(&found),
+            Some(Looked::Application(Err(fault))) => report.fault("application", &fault),
+            Some(Looked::Logs(looks)) => {
+                for look in looks {
+                    let (verdict, says) = super::logs::judged(&look, Utc::now());
+                    report.say(verdict, "log", format!("{}: {says}", look.name));
                 }
-                Err(fault) => Err(fault),
             }
-        },
-        async {
-            match sources.application() {
-                Ok(application) => Ok(application.report().await),
-                Err(fault) => Err(fault),
-            }
-        },
-        async {
-            match sources.logs() {
-                Ok(logs) => Some(logs.look().await),
-                Err(_) => None,
-            }
+            Some(Looked::Commands(part)) => part.lines.into_iter().for_each(|line| report.line(line)),
+            Some(Looked::Stripe(found)) => match *found {
+                Ok(found) => {
+                    ahead = found.ahead;
+                    report.stripe(config, found);
+                }
+                Err(fault) => report.fault("stripe", &fault),
+            },
         }
-    );
-    if let Some(database) = database {
-        report.database(config, database);
     }
-    match stripe {
-        Ok((account, permissions, endpoints, ahead)) => {
-            if let Some(says) = ahead.and_then(skew::says) {
-                report.say(Verdict::Warn, "clock", format!("{says}: set this machine's; events are judged by Stripe's meanwhile"));
-            }
-            report.stripe(config, account, permissions, endpoints);
-        }
-        Err(fault) => report.fault("stripe", &fault),
+    // By Stripe's clock, where it has answered: stamps are of that.
+    if let Some(mirror) = &mirror {
+        report.mirror(mirror, Utc::now() + skew::correction(ahead.unwrap_or(0)));
     }
-    match application {
-        Ok(found) => report.application(&found),
-        Err(fault) => report.fault("application", &fault),
-    }
-    for look in logs.into_iter().flatten() {
-        let (verdict, says) = super::logs::judged(&look, Utc::now());
-        report.say(verdict, "log", format!("{}: {says}", look.name));
-    }
-    report.commands(config, &sources).await;
+    drop(looks);
     sources.close().await;
     if json {
-        print_json(&report.0);
-    } else {
-        for line in &report.0 {
+        print_json(&report.lines);
+    }
+    let worst = report.lines.iter().map(|l| l.verdict).max();
+    Ok(if worst == Some(Verdict::Fail) { End::Badly } else { End::Well })
+}
+
+/// What Stripe says; one that does not answer the first question is not asked the others.
+async fn stripe(sources: &Sources) -> Result<StripeReport, Fault> {
+    let stripe = sources.stripe()?;
+    let account = within(Source::Stripe, stripe.account()).await??;
+    let (permissions, endpoints) =
+        tokio::join!(within(Source::Stripe, stripe.permissions()), within(Source::Stripe, stripe.webhook_endpoints()));
+    let (account, endpoints) = ((account.name, account.livemode), endpoints.and_then(|found| found));
+    Ok(StripeReport { account, permissions, endpoints, ahead: stripe.clock_ahead() })
+}
+
+/// What comes of it in [`LIMIT`].
+async fn within<T>(source: Source, look: impl Future<Output = T>) -> Result<T, Fault> {
+    let late = |_| {
+        let say = format!("{} did not answer within {} s: it is silent, or the way to it is", capitalised(source.name()), LIMIT.as_secs());
+        Fault::new(source, FaultKind::Timeout, say)
+    };
+    tokio::time::timeout(LIMIT, look).await.map_err(late)
+}
+
+impl Report {
+    fn say(&mut self, verdict: Verdict, what: &str, says: impl Into<String>) {
+        self.line(Line { verdict, what: what.into(), says: says.into() });
+    }
+
+    fn line(&mut self, line: Line) {
+        if self.prints {
             let word = match line.verdict {
                 Verdict::Ok => "OK",
                 Verdict::Warn => "WARN",
@@ -115,14 +179,7 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
             };
             println!("{word:<5} {:<22} {}", line.what, line.says);
         }
-    }
-    let worst = report.0.iter().map(|l| l.verdict).max();
-    Ok(if worst == Some(Verdict::Fail) { End::Badly } else { End::Well })
-}
-
-impl Report {
-    fn say(&mut self, verdict: Verdict, what: &str, says: impl Into<String>) {
-        self.0.push(Line { verdict, what: what.into(), says: says.into() });
+        self.lines.push(line);
     }
 
     fn fault(&mut self, what: &str, fault: &Fault) {
@@ -222,9 +279,6 @@ impl Report {
                 ),
             );
         }
-        if let Some(mirror) = &report.mirror {
-            self.mirror(mirror);
-        }
         if !report.sees_sessions || !report.signals_sessions {
             self.say(
                 Verdict::Warn,
@@ -234,8 +288,7 @@ impl Report {
         }
     }
 
-    fn mirror(&mut self, found: &MirrorReport) {
-        let now = Utc::now();
+    fn mirror(&mut self, found: &MirrorReport, now: At) {
         let mirror = Mirror { newest: found.newest, notes: Vec::new() };
         if found.usable {
             let stale = mirror.is_stale(now);
@@ -281,21 +334,13 @@ impl Report {
         }
     }
 
-    fn stripe(
-        &mut self,
-        config: &Config,
-        account: Result<(String, bool), Fault>,
-        permissions: Vec<PermissionCheck>,
-        endpoints: Result<Vec<Endpoint>, Fault>,
-    ) {
-        let livemode = match account {
-            Ok((name, livemode)) => {
-                self.say(Verdict::Ok, "stripe", format!("account {name}, {} mode", if livemode { "live" } else { "test" }));
-                Some(livemode)
-            }
-            Err(fault) => return self.fault("stripe", &fault),
-        };
-        if Mode::of(livemode, config.production) == Mode::Mixed {
+    fn stripe(&mut self, config: &Config, found: StripeReport) {
+        if let Some(says) = found.ahead.and_then(skew::says) {
+            self.say(Verdict::Warn, "clock", format!("{says}: set this machine's; events are judged by Stripe's meanwhile"));
+        }
+        let (name, livemode) = found.account;
+        self.say(Verdict::Ok, "stripe", format!("account {name}, {} mode", if livemode { "live" } else { "test" }));
+        if Mode::of(Some(livemode), config.production) == Mode::Mixed {
             let says = if config.production {
                 "a test key with a production database"
             } else {
@@ -303,13 +348,20 @@ impl Report {
             };
             self.say(Verdict::Fail, "mode", format!("{says}: writes stay off; set production, or use the other key"));
         }
-        for check in permissions {
-            if let Err(fault) = check.result {
-                self.say(Verdict::Fail, "stripe permission", format!("{}: {}", check.reads, fault.say));
+        match found.permissions {
+            Ok(checks) => {
+                for check in checks {
+                    if let Err(fault) = check.result {
+                        self.say(Verdict::Fail, "stripe permission", format!("{}: {}", check.reads, fault.say));
+                    }
+                }
             }
+            Err(fault) => self.fault("stripe permission", &fault),
         }
-        match (endpoints, &config.webhook_url) {
-            (Err(_), _) => {}
+        match (found.endpoints, &config.webhook_url) {
+            // Where the key may not, or Stripe did not answer, a line above says so.
+            (Err(fault), _) if matches!(fault.kind, FaultKind::Permission { .. }) => {}
+            (Err(fault), _) => self.fault("webhook URL", &fault),
             (Ok(_), None) => {
                 self.say(Verdict::Warn, "webhook URL", "not configured: it cannot be compared with what is registered at Stripe")
             }

@@ -7,7 +7,7 @@ use super::procedures::confirm_and_finish;
 use super::{End, print_json};
 use crate::domain::At;
 use crate::domain::desk::DeskState;
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::findings::whole;
 use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::mask;
@@ -74,14 +74,19 @@ pub async fn run(hands: &Hands, args: &Drift) -> Result<End, String> {
     } else {
         Scan::new(if args.full { Scope::Account } else { Scope::Since(since(&args.since, now())?) }, now())
     };
-    let interrupted = answer(hands, &mut scan).await;
+    let ended = answer(hands, &mut scan).await;
     if scan.scope() == Scope::Account {
         keep(&kept, &scan);
     }
     match scan.standing() {
         Standing::Failed(fault) => return Err(format!("{}; nothing was compared further, {}", fault.say, go_on(&scan))),
-        _ if interrupted => return Err(format!("interrupted, {}", go_on(&scan))),
-        _ => {}
+        _ => match ended {
+            Ended::Through => {}
+            Ended::Interrupted => return Err(format!("interrupted, {}", go_on(&scan))),
+            Ended::Silence(fault) => {
+                return Err(format!("{}; {} was not compared to its end, {}", gave_up(&fault), what(&scan), go_on(&scan)));
+            }
+        },
     }
     // Without an answer nothing counts as accepted.
     let desk = if let Ok(Reply::Desk(desk)) = hands.ask(Query::Desk).await { desk } else { DeskState::default() };
@@ -122,6 +127,7 @@ async fn accept(hands: &Hands, customer: &str, classes: &[Class], args: &Drift) 
     if until > now() + Duration::days(ACCEPTED_AT_MOST) {
         return Err(format!("drift is accepted for {ACCEPTED_AT_MOST} days at most: what is right for longer belongs into the data"));
     }
+    exists(hands, &customer).await?;
     let reason = mask::addresses(&args.reason.clone().unwrap_or_default());
     hands.say(&DeskWrite::AcceptDrift { customer: customer.clone(), class: *class, until, reason }).await?;
     if args.json {
@@ -132,6 +138,19 @@ async fn accept(hands: &Hands, customer: &str, classes: &[Class], args: &Drift) 
     Ok(End::Well)
 }
 
+/// Stripe or a row knows them: what names nobody would silence nothing, and its slip of the pen would never be seen.
+async fn exists(hands: &Hands, customer: &StripeId) -> Result<(), String> {
+    let (stripe, rows) = tokio::join!(hands.ask(Query::Customer(customer.clone())), hands.ask(Query::RowsOf(vec![customer.clone()])));
+    match (stripe, rows) {
+        (Ok(Reply::Customers(found)), _) if !found.is_empty() => Ok(()),
+        (_, Ok(Reply::Rows(found))) if !found.is_empty() => Ok(()),
+        (Err(fault), _) | (_, Err(fault)) => Err(format!("cannot tell whether there is a customer {customer}: {}", fault.say)),
+        _ => Err(format!(
+            "neither Stripe nor the database has a customer {customer}: nothing was accepted; copy the id from nightdesk drift --unmasked"
+        )),
+    }
+}
+
 fn customer_id(text: &str) -> Result<StripeId, String> {
     StripeId::of(StripeKind::Customer, text).ok_or_else(|| format!("`{text}` is not a customer's id (cus_…)"))
 }
@@ -140,8 +159,20 @@ fn go_on(scan: &Scan) -> &'static str {
     if scan.scope() == Scope::Account { "go on with nightdesk drift --full --resume" } else { "run it again" }
 }
 
-/// Answers the scan's questions until it is through; `true`: the operator has interrupted it.
-async fn answer(hands: &Hands, scan: &mut Scan) -> bool {
+/// How a scan without a screen came to its end.
+enum Ended {
+    Through,
+    /// By the operator.
+    Interrupted,
+    /// Stripe has said nothing for longer than [`PATIENCE`].
+    Silence(Fault),
+}
+
+/// So long a Stripe that does not answer is asked again, in seconds. What was compared stays, and a scan of the account can be taken up.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Answers the scan's questions until it is through, interrupted, or Stripe has been silent for too long.
+async fn answer(hands: &Hands, scan: &mut Scan) -> Ended {
     type Answered = (u16, Query, Result<Reply, Fault>);
     let mut under_way = FuturesUnordered::new();
     let ask = async |slot: u16, query: Query| -> Answered {
@@ -152,25 +183,52 @@ async fn answer(hands: &Hands, scan: &mut Scan) -> bool {
     tokio::pin!(interrupt);
     let mut second = tokio::time::interval(std::time::Duration::from_secs(1));
     let mut line = Line::new();
+    let (mut heard, mut silent) = (tokio::time::Instant::now(), None::<Fault>);
     loop {
         for (slot, query) in scan.advance(hands.stripe_now()) {
             under_way.push(ask(slot, query));
         }
         if !scan.is_under_way() {
             line.end();
-            return false;
+            return Ended::Through;
+        }
+        // While it stands back for the database nothing is asked of Stripe either.
+        if matches!(scan.standing(), Standing::Held(_)) {
+            heard = tokio::time::Instant::now();
+        }
+        if let Some(fault) = silent.take_if(|_| heard.elapsed() >= PATIENCE) {
+            line.end();
+            return Ended::Silence(fault);
         }
         tokio::select! {
             Some((slot, query, result)) = under_way.next(), if !under_way.is_empty() => {
+                if query.source() == Source::Stripe {
+                    match &result {
+                        Err(fault) if matches!(fault.kind, FaultKind::Timeout | FaultKind::Unreachable | FaultKind::Tls) => {
+                            if silent.replace(fault.clone()).is_none() {
+                                line.tell(&format!("{}: it is asked again for {} s", fault.say, PATIENCE.as_secs()));
+                            }
+                        }
+                        _ => (heard, silent) = (tokio::time::Instant::now(), None),
+                    }
+                }
                 scan.replied(slot, &query, &result, &hands.env.tiers, hands.stripe_now());
             }
             _ = second.tick() => line.show(scan),
             _ = &mut interrupt => {
                 line.end();
-                return true;
+                return Ended::Interrupted;
             }
         }
     }
+}
+
+fn gave_up(fault: &Fault) -> String {
+    format!("Stripe does not answer ({}): given up after {} s", fault.say, PATIENCE.as_secs())
+}
+
+fn what(scan: &Scan) -> &'static str {
+    if scan.scope() == Scope::Account { "the account" } else { "what has changed since then" }
 }
 
 /// The progress on standard error: one line that replaces itself on a terminal, one in ten seconds elsewhere.
@@ -199,6 +257,13 @@ impl Line {
         } else {
             eprintln!("{text}");
         }
+    }
+
+    /// Something that is not to wait for the next line.
+    fn tell(&mut self, text: &str) {
+        self.end();
+        self.drawn = false;
+        eprintln!("{text}");
     }
 
     fn end(&self) {

@@ -8,6 +8,7 @@ use crate::procedures::engine::{Phase, Run};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
+use crate::protocol::run::Plan;
 use crate::protocol::ticket::{Slot, Ticket};
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ pub async fn drive(run: &mut Run, mut effects: Vec<Effect>, hands: &Hands, env: 
         }
         tell(run, &mut told);
         let waits = matches!(run.phase, Phase::Gathering | Phase::Running | Phase::Verifying | Phase::Unknown(_) | Phase::Waiting(_));
-        if !waits || run.is_paused() || begun.elapsed() > PATIENCE {
+        // How long it is watched is for whoever asked.
+        if !waits || run.is_paused() || run.is_watching() || begun.elapsed() > PATIENCE {
             return;
         }
         tokio::time::sleep(TICK).await;
@@ -44,7 +46,8 @@ pub async fn drive(run: &mut Run, mut effects: Vec<Effect>, hands: &Hands, env: 
 /// How far a run of many acts came, now and then, beside whatever is printed in the end.
 fn tell(run: &Run, told: &mut (usize, tokio::time::Instant)) {
     if let Some(p) = run.progress().filter(|p| p.total > 1 && p.applied != told.0 && told.1.elapsed() > TELL) {
-        aside(&format!("{} of {} effects applied, {} failed", p.applied, p.total, p.failed));
+        let counted = run.plan.as_ref().map_or("effects applied", Plan::counted);
+        aside(&format!("{} of {} {counted}, {} failed", p.applied, p.total, p.failed));
         *told = (p.applied, tokio::time::Instant::now());
     }
 }

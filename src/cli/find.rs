@@ -1,13 +1,18 @@
 //! `nightdesk find`: the answer to one paste, as text or JSON.
 
-use super::case::{Found, locate, not_found, read};
+use super::case::{Found, InPlace, Read, locate, not_found, read};
 use super::hands::Hands;
 use super::shown::ShownDiagnosis;
 use super::{End, print_json};
+use crate::domain::At;
 use crate::domain::diagnosis::{Class, Diagnosis, Word, diagnose};
-use crate::domain::facts::Case;
+use crate::domain::expected::tier_due;
+use crate::domain::facts::{Case, Known};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::mask;
+use crate::domain::mirror::Copied;
+use crate::domain::row::Field;
+use crate::domain::stripe::Subscription;
 use crate::protocol::query::Hit;
 use serde::Serialize;
 
@@ -18,7 +23,33 @@ struct Answer<'a> {
     profile: Option<&'a SubjectKey>,
     customers: Vec<&'a StripeId>,
     diagnosis: ShownDiagnosis<'a>,
+    /// What the mirror of Stripe says while Stripe is silent; `null` while it is not, or where there is no mirror.
+    mirror: Option<ShownMirror<'a>>,
     faults: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ShownMirror<'a> {
+    /// `null`: it does not say.
+    age_seconds: Option<i64>,
+    /// Too old to be believed, or of an age that nobody can tell.
+    stale: bool,
+    /// The profile that its copies lead to.
+    profile: Option<&'a SubjectKey>,
+    customers: Vec<&'a StripeId>,
+    subscriptions: Vec<ShownCopy<'a>>,
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ShownCopy<'a> {
+    id: &'a StripeId,
+    customer: &'a StripeId,
+    status: &'a str,
+    /// The tier that its price says; `null`: open.
+    tier: Option<String>,
+    /// Stripe's state at this time, or a later one.
+    as_of: Option<At>,
 }
 
 #[derive(Serialize)]
@@ -42,7 +73,7 @@ struct HitLine<'a> {
 pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
     match locate(hands, text).await? {
         Found::Exactly(handle) => {
-            let case = read(hands, &handle, None).await;
+            let Read { case, mirror } = read(hands, &handle, None).await;
             let diagnosis = diagnose(&case, &hands.env.tiers, hands.stripe_now());
             let found = case.record().is_some() || !case.customers.is_empty();
             if json {
@@ -51,10 +82,14 @@ pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
                     profile: case.record().map(|r| &r.subject.key),
                     customers: case.customers.iter().map(|c| &c.id).collect(),
                     diagnosis: ShownDiagnosis::of(&diagnosis),
+                    mirror: mirror.as_ref().map(|m| shown(m, hands)),
                     faults: faults(&case),
                 });
             } else {
-                print_who(&case);
+                print_who(mirror.as_ref().map_or(&case, |m| &m.case));
+                if let Some(m) = &mirror {
+                    print_mirror(m, &shown(m, hands), hands);
+                }
             }
             let silent = undecided_by(&case);
             if !silent.is_empty() {
@@ -91,6 +126,47 @@ fn print_who(case: &Case) {
     }
     for customer in &case.customers {
         println!("customer  {}{}", customer.id, if customer.deleted { "  deleted" } else { "" });
+    }
+}
+
+fn shown<'a>(m: &'a InPlace, hands: &Hands) -> ShownMirror<'a> {
+    let now = hands.stripe_now();
+    let copy = |s: &'a Copied<Subscription>| ShownCopy {
+        id: &s.value.id,
+        customer: &s.value.customer,
+        status: s.value.status.word(),
+        tier: tier_due(&s.value, &hands.env.tiers).ok(),
+        as_of: s.as_of,
+    };
+    ShownMirror {
+        age_seconds: m.found.mirror.age(now).map(|age| age.num_seconds()),
+        stale: m.found.mirror.is_stale(now),
+        profile: m.case.record().map(|r| &r.subject.key),
+        customers: m.found.customers.iter().map(|c| &c.value.id).collect(),
+        subscriptions: m.found.subscriptions.iter().map(copy).collect(),
+        notes: &m.found.mirror.notes,
+    }
+}
+
+/// What the mirror has of Stripe's side, beside the row. Nothing is concluded from it.
+fn print_mirror(m: &InPlace, shown: &ShownMirror, hands: &Hands) {
+    let believed = if shown.stale { "not believed" } else { "nothing is concluded from it" };
+    println!("\nmirror    Stripe is silent; its mirror in Postgres is {}: {believed}", m.found.mirror.age_said(hands.stripe_now()));
+    if shown.customers.is_empty() && shown.subscriptions.is_empty() {
+        println!("          it holds nothing of them: that is not known");
+    }
+    for s in &shown.subscriptions {
+        let tier = s.tier.as_deref().unwrap_or("tier open");
+        let as_of = s.as_of.map_or_else(|| "as of an unknown time".into(), |at| format!("as of {}", at.format("%-d %b %H:%M:%SZ")));
+        println!("          {}  {}, {tier}, {as_of}", s.id, s.status);
+    }
+    for note in shown.notes {
+        println!("          {note}");
+    }
+    let row = m.case.record().and_then(|r| r.row.as_ref());
+    println!("row       {}", row.and_then(|r| r.text(Field::Tier)).unwrap_or("not known"));
+    if let Known::Is { value: Some(e), .. } = &m.case.entitlement {
+        println!("enforced  {}", e.tier);
     }
 }
 

@@ -24,6 +24,7 @@ mod find;
 mod hands;
 mod logs;
 mod pool;
+mod pool_exhausted;
 pub mod print;
 mod probe;
 mod procedures;
@@ -87,6 +88,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
                 Subcommands::Quota(args) => quota::run(&hands, &args).await,
                 Subcommands::Run(Procedures::QuotaReset(args)) => quota::reset(&hands, &args).await,
+                Subcommands::Run(Procedures::PoolExhausted(args)) => pool_exhausted::run(&hands, &args).await,
                 Subcommands::Run(Procedures::DriftFix(args)) => drift::fix(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,
                 Subcommands::Sandbox(_)

@@ -200,6 +200,9 @@ impl Look<'_> {
             println!("         and {} more", self.harmful.len() - NAMED);
         }
         println!("\n{}", book_hits(activity, &self.rules).sentence());
+        if !explained.leaking.is_empty() {
+            println!("`nightdesk run pool-exhausted --dry-run` shows whom it would end, and what that unblocks.");
+        }
         match &self.pooler {
             Ok(Some(pools)) => self.print_pooler(pools),
             Ok(None) => {}

@@ -15,6 +15,7 @@ use crate::protocol::answers::assemble;
 use crate::protocol::run::{Inputs, Plan, short};
 use serde::Serialize;
 use std::io::IsTerminal;
+use std::ops::ControlFlow;
 use uuid::Uuid;
 
 /// What `--json` prints at the end.
@@ -81,9 +82,20 @@ fn unable(run: &Run, given: &str) -> Option<String> {
 ///
 /// # Errors
 /// It cannot be confirmed here: nobody can be asked and no argument confirms it, or its tier is not for a command line.
-pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Result<End, String> {
+pub async fn confirm_and_finish(hands: &Hands, run: Run, how: &How) -> Result<End, String> {
+    match carry_out(hands, run, how).await? {
+        ControlFlow::Break(end) => Ok(end),
+        ControlFlow::Continue(run) => Ok(report(&run, how)),
+    }
+}
+
+/// The same without the report: how it ended where nothing was to be sent, else the run as it then stands.
+///
+/// # Errors
+/// As there.
+pub async fn carry_out(hands: &Hands, mut run: Run, how: &How) -> Result<ControlFlow<End, Box<Run>>, String> {
     if run.phase != Phase::Review {
-        return Ok(report(&run, how));
+        return Ok(ControlFlow::Continue(Box::new(run)));
     }
     let plan = run.plan.clone().ok_or("the review has no plan")?;
     if !how.json {
@@ -104,13 +116,13 @@ pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Resul
         } else {
             println!("\ndry run: nothing was sent, nothing was journaled");
         }
-        return Ok(End::Well);
+        return Ok(ControlFlow::Break(End::Well));
     }
     let Some(typed) = consent(plan.tier(), plan.typed.as_deref(), how, asked)? else {
         let effects = run.abandon();
         drive(&mut run, effects, hands, &hands.env).await;
         println!("nothing was sent");
-        return Ok(End::Badly);
+        return Ok(ControlFlow::Break(End::Badly));
     };
     hands.turn_on(how.reason.as_deref().unwrap_or_default()).await?;
     let effects = run.confirm(&typed, now())?;
@@ -120,7 +132,7 @@ pub async fn confirm_and_finish(hands: &Hands, mut run: Run, how: &How) -> Resul
         let effects = run.abandon();
         drive(&mut run, effects, hands, &hands.env).await;
     }
-    Ok(report(&run, how))
+    Ok(ControlFlow::Continue(Box::new(run)))
 }
 
 /// How the run stands, as text or JSON.

@@ -11,7 +11,7 @@ use crate::domain::fault::Source;
 use crate::domain::ids::SubjectKey;
 use crate::domain::mask;
 use crate::domain::money::group;
-use crate::domain::quota::{NearPage, NearRow, QuotaFilter, QuotaTotal, ServedBy, Threshold, TierUse};
+use crate::domain::quota::{Claim, NearPage, NearRow, QuotaFilter, QuotaTotal, ServedBy, Threshold, TierUse};
 use crate::domain::shape::Trust;
 use crate::gateway::export;
 use crate::procedures::engine::{Phase, Run};
@@ -56,6 +56,8 @@ struct Answer {
     by: ServedBy,
     near: i64,
     blocked: i64,
+    /// Why not everybody may be seen: hidden rows, a replica.
+    doubts: Vec<String>,
     totals: Vec<QuotaTotal>,
     /// The fullest; `more`: there are others behind them.
     fullest: Vec<ShownNear>,
@@ -67,6 +69,7 @@ struct ShownNear {
     profile: String,
     who: Option<String>,
     tier: String,
+    claim: Claim,
     feature: String,
     used: i64,
     limit: i64,
@@ -79,6 +82,8 @@ struct ShownNear {
 struct Exported {
     file: PathBuf,
     rows: u64,
+    /// Why it may lack somebody.
+    doubts: Vec<String>,
 }
 
 /// Answers what was asked. Somebody who has reached a limit is a finding.
@@ -96,8 +101,10 @@ pub async fn run(hands: &Hands, args: &QuotaArgs) -> Result<End, String> {
     }
     let page = page(hands, threshold, &filter).await?;
     if !page.limits_known {
-        return Err("no limits are known: neither a table of limits nor [limits.TIER] in the configuration".into());
+        return Err(export::NO_LIMITS.into());
     }
+    let doubts = doubts(hands).await?;
+    let doubtful = !doubts.is_empty();
     let totals = match hands.ask(Query::QuotaTotals { threshold, filter }).await {
         Ok(Reply::QuotaTotals(totals)) => totals,
         Ok(_) => Vec::new(),
@@ -106,11 +113,32 @@ pub async fn run(hands: &Hands, args: &QuotaArgs) -> Result<End, String> {
     let (near, blocked) = totals.iter().fold((0, 0), |(n, b), t| (n + t.near, b + t.blocked));
     if args.json {
         let (fullest, more) = (page.rows.iter().map(shown).collect(), page.next.is_some());
-        print_json(&Answer { threshold: threshold.percent(), by: page.by, near, blocked, totals, fullest, more });
+        print_json(&Answer { threshold: threshold.percent(), by: page.by, near, blocked, doubts, totals, fullest, more });
     } else {
         print(&page, &totals, (near, blocked), threshold);
+        tell(&doubts);
     }
-    Ok(if blocked > 0 { End::Badly } else { End::Well })
+    Ok(ended(blocked > 0 || doubtful))
+}
+
+fn ended(badly: bool) -> End {
+    if badly { End::Badly } else { End::Well }
+}
+
+/// Why rows may be hidden from our role, or late.
+async fn doubts(hands: &Hands) -> Result<Vec<String>, String> {
+    match hands.ask(Query::Shape).await {
+        Ok(Reply::Shape(shape)) => Ok(shape.trust.reasons().to_vec()),
+        Ok(_) => Err("the answer does not fit the question".into()),
+        Err(fault) => Err(fault.say),
+    }
+}
+
+/// What stands against the figures, on standard error: standard output may be a file.
+fn tell(doubts: &[String]) {
+    for doubt in doubts {
+        eprintln!("not everybody may be seen: {doubt}");
+    }
 }
 
 async fn page(hands: &Hands, threshold: Threshold, filter: &QuotaFilter) -> Result<NearPage, String> {
@@ -127,13 +155,16 @@ async fn write(hands: &Hands, path: &std::path::Path, threshold: Threshold, filt
         let detail = Detail(serde_json::json!({ "export": "near limit", "file": path, "threshold": threshold.percent() }));
         hands.reveal(detail).await.map_err(|f| f.say)?;
     }
+    let doubts = doubts(hands).await?;
     let rows = export::near_limit(|query| hands.ask(query), path, format, threshold, filter, !args.unmasked, |_| ()).await?;
+    let doubtful = !doubts.is_empty();
     if args.json {
-        print_json(&Exported { file: path.to_path_buf(), rows });
+        print_json(&Exported { file: path.to_path_buf(), rows, doubts });
     } else {
         println!("{} written to {}", rows_of(rows), path.display());
+        tell(&doubts);
     }
-    Ok(End::Well)
+    Ok(ended(doubtful))
 }
 
 fn rows_of(n: u64) -> String {
@@ -141,14 +172,18 @@ fn rows_of(n: u64) -> String {
 }
 
 async fn by_tier(hands: &Hands, filter: QuotaFilter, json: bool) -> Result<End, String> {
+    let doubts = doubts(hands).await?;
     let uses = match hands.ask(Query::TierUsage(filter)).await {
         Ok(Reply::TierUsage(uses)) => uses,
         Ok(_) => Vec::new(),
         Err(fault) => return Err(fault.say),
     };
+    // Scripts get the list itself: what stands against it goes to standard error, and into the exit code.
+    tell(&doubts);
+    let ended = ended(!doubts.is_empty());
     if json {
         print_json(&uses);
-        return Ok(End::Well);
+        return Ok(ended);
     }
     if uses.is_empty() {
         println!("Nothing is used, and no limits are known.");
@@ -167,7 +202,7 @@ async fn by_tier(hands: &Hands, filter: QuotaFilter, json: bool) -> Result<End, 
         let n = |n: i64| n.to_string();
         row([&u.tier, &u.feature, &limit(u), &n(u.users), &average, &n(u.median), &n(u.p95), &n(u.max), &n(u.blocked)]);
     }
-    Ok(End::Well)
+    Ok(ended)
 }
 
 fn limit(u: &TierUse) -> String {
@@ -193,7 +228,11 @@ fn print(page: &NearPage, totals: &[QuotaTotal], (near, blocked): (i64, i64), th
     }
     println!();
     for r in &page.rows {
-        let resets = r.resets.map_or_else(|| "no period".into(), |at| at.format("%Y-%m-%d %H:%MZ").to_string());
+        let resets = match (r.claim, r.resets) {
+            (Claim::Renewed, _) => "renewed, not reset".into(),
+            (_, Some(at)) => at.format("%Y-%m-%d %H:%MZ").to_string(),
+            (_, None) => "no period".to_string(),
+        };
         let who = who(r).unwrap_or_default();
         println!(
             "{:<8} {:>4}%  {:>9} of {:<9} {:<12} {:<12} {}  {resets}  {who}",
@@ -220,6 +259,7 @@ fn shown(row: &NearRow) -> ShownNear {
         profile: row.subject.to_string(),
         who: who(row),
         tier: row.tier.clone(),
+        claim: row.claim,
         feature: row.feature.clone(),
         used: row.used,
         limit: row.limit,

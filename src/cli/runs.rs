@@ -4,7 +4,7 @@ use super::args::{How, RunsAction};
 use super::drive::drive;
 use super::hands::Hands;
 use super::procedures::{confirm_and_finish, report};
-use super::{End, print_json};
+use super::{End, pool_exhausted, print_json};
 use crate::domain::At;
 use crate::domain::fault::FaultKind;
 use crate::procedures::engine::{Phase, Run};
@@ -133,6 +133,9 @@ async fn resume(hands: &Hands, summary: &RunSummary, how: &How) -> Result<End, S
     hands.turn_on(how.reason.as_deref().unwrap_or_default()).await?;
     let (mut run, effects) = Run::resume(summary);
     drive(&mut run, effects, hands, &hands.env).await;
+    if run.procedure == "pool-exhausted" {
+        return pool_exhausted::go_on(hands, run, how, false).await;
+    }
     if run.phase == Phase::Review { confirm_and_finish(hands, run, how).await } else { Ok(report(&run, how)) }
 }
 

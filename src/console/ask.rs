@@ -7,6 +7,7 @@ use crate::domain::facts::Handle;
 use crate::domain::ids::StripeId;
 use crate::domain::mask;
 use crate::domain::quota::{QuotaFilter, Threshold};
+use crate::domain::sessions::SessionId;
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::Class;
 use crate::protocol::desk::DeskWrite;
@@ -75,6 +76,8 @@ pub enum Ask {
     Sessions,
     /// The pool's pane.
     Pool,
+    /// The quota pane, with who renewed and was not reset.
+    Renewed,
     /// A run of many acts goes on after a pause.
     GoOn(Uuid),
     /// A run of many acts begins no more of them.
@@ -92,6 +95,12 @@ pub enum Ask {
         title: String,
         lines: Vec<String>,
     },
+    /// All about one of the database's sessions, kept up to date while it is looked at.
+    Session {
+        of: SessionId,
+        title: String,
+        lines: Vec<String>,
+    },
     /// The menu of everything that is possible here.
     Actions(Vec<ActionItem>),
     Back,
@@ -101,7 +110,12 @@ pub enum Ask {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LetBe {
     Cause(Cause),
-    Drift { customer: StripeId, class: Class },
+    Drift {
+        customer: StripeId,
+        class: Class,
+    },
+    /// Those that were marked, under one reason.
+    Marked(Vec<(StripeId, Class)>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,12 +133,21 @@ pub struct ActionItem {
 }
 
 impl LetBe {
+    /// What is said of each.
     #[must_use]
-    pub fn until(self, until: At, reason: String) -> DeskWrite {
+    pub fn until(self, until: At, reason: &str) -> Vec<DeskWrite> {
+        let accept = |customer, class| DeskWrite::AcceptDrift { customer, class, until, reason: reason.to_string() };
         match self {
-            LetBe::Cause(cause) => DeskWrite::MuteCause { cause, until, reason },
-            LetBe::Drift { customer, class } => DeskWrite::AcceptDrift { customer, class, until, reason },
+            LetBe::Cause(cause) => vec![DeskWrite::MuteCause { cause, until, reason: reason.to_string() }],
+            LetBe::Drift { customer, class } => vec![accept(customer, class)],
+            LetBe::Marked(all) => all.into_iter().map(|(customer, class)| accept(customer, class)).collect(),
         }
+    }
+
+    /// How many it is about, where that has to be typed.
+    #[must_use]
+    pub fn count(&self) -> Option<usize> {
+        if let LetBe::Marked(all) = self { Some(all.len()) } else { None }
     }
 
     /// In the title of the question.
@@ -133,6 +156,12 @@ impl LetBe {
         match self {
             LetBe::Cause(cause) => format!("Mute: {}", cause.word()),
             LetBe::Drift { customer, class } => format!("Accept {}: {}", mask::id(customer.as_str()), class.word()),
+            LetBe::Marked(all) => {
+                let of = |class: &Class| all.iter().filter(|(_, c)| c == class).count();
+                let counted = Class::ALL.iter().map(|class| (class, of(class))).filter(|(_, n)| *n > 0);
+                let classes: Vec<String> = counted.map(|(class, n)| format!("{n} {}", class.word())).collect();
+                format!("Accept the {} marked: {}", all.len(), classes.join(", "))
+            }
         }
     }
 }

@@ -42,6 +42,12 @@ impl Context<'_> {
         self.sources.get(&source).map_or(Health::NotSetUp, |f| f.health(self.now))
     }
 
+    /// The time by Stripe's clock, by which what happens there is judged; by ours before Stripe has answered.
+    #[must_use]
+    pub fn stripe_now(&self) -> At {
+        self.now + self.survey.clock_ahead()
+    }
+
     #[must_use]
     pub fn writes_are_on(&self) -> bool {
         matches!(self.writes, Writes::On { until, .. } if *until > self.now)

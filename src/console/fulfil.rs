@@ -67,12 +67,25 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             Vec::new()
         }
         Ask::Start { procedure, mut inputs } => {
+            let mut effects = Vec::new();
+            if let Some(open) = going_on(state, &procedure) {
+                // What is chosen one by one is another matter; everything else the run that goes on offers by itself.
+                let chosen = matches!(inputs.selection, Some(Selection::Sessions { .. }));
+                let left = if chosen { run(state, open, id, |r, _, now| r.leave_watch(now)) } else { Vec::new() };
+                if left.is_empty() {
+                    state.dialog = None;
+                    state.screens.open(Screen::Run(open));
+                    return Vec::new();
+                }
+                effects = left;
+            }
             if by_id(&procedure).is_some_and(|p| p.begins() != Begins::WithCustomer) && inputs.allowance_seconds.is_none() {
                 // What was learned about how long effects take counts wherever it is begun.
                 inputs.allowance_seconds = u32::try_from(state.world.survey.allowance().num_seconds()).ok();
             }
-            let (run, effects) = Run::draft(id, &procedure, inputs);
+            let (run, reads) = Run::draft(id, &procedure, inputs);
             show_run(state, run);
+            effects.extend(reads);
             effects
         }
         Ask::Drift(order) => {
@@ -99,6 +112,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             items.push(CopyItem::new("screen, masked", masked(state)));
             dialog(state, Modal::Copy { items, at: 0, copied: None })
         }
+        Ask::Session { of, title, lines } => dialog(state, Modal::Session { of, title, lines, scroll: 0 }),
         Ask::Evidence { title, lines } => dialog(state, Modal::Evidence { title, lines, scroll: 0 }),
         Ask::Actions(items) => dialog(state, Modal::Actions { items }),
         Ask::Sessions => {
@@ -109,8 +123,19 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             state.screens.open(Screen::Pool);
             entered(state, id)
         }
+        Ask::Renewed => {
+            state.screens.open(Screen::Quota);
+            let asks = state.quota.look_at_renewed(&state.world.context());
+            fulfil(state, asks, id)
+        }
         Ask::Back => back(state, id),
     }
+}
+
+/// The run of this procedure that is under way here, where only one at a time can be.
+fn going_on(state: &State, procedure: &str) -> Option<Uuid> {
+    by_id(procedure).filter(|p| p.is_staged())?;
+    state.tasks.runs.iter().find(|r| r.run.procedure == procedure && r.run.is_open() && !r.is_draft()).map(|r| r.run.id)
 }
 
 /// A procedure by its name: about the customer on screen, or, with nobody there, by way of finding one.

@@ -251,9 +251,10 @@ fn confirm_typed(state: &mut State, run: Uuid) -> Vec<Effect> {
 
 /// Enter after the operator's words about a step done by hand.
 fn attested(state: &mut State, run: Uuid) -> Vec<Effect> {
+    let now = state.world.now;
     let Some(model) = state.tasks.get_mut(run) else { return Vec::new() };
     let words = model.typed.text().trim().to_string();
-    match model.run.attest(&words) {
+    match model.run.attest(&words, now) {
         Ok(effects) => {
             model.follow();
             model.confirmed();
@@ -286,7 +287,9 @@ fn confirmed(state: &mut State, run: Uuid, typed: &str) -> Vec<Effect> {
 /// Enter on a run: the option under the cursor, where it asks.
 fn choose(state: &mut State, run: Uuid, id: Uuid) -> Vec<Effect> {
     let Some(model) = state.tasks.get(run).filter(|r| r.is_settled(state.world.tick)) else { return Vec::new() };
+    let marked = model.marked.clone();
     match (model.choice, &model.run.phase) {
+        (_, Phase::Deciding(_)) if !marked.is_empty() => fulfil::run(state, run, id, |r, env, now| r.decide_several(&marked, env, now)),
         (Some(choice), Phase::Deciding(_)) => fulfil::run(state, run, id, |r, env, now| r.decide(choice, env, now)),
         (None, Phase::Deciding(_)) => {
             state.say("No answer is chosen yet: j and k go to one");
@@ -312,7 +315,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
         Slot::Runs => screen == Screen::Home,
         Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
-        Slot::Activity | Slot::SessionText | Slot::Pooler => false,
+        Slot::Activity | Slot::SessionText | Slot::Pooler => screen == Screen::Pool,
     });
     if given_up.is_empty() {
         state.say("Nothing is being read; q leaves");
@@ -323,6 +326,9 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
     for (_, query) in given_up.extract_if(.., |(slot, _)| matches!(slot, Slot::Survey(_))) {
         let result = Err(Fault::new(query.source(), FaultKind::Timeout, "given up with ^C"));
         effects.extend(state.world.survey_replied(&query, &result, &mut state.tickets));
+    }
+    for (slot, query) in given_up.extract_if(.., |(slot, _)| matches!(slot, Slot::Activity | Slot::Pooler)) {
+        state.world.watched(slot, &Err(Fault::new(query.source(), FaultKind::Timeout, "given up with ^C")));
     }
     let cx = state.world.context();
     while let Some((slot, query)) = given_up.pop() {

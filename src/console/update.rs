@@ -3,11 +3,10 @@
 use super::screen::Screen;
 use super::state::State;
 use super::world::{Account, Start};
-use super::{burst, fulfil, keys};
+use super::{burst, fulfil, keys, modal};
 use crate::domain::fault::Fault;
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
-use crate::domain::sessions::Rules;
 use crate::protocol::effect::Effect;
 use crate::protocol::event::{Event, Stamped};
 use crate::protocol::query::{Query, Reply};
@@ -247,13 +246,7 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
         super::modal::log_replied(state, result);
         return Vec::new();
     }
-    if ticket.slot == Slot::Activity {
-        let rules = Rules::with_pool_max(state.world.env.as_ref().and_then(|e| e.offers.pool_max));
-        state.world.pool.replied(result, &rules, state.world.now);
-    }
-    if ticket.slot == Slot::Pooler {
-        state.world.pool.pooler_replied(result);
-    }
+    state.world.watched(ticket.slot, result);
     let cx = state.world.context();
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe | Slot::SearchMirror => state.customers.replied(ticket.slot, query, result, &cx),
@@ -289,10 +282,12 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
         Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Log => Vec::new(),
         Slot::Activity => {
             state.home.looked(&cx);
+            modal::session(&mut state.dialog, &state.pool, &cx);
             if state.screens.top() == Screen::Pool { state.pool.looked(&cx) } else { Vec::new() }
         }
         Slot::SessionText => {
             state.pool.told(query, result, &cx);
+            modal::session(&mut state.dialog, &state.pool, &cx);
             Vec::new()
         }
         Slot::Pooler => Vec::new(),

@@ -9,6 +9,7 @@ use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::{Mode, Writes};
+use crate::domain::sessions::Rules;
 use crate::procedures::survey::{Moment, Survey};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
@@ -138,6 +139,18 @@ impl World {
             tickets.read(Slot::Survey(self.survey_slot), query)
         });
         slots.collect()
+    }
+
+    /// The sessions were read, or the pooler told its pools; any other answer is none to the watch.
+    pub fn watched(&mut self, slot: Slot, result: &Result<Reply, Fault>) {
+        match slot {
+            Slot::Activity => {
+                let rules = Rules::with_pool_max(self.env.as_ref().and_then(|e| e.offers.pool_max));
+                self.pool.replied(result, &rules, self.now);
+            }
+            Slot::Pooler => self.pool.pooler_replied(result),
+            _ => {}
+        }
     }
 
     /// The time by Stripe's clock, by which what happens there is judged.

@@ -1,6 +1,7 @@
 //! What operators have said about causes and drift: who has it, what is muted until when, what is accepted. Rules only; where it is kept is somebody else's.
 
 use super::At;
+use super::diagnosis;
 use super::ids::StripeId;
 use super::webhooks::cause::Cause;
 use super::webhooks::drift::Class;
@@ -86,6 +87,22 @@ impl DeskState {
     #[must_use]
     pub fn accepted(&self, customer: &StripeId, class: Class, now: At) -> Option<&Accepted> {
         self.accepted.iter().find(|a| a.customer == *customer && a.class == class && a.until > now)
+    }
+
+    /// What the case of a customer found is what was accepted of them: the same difference, in the words of one who looked at it alone.
+    #[must_use]
+    pub fn accepts(&self, customer: &StripeId, found: diagnosis::Class, now: At) -> bool {
+        let same = |class| match class {
+            Class::PaidNotServed | Class::ServedNotPaid | Class::WrongTier => {
+                matches!(found, diagnosis::Class::PaidNotServed | diagnosis::Class::ServedNotPaid | diagnosis::Class::WrongTier)
+            }
+            Class::SeveralLive => found == diagnosis::Class::SeveralLive,
+            Class::Unlinked | Class::OrphanCustomer => found == diagnosis::Class::Unlinked,
+            Class::OrphanRow => matches!(found, diagnosis::Class::Unlinked | diagnosis::Class::ServedNotPaid),
+            Class::UnknownPrice => found == diagnosis::Class::NoPlan,
+            Class::WrongStatus | Class::Period | Class::CancelFlags | Class::Interval => found == diagnosis::Class::Differs,
+        };
+        self.accepted.iter().any(|a| a.customer == *customer && a.until > now && same(a.class))
     }
 }
 

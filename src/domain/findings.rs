@@ -75,6 +75,8 @@ pub enum About {
     Clock,
     /// The database's connections.
     Pool,
+    /// Counters that were not reset for a period that was paid for.
+    Quota,
 }
 
 /// One finding: a word, a sentence, a size; below it the reason or what helps.

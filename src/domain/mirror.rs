@@ -1,6 +1,7 @@
 //! A mirror of Stripe's objects in the product's own database: how old it is, how far a copy in it may be believed. Reads none of it.
 
 use super::At;
+use super::age;
 use super::stripe::{Customer, Subscription};
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
@@ -42,10 +43,16 @@ pub const STALE_AFTER: i64 = 10;
 const AHEAD: Duration = Duration::seconds(60);
 
 impl Mirror {
-    /// How old its newest copy is. A little ahead is of this moment, since two machines' clocks differ; further ahead says nothing.
+    /// How old its newest copy is; `now` by Stripe's clock, which stamps are of. A little ahead is of this moment, since two machines' clocks differ; further ahead says nothing.
     #[must_use]
     pub fn age(&self, now: At) -> Option<Duration> {
         self.newest.filter(|at| *at - now <= AHEAD).map(|at| (now - at).max(Duration::zero()))
+    }
+
+    /// `12 s old`, or that nobody can tell; `now` by Stripe's clock, which its stamps are of.
+    #[must_use]
+    pub fn age_said(&self, now: At) -> String {
+        self.age(now).map_or_else(|| "of unknown age".into(), |old| format!("{} old", age::words(old.num_seconds())))
     }
 
     /// Too old to be believed, or of an age that nobody can tell.

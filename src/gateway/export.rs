@@ -20,8 +20,10 @@ pub struct ExportFile {
     rows: u64,
 }
 
+/// Why nobody can be said to be near a limit.
+pub const NO_LIMITS: &str = "no limits are known: neither a table of limits nor [limits.TIER] in the configuration";
 /// The columns of the list of who is near a limit.
-pub const NEAR_LIMIT: &[&str] = &["profile", "email", "name", "tier", "feature", "used", "limit", "percent", "resets", "state"];
+pub const NEAR_LIMIT: &[&str] = &["profile", "email", "name", "tier", "feature", "used", "limit", "percent", "resets", "state", "claim"];
 
 impl ExportFile {
     /// Begins `path`'s file under its partial name, readable by its owner alone. A file that is there stays until this one is complete.
@@ -65,6 +67,14 @@ impl ExportFile {
         Ok(self.rows)
     }
 
+    /// Takes away what was begun: there is nothing to write.
+    ///
+    /// # Errors
+    /// One sentence with the path.
+    pub fn abandon(self) -> Result<(), String> {
+        std::fs::remove_file(&self.partial).map_err(|e| format!("{}: {e}", self.partial.display()))
+    }
+
     /// Where it stands until it is complete.
     #[must_use]
     pub fn partial(&self) -> &Path {
@@ -106,6 +116,10 @@ where
             Ok(_) => return Err("the answer does not fit the question".into()),
             Err(fault) => return Err(format!("{}; {} is not complete", fault.say.trim_end_matches('.'), file.partial().display())),
         };
+        if !page.limits_known {
+            file.abandon()?;
+            return Err(NO_LIMITS.into());
+        }
         for row in &page.rows {
             file.row(&cells(row, masked))?;
         }
@@ -133,6 +147,7 @@ fn cells(row: &NearRow, masked: bool) -> Vec<Cell> {
         Cell::Number(row.percent()),
         row.resets.map_or(Cell::None, |at| Cell::Text(at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))),
         text(row.state.word()),
+        text(row.claim.word()),
     ]
 }
 

@@ -6,6 +6,7 @@ mod endpoint_down;
 pub mod engine;
 pub mod escalate;
 pub mod failed_webhook;
+pub mod pool_exhausted;
 mod quota_reset;
 mod shared;
 pub mod survey;
@@ -81,6 +82,7 @@ pub const ENTITLEMENT: &str = "entitlement";
 /// Every procedure of the runbook, in its order.
 pub static ALL: &[&dyn Procedure] = &[
     &endpoint_down::EndpointDown,
+    &pool_exhausted::PoolExhausted,
     &tier_update::TierUpdate,
     &quota_reset::QuotaReset,
     &failed_webhook::FailedWebhook,

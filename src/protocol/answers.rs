@@ -1,8 +1,10 @@
-//! The answers that have arrived, each by its question. What follows from them is [`reading`]'s.
+//! The answers that have arrived, each by its question. What follows from them is `reading`'s, what stands in for them `stand_in`'s.
 
 mod reading;
+mod stand_in;
 
 pub use reading::{assemble, next_reads};
+pub use stand_in::{stood_in, whom};
 
 use super::query::{Locator, Query, Reply};
 use crate::domain::At;

@@ -19,7 +19,10 @@ pub enum Command {
     ResyncByCommand { subject: SubjectKey, customer: String },
     /// Ask the application to reset the subject's counters: every feature that resets, with a new period. It knows no single feature.
     ResetEntitlement { subject: SubjectKey },
-    /// Set `used` of these counters to 0, by compare-and-set on each as it was shown: all of them change, or none.
+    /// Set `used` of these counters to 0, by compare-and-set on each as it was shown: all of them change, or none. Whether it took effect
+    /// is told by the counters afterwards: one that holds less was reset. Where the answer was lost and the customer has meanwhile used
+    /// exactly as much again, it reads as not done and is done once more, under the same compare-and-set: that forgives what they used
+    /// since the first, and takes nothing from them. No row version would tell it from their use, which writes the same row.
     ResetCounters { subject: SubjectKey, shown: Vec<Counter> },
     /// Give these counters back what they held before a reset, period included: all of them, and only where nobody has counted since.
     RestoreCounters { subject: SubjectKey, counters: Vec<Counter> },

@@ -5,7 +5,7 @@ use crate::domain::desk::DeskState;
 use crate::domain::entitlement::Entitlement;
 use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, SubjectKey};
-use crate::domain::mirror::Mirrored;
+use crate::domain::mirror::{Mirror, Mirrored};
 use crate::domain::needle::Needle;
 use crate::domain::payments::Payments;
 use crate::domain::quota::{CounterSheet, NearKey, NearPage, QuotaFilter, QuotaTotal, Threshold, TierUse};
@@ -86,6 +86,8 @@ pub enum Query {
     },
     /// How much each tier uses of each feature.
     TierUsage(QuotaFilter),
+    /// Who has renewed and is blocked by the use of the period before, the first page of them; `None` where no index makes that cheap to tell.
+    Unreset,
     /// One subject's counters, and what may be done to them; `None` where there is no counter table.
     Counters(SubjectKey),
     // -- Stripe
@@ -213,6 +215,12 @@ pub enum Reply {
         hits: Vec<Hit>,
         truncated: bool,
     },
+    /// Hits in the mirror of Stripe, and how far it may be believed.
+    MirrorHits {
+        hits: Vec<Hit>,
+        truncated: bool,
+        mirror: Mirror,
+    },
     Records(Vec<Record>),
     /// Rows with the customer id they hold and the profile they belong to.
     Rows(Vec<(SubscriptionRow, Subject)>),
@@ -233,6 +241,7 @@ pub enum Reply {
     /// Tiers and features with nobody near are left out.
     QuotaTotals(Vec<QuotaTotal>),
     TierUsage(Vec<TierUse>),
+    Unreset(Option<NearPage>),
     Counters(Option<CounterSheet>),
     Account(Account),
     Customers(Vec<Customer>),
@@ -301,6 +310,7 @@ impl Query {
             | Query::NearLimit { .. }
             | Query::QuotaTotals { .. }
             | Query::TierUsage(_)
+            | Query::Unreset
             | Query::Counters(_) => Source::Database,
             Query::Account
             | Query::FindInStripe { .. }

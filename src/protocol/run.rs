@@ -6,6 +6,7 @@ use crate::domain::facts::Handle;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::policy::Tier;
 use crate::domain::row::{Change, Counter, Image};
+use crate::domain::sessions::{SessionId, State};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -45,6 +46,12 @@ pub struct Inputs {
     /// What those counters held when their reset was confirmed: a counter that holds less has been reset, whoever has counted since.
     #[serde(default)]
     pub counters: Vec<Counter>,
+    /// When the run did something last, or was told of it. The engine tells it to the plan; it is no choice, and is not kept.
+    #[serde(skip)]
+    pub acted: Option<At>,
+    /// Steps whose configured command was run, as far as anybody knows. As above: told, not kept.
+    #[serde(skip)]
+    pub ran: Vec<String>,
 }
 
 /// A message to somebody who can help. It names customers by their ids, and no person.
@@ -76,6 +83,22 @@ pub enum Selection {
     SinceLastApplied,
     /// These customers, whatever events there are.
     Customers(Vec<StripeId>),
+    /// These sessions of the database, each as it was shown. `chosen`: by the operator, one by one.
+    Sessions { these: Vec<ShownSession>, chosen: bool },
+}
+
+/// A session as it was when it was chosen: what has moved on since is another matter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownSession {
+    pub session: SessionId,
+    pub state: State,
+    /// Since when it has been in that state, by the server's clock.
+    pub since: At,
+    /// For how long it had been when it was shown, in milliseconds.
+    pub at_least_ms: u64,
+    /// Whose it is: empty where it names no application.
+    pub application: String,
+    pub role: String,
 }
 
 /// What a step is.
@@ -132,6 +155,8 @@ pub struct Step {
 pub enum Expect {
     /// The subject's row holds these values.
     Row { subject: SubjectKey, image: Image },
+    /// The session does no longer what it has done since then: it is gone, or has moved on by itself.
+    Released { session: SessionId, since: At },
 }
 
 /// How many acts are performed: some first, the rest only if those had their effect.
@@ -150,10 +175,18 @@ pub struct Pace {
 /// A choice that only the operator can make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// `subject`, `subscription`, `tier`.
+    /// `subject`, `subscription`, `tier`, `feature`.
     pub id: String,
     pub question: String,
     pub options: Vec<Choice>,
+}
+
+impl Decision {
+    /// Whether more than one option may be taken at once; `all` stands for itself.
+    #[must_use]
+    pub fn takes_several(&self) -> bool {
+        self.id == "feature"
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,7 +311,7 @@ impl Plan {
     }
 
     /// What the operator types to confirm it, where its tier asks for that: the count of its first acts, and for a count of one the
-    /// last four characters of its subject, or of the event.
+    /// last four characters of its subject, of the event, or of the session's process id.
     #[must_use]
     pub fn text_to_type(&self) -> Option<String> {
         if self.tier() < Tier::T2 {
@@ -287,7 +320,11 @@ impl Plan {
         let mut acts = self.first_acts();
         let first = acts.next()?;
         let more = acts.count();
-        let name = first.subject.as_ref().map_or(first.id.as_str(), SubjectKey::as_str);
+        let name = match (&first.command, &first.subject) {
+            (Some(Command::EndSession { session, .. }), _) => session.pid.to_string(),
+            (_, Some(subject)) => subject.to_string(),
+            _ => first.id.clone(),
+        };
         let tail = name.chars().count().saturating_sub(4);
         Some(if more > 0 { (more + 1).to_string() } else { name.chars().skip(tail).collect() })
     }
@@ -297,6 +334,27 @@ impl Plan {
     pub fn next_manual(&self) -> Option<&Step> {
         let open = |s: &&Step| !matches!(s.state, StepState::Passed | StepState::Skipped(_));
         self.steps.iter().filter(open).find(|s| s.command.is_some() || s.kind == StepKind::Manual).filter(|s| s.kind == StepKind::Manual)
+    }
+
+    /// The step that passes by itself, where nothing but that remains.
+    #[must_use]
+    pub fn waits(&self) -> Option<&Step> {
+        let open = |s: &&Step| !matches!(s.state, StepState::Passed | StepState::Skipped(_));
+        let mut left =
+            self.steps.iter().filter(open).filter(|s| s.command.is_some() || matches!(s.kind, StepKind::Manual | StepKind::Wait));
+        left.next().filter(|s| s.kind == StepKind::Wait)
+    }
+
+    /// What is counted of its acts.
+    #[must_use]
+    pub fn counted(&self) -> &'static str {
+        if self.ends_sessions() { "sessions let go" } else { "effects applied" }
+    }
+
+    /// Its acts end sessions of the database.
+    #[must_use]
+    pub fn ends_sessions(&self) -> bool {
+        self.steps.iter().find_map(|s| s.command.as_ref()).is_some_and(|c| matches!(c, Command::EndSession { .. }))
     }
 
     /// The acts that remain and wait for no other act to fail.

@@ -231,6 +231,8 @@ pub struct World {
     /// What PgBouncer says of itself; none: it is not set up.
     pub pooler: Vec<PoolerPool>,
     pub down: Vec<Source>,
+    /// By how many seconds Stripe's clock is ahead of ours.
+    pub clock_ahead: Option<i64>,
 }
 
 /// What reading a case took.
@@ -266,6 +268,7 @@ impl World {
             pool: Err(Fault::new(Source::Database, FaultKind::NotSetUp, "no sessions here")),
             pooler: Vec::new(),
             down: Vec::new(),
+            clock_ahead: None,
         }
     }
 
@@ -322,6 +325,7 @@ impl World {
             }
             Query::RowPage { .. } => Reply::RowPage { rows: self.records.iter().filter_map(|r| r.row.clone()).collect(), next: None },
             Query::Pressure => Reply::Pressure(Vec::new()),
+            Query::Unreset => Reply::Unreset(None),
             Query::Mirrored(_) => Reply::Mirrored(self.mirror.clone().map(Box::new)),
             Query::Activity => Reply::Activity(Box::new(self.pool.clone()?)),
             Query::SessionTexts(ids) => Reply::SessionTexts(ids.iter().map(|id| (*id, format!("SELECT ? /* {} */", id.pid))).collect()),
@@ -356,7 +360,7 @@ impl World {
                     events: self.events.iter().filter(within).cloned().collect(),
                     raw: Vec::new(),
                     next: None,
-                    clock_ahead: None,
+                    clock_ahead: self.clock_ahead,
                 }
             }
             Query::Event(of) => Reply::Event(self.events.iter().find(|e| e.id == *of).map(|e| format!("{{ \"id\": \"{}\" }}", e.id))),
@@ -387,7 +391,8 @@ impl World {
             Query::Payments { until, .. } => Reply::Payments(if *until > now() - Duration::days(1) { self.paid.0 } else { self.paid.1 }),
             Query::FindInMirror { .. } => {
                 let hits = self.hits.iter().filter(|h| self.mirror.is_some() && h.source == Source::Stripe).cloned().collect();
-                Reply::Hits { hits, truncated: false }
+                let mirror = self.mirror.as_ref().map(|m| m.mirror.clone()).unwrap_or_default();
+                Reply::MirrorHits { hits, truncated: false, mirror }
             }
             Query::FindInDatabase { .. } | Query::FindInStripe { .. } => {
                 Reply::Hits { hits: self.hits.iter().filter(|h| h.source == source).cloned().collect(), truncated: false }

@@ -5,12 +5,14 @@ use super::panes_desk::Desk;
 use nightdesk::console::screen::Screen;
 use nightdesk::domain::export::Format;
 use nightdesk::domain::fault::{Fault, FaultKind, Source};
-use nightdesk::domain::quota::{NearPage, NearRow, QuotaFilter, QuotaState, QuotaTotal, ServedBy, Threshold, TierUse};
+use nightdesk::domain::quota::{Claim, NearPage, NearRow, QuotaFilter, QuotaState, QuotaTotal, ServedBy, Threshold, TierUse};
+use nightdesk::domain::shape::Trust;
+use nightdesk::procedures::engine::{Phase, Run};
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::event::{Event, Exported};
 use nightdesk::protocol::key::Key;
 use nightdesk::protocol::query::{Query, Reply};
-use nightdesk::protocol::run::Features;
+use nightdesk::protocol::run::{Choice, Decision, Features, Inputs};
 use nightdesk::protocol::ticket::Slot;
 use uuid::Uuid;
 
@@ -24,6 +26,7 @@ fn row(n: i64, tier: &str, feature: &str, used: i64, limit: i64) -> NearRow {
         email: (n % 5 != 4).then(|| format!("person{n}@firm{n}.com")),
         name: (n % 5 == 4).then(|| "Grace Hopper".into()),
         tier: tier.into(),
+        claim: if tier == "FREE" { Claim::Free } else { Claim::Paying },
         feature: feature.into(),
         used,
         limit,
@@ -309,4 +312,98 @@ fn keys_that_turn_out_to_be_a_paste_leave_no_file_behind() {
     let begun = desk.effects.iter().find_map(|e| if let Effect::Export { export, .. } = e { Some(*export) } else { None });
     let begun = begun.expect("two keys alone begin one");
     assert!(desk.effects.contains(&Effect::CancelExport { export: begun }), "{:?}", desk.effects);
+}
+
+#[test]
+fn who_renewed_without_a_reset_stands_out_and_can_be_listed_alone() {
+    let mut desk = opened();
+    let mut rows = some();
+    rows.insert(0, NearRow { claim: Claim::Renewed, ..row(6, "PRO", "searches", 100, 100) });
+    answer(&mut desk, PAGE, Ok(page(rows.clone(), false)));
+    desk.expect("not reset");
+    desk.snapshot("quota_near_renewed");
+    desk.keys("/");
+    desk.keys("claim:renewed");
+    desk.key(Key::Enter);
+    assert!(!asked(&desk, PAGE));
+    desk.expect("1 of 6 pass the filter");
+    desk.keys("e");
+    desk.expect("First who renewed and was not reset");
+}
+
+#[test]
+fn where_rows_may_be_hidden_the_title_says_so() {
+    let mut world = World::healthy();
+    world.shape.trust = Trust::Limited(vec!["row-level security is active for our role on rate_limits: rows may be hidden".into()]);
+    let mut desk = Desk::settled(world);
+    desk.keys("4");
+    answer(&mut desk, PAGE, Ok(page(some(), false)));
+    desk.expect("rows may be hidden or late");
+    desk.keys("e");
+    desk.expect("row-level security is active");
+}
+
+/// What Home is told at its next question.
+fn told(desk: &mut Desk, told: Option<NearPage>) {
+    desk.pass(31);
+    let at = desk.out.iter().position(|(_, q)| *q == Query::Unreset).expect("it is asked");
+    let (ticket, query) = desk.out.remove(at);
+    desk.event(Event::ReplyArrived { ticket, query, result: Ok(Reply::Unreset(told)) });
+}
+
+#[test]
+fn home_tells_of_who_renewed_and_is_blocked_where_that_is_cheap_to_know() {
+    let renewed = |n| NearRow { claim: Claim::Renewed, ..row(n, "PRO", "searches", 100, 100) };
+    let of = |rows: Vec<NearRow>, more: bool| {
+        let next = rows.last().filter(|_| more).map(NearRow::key);
+        Some(NearPage { rows, next, by: ServedBy::Watch("quota_watch".into()), limits_known: true })
+    };
+    let mut desk = Desk::settled(World::healthy());
+    desk.expect_not("quota");
+    told(&mut desk, None);
+    desk.expect_not(" quota ");
+    told(&mut desk, of(Vec::new(), false));
+    desk.expect("quota");
+    told(&mut desk, of(vec![renewed(1), renewed(2), NearRow { feature: "exports".into(), ..renewed(2) }], false));
+    desk.expect("2 customers renewed and are held to the old period's use");
+    desk.keys("e");
+    desk.expect("exports, searches; found by quota_watch");
+    desk.key(Key::Esc);
+    desk.key(Key::Enter);
+    assert_eq!(desk.state.screens.top(), Screen::Quota);
+    let query = answer(&mut desk, PAGE, Ok(page(vec![renewed(1), row(9, "PRO", "exports", 50, 50)], false)));
+    assert!(matches!(&query, Query::NearLimit { threshold, .. } if *threshold == Threshold::ALL), "{query:?}");
+    desk.expect("1 of 2 pass the filter");
+    desk.key(Key::Esc);
+    told(&mut desk, of((0..100).map(renewed).collect(), true));
+    desk.expect("100 or more customers renewed");
+    desk.world.down = vec![Source::Database];
+    desk.pass(90);
+    assert!(!desk.out.iter().any(|(_, q)| *q == Query::Unreset), "nobody is asked who does not answer");
+}
+
+#[test]
+fn one_feature_some_or_all_are_chosen_with_marks() {
+    let mut desk = ready();
+    let inputs = Inputs::of(nightdesk::domain::facts::Handle::Subject(key(PROFILE)));
+    let (mut run, _) = Run::draft(Uuid::from_u128(7), "quota-reset", inputs);
+    let option = |value: &str| Choice { value: value.into(), say: value.into(), evidence: "5 of 5 used".into() };
+    let options = ["all", "api_calls", "exports", "messages", "searches"].map(option).to_vec();
+    run.phase = Phase::Deciding(Decision { id: "feature".into(), question: "4 features are used. Which are reset?".into(), options });
+    let id = run.id;
+    desk.state.tasks.runs.push(nightdesk::console::panes::run::Model::of(run));
+    desk.state.screens.open(Screen::Run(id));
+    desk.pass(2);
+    desk.expect("space marks several");
+    desk.keys("j ");
+    desk.expect("all of them is an answer of its own");
+    desk.keys("jj j");
+    desk.keys("j ");
+    desk.keys("k");
+    desk.expect("2 marked: enter takes them");
+    desk.snapshot("quota_reset_marked");
+    desk.keys("k k");
+    desk.key(Key::Enter);
+    let run = &desk.state.tasks.get(id).expect("it is there").run;
+    assert_eq!(run.inputs.features, Some(Features::These(vec!["searches".into()])), "one mark was taken back");
 }

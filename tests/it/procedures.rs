@@ -48,6 +48,7 @@ fn worlds(procedure: &dyn Procedure) -> Vec<(World, Inputs)> {
             let by_customer = Inputs { features: Some(Features::All), ..by_customer() };
             [of(Features::All), one, by_customer].map(|inputs| (World::spent(), inputs)).into()
         }
+        "pool-exhausted" => vec![(World::leaking(), Inputs::default())],
         "drift-fix" => vec![(World::missed(), Inputs::about(Selection::Customers(vec![id(CUSTOMER)])))],
         other => panic!("no world for {other}"),
     }

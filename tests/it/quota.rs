@@ -1,6 +1,7 @@
 //! Quotas on a real Postgres and a real application: who is near, by every way there is; resets, their proof and their undo.
 
 mod lists;
+mod renewed;
 mod resets;
 
 use crate::bench::Bench;
@@ -74,7 +75,8 @@ async fn reference(bench: &Bench, percent: i32) -> Vec<(String, String, i64, i64
          FROM {counters} c LEFT JOIN {subscriptions} s ON s.{subscriber}::text = c.{owner}::text
          JOIN {limits} l ON l.{limit_tier} = coalesce(s.{tier}, 'FREE') AND l.{limit_feature} = c.{feature}
          WHERE l.{limit} > 0 AND 100 * c.{used}::bigint >= {percent} * l.{limit}::bigint AND (c.{end} IS NULL OR c.{end} > {now})
-         ORDER BY c.{used}::bigint * 1000 / l.{limit} DESC, c.{owner} DESC, c.{feature} DESC",
+         ORDER BY CASE WHEN coalesce(s.{tier}, 'FREE') = 'FREE' THEN 0
+                       WHEN c.{start} < s.{from} AND c.{end} >= s.{to} THEN 2 ELSE 1 END DESC, c.{used}::bigint * 1000 / l.{limit} DESC, c.{owner} DESC, c.{feature} DESC",
         owner = n.counter_owner,
         feature = n.feature,
         used = n.used,
@@ -86,7 +88,10 @@ async fn reference(bench: &Bench, percent: i32) -> Vec<(String, String, i64, i64
         limit_tier = n.limit_tier,
         tier = n.tier,
         limit_feature = n.limit_feature,
+        start = n.counter_start,
         end = n.counter_end,
+        from = n.period_start,
+        to = n.period_end,
         now = bench.shape.now(),
     );
     sqlx::query_as(AssertSqlSafe(text)).fetch_all(&bench.admin).await.unwrap()

@@ -3,6 +3,7 @@
 
 mod counters;
 mod driver;
+pub mod sessions;
 
 pub use driver::Driver;
 
@@ -14,6 +15,7 @@ use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::ids::{StripeId, SubjectKey};
 use nightdesk::domain::money::Money;
 use nightdesk::domain::row::{Change, Field, Image, Record, Subject, SubscriptionRow, Value};
+use nightdesk::domain::sessions::Session;
 use nightdesk::domain::shape::{IntervalWords, KeyType, Shape, Trust};
 use nightdesk::domain::stripe::{
     CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Period, Price, Status, StripeEvent, Subscription, named_profile,
@@ -66,6 +68,10 @@ pub struct World {
     pub truth: Vec<Change>,
     /// Events that were sent once more; each has `truth` for its effect.
     pub resent: Vec<StripeId>,
+    /// The database's sessions.
+    pub pool: Vec<Session>,
+    /// This one ends by itself when the first one is ended.
+    pub goes_along: Option<i32>,
     /// Rows really changed.
     pub writes: u32,
     /// Statements that arrived.
@@ -209,6 +215,8 @@ impl World {
             manner: Manner::Answers,
             truth: Vec::new(),
             resent: Vec::new(),
+            pool: Vec::new(),
+            goes_along: None,
             writes: 0,
             sent: 0,
         }
@@ -281,6 +289,8 @@ impl World {
             Query::Logs(search) => Reply::Logs { lines: Vec::new(), complete: true, covers: Some(search.since), note: None },
             Query::Runs | Query::TeamRuns => Reply::Runs(Vec::new()),
             Query::Received(_) => Reply::Received(None),
+            Query::Activity => Reply::Activity(Box::new(sessions::activity(self.pool.clone()))),
+            Query::SessionTexts(ids) => Reply::SessionTexts(ids.iter().map(|id| (*id, "SELECT $1".to_string())).collect()),
             other => panic!("no procedure asks {other:?}"),
         })
     }
@@ -332,6 +342,7 @@ impl World {
             Command::ResetEntitlement { .. } | Command::ResetCounters { .. } | Command::RestoreCounters { .. } => {
                 return self.count(command);
             }
+            Command::EndSession { session, .. } => return self.end(*session),
             other => panic!("this world does no such thing: {other:?}"),
         };
         self.sent += 1;

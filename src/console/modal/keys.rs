@@ -3,6 +3,7 @@
 use super::{Modal, SPANS, palette, tasks};
 use crate::console::fulfil;
 use crate::console::state::State;
+use crate::console::widgets::form::TextField;
 use crate::domain::mask;
 use crate::protocol::effect::Effect;
 use crate::protocol::key::Key;
@@ -49,17 +50,27 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
                 reason.key(key);
             }
         },
-        Modal::LetBe { what, span, reason } => match key {
+        Modal::LetBe { what, span, reason, count } => match key {
             Key::Up => *span = (*span + 1).min(SPANS.len() - 1),
             Key::Down => *span = span.saturating_sub(1),
             Key::Enter if enter && !reason.is_empty() => {
-                let until = state.world.now + Duration::minutes(SPANS[*span]);
-                let write = what.clone().until(until, mask::addresses(reason.text().trim()));
-                state.dialog = None;
-                return vec![Effect::Desk(write)];
+                let typed = count.as_ref().and_then(|field| field.text().trim().parse::<usize>().ok());
+                match what.count() {
+                    Some(_) if count.is_none() => *count = Some(TextField::default()),
+                    Some(n) if typed != Some(n) => state.say(format!("Type {n}, as many as are marked")),
+                    several => {
+                        let until = state.world.now + Duration::minutes(SPANS[*span]);
+                        let writes = what.clone().until(until, &mask::addresses(reason.text().trim()));
+                        if several.is_some() {
+                            state.webhooks.unmark();
+                        }
+                        state.dialog = None;
+                        return writes.into_iter().map(Effect::Desk).collect();
+                    }
+                }
             }
             _ => {
-                reason.key(key);
+                count.as_mut().unwrap_or(reason).key(key);
             }
         },
         Modal::GiveUp { run, reason } => match key {
@@ -72,7 +83,7 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
                 reason.key(key);
             }
         },
-        Modal::Evidence { scroll, .. } => scrolled(scroll, key),
+        Modal::Evidence { scroll, .. } | Modal::Session { scroll, .. } => scrolled(scroll, key),
         Modal::Help { filter, scroll } => {
             if filter.key(key) {
                 *scroll = 0;

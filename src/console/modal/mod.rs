@@ -7,6 +7,7 @@ mod keys;
 mod log;
 mod palette;
 mod screen;
+mod session;
 mod tasks;
 mod view;
 mod words;
@@ -16,11 +17,13 @@ use export::open as export;
 pub use keys::press;
 pub use log::replied as log_replied;
 pub use screen::masked;
+pub use session::renew as session;
 pub use view::{draw, hints};
 
 use super::ask::{ActionItem, CopyItem, LetBe};
 use super::guard::{Guard, PASTE_MS};
 use super::widgets::form::TextField;
+use crate::domain::sessions::SessionId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -48,6 +51,9 @@ pub enum Modal {
         what: LetBe,
         span: usize,
         reason: TextField,
+        /// Of several the number has to be typed, after the reason.
+        #[serde(default)]
+        count: Option<TextField>,
     },
     /// Why a run that was left unfinished is given up.
     GiveUp {
@@ -56,6 +62,13 @@ pub enum Modal {
     },
     /// What a sentence rests on.
     Evidence {
+        title: String,
+        lines: Vec<String>,
+        scroll: u16,
+    },
+    /// One of the database's sessions, as it was last read.
+    Session {
+        of: SessionId,
         title: String,
         lines: Vec<String>,
         scroll: u16,
@@ -117,7 +130,7 @@ impl Modal {
     #[must_use]
     pub fn let_be(what: LetBe) -> Self {
         let span = if matches!(what, LetBe::Cause(_)) { USUAL.0 } else { USUAL.1 };
-        Modal::LetBe { what, span, reason: TextField::default() }
+        Modal::LetBe { what, span, reason: TextField::default(), count: None }
     }
 
     /// Its text field, where it has one.
@@ -125,6 +138,7 @@ impl Modal {
         match self {
             Modal::Writes { reason: field }
             | Modal::Reveal { reason: field }
+            | Modal::LetBe { count: Some(field), .. }
             | Modal::LetBe { reason: field, .. }
             | Modal::GiveUp { reason: field, .. }
             | Modal::Help { filter: field, .. }

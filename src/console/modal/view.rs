@@ -1,6 +1,7 @@
 //! How dialogs look: a sheet over the lower part of the body, its title in a rule; the screen above stays readable.
 
 use super::{Dialog, Modal, SPANS, help, palette, tasks};
+use crate::console::ask::LetBe;
 use crate::console::state::State;
 use crate::console::widgets::format::{clock, count, moment};
 use crate::console::widgets::paint::{fit, put, put_right, put_spans, rule, select, tabs, width, wrap};
@@ -66,9 +67,12 @@ pub fn hints(modal: &Modal) -> &'static [(&'static str, &'static str)] {
     match modal {
         Modal::Writes { .. } => &[("enter", "writes on for 15 minutes"), ("esc", "stay read-only")],
         Modal::Reveal { .. } => &[("enter", "reveal for 60 s"), ("esc", "keep masked")],
+        Modal::LetBe { what: LetBe::Marked(_), count: None, .. } => {
+            &[("enter", "how many"), ("up down", "longer, shorter"), ("esc", "leave them")]
+        }
         Modal::LetBe { .. } => &[("enter", "say so"), ("up down", "longer, shorter"), ("esc", "leave it")],
         Modal::GiveUp { .. } => &[("enter", "give it up"), ("esc", "leave it")],
-        Modal::Evidence { .. } => &[("j k", "scroll"), ("esc", "close")],
+        Modal::Evidence { .. } | Modal::Session { .. } => &[("j k", "scroll"), ("esc", "close")],
         Modal::Copy { copied: None, .. } => &[("j k", "choose"), ("enter", "copy"), ("esc", "close")],
         Modal::Copy { .. } => &[("j k", "scroll"), ("esc", "close")],
         Modal::Actions { .. } => &[("a letter", "does it"), ("esc", "close")],
@@ -88,7 +92,7 @@ fn title(state: &State, modal: &Modal) -> String {
         Modal::Reveal { .. } => "Reveal personal data".into(),
         Modal::LetBe { what, .. } => what.words(),
         Modal::GiveUp { run, .. } => format!("Give up run {}", short(*run)),
-        Modal::Evidence { title, .. } => title.clone(),
+        Modal::Evidence { title, .. } | Modal::Session { title, .. } => title.clone(),
         Modal::Copy { copied: None, .. } => "Copy".into(),
         Modal::Copy { .. } => "Copied, if this terminal lets programs copy".into(),
         Modal::Actions { .. } => "Actions".into(),
@@ -102,7 +106,8 @@ fn title(state: &State, modal: &Modal) -> String {
 
 fn field(modal: &Modal) -> Option<&crate::console::widgets::form::TextField> {
     match modal {
-        Modal::LetBe { reason: f, .. }
+        Modal::LetBe { count: Some(f), .. }
+        | Modal::LetBe { reason: f, .. }
         | Modal::GiveUp { reason: f, .. }
         | Modal::Writes { reason: f }
         | Modal::Reveal { reason: f }
@@ -115,7 +120,7 @@ fn field(modal: &Modal) -> Option<&crate::console::widgets::form::TextField> {
 fn first(modal: &Modal, lines: &[Line], fit: usize) -> usize {
     let most = lines.len().saturating_sub(fit);
     let scrolled = match modal {
-        Modal::Evidence { scroll, .. } | Modal::Help { scroll, .. } => usize::from(*scroll),
+        Modal::Evidence { scroll, .. } | Modal::Session { scroll, .. } | Modal::Help { scroll, .. } => usize::from(*scroll),
         Modal::Copy { copied: Some(_), at, .. } => *at,
         _ => lines.iter().position(|l| l.selected).map_or(0, |at| (at + 1).saturating_sub(fit)),
     };
@@ -140,8 +145,16 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
             Line::of("Why? Names and addresses stay readable for 60 seconds.", theme.plain()),
             Line::of("The reason is journaled; the data is not.", dim),
         ],
-        Modal::LetBe { span, .. } => {
+        Modal::LetBe { what, span, count, .. } => {
             let until = state.world.now + chrono::Duration::minutes(SPANS[*span]);
+            if let (Some(n), Some(_)) = (what.count(), count) {
+                return vec![
+                    prompt(theme),
+                    Line::blank(),
+                    Line::of(&format!("Type {n} to accept the {n} that are marked, each in its class."), theme.plain()),
+                    Line::of(&format!("They alarm again at {}; up and down change that.", moment(until, state.world.now)), dim),
+                ];
+            }
             vec![
                 prompt(theme),
                 Line::blank(),
@@ -155,7 +168,9 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
             Line::of("Why? The reason is journaled. Nothing more of it is ever sent.", theme.plain()),
             Line::of("What it sent is not sent again; what is still missing is for a new run, or for hands.", dim),
         ],
-        Modal::Evidence { lines, .. } => lines.iter().flat_map(|l| wrapped(l, room, theme.plain())).collect(),
+        Modal::Evidence { lines, .. } | Modal::Session { lines, .. } => {
+            lines.iter().flat_map(|l| wrapped(l, room, theme.plain())).collect()
+        }
         Modal::Copy { copied: Some(text), .. } => {
             // Lines that fit keep their blanks: JSON and screens are read by them.
             let shown = |l: &str| if width(l) <= room { vec![Line::of(l, theme.plain())] } else { wrapped(l, room, theme.plain()) };

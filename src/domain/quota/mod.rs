@@ -3,7 +3,7 @@
 mod near;
 mod reset;
 
-pub use near::{NearKey, NearPage, NearRow, PAGE, QuotaFilter, QuotaTotal, ServedBy, TierUse};
+pub use near::{Claim, NearKey, NearPage, NearRow, PAGE, QuotaFilter, QuotaTotal, ServedBy, TierUse};
 pub use reset::{CounterSheet, Resets, resets};
 
 use super::At;
@@ -46,6 +46,9 @@ pub struct QuotaLine {
 }
 
 impl Threshold {
+    /// All of the limit: who has reached it is blocked.
+    pub const ALL: Threshold = Threshold(100);
+
     /// The threshold of so many percent; `None` outside 1 to 100.
     #[must_use]
     pub fn new(percent: u8) -> Option<Self> {

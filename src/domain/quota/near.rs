@@ -15,9 +15,23 @@ pub struct QuotaFilter {
     pub feature: Option<String>,
 }
 
-/// Where a page ends: the next one holds what comes after it. Fullest first, then by key and feature, all descending.
+/// What somebody near a limit has paid for, the least that hurts first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Claim {
+    /// Nothing: limits are there to be met.
+    #[default]
+    Free,
+    Paying,
+    /// A new period, and the counter goes on with the use of the one before: its own period began before the one that was paid for, and
+    /// covers it.
+    Renewed,
+}
+
+/// Where a page ends: the next one holds what comes after it. By claim, then the fullest first, then by key and feature, all descending.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NearKey {
+    pub claim: Claim,
     pub permille: i64,
     pub subject: SubjectKey,
     pub feature: String,
@@ -31,6 +45,7 @@ pub struct NearRow {
     pub name: Option<String>,
     /// The tier that decides the limit; what nobody pays for where there is no subscription row.
     pub tier: String,
+    pub claim: Claim,
     pub feature: String,
     pub used: i64,
     /// Above 0: what has no limit, or is not in the plan, is near nothing.
@@ -91,6 +106,35 @@ pub struct TierUse {
     pub blocked: i64,
 }
 
+impl Claim {
+    pub const ALL: [Claim; 3] = [Claim::Renewed, Claim::Paying, Claim::Free];
+
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Claim::Free => "free",
+            Claim::Paying => "paying",
+            Claim::Renewed => "renewed",
+        }
+    }
+
+    /// As the database orders it.
+    #[must_use]
+    pub fn rank(self) -> i16 {
+        match self {
+            Claim::Free => 0,
+            Claim::Paying => 1,
+            Claim::Renewed => 2,
+        }
+    }
+
+    /// What is no rank claims nothing.
+    #[must_use]
+    pub fn of_rank(rank: i16) -> Self {
+        Self::ALL.into_iter().find(|c| c.rank() == rank).unwrap_or_default()
+    }
+}
+
 impl NearRow {
     /// How much of the limit is used, in percent, rounded down.
     #[must_use]
@@ -101,7 +145,7 @@ impl NearRow {
     #[must_use]
     pub fn key(&self) -> NearKey {
         let permille = permille(self.used, Some(self.limit)).unwrap_or(0);
-        NearKey { permille, subject: self.subject.clone(), feature: self.feature.clone() }
+        NearKey { claim: self.claim, permille, subject: self.subject.clone(), feature: self.feature.clone() }
     }
 }
 

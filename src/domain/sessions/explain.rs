@@ -212,7 +212,8 @@ fn leak_clause(leaking: &[&Session], blocking: &Blocking, activity: &Activity) -
     let freed = blocking.freed_by(&pids).len();
     let (sit, hold) = if all == 1 { ("sits", "holds") } else { ("sit", "hold") };
     let held = match freed {
-        0 if activity.room.is_tight() => format!("keep{} {} while others find none", if all == 1 { "s" } else { "" }, its(all)),
+        // Whether anybody was turned away the sessions do not tell: only that nothing is left to be had.
+        0 if activity.room.is_full() => format!("keep{} {} while none is left to be had", if all == 1 { "s" } else { "" }, its(all)),
         0 => format!("keep{} {}", if all == 1 { "s" } else { "" }, its(all)),
         1 => format!("{hold} what another waits for"),
         n => format!("{hold} what {n} others wait for"),

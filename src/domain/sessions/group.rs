@@ -34,6 +34,9 @@ pub struct Group {
     pub oldest_in_transaction: Option<TimeDelta>,
 }
 
+/// Between two statements of a transaction every application is idle in it for a moment: from then on it is worth a look.
+const LASTS: TimeDelta = TimeDelta::seconds(10);
+
 impl By {
     pub const ALL: [Self; 5] = [Self::Application, Self::Role, Self::Database, Self::Client, Self::State];
 
@@ -60,7 +63,8 @@ impl By {
     }
 }
 
-/// Connections by these criteria, the largest group first. What is no connection of anybody's is left out.
+/// Connections by these criteria: first those that sit in transactions for longer than a moment, then those that wait, then the largest.
+/// What is no connection of anybody's is left out.
 #[must_use]
 pub fn groups(activity: &Activity, by: &[By]) -> Vec<Group> {
     let blocking = Blocking::of(activity);
@@ -69,7 +73,7 @@ pub fn groups(activity: &Activity, by: &[By]) -> Vec<Group> {
         found.entry(by.iter().map(|b| b.key(session)).collect()).or_default().push(session);
     }
     let mut out: Vec<Group> = found.into_iter().map(|(keys, sessions)| Group::of(keys, &sessions, activity, &blocking)).collect();
-    out.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.keys.cmp(&b.keys)));
+    out.sort_by(|a, b| b.weight().cmp(&a.weight()).then_with(|| a.keys.cmp(&b.keys)));
     out
 }
 
@@ -87,6 +91,12 @@ impl Group {
             hidden: count(&|s| s.is_hidden()),
             oldest_in_transaction: sessions.iter().filter(idle_in).filter_map(|s| s.age_in_state(activity.at)).max(),
         }
+    }
+
+    /// What decides the order.
+    fn weight(&self) -> (usize, usize, usize) {
+        let lasts = self.oldest_in_transaction.is_some_and(|old| old >= LASTS);
+        (if lasts { self.in_transaction } else { 0 }, self.blocked, self.total)
     }
 
     /// Those that work for somebody now: running, waiting, or with a transaction open.

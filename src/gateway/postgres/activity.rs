@@ -14,9 +14,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What is asked once per connection: it changes with the server's restart, or hardly ever.
+/// What is asked once in a while: it changes with the server's restart, or where somebody grants our role more.
 #[derive(Debug, Clone)]
 pub struct Ground {
+    read: Instant,
     database: Label,
     room: Room,
     sight: Sight,
@@ -44,6 +45,8 @@ struct Role {
 
 /// Names and limits are read again after this: somebody may limit a role in the middle of an incident.
 const NAMES_KEPT: Duration = Duration::from_secs(30);
+/// What our role may see is read again after this: it may be granted more in the middle of the night.
+const GROUND_KEPT: Duration = Duration::from_secs(60);
 /// So much of a statement is asked for, and shown, in characters.
 const TEXT: usize = 2_000;
 /// Sessions whose statements are asked for at once.
@@ -124,7 +127,7 @@ pub fn direct(session: &Session) -> Result<(), Trouble> {
 }
 
 async fn ground(session: &mut Session) -> Result<Arc<Ground>, Trouble> {
-    if let Some(ground) = &session.ground {
+    if let Some(ground) = session.ground.as_ref().filter(|g| g.read.elapsed() < GROUND_KEPT) {
         return Ok(Arc::clone(ground));
     }
     let row = session.sql(LOOK.into()).fetch_one(&mut session.conn).await?;
@@ -146,8 +149,9 @@ async fn ground(session: &mut Session) -> Result<Arc<Ground>, Trouble> {
             lacking: lacking.iter().filter(|(column, _)| !columns.contains(*column)).map(|(_, what)| (*what).to_string()).collect(),
         },
         columns,
-        // Nothing is known yet: the first list of sessions asks for what it needs.
-        names: Names { roles: HashMap::new(), databases: HashMap::new(), read: Instant::now() },
+        // Nothing is known at first: the first list of sessions asks for what it needs.
+        names: session.ground.as_ref().map_or_else(Names::none, |known| known.names.clone()),
+        read: Instant::now(),
     });
     session.ground = Some(Arc::clone(&ground));
     Ok(ground)
@@ -276,6 +280,10 @@ impl Columns {
 }
 
 impl Names {
+    fn none() -> Self {
+        Self { roles: HashMap::new(), databases: HashMap::new(), read: Instant::now() }
+    }
+
     async fn read(session: &mut Session, roles: &[Option<Oid>], databases: &[Option<Oid>]) -> Result<Self, sqlx::Error> {
         let distinct = |ids: &[Option<Oid>]| -> Vec<Oid> {
             let ids: BTreeSet<u32> = ids.iter().flatten().map(|oid| oid.0).collect();
@@ -283,7 +291,7 @@ impl Names {
         };
         let (roles, databases) = (distinct(roles), distinct(databases));
         let rows = session.sql(NAMES.into()).bind(&roles).bind(&databases).fetch_all(&mut session.conn).await?;
-        let mut out = Self { roles: HashMap::new(), databases: HashMap::new(), read: Instant::now() };
+        let mut out = Self::none();
         for row in rows {
             let oid = row.try_get::<Oid, _>("oid")?.0;
             let name = Label::from(clean(row.try_get("name")?).as_str());

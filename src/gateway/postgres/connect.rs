@@ -5,6 +5,7 @@ use super::fault::{self, Trouble};
 use super::found::Found;
 use super::quota::WatchFound;
 use crate::config::Config;
+use crate::domain::At;
 use crate::domain::fault::Fault;
 use crate::domain::sessions::CONSOLE;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgSslMode};
@@ -12,7 +13,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres, Row};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Session {
     pub ground: Option<Arc<Ground>>,
     /// What the owner keeps for questions about limits, once it was found.
     pub watch: Option<Arc<WatchFound>>,
+    /// The newest stamp of the mirror of Stripe, and when it was asked for.
+    pub newest_copy: Option<(At, Instant)>,
 }
 
 /// How long opening may take, TLS and authentication included.
@@ -130,7 +133,7 @@ impl Access {
             // Refused on systems that cannot poll a socket: then a dead client is noticed at the end of its statement, as ever.
             let _ = sqlx::raw_sql(NOTICE_DEAD_CLIENTS).execute(&mut conn).await;
         }
-        Ok(Session { conn, pid, version, pooled, broken: false, found: None, ground: None, watch: None })
+        Ok(Session { conn, pid, version, pooled, broken: false, found: None, ground: None, watch: None, newest_copy: None })
     }
 }
 

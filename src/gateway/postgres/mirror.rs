@@ -15,6 +15,7 @@ pub use tables::{MirrorReport, is_there, report};
 use super::connect::Session;
 use super::fault::Trouble;
 use crate::config::Config;
+use crate::domain::At;
 use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::mirror::{Mirror, Mirrored};
 use crate::domain::money::group;
@@ -45,7 +46,9 @@ pub async fn read(session: &mut Session, config: &Config, of: &MirrorOf) -> Resu
         }
     }
     read.products(session).await?;
-    let newest = tables.newest(session).await?;
+    // A copy that came in since is newer than what was found some seconds ago.
+    let stamps = read.subscriptions.iter().filter_map(|s| s.as_of).chain(read.customers.iter().filter_map(|c| c.as_of));
+    let newest = tables.newest(session).await?.map(|newest| stamps.fold(newest, At::max));
     let mut notes = tables.notes();
     notes.append(&mut read.notes);
     if read.odd > 0 {

@@ -30,6 +30,7 @@ pub use mirror::MirrorReport;
 use crate::config::Config;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::ids::SubjectKey;
+use crate::domain::mirror::Mirror;
 use crate::domain::row::{Change, Image};
 use crate::protocol::command::Outcome;
 use crate::protocol::query::{Query, Reply};
@@ -205,7 +206,15 @@ impl Database {
 
     /// Resets a subject's counters, or gives them back, by compare-and-set: all of them, or none. Not cancelled once begun.
     pub async fn write_counters(&self, subject: SubjectKey, write: CounterWrite) -> Outcome {
-        counters::write(&self.writes, Arc::clone(&self.config), subject, write).await
+        let mut outcome = Outcome::NotDone(fault::timeout());
+        for lane in [&self.writes, &self.activity, &self.reads] {
+            outcome = counters::write(lane, Arc::clone(&self.config), subject.clone(), write.clone()).await;
+            // It was not begun, for want of a connection.
+            if !matches!(&outcome, Outcome::NotDone(fault) if fault.kind == FaultKind::Full) {
+                break;
+            }
+        }
+        outcome
     }
 
     /// What `nightdesk check` says about the database.
@@ -259,13 +268,15 @@ async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result
         Query::RowPage { after } => records::row_page(session, config, after.as_ref()).await,
         Query::Mirrored(of) => mirror::read(session, config, of).await.map(|m| Reply::Mirrored(m.map(Box::new))),
         Query::FindInMirror { needle, limit } => match needle.needle() {
-            Some(needle) => mirror::find(session, &needle, *limit, chrono::Utc::now()).await,
-            None => Ok(Reply::Hits { hits: Vec::new(), truncated: false }),
+            Some(needle) => mirror::find(session, &needle, *limit).await,
+            None => Ok(Reply::MirrorHits { hits: Vec::new(), truncated: false, mirror: Mirror::default() }),
         },
         Query::Activity => activity::read(session).await.map(|a| Reply::Activity(Box::new(a))),
         Query::SessionTexts(ids) => activity::texts(session, ids).await.map(Reply::SessionTexts),
         Query::Pressure => pressure::read(session).await.map(Reply::Pressure),
-        Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_) => quota::answer(session, config, query).await,
+        Query::NearLimit { .. } | Query::QuotaTotals { .. } | Query::TierUsage(_) | Query::Unreset => {
+            quota::answer(session, config, query).await
+        }
         Query::Counters(subject) => counters::read(session, config, subject).await.map(Reply::Counters),
         Query::FindInDatabase { needle, limit } => match needle.needle() {
             Some(needle) => find::find(session, config, &needle, *limit).await,

@@ -87,11 +87,9 @@ pub async fn permissions(lane: Lane<'_>) -> Vec<PermissionCheck> {
         ("events", ListEvent::new().limit(1).build()),
         ("webhook endpoints", ListWebhookEndpoint::new().limit(1).build()),
     ];
-    let mut checks = Vec::new();
-    for (reads, request) in tries {
-        checks.push(PermissionCheck { reads, result: lane.raw(&request).await.map(drop) });
-    }
-    checks
+    let one =
+        async |(reads, request): &(&'static str, RequestBuilder)| PermissionCheck { reads, result: lane.raw(request).await.map(drop) };
+    futures_util::future::join_all(tries.iter().map(one)).await
 }
 
 /// The webhook endpoints as they are registered.

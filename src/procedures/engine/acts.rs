@@ -7,7 +7,7 @@ use crate::domain::fault::{Fault, FaultKind};
 use crate::protocol::command::Outcome;
 use crate::protocol::effect::Effect;
 use crate::protocol::record::{Closed, Detail, Entry};
-use crate::protocol::run::{Perform, Performed, StepState};
+use crate::protocol::run::{Expect, Perform, Performed, Plan, StepState};
 use chrono::Duration;
 use std::collections::VecDeque;
 
@@ -61,9 +61,9 @@ impl Run {
         effects
     }
 
-    /// Ends it at the next safe point: nothing more begins, what is under way is followed to its effect.
+    /// Ends it at the next safe point: nothing more begins, what is under way is followed to its effect; a watch ends at once.
     pub fn cancel(&mut self, now: At) -> Vec<Effect> {
-        let Some(bulk) = self.bulk.as_mut() else { return Vec::new() };
+        let Some(bulk) = self.bulk.as_mut() else { return self.leave_watch(now) };
         bulk.held = Some(Held::Cancelled);
         bulk.skip_the_rest("cancelled");
         self.work(now)
@@ -184,7 +184,7 @@ impl Run {
                 why_paused = Some(fault.say.clone());
             }
             // Somebody else was there first: whether the row is right now is read, and nothing is written over it.
-            Outcome::NotDone(fault) if fault.kind == FaultKind::Conflict && plan.steps[step].expect.is_some() => {
+            Outcome::NotDone(fault) if was_overtaken(fault, plan.steps[step].expect.as_ref()) => {
                 item.overtaken = Some(fault.say.clone());
                 item.stage = Stage::Effect { step, since: now, open: false };
             }
@@ -258,13 +258,19 @@ impl Run {
 
     /// `297 of 300 effects applied, 15 of them copied from Stripe · 3 failed: …`.
     fn tally(&self, p: &Progress) -> String {
-        let mut say = format!("{} of {} effects applied", p.applied, p.total);
+        let counted = self.plan.as_ref().map_or("effects applied", Plan::counted);
+        let mut say = format!("{} of {} {counted}", p.applied, p.total);
         if p.instead > 0 {
             say.push_str(&format!(", {} of them copied from Stripe after the first way had no effect", p.instead));
         }
         let right = self.spared + p.right;
         if right > 0 {
-            say.push_str(&format!(" · {right} {} right before we came", if right == 1 { "was" } else { "were" }));
+            let sessions = self.plan.as_ref().is_some_and(Plan::ends_sessions);
+            say.push_str(&match (sessions, right) {
+                (true, n) => format!(" · {n} had ended or moved on before we came"),
+                (false, 1) => " · 1 was right before we came".to_string(),
+                (false, n) => format!(" · {n} were right before we came"),
+            });
         }
         let Some(bulk) = &self.bulk else { return say };
         let failed = bulk.items.iter().find_map(|i| if let Stage::Failed(why) = &i.stage { Some(why) } else { None });
@@ -290,4 +296,13 @@ fn concerns_all(fault: &Fault) -> bool {
             fault.kind,
             FaultKind::Denied | FaultKind::Journal | FaultKind::Auth | FaultKind::Permission { .. } | FaultKind::NotSetUp
         )
+}
+
+/// What was to be changed changed meanwhile. A session that is not there any more needs no signal.
+fn was_overtaken(fault: &Fault, expect: Option<&Expect>) -> bool {
+    match fault.kind {
+        FaultKind::Conflict => expect.is_some(),
+        FaultKind::NotFound => matches!(expect, Some(Expect::Released { .. })),
+        _ => false,
+    }
 }

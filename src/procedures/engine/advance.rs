@@ -40,6 +40,9 @@ impl Run {
         match self.planned(env, now) {
             Ok(plan) => {
                 let plan = self.remaining(plan);
+                if plan.waits().is_some() {
+                    return self.watch(plan, now);
+                }
                 let nothing_left = plan.commands().is_empty() && plan.next_manual().is_none();
                 let summary = plan.summary.clone();
                 self.many = plan.subject.is_none();
@@ -237,6 +240,7 @@ impl Run {
     pub(super) fn verify(&mut self, now: At) -> Vec<Effect> {
         self.goal = Goal::Verify;
         self.phase = Phase::Verifying;
+        self.acted = Some(now);
         self.patience = Some(now + self.patience_for_proof());
         self.mark_acts(&StepState::Passed);
         self.mark_proofs(|_| StepState::Running);
@@ -246,6 +250,7 @@ impl Run {
     /// The same with the row just read: asks only for the rest.
     fn enter_verify(&mut self, env: &Environment, now: At) -> Vec<Effect> {
         self.phase = Phase::Verifying;
+        self.acted = Some(now);
         self.patience = Some(now + Duration::seconds(PATIENCE_SECONDS));
         self.mark_proofs(|_| StepState::Running);
         self.go_on(env, now)
@@ -256,8 +261,10 @@ impl Run {
         let refusal = match self.planned(env, now) {
             Err(Refusal::AlreadyRight(say)) => return self.proven(&say, env, now),
             Err(Refusal::Because(say)) => say,
+            Err(Refusal::Decide(decision)) if self.is_staged() => return self.ask_on(decision),
             Err(Refusal::Decide(decision)) => format!("The facts are no longer clear: {}", decision.question),
             Ok(plan) if self.is_next_stage(&plan) => return self.next_stage(plan),
+            Ok(plan) if plan.waits().is_some() => return self.watch(plan, now),
             Ok(plan) if plan.diff.is_empty() => format!("It was answered as done, and this still remains: {}", plan.summary),
             Ok(plan) => {
                 let fields: Vec<_> = plan.diff.iter().map(|c| c.field.label()).collect();

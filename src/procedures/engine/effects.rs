@@ -10,6 +10,7 @@ use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::row::{Field, Image, diff};
+use crate::domain::sessions::{Activity, SessionId};
 use crate::domain::text::sentence;
 use crate::protocol::answers::Answers;
 use crate::protocol::command::{Command, Outcome};
@@ -63,7 +64,14 @@ impl Run {
         let (mut customers, mut wanted) = (Vec::new(), Vec::new());
         for item in bulk.reading.iter().map(|i| &bulk.items[*i]) {
             let Stage::Effect { step, open, .. } = item.stage else { continue };
-            let Some(Expect::Row { subject, image }) = &plan.steps[step].expect else { continue };
+            let (subject, image) = match &plan.steps[step].expect {
+                Some(Expect::Row { subject, image }) => (subject, image),
+                Some(Expect::Released { .. }) => {
+                    wanted.push(Query::Activity);
+                    continue;
+                }
+                None => continue,
+            };
             match customer(image).filter(|_| !open) {
                 Some(id) => customers.push(id),
                 // What nobody answered for is compared with the row before, too: it is found by its profile.
@@ -124,8 +132,10 @@ impl Run {
     }
 
     fn read(&self, item: &Item, step: usize, env: &Environment) -> Read {
-        let Some(Expect::Row { subject, image }) = self.plan.as_ref().and_then(|p| p.steps[step].expect.as_ref()) else {
-            return Read::Holds;
+        let (subject, image) = match self.plan.as_ref().and_then(|p| p.steps[step].expect.as_ref()) {
+            Some(Expect::Row { subject, image }) => (subject, image),
+            Some(Expect::Released { session, since }) => return self.released(*session, *since),
+            None => return Read::Holds,
         };
         let row = match row_among(&self.answers, |key| key == subject) {
             Ok(row) => row,
@@ -151,6 +161,25 @@ impl Run {
         }
     }
 
+    /// Whether a session does no longer what it has done since then.
+    fn released(&self, session: SessionId, since: At) -> Read {
+        match self.activity() {
+            Err(why) => Read::Silent(why),
+            Ok(activity) => match activity.find(session) {
+                Some(s) if s.state_change == Some(since) => Read::Lacks(format!("session {} is still there", session.pid)),
+                _ => Read::Holds,
+            },
+        }
+    }
+
+    fn activity(&self) -> Result<&Activity, String> {
+        match self.answers.get(&Query::Activity) {
+            Some(Known::Is { value: Reply::Activity(activity), .. }) => Ok(activity),
+            Some(Known::Failed(fault)) => Err(fault.say.clone()),
+            _ => Err("The sessions have not been read yet.".into()),
+        }
+    }
+
     /// As long as an effect is waited for.
     fn patience(&self) -> Duration {
         Duration::seconds(self.bulk.as_ref().map_or(0, |b| i64::from(b.pace.patience_seconds)))
@@ -167,7 +196,7 @@ impl Run {
         let id = plan.steps[step].id.clone();
         let mut effects = Vec::new();
         if open {
-            effects.extend(self.conclude_step(&id, Outcome::Done { note: "read back: the row is as it should be".into() }));
+            effects.extend(self.conclude_step(&id, Outcome::Done { note: "read back: it is as it should be".into() }));
         }
         effects.push(self.verified(&id, true));
         effects
@@ -200,6 +229,14 @@ impl Run {
 
     /// What a try comes to that nobody answered for, by what its subject's row shows. `None`: it cannot be told yet.
     fn told(&self, of: &Try, settled: bool) -> Option<Outcome> {
+        if let Some(Command::EndSession { session, .. }) = &of.command {
+            let done = |note: &str| Some(Outcome::Done { note: note.into() });
+            return match self.activity().map(|a| a.find(*session).is_some()) {
+                Ok(false) => done("read back: the session is gone"),
+                Ok(true) if settled => done("it may have its signal, and is still there; it is not signalled twice"),
+                _ => None,
+            };
+        }
         if !of.command.as_ref().is_some_and(Command::is_compare_and_set) {
             // It may have been sent, so it counts as sent: whether it helped, the row says, and it is not sent again.
             return Some(Outcome::Done { note: "nobody answered; it counts as sent and is not sent again".into() });
@@ -227,8 +264,11 @@ impl Run {
             self.tries.iter().filter(|t| t.is_open()).filter_map(|t| t.command.as_ref()?.subject().cloned()).collect();
         subjects.sort();
         subjects.dedup();
+        let ends = |t: &&Try| t.is_open() && matches!(t.command, Some(Command::EndSession { .. }));
+        let mut wanted: Vec<Query> = self.tries.iter().find(ends).map(|_| Query::Activity).into_iter().collect();
+        wanted.extend(subjects.iter().map(row_query));
         // With nobody in doubt there is only time to pass; it passes from read to read.
-        if subjects.is_empty() { vec![Query::Shape] } else { subjects.iter().map(row_query).collect() }
+        if wanted.is_empty() { vec![Query::Shape] } else { wanted }
     }
 
     /// What the dead process had on its way is settled by reading, one by one; then everything is planned anew.

@@ -1,6 +1,6 @@
 //! Reading for a run: which questions are open, and who plans from the answers. What follows from the plan is [`super::advance`]'s.
 
-use super::{Goal, Run};
+use super::{Goal, Run, Try};
 use crate::domain::At;
 use crate::domain::fault::Source;
 use crate::domain::tiers::TierRules;
@@ -54,6 +54,7 @@ impl Run {
         match &self.inputs.selection {
             Some(Selection::Events(ids) | Selection::Customers(ids)) => ids.len() > 1,
             Some(Selection::Window { .. } | Selection::SinceLastApplied) => true,
+            Some(Selection::Sessions { .. }) => false,
             None => self.undoing.is_none() && by_id(&self.procedure).is_some_and(|p| p.begins() == Begins::AtOnce),
         }
     }
@@ -118,7 +119,8 @@ impl Run {
         Ok(plan)
     }
 
-    /// The inputs with the answer of the command that has called somebody: no reading would show that it did.
+    /// The inputs with what no reading would show: the answer of the command that has called somebody, which commands were run, and when
+    /// the run did something last.
     fn inputs_told(&self) -> Inputs {
         let mut inputs = self.inputs.clone();
         let sent = self.tries.iter().find_map(|t| match (&t.command, &t.outcome) {
@@ -126,13 +128,19 @@ impl Run {
             _ => None,
         });
         inputs.attested.extend(sent.map(|note| (SENT.to_string(), note)));
+        inputs.acted = self.acted.map(|at| self.at_stripe(at));
+        let ran = |t: &&Try| matches!(t.command, Some(Command::RunHook { .. })) && !matches!(t.outcome, Some(Outcome::NotDone(_)));
+        inputs.ran = self.tries.iter().filter(ran).map(|t| t.attempt.step.clone()).collect();
         inputs
     }
 
     /// The inputs by which the same people are found again after the effect.
     pub(super) fn pinned(&self) -> Inputs {
         match (&self.undoing, by_id(&self.procedure)) {
-            (None, Some(procedure)) => procedure.pin(&self.inputs, &self.answers),
+            (None, Some(procedure)) => {
+                let told = Inputs { acted: self.acted, ..self.inputs.clone() };
+                Inputs { acted: None, ..procedure.pin(&told, &self.answers) }
+            }
             _ => self.inputs.clone(),
         }
     }

@@ -24,6 +24,7 @@ use crate::protocol::run::{Attempt, Decision, Features, Inputs, Performed, Plan,
 use crate::protocol::ticket::Ticket;
 use bulk::Bulk;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// One run of a procedure, from its first read to its proof.
@@ -64,6 +65,8 @@ pub struct Run {
     many: bool,
     /// What is to be journaled as attested once the run is open: step and words.
     attesting: Option<(String, String)>,
+    /// When it did something last, or was told of it.
+    acted: Option<At>,
     /// Acts that were reviewed and needed nothing any more when it was confirmed.
     #[serde(default)]
     spared: usize,
@@ -178,6 +181,7 @@ impl Run {
             patience: None,
             many: false,
             attesting: None,
+            acted: None,
             spared: 0,
             ahead: 0,
         }
@@ -211,6 +215,7 @@ impl Run {
             })
             .collect();
         run.sent = Some(summary.last);
+        run.acted = summary.sent().next().map(|_| summary.last);
         match summary.state {
             RunState::Closed(_) => run.phase = Phase::Halted("This run is finished; there is nothing to go on with.".into()),
             _ if !known => run.phase = Phase::Halted("Its inputs were removed from the journal: settle it by hand, or abandon it.".into()),
@@ -296,16 +301,36 @@ impl Run {
         let Phase::Deciding(decision) = &self.phase else { return Vec::new() };
         let Some(choice) = decision.options.get(index) else { return Vec::new() };
         let value = choice.value.clone();
+        self.take(value, env, now)
+    }
+
+    /// The operator chose several at once: those of them that are there. Where only one may be taken this changes nothing.
+    pub fn decide_several(&mut self, chosen: &BTreeSet<usize>, env: &Environment, now: At) -> Vec<Effect> {
+        let Phase::Deciding(decision) = &self.phase else { return Vec::new() };
+        let values: Vec<&str> = chosen.iter().filter_map(|i| decision.options.get(*i)).map(|c| c.value.as_str()).collect();
+        if !decision.takes_several() || values.is_empty() {
+            return Vec::new();
+        }
+        let value = values.join(",");
+        self.take(value, env, now)
+    }
+
+    fn take(&mut self, value: String, env: &Environment, now: At) -> Vec<Effect> {
+        let Phase::Deciding(decision) = &self.phase else { return Vec::new() };
+        let mut effects = Vec::new();
         match decision.id.as_str() {
             "subject" => self.inputs.subject = Some(SubjectKey(value)),
             "subscription" => self.inputs.subscription = StripeId::parse(&value).ok(),
             "feature" => self.inputs.features = Some(Features::parse(&value)),
             "probe" => drop(self.inputs.attested.insert("probe".into(), value)),
+            // Whoever takes the run up is not asked again.
+            id @ "setting" => effects.push(self.attest_to(id.to_string(), value, now)),
             _ => self.inputs.tier = Some(value),
         }
         self.phase = Phase::Gathering;
         self.goal = Goal::Review;
-        self.go_on(env, now)
+        effects.extend(self.go_on(env, now));
+        effects
     }
 
     /// The operator confirmed the plan under review. The facts are read again before anything is opened or sent.
@@ -347,7 +372,7 @@ impl Run {
             (Ok(()), _) if self.attesting.is_some() => {
                 self.hold = Hold::Held;
                 self.inputs = self.pinned();
-                self.attested()
+                self.attested(now)
             }
             (Ok(()), _) => {
                 self.hold = Hold::Held;

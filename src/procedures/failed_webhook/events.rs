@@ -99,7 +99,7 @@ pub fn listed<'a>(inputs: &Inputs, answers: &'a Answers, rules: Option<&TierRule
         Some(Selection::Events(ids)) => by_id(ids, answers, inputs.allowance_seconds.is_none()),
         Some(Selection::Window { from, .. }) => unfinished(*from, answers).unwrap_or_else(|| by_pages(*from, answers, chosen, Until::End)),
         Some(Selection::SinceLastApplied) => by_pages(At::default(), answers, chosen, Until::LastEffect(rules)),
-        Some(Selection::Customers(_)) | None => Listed::default(),
+        Some(Selection::Customers(_) | Selection::Sessions { .. }) | None => Listed::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::domain::entitlement::Entitlement;
 use crate::domain::facts::{Handle, Known};
 use crate::domain::ids::{StripeKind, SubjectKey};
 use crate::domain::mask;
-use crate::domain::quota::{CounterSheet, Resets, live, resets};
+use crate::domain::quota::{CounterSheet, QuotaLine, Resets, live, quota_lines, resets};
 use crate::domain::row::{Counter, Record};
 use crate::domain::text::sentence;
 use crate::protocol::answers::Answers;
@@ -114,26 +114,19 @@ pub(super) fn figure(used: i64, limit: Option<i64>) -> String {
 }
 
 fn uses(record: &Record, sheet: &CounterSheet, app: Option<&Entitlement>, now: At) -> Vec<Use> {
-    let mut features: Vec<&str> =
-        sheet.counters.iter().map(|c| c.feature.as_str()).chain(record.limits.keys().map(String::as_str)).collect();
-    features.extend(app.iter().flat_map(|a| a.features.keys().map(String::as_str)));
-    features.sort_unstable();
-    features.dedup();
-    let of = |feature: &str| {
-        let counter = sheet.counters.iter().find(|c| c.feature == feature).filter(|c| live(c, now)).cloned();
-        let (enforced, plan) = (app.and_then(|a| a.features.get(feature)), record.limits.get(feature).copied());
-        let (resets, because) = resets(feature, sheet, app);
+    let of = |line: QuotaLine| {
+        let (resets, because) = resets(&line.feature, sheet, app);
         Use {
-            feature: feature.to_string(),
-            used: counter.as_ref().map_or(0, |c| c.used),
-            limit: enforced.map(|f| f.value).or(plan),
-            plan_differs: plan.filter(|p| enforced.is_some_and(|f| f.value != *p)),
+            counter: sheet.counters.iter().find(|c| c.feature == line.feature).filter(|c| live(c, now)).cloned(),
+            feature: line.feature,
+            used: line.used,
+            limit: line.limit,
+            plan_differs: line.plan_differs,
             resets,
             because,
-            counter,
         }
     };
-    features.into_iter().map(of).collect()
+    quota_lines(&sheet.counters, &record.limits, app, now).into_iter().map(of).collect()
 }
 
 /// Where the subject's record is to be found.

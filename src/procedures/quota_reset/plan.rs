@@ -16,9 +16,6 @@ use crate::protocol::environment::Environment;
 use crate::protocol::query::Query;
 use crate::protocol::run::{Choice, Decision, Features, Inputs, Plan, Refusal, Step, StepKind, StepState};
 
-/// With more features than this each is offered alone, and all together; with fewer, every choice among them.
-const COMBINED_AT_MOST: usize = 3;
-
 /// What was chosen: what is reset, and what is left out with the reason.
 struct Chosen<'a> {
     reset: Vec<&'a Use>,
@@ -150,7 +147,7 @@ fn decide(facts: &Facts) -> Result<Chosen<'_>, Refusal> {
         [one] => Ok(Chosen { all: one.resets == Resets::Yes, reset: vec![one], left_out }),
         several => Err(Refusal::Decide(Decision {
             id: "feature".into(),
-            question: format!("{} features are used. Which are reset?", several.len()),
+            question: format!("{} features are used. Which are reset? One, or several that are marked.", several.len()),
             options: options(several),
         })),
     }
@@ -164,21 +161,10 @@ fn options(several: &[&Use]) -> Vec<Choice> {
         let evidence = format!("{}: {}", names.join(", "), "through the app's admin API where it answers");
         options.push(Choice { value: "all".into(), say: "All that reset".into(), evidence });
     }
-    let mut groups: Vec<Vec<&Use>> = several.iter().map(|u| vec![*u]).collect();
-    if several.len() == COMBINED_AT_MOST {
-        groups.extend((0..several.len()).map(|out| several.iter().enumerate().filter(|(i, _)| *i != out).map(|(_, u)| *u).collect()));
-    }
-    for group in groups {
-        let names: Vec<&str> = group.iter().map(|u| u.feature.as_str()).collect();
-        let figures: Vec<String> = group.iter().map(|u| u.figure()).collect();
-        let unknown = group.iter().any(|u| u.resets == Resets::Unknown);
-        let doubt = if unknown { "; nobody says whether it resets" } else { "" };
-        options.push(Choice {
-            value: names.join(","),
-            say: format!("Only {}", names.join(" and ")),
-            evidence: format!("{} used{doubt}; through the database", figures.join(", ")),
-        });
-    }
+    options.extend(several.iter().map(|u| {
+        let doubt = if u.resets == Resets::Unknown { "; nobody says whether it resets" } else { "" };
+        Choice { value: u.feature.clone(), say: u.feature.clone(), evidence: format!("{} used{doubt}; through the database", u.figure()) }
+    }));
     options
 }
 

@@ -2,7 +2,7 @@
 //! newest event. Decides nothing that is written.
 
 use super::feed::{Current, History};
-use super::{Present, Survey};
+use super::{PAUSE, Present, Survey};
 use crate::domain::At;
 use crate::domain::age;
 use crate::domain::fault::{Fault, Source};
@@ -27,6 +27,9 @@ pub struct Asked {
     passed: BTreeMap<StripeId, At>,
     /// Why it was not believed the last time, where it was not.
     disbelieved: Option<String>,
+    /// When suspects were last looked through for it, in milliseconds.
+    #[serde(default)]
+    looked: u64,
 }
 
 impl Asked {
@@ -58,6 +61,10 @@ impl Survey {
         if self.mirror.out.is_some() || !self.has_mirror() {
             return None;
         }
+        if self.is_crowded() && self.is_busy() && m.tick.saturating_sub(self.mirror.looked) < PAUSE {
+            return None;
+        }
+        self.mirror.looked = m.tick;
         let suspects = self.feed.suspects().filter_map(|s| Some((s, self.feed.courses.get(s)?)));
         let due = suspects.filter(|(s, h)| {
             let asked = self.cases.will_read(&h.customer) || self.reading.subscriptions_out.contains_key(*s);

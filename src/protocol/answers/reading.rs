@@ -319,7 +319,13 @@ impl Reading<'_> {
         let record = records.map(|_| key.and_then(|k| all.iter().find(|r| r.subject.key == k).cloned()));
         // While somebody may still be named, "nobody" is not an answer yet.
         let undecided = stripe.subscriptions.is_waiting() || stripe.sessions_waiting || state.is_waiting();
-        let record = if undecided && record.value().is_some_and(Option::is_none) { Known::Waiting } else { record };
+        let by_evidence = matches!(self.handle, Handle::Stripe(_) | Handle::Email(_));
+        let record = match (record, &stripe.subscriptions) {
+            (Known::Is { value: None, .. }, _) if undecided => Known::Waiting,
+            // Whose it is, only Stripe's objects may say: without them nobody is not an answer either.
+            (Known::Is { value: None, .. }, Known::Failed(f)) if by_evidence => Known::Failed(f.clone()),
+            (record, _) => record,
+        };
         ProfileSide { record, all, links }
     }
 

@@ -5,7 +5,6 @@ use super::model::Tab;
 use crate::console::ask::{ActionItem, Ask, CopyItem};
 use crate::console::context::Context;
 use crate::console::keymap::{Action, Binding};
-use crate::domain::At;
 use crate::domain::diagnosis::{Diagnosis, Word};
 use crate::domain::facts::Case;
 use crate::domain::ids::StripeId;
@@ -48,8 +47,8 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
         Action::Refresh => return m.read(cx),
         Action::Fix => return fix(m).map_or_else(|reason| vec![Ask::Say(reason)], |ask| vec![ask]),
         Action::Open => return detail(m).map_or_else(|reason| vec![Ask::Say(reason)], |id| vec![Ask::OpenSubscription(id)]),
-        Action::Why => return m.shown().map(|(case, d)| why(m, case, d, cx.now)).into_iter().collect(),
-        Action::Actions => return vec![Ask::Actions(actions(m, cx.now))],
+        Action::Why => return m.shown().map(|(case, d)| why(m, case, d, cx)).into_iter().collect(),
+        Action::Actions => return vec![Ask::Actions(actions(m, cx))],
         Action::Copy => return m.shown().map(|(case, _)| Ask::Copy(copies(case, cx.revealed))).into_iter().collect(),
         Action::Back => return vec![Ask::Back],
         _ => {}
@@ -112,7 +111,7 @@ fn detail(m: &Model) -> Result<StripeId, String> {
     case.subscription().or_else(newest).map(|s| s.id.clone()).ok_or_else(|| "Stripe has no subscription here".to_string())
 }
 
-fn why(m: &Model, case: &Case, d: &Diagnosis, now: At) -> Ask {
+fn why(m: &Model, case: &Case, d: &Diagnosis, cx: &Context) -> Ask {
     let mut lines: Vec<String> = d.reason.iter().cloned().collect();
     lines.extend(d.evidence.iter().cloned());
     let told = |l: &&crate::domain::link::Link| !d.evidence.iter().any(|e| e.contains(l.by.say()));
@@ -124,12 +123,12 @@ fn why(m: &Model, case: &Case, d: &Diagnosis, now: At) -> Ask {
         lines.extend(shape.trust.reasons().iter().map(|r| format!("database: {r}")));
     }
     lines.extend(case.faults().iter().map(|f| format!("{}: {}", f.source.word(), f.say)));
-    lines.extend(m.mirror_evidence(now));
+    lines.extend(m.mirror_evidence(cx));
     lines.dedup();
     Ask::Evidence { title: d.sentence.clone(), lines }
 }
 
-fn actions(m: &Model, now: At) -> Vec<ActionItem> {
+fn actions(m: &Model, cx: &Context) -> Vec<ActionItem> {
     let update = match (m.handle(), m.shown()) {
         (Some(handle), Some((case, _))) if case.record().is_some() || !case.links.is_empty() => ActionItem::new(
             't',
@@ -148,7 +147,7 @@ fn actions(m: &Model, now: At) -> Vec<ActionItem> {
     };
     let mut all = vec![update, reset, detail];
     if let Some((case, d)) = m.shown() {
-        all.push(ActionItem::new('e', "why: the evidence", why(m, case, d, now)));
+        all.push(ActionItem::new('e', "why: the evidence", why(m, case, d, cx)));
     }
     all
 }

@@ -4,15 +4,12 @@ use super::model::Model;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::format::age;
-use crate::domain::At;
-use crate::domain::age::words;
-use crate::domain::facts::{Case, Handle, Known};
-use crate::domain::fault::{FaultKind, Source};
-use crate::domain::ids::{StripeId, StripeKind};
+use crate::domain::facts::Case;
+use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::mirror::Mirrored;
-use crate::domain::row::Field;
+use crate::protocol::answers::{Answers, assemble, next_reads, stood_in, whom};
 use crate::protocol::freshness::Health;
-use crate::protocol::query::{MirrorOf, Query, Reply};
+use crate::protocol::query::{Query, Reply};
 use crate::protocol::ticket::Slot;
 use serde::{Deserialize, Serialize};
 
@@ -21,11 +18,17 @@ use serde::{Deserialize, Serialize};
 pub struct Asked {
     pub asked: bool,
     pub answer: Option<Box<Mirrored>>,
+    /// What was asked of the other sources because of what the mirror says.
+    beside: Answers,
+    /// The case with the mirror's copies in the place of what Stripe owes.
+    case: Option<Box<Case>>,
 }
 
 /// The case as the mirror has Stripe's side of it.
-pub struct InPlace {
-    pub case: Case,
+pub struct InPlace<'a> {
+    pub case: &'a Case,
+    /// It knows them: its copies stand in Stripe's column.
+    pub knows: bool,
     /// How old the mirror is, for the head of its column.
     pub state: String,
     pub stale: bool,
@@ -37,16 +40,32 @@ pub struct InPlace {
 const PATIENCE: u64 = 1_000;
 
 impl Model {
-    /// The question to the mirror, once a reading, where Stripe is silent and it is known whom to ask for.
-    pub(super) fn ask_mirror(&mut self, cx: &Context) -> Option<Ask> {
-        let case = self.case()?;
+    /// The question to the mirror, once a reading, where Stripe is silent and it is known whom to ask for; then what the mirror leads to.
+    pub(super) fn ask_mirror(&mut self, cx: &Context) -> Vec<Ask> {
+        let Some(case) = self.current() else { return Vec::new() };
         let there = case.shape.value().is_some_and(|s| s.mirror) || cx.survey.has_mirror();
-        if self.mirror.asked || !there || !self.is_stripe_silent(cx) {
-            return None;
+        if !there || !self.is_stripe_silent(cx) {
+            return Vec::new();
         }
-        let of = whom(&case)?;
+        if self.mirror.asked {
+            return self.ask_beside(cx);
+        }
+        let Some(of) = whom(case) else { return Vec::new() };
         self.mirror.asked = true;
-        Some(Ask::Read { slot: self.slot(), query: Query::Mirrored(of) })
+        vec![Ask::Read { slot: self.slot(), query: Query::Mirrored(of) }]
+    }
+
+    /// What the copies lead to outside of Stripe: a profile that they name, what the application enforces for it.
+    fn ask_beside(&mut self, cx: &Context) -> Vec<Ask> {
+        self.stand_in(cx);
+        let (Some(found), Some(handle)) = (self.mirror.answer.as_deref(), self.handle()) else { return Vec::new() };
+        let stood = stood_in(handle, self.answers(), &self.mirror.beside, found, cx.now);
+        let wanted: Vec<Query> = next_reads(handle, None, &stood).into_iter().filter(|q| q.source() != Source::Stripe).collect();
+        let ask = |query: Query| {
+            self.mirror.beside.asked(query.clone());
+            Ask::Read { slot: self.slot(), query }
+        };
+        wanted.into_iter().map(ask).collect()
     }
 
     fn is_stripe_silent(&self, cx: &Context) -> bool {
@@ -56,39 +75,47 @@ impl Model {
         self.has_failed_at_stripe(|f| f.kind != FaultKind::NotFound) || (waiting && (waited >= PATIENCE || known_silent))
     }
 
-    pub(super) fn mirrored(&mut self, reply: Option<&Reply>) {
-        self.mirror.answer = match reply {
-            Some(Reply::Mirrored(answer)) => answer.clone(),
-            _ => None,
+    /// An answer of the mirror, or to what it led to. Whether it was one.
+    pub(super) fn mirrored(&mut self, query: &Query, result: &Result<Reply, Fault>, cx: &Context) -> bool {
+        if matches!(query, Query::Mirrored(_)) {
+            self.mirror.answer = match result {
+                Ok(Reply::Mirrored(answer)) => answer.clone(),
+                _ => None,
+            };
+        } else if self.mirror.beside.get(query).is_some() {
+            self.mirror.beside.put(query.clone(), result.clone(), cx.now);
+        } else {
+            return false;
+        }
+        self.stand_in(cx);
+        true
+    }
+
+    /// A new reading begins: the mirror is asked anew, and shows what it said until it has answered.
+    pub(super) fn forget_mirror(&mut self) {
+        (self.mirror.asked, self.mirror.beside) = (false, Answers::default());
+    }
+
+    /// Puts the case together once more. One that is complete is not given up for one that is being read.
+    fn stand_in(&mut self, cx: &Context) {
+        let (Some(found), Some(handle)) = (self.mirror.answer.as_deref(), self.handle()) else {
+            self.mirror.case = None;
+            return;
         };
+        let case = assemble(handle, None, &stood_in(handle, self.answers(), &self.mirror.beside, found, cx.now));
+        if self.mirror.case.is_none() || !(case.record.is_waiting() || case.shape.is_waiting()) {
+            self.mirror.case = Some(Box::new(case));
+        }
     }
 
     /// The case with the mirror's copies where Stripe's answers are missing; `None` where none is needed or there is none.
-    pub(super) fn in_place(&self, case: &Case, cx: &Context) -> Option<InPlace> {
-        let (found, now) = (self.mirror.answer.as_ref()?, cx.now);
-        let (no_customer, no_subscriptions) = (case.customer.value().is_none(), case.subscriptions.value().is_none());
-        if !no_customer && !no_subscriptions {
+    pub(super) fn in_place(&self, case: &Case, cx: &Context) -> Option<InPlace<'_>> {
+        let (found, shown) = (self.mirror.answer.as_ref()?, self.mirror.case.as_deref()?);
+        if case.customer.value().is_some() && case.subscriptions.value().is_some() {
             return None;
         }
-        let mut shown = case.clone();
-        let at = found.mirror.newest.unwrap_or(now);
-        let held = case.record().and_then(|r| r.row.as_ref()).and_then(|r| r.text(Field::Customer));
-        let named = |id: &StripeId| Some(id.as_str()) == held || case.handle == Handle::Stripe(id.clone());
-        let live = |id: &StripeId| found.subscriptions.iter().any(|s| s.value.customer == *id && s.value.status.is_live());
-        let all = || found.customers.iter().map(|c| &c.value);
-        let customer = all().find(|c| named(&c.id)).or_else(|| all().find(|c| live(&c.id))).or_else(|| all().next());
-        if let Some(customer) = customer.filter(|_| no_customer) {
-            shown.customer = Known::Is { value: Some(customer.clone()), at };
-        }
-        let whose = shown.customer.value().and_then(Option::as_ref).map(|c| c.id.clone());
-        let theirs = found.subscriptions.iter().map(|s| &s.value).filter(|s| whose.as_ref().is_none_or(|c| s.customer == *c));
-        let theirs: Vec<_> = theirs.cloned().collect();
-        if theirs.is_empty() && customer.is_none() {
-            return None;
-        }
-        if no_subscriptions {
-            shown.subscriptions = Known::Is { value: theirs, at };
-        }
+        let now = cx.stripe_now();
+        let knows = !found.customers.is_empty() || !found.subscriptions.is_empty();
         // The survey may have seen an event that the copy does not hold.
         let behind = found.subscriptions.iter().any(|s| {
             let newest = cx.survey.newest_event(&s.value.id);
@@ -101,16 +128,23 @@ impl Model {
             (true, true) => "behind, not believed",
             (true, false) => "not believed",
         };
-        let says = format!("Stripe's column: mirror in Postgres, {age}; {good_for}.");
         let word = if behind { "BEHIND" } else { "STALE" };
+        // Only the copies say whose it is.
+        let led = case.record().is_none() && shown.record().is_some();
+        let what = if led { "Stripe's column, and whose it is" } else { "Stripe's column" };
+        let says = if knows {
+            format!("{what}: mirror in Postgres, {age}; {good_for}.")
+        } else {
+            format!("Stripe's mirror in Postgres, {age}, holds nothing of them: that is not known.")
+        };
         let state = if stale { format!("{word} {}", age.trim_end_matches(" old")) } else { age };
-        Some(InPlace { case: shown, state, stale, says })
+        Some(InPlace { case: shown, knows, state, stale, says })
     }
 
     /// The mirror's lines among the evidence.
-    pub(super) fn mirror_evidence(&self, now: At) -> Vec<String> {
+    pub(super) fn mirror_evidence(&self, cx: &Context) -> Vec<String> {
         let Some(found) = &self.mirror.answer else { return Vec::new() };
-        let old = found.mirror.age(now).map_or_else(|| "of unknown age".into(), |old| format!("{} old", words(old.num_seconds())));
+        let old = found.mirror.age_said(cx.stripe_now());
         let mut lines =
             vec![format!("mirror of Stripe in Postgres: {old}; shown where Stripe is silent, and nothing is concluded from it")];
         lines.extend(found.subscriptions.iter().map(|s| {
@@ -125,25 +159,4 @@ impl Model {
         self.next_slot = self.next_slot.wrapping_add(1);
         Slot::Case(self.next_slot)
     }
-}
-
-/// Whom to look for: by the ids that handle and row hold, else by the address. `None` while that is not known.
-fn whom(case: &Case) -> Option<MirrorOf> {
-    let row = case.record().and_then(|r| r.row.as_ref());
-    let held = |field, kind| row.and_then(|r| r.text(field)).and_then(|t| StripeId::of(kind, t));
-    let mut ids: Vec<StripeId> = held(Field::Customer, StripeKind::Customer).into_iter().collect();
-    let mut subscriptions: Vec<StripeId> = held(Field::Subscription, StripeKind::Subscription).into_iter().collect();
-    let mut email = case.record().and_then(|r| r.subject.email.clone());
-    match &case.handle {
-        Handle::Stripe(id) if id.kind() == StripeKind::Customer => ids.push(id.clone()),
-        Handle::Stripe(id) if id.kind() == StripeKind::Subscription => subscriptions.push(id.clone()),
-        Handle::Email(address) => email = Some(address.clone()),
-        Handle::Stripe(_) | Handle::Subject(_) | Handle::Placeholder(_) => {}
-    }
-    let named = !ids.is_empty() || !subscriptions.is_empty();
-    let email = email.filter(|_| !named);
-    if !named && (email.is_none() || case.record.is_waiting()) {
-        return None;
-    }
-    Some(MirrorOf::Customers { ids, subscriptions, email })
 }

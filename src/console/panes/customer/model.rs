@@ -76,12 +76,9 @@ impl Model {
 
     /// An answer to one of its reads: only those that are still wanted arrive.
     pub fn replied(&mut self, _slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) -> Vec<Ask> {
-        if matches!(query, Query::Mirrored(_)) {
-            self.mirrored(result.as_ref().ok());
-            return Vec::new();
-        }
+        let beside = self.mirrored(query, result, cx);
         if self.answers.get(query).is_none() {
-            return Vec::new();
+            return if beside { self.ask_mirror(cx) } else { Vec::new() };
         }
         self.answers.put(query.clone(), result.clone(), cx.now);
         let mut asks = self.go_on();
@@ -93,8 +90,9 @@ impl Model {
     /// Once a second, on screen or not.
     pub fn ticked(&mut self, cx: &Context) -> Vec<Ask> {
         self.judge(cx);
-        if let Some(ask) = self.ask_mirror(cx) {
-            return vec![ask];
+        let asks = self.ask_mirror(cx);
+        if !asks.is_empty() {
+            return asks;
         }
         let Some(case) = &self.case else { return Vec::new() };
         let back = |f: &Fault| f.passes() && cx.health(f.source) == Health::Ok;
@@ -146,6 +144,15 @@ impl Model {
         }
     }
 
+    /// The case of this reading, however incomplete.
+    pub(super) fn current(&self) -> Option<&Case> {
+        self.case.as_ref()
+    }
+
+    pub(super) fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
     /// Questions are out.
     #[must_use]
     pub fn is_reading(&self) -> bool {
@@ -183,7 +190,7 @@ impl Model {
             self.earlier = Some(Box::new((case, verdict)));
         }
         self.answers = Answers::default();
-        self.mirror.asked = false;
+        self.forget_mirror();
         self.began = Some(cx.tick);
         let asks = self.go_on();
         self.judge(cx);
@@ -204,7 +211,7 @@ impl Model {
     fn judge(&mut self, cx: &Context) {
         let (Some(handle), Some(env), true) = (&self.handle, cx.env, self.began.is_some()) else { return };
         let case = assemble(handle, None, &self.answers);
-        self.verdict = Some(diagnose(&case, &env.tiers, cx.now + cx.survey.clock_ahead()));
+        self.verdict = Some(diagnose(&case, &env.tiers, cx.stripe_now()));
         self.case = Some(case);
         if self.is_reading() {
             self.read_at = self.read_at.filter(|_| self.earlier.is_some());

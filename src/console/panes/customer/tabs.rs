@@ -6,6 +6,7 @@ use crate::console::context::Context;
 use crate::console::widgets::format::moment;
 use crate::domain::At;
 use crate::domain::facts::Case;
+use crate::domain::fault::Source;
 use crate::domain::mask;
 use crate::domain::quota::{QuotaState, quota_lines};
 use crate::domain::row::{Field, Value};
@@ -25,7 +26,8 @@ impl Model {
     /// How many lines the current tab has.
     #[must_use]
     pub fn lines(&self, cx: &Context) -> usize {
-        self.shown().map_or(0, |(case, _)| entries(case, self.tab, cx.now).len())
+        let case = self.shown().map(|(case, _)| self.in_place(case, cx).map_or(case, |m| m.case));
+        case.map_or(0, |case| entries(case, self.tab, cx.now).len())
     }
 }
 
@@ -50,7 +52,9 @@ pub fn empty(case: &Case, tab: Tab) -> &'static str {
         return "Reading…";
     }
     match tab {
+        Tab::Timeline if case.subscriptions.fault().is_some() => "Stripe did not answer.",
         Tab::Timeline => "Neither the database nor Stripe dates anything about them.",
+        Tab::Quota if case.record.fault().is_some_and(|f| f.source == Source::Stripe) => "Whose counters these would be is not known.",
         Tab::Quota if case.record.fault().is_some() => "The database did not answer.",
         Tab::Quota => "No counter, no limit, and nothing enforced is known for them.",
         Tab::Invoices if case.invoices.fault().is_some() => "Stripe did not answer.",

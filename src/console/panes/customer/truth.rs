@@ -58,6 +58,9 @@ fn line(case: &Case, demanded: Option<&Expected>, field: Field, now: At) -> Line
     let database = match (&case.record, held) {
         (_, Some(v)) => shown(field, v, now),
         (Known::Waiting, None) => "…".into(),
+        // The database was asked, and has nobody by this name: whose it is, Stripe's silence leaves open.
+        (Known::Failed(f), None) if f.source == Source::Stripe && field == Field::Tier => "not known".into(),
+        (Known::Failed(f), None) if f.source == Source::Stripe => String::new(),
         (Known::Failed(_), None) => "no answer".into(),
         (Known::Is { value: Some(r), .. }, None) if r.row.is_some() => "not mapped".into(),
         (Known::Is { .. }, None) if field == Field::Tier => "no row".into(),

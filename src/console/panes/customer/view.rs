@@ -31,7 +31,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         return;
     };
     let mirror = m.in_place(case, cx);
-    let side_by_side = mirror.as_ref().map_or(case, |m| &m.case);
+    let side_by_side = mirror.as_ref().map_or(case, |m| m.case);
     identity(m, side_by_side, d, cx, area, buf, theme);
     let mut y = sentence(m, d, cx, Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area }, buf, theme);
     for line in mirror.iter().flat_map(|m| wrap(&m.says, area.width.saturating_sub(TEXT + 1))).take(2) {
@@ -42,13 +42,13 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     let nothing = d.class == Class::NotFound;
     if !nothing {
         y = truth(side_by_side, mirror.as_ref(), cx, Rect { y, height: area.bottom().saturating_sub(y), ..area }, buf, theme);
-        y = others(case, Rect { y, height: area.bottom().saturating_sub(y), ..area }, buf, theme) + 1;
+        y = others(side_by_side, Rect { y, height: area.bottom().saturating_sub(y), ..area }, buf, theme) + 1;
     }
     if !nothing && y + 1 < area.bottom() {
         let titles: Vec<_> = Tab::ALL.iter().map(|t| t.title()).collect();
         let current = Tab::ALL.iter().position(|t| *t == m.tab).unwrap_or(0);
         tabs(buf, theme, area, y, &titles, current, "tab");
-        tab(m, case, cx, Rect { y: y + 1, height: area.bottom() - y - 1, ..area }, buf, theme);
+        tab(m, side_by_side, mirror.is_some(), cx, Rect { y: y + 1, height: area.bottom() - y - 1, ..area }, buf, theme);
     }
 }
 
@@ -128,7 +128,7 @@ fn truth(case: &Case, mirror: Option<&InPlace>, cx: &Context, area: Rect, buf: &
     for (x, title, source) in
         [(STRIPE, "Stripe", Source::Stripe), (database, "Database", Source::Database), (app, "App enforces", Source::Application)]
     {
-        let (title, state) = match mirror.filter(|_| source == Source::Stripe) {
+        let (title, state) = match mirror.filter(|m| m.knows && source == Source::Stripe) {
             Some(m) => ("Mirror", m.state.clone()),
             None => (title, source_state(cx, source)),
         };
@@ -149,7 +149,11 @@ fn truth(case: &Case, mirror: Option<&InPlace>, cx: &Context, area: Rect, buf: &
 
 fn row(line: &Line, (database, app): (u16, u16), wide: u16, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let cell = |text: &str| -> Style {
-        if matches!(text, "…" | "no answer" | "none" | "not set up" | "not asked" | "not mapped") { theme.dim() } else { theme.plain() }
+        if matches!(text, "…" | "no answer" | "not known" | "none" | "not set up" | "not asked" | "not mapped") {
+            theme.dim()
+        } else {
+            theme.plain()
+        }
     };
     put(buf, theme, area.x + TEXT, area.y, line.label, theme.dim(), STRIPE - TEXT - 1);
     put(buf, theme, area.x + STRIPE, area.y, &line.stripe, cell(&line.stripe), wide - 3);
@@ -206,7 +210,7 @@ fn others(case: &Case, area: Rect, buf: &mut Buffer, theme: &Theme) -> u16 {
     y
 }
 
-fn tab(m: &Model, case: &Case, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+fn tab(m: &Model, case: &Case, mirror: bool, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let all = entries(case, m.tab, cx.now);
     if all.is_empty() {
         put(buf, theme, area.x + 1, area.y, empty(case, m.tab), theme.dim(), area.width - 2);
@@ -219,7 +223,9 @@ fn tab(m: &Model, case: &Case, cx: &Context, area: Rect, buf: &mut Buffer, theme
     let lead = all.iter().map(|e| width(&e.lead)).max().unwrap_or(0).min(24);
     for (i, entry) in all.iter().skip(first).take(fit).enumerate() {
         let y = area.y + u16::try_from(i).unwrap_or(0);
-        one(entry, lead, Rect { y, height: 1, ..area }, buf, theme);
+        // What Stripe's objects date was read in their mirror.
+        let source = if mirror && entry.source == Source::Stripe.word() { "mirror" } else { entry.source };
+        one(entry, source, lead, Rect { y, height: 1, ..area }, buf, theme);
     }
     if most > 0 && matches!(case.record, Known::Is { .. }) && all.len() > fit {
         // The rule above says how much more there is; the rows themselves stay free of it.
@@ -228,10 +234,10 @@ fn tab(m: &Model, case: &Case, cx: &Context, area: Rect, buf: &mut Buffer, theme
     }
 }
 
-fn one(entry: &Entry, lead: u16, area: Rect, buf: &mut Buffer, theme: &Theme) {
+fn one(entry: &Entry, source: &str, lead: u16, area: Rect, buf: &mut Buffer, theme: &Theme) {
     put(buf, theme, area.x + 1, area.y, &entry.lead, theme.dim(), lead);
     let x = area.x + 1 + lead + 2;
-    put(buf, theme, x, area.y, entry.source, theme.dim(), 6);
+    put(buf, theme, x, area.y, source, theme.dim(), 6);
     let start = put_right(buf, theme, area.right() - 1, area.y, &entry.id, theme.dim(), 30);
     let style = if entry.marked { theme.warn() } else { theme.plain() };
     put(buf, theme, x + 8, area.y, &entry.text, style, start.saturating_sub(x + 9));

@@ -76,6 +76,10 @@ impl Model {
         let selected = self.selected().map(|f| f.identity());
         let side = match result {
             Ok(Reply::Hits { hits, truncated }) => Side::Ready { hits: hits.clone(), truncated: *truncated },
+            Ok(Reply::MirrorHits { hits, truncated, mirror }) => {
+                let note = format!("mirror, {}", mirror.age_said(cx.stripe_now()));
+                Side::Ready { hits: hits.iter().map(|hit| Hit { note: note.clone(), ..hit.clone() }).collect(), truncated: *truncated }
+            }
             Ok(_) => return Vec::new(),
             Err(fault) => Side::Failed(fault.clone()),
         };

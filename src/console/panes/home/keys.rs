@@ -26,6 +26,7 @@ pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
         Some(About::Run(_)) => "resume",
         Some(About::Webhooks { .. }) => "list them",
         Some(About::Pool) => "who holds them",
+        Some(About::Quota) => "list them",
         Some(About::Source(_) | About::Endpoint | About::Payments | About::Sight | About::Clock) => "why",
         _ => "open",
     };
@@ -78,6 +79,7 @@ fn open(m: &Model, finding: &Finding) -> Vec<Ask> {
         About::Customers(_) | About::Webhooks { .. } => vec![list(m, finding)],
         About::Run(run) => vec![Ask::Resume(*run)],
         About::Pool => vec![Ask::Pool],
+        About::Quota => vec![Ask::Renewed],
         About::Source(_) | About::Endpoint | About::Payments | About::Sight | About::Clock => vec![why(finding)],
     }
 }
@@ -141,7 +143,8 @@ fn fix(m: &Model) -> Result<Ask, String> {
         About::Webhooks { .. } if m.endpoint => begin("endpoint-down"),
         About::Webhooks { .. } => begin("failed-webhook"),
         About::Payments => Err("nothing here mends a declined payment; e has the figures, ! calls somebody".to_string()),
-        About::Pool => Err("enter shows who holds the connections and who waits".to_string()),
+        About::Pool => Ok(Ask::Start { procedure: "pool-exhausted".into(), inputs: Inputs::default() }),
+        About::Quota => Err("a reset is one customer's: enter lists them, and f resets there".to_string()),
         About::Clock => Err("set this machine's clock; nothing here does that".to_string()),
         About::Source(_) | About::Sight => Err("nothing here mends a source; e says what it answered".to_string()),
     }

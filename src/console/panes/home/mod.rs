@@ -3,6 +3,7 @@
 mod beside;
 mod keys;
 mod model;
+mod quota;
 mod view;
 
 pub use keys::{act, bindings, edit};

@@ -1,6 +1,7 @@
 //! What Home knows: the events of the last day, the rows they should be in, the cases that were read because they were not, and the findings.
 
 use super::beside::Beside;
+use super::quota::Quota;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
@@ -27,6 +28,7 @@ pub struct Model {
     /// Those of the drift scan whom no case has told of, as far as they are listed.
     drifted: Vec<Drifted>,
     pub(super) beside: Beside,
+    pub(super) quota: Quota,
     /// What is missing points at the endpoint itself, not at what it does with events.
     pub(super) endpoint: bool,
     /// Nothing is applied any more, and somebody has muted why: until then.
@@ -59,6 +61,7 @@ impl Model {
             self.runs.clone_from(runs);
         }
         self.beside.replied(slot, result);
+        self.quota.replied(slot, result);
         self.refind(cx);
     }
 
@@ -73,6 +76,7 @@ impl Model {
             return Vec::new();
         }
         let mut asks = self.beside.ticked(cx);
+        asks.extend(self.quota.ticked(cx));
         if self.runs_read.is_none_or(|t| cx.tick.saturating_sub(t) >= RUNS_EVERY) {
             self.runs_read = Some(cx.tick);
             asks.push(Ask::Read { slot: Slot::Runs, query: Query::Runs });
@@ -125,7 +129,9 @@ impl Model {
     fn refind(&mut self, cx: &Context) {
         let selected = self.selected().filter(|_| self.moved).map(|f| f.about.clone());
         let survey = cx.survey;
-        self.judged = survey.suspects().iter().filter_map(|id| survey.judged(id)).cloned().collect();
+        // What is accepted is nobody's alarm, whoever found it.
+        let accepted = |j: &&Judged| cx.desk.is_some_and(|desk| desk.accepts(&j.customer, j.diagnosis.class, cx.now));
+        self.judged = survey.suspects().iter().filter_map(|id| survey.judged(id)).filter(|j| !accepted(j)).cloned().collect();
         self.findings = findings(&self.judged, &self.interrupted(cx), &silent(cx), cx.now);
         self.hushed = survey.silence_cause().and_then(|c| Some((c, cx.desk?.muted(c, cx.now)?.until)));
         let silence = survey.silence_finding().filter(|_| self.hushed.is_none());
@@ -135,6 +141,7 @@ impl Model {
         self.findings.splice(0..0, silence.into_iter().chain(endpoint));
         self.findings.extend(cx.pool.finding());
         self.findings.extend(self.beside.finding());
+        self.findings.extend(self.quota.finding());
         self.findings.extend(survey.doubt());
         self.findings.extend(survey.clock_finding());
         self.find_drift(cx);

@@ -164,6 +164,9 @@ fn fine(m: &Model, cx: &Context) -> Vec<String> {
     if cx.pool.seen().is_some_and(|seen| seen.explained.word == Word::Ok) && cx.pool.fault().is_none() {
         fine.push("pool".to_string());
     }
+    if m.quota.is_fine() {
+        fine.push("quota".to_string());
+    }
     if m.beside.pays() {
         fine.push("payments".to_string());
     }

@@ -1,4 +1,4 @@
-//! How connections look counted together: the largest group first. Counting them is the domain's.
+//! How connections look counted together, in the domain's order.
 
 use super::keys::criterion;
 use super::model::{CRITERIA, Model};

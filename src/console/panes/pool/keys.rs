@@ -1,4 +1,4 @@
-//! The keys of the pool's pane: moving, opening, filtering, sorting, marking, freezing. None of them ends a session.
+//! The keys of the pool's pane: moving, opening, filtering, sorting, marking, freezing. None of them ends a session: `f` opens the review that may.
 
 use super::list::Sort;
 use super::model::{CRITERIA, Model, Tab};
@@ -9,7 +9,9 @@ use crate::console::keymap::{Action, Binding};
 use crate::console::pool::Seen;
 use crate::domain::filter::quoted;
 use crate::domain::sessions::By;
+use crate::procedures::pool_exhausted::shown;
 use crate::protocol::key::Key;
+use crate::protocol::run::{Inputs, Selection};
 use std::sync::Arc;
 
 #[must_use]
@@ -42,10 +44,13 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
         Tab::Blockers => all.push(Binding::new(Action::Open, "detail").when(session)),
         Tab::History => {}
     }
+    let label = if m.list.marked.is_empty() { "fix" } else { "end the marked" };
+    let fix = seen.map_or_else(|| Err("the sessions have not been read".to_string()), |s| fix(m, s).map(|_| ()));
+    all.push(Binding::new(Action::Fix, label).when(fix));
     all.push(Binding::new(Action::Freeze, if m.frozen().is_some() { "go on" } else { "freeze" }).when(read.clone()));
+    all.extend([Binding::new(Action::NextTab, "next tab"), Binding::quiet(Action::PreviousTab)]);
     all.push(Binding::new(Action::Why, "why").when(read.clone()));
     all.push(Binding::quiet(Action::Copy).when(read));
-    all.extend([Binding::new(Action::NextTab, "next tab"), Binding::quiet(Action::PreviousTab)]);
     all.extend([Binding::quiet(Action::Refresh), Binding::new(Action::Back, back_to(m))]);
     all.extend(Binding::moves());
     all
@@ -103,9 +108,25 @@ fn with_sessions(m: &mut Model, action: Action, seen: &Arc<Seen>, cx: &Context) 
         Action::Group => m.tab = Tab::Groups,
         Action::Mark => m.list.mark(seen),
         Action::Freeze => m.freeze(cx),
+        Action::Fix => return Some(vec![fix(m, seen).unwrap_or_else(Ask::Say)]),
         _ => {}
     }
     None
+}
+
+/// The review of ending what is marked, or else what leaks. Each session goes with what it is shown to do.
+fn fix(m: &Model, seen: &Seen) -> Result<Ask, String> {
+    let start = |inputs| Ask::Start { procedure: "pool-exhausted".into(), inputs };
+    if m.list.marked.is_empty() {
+        let none = || "no session leaks: Space marks what is to be ended".to_string();
+        return if seen.explained.leaking.is_empty() { Err(none()) } else { Ok(start(Inputs::default())) };
+    }
+    let marked = m.list.marked.iter().filter_map(|id| seen.activity.find(*id));
+    let these: Vec<_> = marked.filter_map(|s| shown(s, &seen.activity)).collect();
+    if these.is_empty() {
+        return Err("what is marked has ended, or is hidden from our role".into());
+    }
+    Ok(start(Inputs::about(Selection::Sessions { these, chosen: true })))
 }
 
 /// A key while the filter has the focus: every letter narrows or widens at once.

@@ -163,6 +163,13 @@ impl Model {
         (self.group, self.group_anchor) = (Cursor::default(), None);
     }
 
+    /// What there is to say about this session now; `None`: it has ended.
+    #[must_use]
+    pub fn about(&self, of: SessionId, cx: &Context) -> Option<Vec<String>> {
+        let seen = self.seen(cx)?;
+        seen.activity.get(of.pid).filter(|s| key(s) == of).map(|s| tell::about(self, seen, s))
+    }
+
     /// The session under the cursor.
     #[must_use]
     pub(super) fn session<'a>(&self, seen: &'a Seen) -> Option<&'a Session> {

@@ -1,5 +1,6 @@
 //! What the pool's pane says in words: its head, one session in all its detail, why, and what can be copied. It draws nothing.
 
+use super::list::key;
 use super::model::Model;
 use crate::console::ask::{Ask, CopyItem};
 use crate::console::context::Context;
@@ -64,9 +65,15 @@ pub fn folded(seen: &Seen) -> String {
     counted.filter(|(_, n)| *n > 0).map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", ")
 }
 
-/// One session, all of it.
+/// One session, all of it, for as long as it is looked at.
 #[must_use]
 pub fn detail(m: &Model, seen: &Seen, s: &Session) -> Ask {
+    Ask::Session { of: key(s), title: format!("process {} of {}", s.pid, s.name()), lines: about(m, seen, s) }
+}
+
+/// What there is to say about one session.
+#[must_use]
+pub fn about(m: &Model, seen: &Seen, s: &Session) -> Vec<String> {
     let now = seen.activity.at;
     let class = seen.activity.sessions.iter().position(|x| x.pid == s.pid).map_or(Class::Hidden, |i| seen.classes[i]);
     let ago = |at: At| age((now - at).num_seconds());
@@ -87,9 +94,9 @@ pub fn detail(m: &Model, seen: &Seen, s: &Session) -> Ask {
             (pid, Some(blocker)) => format!("{pid} ({})", blocker.name()),
             (pid, None) => pid.to_string(),
         };
-        lines.push(format!("blocked by {}", s.blocked_by.iter().map(name).collect::<Vec<_>>().join(", ")));
+        lines.push(format!("waits for {}", s.blocked_by.iter().map(name).collect::<Vec<_>>().join(", ")));
     }
-    lines.extend(s.wait.as_ref().map(|(kind, event)| format!("waits: {kind}, {event}")));
+    lines.extend(s.wait.as_ref().map(|(kind, event)| format!("wait event: {kind}, {event}")));
     let or = |text: Option<&str>, none: &str| text.filter(|t| !t.is_empty()).unwrap_or(none).to_string();
     lines.push(format!(
         "application {}, role {}, database {}, client {}",
@@ -111,7 +118,7 @@ pub fn detail(m: &Model, seen: &Seen, s: &Session) -> Ask {
         None if s.is_hidden() => "its statement is hidden from our role".to_string(),
         None => "its statement has not been read yet".to_string(),
     });
-    Ask::Evidence { title: format!("process {} of {}", s.pid, s.name()), lines }
+    lines
 }
 
 /// What the sentence rests on.

@@ -70,8 +70,8 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
             m.focused = true;
             Vec::new()
         }
-        Action::Why => vec![why(m)],
-        Action::Actions => vec![Ask::Actions(actions(m))],
+        Action::Why => vec![why(m, cx)],
+        Action::Actions => vec![Ask::Actions(actions(m, cx))],
         Action::Copy => m.selected().map(|r| Ask::Copy(copies(m, r, cx.revealed))).into_iter().collect(),
         Action::Refresh => m.read(cx),
         Action::Back => vec![Ask::Back],
@@ -149,8 +149,8 @@ fn has_read(m: &Model) -> Result<(), String> {
 }
 
 /// What the lists rest on.
-fn why(m: &Model) -> Ask {
-    let mut lines = Vec::new();
+fn why(m: &Model, cx: &Context) -> Ask {
+    let mut lines: Vec<String> = cx.survey.doubt().map(|d| d.evidence).unwrap_or_default();
     if m.tab == Tab::ByTier {
         lines.extend(m.usage.at().map(|at| format!("read at {}; r reads anew", clock(at))));
         lines.push("Everybody of a tier counts: who has no counter, or one whose period is over, uses nothing.".into());
@@ -167,6 +167,7 @@ fn why(m: &Model) -> Ask {
         lines.extend([how, format!("read at {}; r reads anew", clock(list.at))]);
     }
     lines.push(format!("from {} of a limit on; NEAR below it, BLOCKED from it on", m.wanted.threshold));
+    lines.push("First who renewed and was not reset (claim:renewed), then who pays, then who does not; in each the fullest first.".into());
     lines.push("Left out: no limit, not in the plan, and counters whose period is over, for they limit nobody.".into());
     let totals = m.totals.value().into_iter().flatten();
     let figure = |n: i64| group(u64::try_from(n).unwrap_or(0));
@@ -175,7 +176,7 @@ fn why(m: &Model) -> Ask {
     Ask::Evidence { title: "Near the limit".into(), lines }
 }
 
-fn actions(m: &Model) -> Vec<ActionItem> {
+fn actions(m: &Model, cx: &Context) -> Vec<ActionItem> {
     let item = |letter, label: String, does: Result<Ask, String>| match does {
         Ok(ask) => ActionItem::new(letter, label, ask),
         Err(reason) => ActionItem::impossible(letter, label, reason),
@@ -183,7 +184,7 @@ fn actions(m: &Model) -> Vec<ActionItem> {
     let Wanted { threshold, filter } = m.wanted.clone();
     let (tier, feature) = (filter.tier.as_deref(), filter.feature.as_deref());
     let mut all = vec![item('f', "reset this counter: its review".into(), fix(m))];
-    all.push(item('e', "why: what this rests on".into(), has_read(m).map(|()| why(m))));
+    all.push(item('e', "why: what this rests on".into(), has_read(m).map(|()| why(m, cx))));
     if m.tab == Tab::ByTier {
         return all;
     }

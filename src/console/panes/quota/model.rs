@@ -76,7 +76,9 @@ const AHEAD: usize = 20;
 const RETRY: u64 = 5_000;
 
 /// What the filter knows of a row.
-pub const FIELDS: &[&str] = &["tier", "feature", "state", "from", "used", "limit", "percent"];
+pub const FIELDS: &[&str] = &["tier", "feature", "state", "from", "claim", "used", "limit", "percent"];
+/// Who has renewed, and is blocked by a counter that was not reset.
+const RENEWED: &str = "claim:renewed from:100";
 
 impl Tab {
     pub const ALL: [Tab; 2] = [Tab::Near, Tab::ByTier];
@@ -143,6 +145,13 @@ impl Model {
         self.field.set(filter);
         self.focused = false;
         self.apply(cx)
+    }
+
+    /// Lists who renewed and was not reset, as it is now.
+    pub fn look_at_renewed(&mut self, cx: &Context) -> Vec<Ask> {
+        self.tab = Tab::Near;
+        let asks = self.look(RENEWED, cx);
+        if asks.is_empty() && cx.env.is_some() { self.read_near(cx) } else { asks }
     }
 
     /// What was typed may be somebody's name: for a screen that is handed on it reads as the rows do.
@@ -307,6 +316,7 @@ impl Fields for Near<'_> {
             "tier" => &self.0.tier,
             "feature" => &self.0.feature,
             "state" => self.0.state.word(),
+            "claim" => self.0.claim.word(),
             _ => return false,
         };
         text.to_lowercase().contains(needle)

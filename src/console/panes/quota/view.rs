@@ -11,7 +11,7 @@ use crate::console::widgets::theme::Theme;
 use crate::domain::fault::Source;
 use crate::domain::mask;
 use crate::domain::money::group;
-use crate::domain::quota::{NearRow, QuotaState};
+use crate::domain::quota::{Claim, NearRow, QuotaState};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -51,6 +51,8 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
 
 fn head(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let doubt = cx.sources.get(&Source::Database).and_then(|f| panel::doubt(f, cx.now));
+    // What is hidden from us is in none of the lists.
+    let doubt = doubt.or_else(|| cx.survey.doubt().map(|_| "rows may be hidden or late".into()));
     let head = Head { titles: &Tab::ALL.map(Tab::title), current: m.tab as usize, doubt, covered: covered(m) };
     panel::head(buf, theme, area, head);
 }
@@ -165,7 +167,11 @@ fn cells(r: &NearRow, wide: bool, cx: &Context, theme: &Theme) -> Vec<Cell> {
         (None, None) => mask::id(r.subject.as_str()),
     };
     let number = |n: i64| if wide { group(u64::try_from(n).unwrap_or(0)) } else { short(n) };
-    let resets = r.resets.map_or_else(|| "no period".to_string(), |at| moment(at, cx.now).trim_end_matches('Z').to_string());
+    let (resets, late) = match (r.claim, r.resets) {
+        (Claim::Renewed, _) => ("not reset".to_string(), theme.warn()),
+        (_, Some(at)) => (moment(at, cx.now).trim_end_matches('Z').to_string(), theme.dim()),
+        (_, None) => ("no period".to_string(), theme.dim()),
+    };
     let style = if r.state == QuotaState::Blocked { theme.warn() } else { theme.plain() };
     let plain = theme.plain();
     vec![
@@ -175,7 +181,7 @@ fn cells(r: &NearRow, wide: bool, cx: &Context, theme: &Theme) -> Vec<Cell> {
         (number(r.used), plain),
         (number(r.limit), plain),
         (r.percent().to_string(), plain),
-        (resets, theme.dim()),
+        (resets, late),
         (r.state.word().to_string(), style),
     ]
 }

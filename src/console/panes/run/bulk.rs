@@ -24,18 +24,27 @@ pub fn stages(run: &Run, plan: &Plan) -> Vec<Step> {
         (state(true, through, p.canary == Some(true)), state(p.canary == Some(true), ended, well))
     });
     let effects = state(progress.as_ref().is_some_and(|p| p.applied > 0), ended && progress.is_some(), well);
+    // The acts are behind it, and something else is being asked.
+    let past = run.bulk.is_none() && plan.first_acts().next().is_none();
+    let [canary, rest, effects] = [canary, rest, effects].map(|s| if past { StepState::Passed } else { s });
     let stage = |id: &str, state| Step::new(id, StepKind::Act, id, "").in_state(state);
-    steps.push(stage("plan", if run.bulk.is_some() { StepState::Passed } else { StepState::Running }));
-    if plan.first_acts().count() > 1 || progress.as_ref().is_some_and(|p| p.total > 1) {
+    steps.push(stage("plan", if run.bulk.is_some() || past { StepState::Passed } else { StepState::Running }));
+    let acts = plan.steps.iter().filter(|s| s.command.is_some() && s.instead_of.is_none()).count();
+    if plan.first_acts().count() > 1 || (past && acts > 1) || progress.as_ref().is_some_and(|p| p.total > 1) {
         steps.push(stage("canary", canary));
         steps.push(stage("rest", rest));
     } else {
         steps.push(stage("act", canary));
     }
-    steps.push(stage("effects", effects));
+    // Where it is told what became of those who waited, that is the effect.
+    if plan.steps.iter().all(|s| s.id != "waiters") {
+        steps.push(stage("effects", effects));
+    }
     // What is proven of all of them together comes last.
     let last = if ended && progress.is_some() { state(true, true, well) } else { StepState::Pending };
-    steps.extend(plan.steps.iter().filter(|s| s.id == "drift").cloned().map(|s| s.in_state(last.clone())));
+    let after = plan.steps.iter().rposition(|s| s.command.is_some()).map_or(0, |at| at + 1);
+    let later = plan.steps[after..].iter().filter(|s| s.id == "drift" || matches!(s.id.as_str(), "waiters" | "advice" | "watch"));
+    steps.extend(later.cloned().map(|s| if past && s.id == "waiters" { s.in_state(StepState::Passed) } else { s.in_state(last.clone()) }));
     steps
 }
 
@@ -44,6 +53,7 @@ pub fn lines(run: &Run, p: &Progress, theme: &Theme, room: u16) -> Vec<Line> {
     if !run.is_open() {
         return Vec::new();
     }
+    let counted = run.plan.as_ref().map_or("effects applied", Plan::counted);
     let mut parts = Vec::new();
     if p.total > 1 {
         parts.push(match p.canary {
@@ -52,7 +62,7 @@ pub fn lines(run: &Run, p: &Progress, theme: &Theme, room: u16) -> Vec<Line> {
             Some(false) => "canary FAIL".to_string(),
         });
     }
-    parts.push(format!("{} of {} effects applied", p.applied, p.total));
+    parts.push(format!("{} of {} {counted}", p.applied, p.total));
     parts.extend((p.failed > 0).then(|| format!("{} failed", p.failed)));
     parts.extend((p.skipped > 0).then(|| format!("{} skipped", p.skipped)));
     let mut lines: Vec<Line> = wrap(&parts.join(" · "), room).into_iter().map(|l| vec![(INDENT, l, theme.bold())]).collect();

@@ -37,10 +37,18 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
                 keys.push(Binding::new(Action::Confirm, "apply").when(m.may_confirm(cx)));
             }
         }
-        Phase::Deciding(_) => {
-            let chosen = if m.choice.is_some() { Ok(()) } else { Err("No answer is chosen yet: j and k go to one".to_string()) };
+        Phase::Deciding(d) => {
+            if d.takes_several() {
+                keys.push(Binding::new(Action::Mark, "mark").when(m.markable().map(|_| ())));
+            }
+            let chosen = if m.choice.is_some() || !m.marked.is_empty() {
+                Ok(())
+            } else {
+                Err("No answer is chosen yet: j and k go to one".to_string())
+            };
             keys.push(Binding::new(Action::Open, "choose").when(chosen));
         }
+        Phase::Waiting(_) if m.run.is_watching() => keys.push(Binding::new(Action::Actions, "actions")),
         Phase::Done(_) if m.run.can_undo(cx.now) => keys.push(Binding::new(Action::Undo, "undo")),
         _ => {}
     }
@@ -57,6 +65,13 @@ pub fn act(m: &mut Model, action: Action, _cx: &Context) -> Vec<Ask> {
         (Action::MoveUp, Some(_)) => m.choice = Some(m.choice.map_or(0, |c| c.saturating_sub(1))),
         (Action::Top, Some(_)) => m.choice = Some(0),
         (Action::Bottom, Some(last)) => m.choice = Some(last),
+        (Action::Mark, Some(_)) => match m.markable() {
+            Ok(at) if m.marked.remove(&at) => {}
+            Ok(at) => {
+                m.marked.insert(at);
+            }
+            Err(why) => return vec![Ask::Say(why)],
+        },
         (Action::MoveDown, None) => m.scroll = m.scroll.saturating_add(1),
         (Action::MoveUp, None) => m.scroll = m.scroll.saturating_sub(1),
         (Action::PageDown | Action::HalfDown, None) => m.scroll = m.scroll.saturating_add(8),
@@ -74,6 +89,9 @@ pub fn act(m: &mut Model, action: Action, _cx: &Context) -> Vec<Ask> {
 /// What can be done with a run of many acts while it goes on.
 fn actions(m: &Model) -> Vec<ActionItem> {
     let id = m.run.id;
+    if m.run.is_watching() {
+        return vec![ActionItem::new('x', "end the watch here", Ask::Stop(id)), ActionItem::new('e', "why", why(m))];
+    }
     let go_on = if m.run.is_paused() {
         ActionItem::new('p', "go on with what remains", Ask::GoOn(id))
     } else {
@@ -138,6 +156,9 @@ fn why(m: &Model) -> Ask {
 
 fn copies(m: &Model) -> Vec<CopyItem> {
     let mut items = vec![CopyItem::new("run id", m.run.id.to_string())];
+    if let Phase::Deciding(decision) = &m.run.phase {
+        items.extend(decision.options.iter().filter(|o| !o.evidence.is_empty()).map(|o| CopyItem::new(o.say.clone(), o.evidence.clone())));
+    }
     if let Some(plan) = &m.run.plan {
         items.extend(plan.subject.as_ref().map(|s| CopyItem::new("subject key", s.to_string())));
         items.extend(message(plan).map(|text| CopyItem::new("the message", text)));

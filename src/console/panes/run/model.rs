@@ -9,13 +9,15 @@ use crate::procedures::engine::{Phase, Run};
 use crate::protocol::command::Command;
 use crate::protocol::run::{Step, short};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     pub run: Run,
     /// The option under the cursor, while the run asks for a decision.
     pub choice: Option<usize>,
+    /// The options that are marked, where several may be taken.
+    pub marked: BTreeSet<usize>,
     /// What is being typed to confirm, where the plan asks for it.
     pub typed: TextField,
     /// The operator has stepped out of the field, to keys that are letters.
@@ -39,6 +41,7 @@ impl Model {
         let mut model = Self {
             run,
             choice: None,
+            marked: BTreeSet::new(),
             typed: TextField::default(),
             aside: false,
             scroll: 0,
@@ -67,6 +70,7 @@ impl Model {
         self.aside = false;
         self.scroll = 0;
         self.choice = None;
+        self.marked.clear();
         if self.asked.is_some() {
             self.confirmed = false;
         }
@@ -115,6 +119,20 @@ impl Model {
         self.run.plan.as_ref().filter(|_| self.run.phase == Phase::Review).and_then(|p| p.next_manual())
     }
 
+    /// The option under the cursor, as one of several that may be taken.
+    ///
+    /// # Errors
+    /// Why it cannot be marked.
+    pub fn markable(&self) -> Result<usize, String> {
+        let Phase::Deciding(decision) = &self.run.phase else { return Err("nothing is asked".into()) };
+        let at = self.choice.filter(|c| *c < decision.options.len()).ok_or("No answer is chosen yet: j and k go to one")?;
+        match decision.options[at].value.as_str() {
+            _ if !decision.takes_several() => Err("only one of these can be taken".into()),
+            "all" => Err("all of them is an answer of its own: enter takes it".into()),
+            _ => Ok(at),
+        }
+    }
+
     /// The text that confirms is being typed.
     #[must_use]
     pub fn is_editing(&self, cx: &Context) -> bool {
@@ -150,8 +168,9 @@ impl Model {
         if plan.commands().iter().all(|c| matches!(c, Command::RunHook { .. } | Command::Escalate { .. })) {
             return Ok(());
         }
-        // The plan was made from Stripe and the database; a write on old facts is a guess.
-        let mut needed = vec![Source::Stripe, Source::Database];
+        // The plan was made from Stripe and the database; a write on old facts is a guess. Sessions are the database's alone.
+        let sessions = plan.commands().iter().all(|c| matches!(c, Command::EndSession { .. }));
+        let mut needed = if sessions { vec![Source::Database] } else { vec![Source::Stripe, Source::Database] };
         needed.extend(plan.commands().iter().map(|c| c.target()));
         match needed.into_iter().find(|s| !cx.health(*s).serves_writes()) {
             Some(source) => Err(format!("{} does not answer: the facts may be old, and nothing is written on old facts", source.word())),

@@ -14,6 +14,7 @@ use crate::protocol::run::{Decision, Plan, Step, StepState};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use std::collections::BTreeSet;
 
 /// Where text begins: the same column as on every other screen.
 pub(super) const INDENT: u16 = 7;
@@ -165,7 +166,7 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
             say(&mut lines, "Confirmed. The facts are read once more; only what was reviewed is done…", theme.dim());
         }
         Phase::Gathering => say(&mut lines, "Reading the facts; nothing is written before you confirm…", theme.dim()),
-        Phase::Deciding(decision) => return [lines, decision_lines(decision, theme, room)].concat(),
+        Phase::Deciding(decision) => return [lines, decision_lines(decision, &m.marked, theme, room)].concat(),
         Phase::Halted(why) => {
             lines.push(vec![(1, "STOP".into(), theme.warn()), (INDENT, String::new(), theme.plain())]);
             let first = lines.len() - 1;
@@ -195,7 +196,7 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
             }
             say(&mut lines, "It reads until it can tell, and repeats nothing.", theme.dim());
         }
-        Phase::Waiting(why) => say(&mut lines, why, theme.warn()),
+        Phase::Waiting(why) => say(&mut lines, why, if m.run.is_watching() { theme.dim() } else { theme.warn() }),
         Phase::Review | Phase::Running | Phase::Verifying => {}
     }
     if let Some(note) = m.run.note.as_ref().filter(|_| ended) {
@@ -316,14 +317,17 @@ fn book(m: &Model, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
 }
 
 /// The question, and each option: what it is, and the evidence for it.
-fn decision_lines(decision: &Decision, theme: &Theme, room: u16) -> Vec<Line> {
+fn decision_lines(decision: &Decision, marked: &BTreeSet<usize>, theme: &Theme, room: u16) -> Vec<Line> {
     let mut lines: Vec<Line> = wrap(&decision.question, room).into_iter().map(|l| vec![(INDENT, l, theme.bold())]).collect();
-    for option in &decision.options {
+    for (i, option) in decision.options.iter().enumerate() {
         lines.push(Vec::new());
         // A place for the cursor in front of each: nothing is chosen until it is gone to.
-        let mark = (INDENT - 2, theme.pending().to_string(), theme.dim());
+        let mut mark = vec![(INDENT - 2, theme.pending().to_string(), theme.dim())];
+        if marked.contains(&i) {
+            mark.push((INDENT - 4, theme.done().to_string(), theme.bold()));
+        }
         let say = wrap(&option.say, room).into_iter().map(|l| vec![(INDENT, l, theme.plain())]);
-        lines.extend(say.enumerate().map(|(i, l)| if i == 0 { [vec![mark.clone()], l].concat() } else { l }));
+        lines.extend(say.enumerate().map(|(i, l)| if i == 0 { [mark.clone(), l].concat() } else { l }));
         lines.extend(wrap(&option.evidence, room).into_iter().map(|l| vec![(INDENT, l, theme.dim())]));
     }
     lines
@@ -335,12 +339,20 @@ fn foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
     match &m.run.phase {
         Phase::Review if m.manual().is_some() => manual_foot(m, theme, room),
         Phase::Review => review_foot(m, cx, theme, room),
+        Phase::Deciding(d) if d.takes_several() => {
+            let marked = match m.marked.len() {
+                0 => "space marks several, enter takes the one under the cursor.".to_string(),
+                n => format!("{n} marked: enter takes them."),
+            };
+            line(&marked, theme.dim())
+        }
         Phase::Deciding(_) if m.choice.is_none() => line("j and k go to an answer, enter takes it.", theme.dim()),
         Phase::Deciding(_) => line("enter takes this answer.", theme.dim()),
         Phase::Running if m.run.bulk.is_some() => {
             let say = if m.run.is_paused() { "p asks, and goes on." } else { "p pauses it; leaving does not stop it." };
             line(say, theme.dim())
         }
+        Phase::Waiting(_) if m.run.is_watching() => line("Leaving does not stop it; a ends it here.", theme.dim()),
         Phase::Running => line("Under way. Leaving does not stop it.", theme.dim()),
         Phase::Verifying => line("Done; now row and application are read to prove it.", theme.dim()),
         Phase::Done(_) if m.run.can_undo(cx.now) => vec![vec![

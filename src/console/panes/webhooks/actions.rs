@@ -199,21 +199,32 @@ fn compare(m: &Model, cx: &Context) -> Vec<ActionItem> {
         },
         item('x', "stop the comparison", going(Order::Cancel)),
     ];
+    let marked = m.drift.marked(cx.drift);
+    if !marked.is_empty() {
+        let nobody = || "a marked row names no Stripe customer: take its mark back".to_string();
+        let named: Option<Vec<(StripeId, Class)>> = marked.iter().map(|d| Some((d.customer.clone()?, d.class))).collect();
+        let label = format!("accept the {} marked: why, and until when", marked.len());
+        all.push(item('b', &label, named.map(|named| Ask::LetBe(LetBe::Marked(named))).ok_or_else(nobody)));
+    }
     if let Some(drift::Row::Subject(d)) = m.drift.selected(cx.drift) {
-        let accepted = d.customer.clone().ok_or_else(|| "this row names no customer".to_string());
-        let held = d.customer.as_ref().and_then(|c| cx.desk?.accepted(c, d.class, cx.now)).is_some();
-        all.push(if held {
-            let revoke = accepted.map(|customer| Ask::Desk(DeskWrite::RevokeAccept { customer, class: d.class }));
-            item('b', "no longer accept it", revoke)
-        } else {
-            let accept = |customer| Ask::LetBe(LetBe::Drift { customer, class: d.class });
-            // The one under the cursor, by its name: marks are for what is fixed together.
-            let label = d.customer.as_ref().map_or_else(|| "accept it".into(), |c| format!("accept {}", mask::id(c.as_str())));
-            item('b', &format!("{label}: why, and until when"), accepted.map(accept))
-        });
+        if marked.is_empty() {
+            all.push(accept(d, cx));
+        }
         all.push(item('o', "open the customer", handle(d).map(Ask::Open).ok_or_else(|| "nobody can be named here".to_string())));
     }
     all
+}
+
+/// The one under the cursor, where none is marked: let be, or no longer.
+fn accept(d: &Drifted, cx: &Context) -> ActionItem {
+    let customer = d.customer.clone().ok_or_else(|| "this row names no customer".to_string());
+    if d.customer.as_ref().and_then(|c| cx.desk?.accepted(c, d.class, cx.now)).is_some() {
+        let revoke = customer.map(|customer| Ask::Desk(DeskWrite::RevokeAccept { customer, class: d.class }));
+        return item('b', "no longer accept it", revoke);
+    }
+    let label = d.customer.as_ref().map_or_else(|| "accept it".into(), |c| format!("accept {}", mask::id(c.as_str())));
+    let accept = customer.map(|customer| Ask::LetBe(LetBe::Drift { customer, class: d.class }));
+    item('b', &format!("{label}: why, and until when"), accept)
 }
 
 /// The probe; against a LIVE endpoint it is asked for once.

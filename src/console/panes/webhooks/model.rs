@@ -186,6 +186,11 @@ impl Model {
         Some(assess(probed, &Surroundings { endpoints: self.endpoints.value().map(Vec::as_slice), configured }))
     }
 
+    /// What was marked among the drifted has been dealt with.
+    pub fn unmark(&mut self) {
+        self.drift.marked.clear();
+    }
+
     /// A probe has been asked for.
     pub fn probe(&mut self, tick: u64) {
         self.probing = Some(tick);

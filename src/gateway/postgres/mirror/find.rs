@@ -2,8 +2,6 @@
 
 use super::copies::documents;
 use super::tables::{self, Table};
-use crate::domain::At;
-use crate::domain::age;
 use crate::domain::facts::Handle;
 use crate::domain::fault::Source;
 use crate::domain::ids::StripeKind;
@@ -25,7 +23,7 @@ struct Look {
 }
 
 /// The hits for a needle, best first; none where there is no mirror of customers.
-pub async fn find(session: &mut Session, needle: &Needle, limit: u32, now: At) -> Result<Reply, Trouble> {
+pub async fn find(session: &mut Session, needle: &Needle, limit: u32) -> Result<Reply, Trouble> {
     let mut hits: Vec<Hit> = Vec::new();
     let tables = tables::of(session).await?;
     let Some(table) = tables.customers.as_ref().ok().filter(|t| t.lacks.is_empty()) else { return Ok(none()) };
@@ -64,18 +62,14 @@ pub async fn find(session: &mut Session, needle: &Needle, limit: u32, now: At) -
         return Ok(none());
     }
     let mirror = Mirror { newest: tables.newest(session).await?, notes: Vec::new() };
-    let age = mirror.age(now).map_or_else(|| "of unknown age".into(), |old| format!("{} old", age::words(old.num_seconds())));
-    for hit in &mut hits {
-        hit.note = format!("mirror, {age}");
-    }
     let truncated = hits.len() > limit || read >= limit;
     hits.sort_by_key(|h| h.rank);
     hits.truncate(limit);
-    Ok(Reply::Hits { hits, truncated })
+    Ok(Reply::MirrorHits { hits, truncated, mirror })
 }
 
 fn none() -> Reply {
-    Reply::Hits { hits: Vec::new(), truncated: false }
+    Reply::MirrorHits { hits: Vec::new(), truncated: false, mirror: Mirror::default() }
 }
 
 fn looks(table: &Table, needle: &Needle) -> Vec<Look> {

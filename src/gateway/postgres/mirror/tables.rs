@@ -8,6 +8,7 @@ use crate::gateway::postgres::fault::Trouble;
 use crate::gateway::postgres::names::{ident, literal};
 use sqlx::Row;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// The schema that the sync engine writes to.
 pub const SCHEMA: &str = "stripe";
@@ -39,6 +40,8 @@ const PRODUCT: [&str; 2] = ["id", "metadata"];
 const ALSO: [&str; 3] = ["invoices", "charges", "payment_intents"];
 /// A table of more pages than this (50 MB) is not read from end to end.
 const LARGE: i32 = 6_400;
+/// The newest stamp is looked for again after this: without an index it is a scan of every table, and each question to the mirror needs it.
+const NEWEST_KEPT: Duration = Duration::from_secs(15);
 
 /// The mirror's tables as they were found.
 pub struct Tables {
@@ -232,8 +235,17 @@ impl Tables {
         notes
     }
 
-    /// The newest stamp of all copies. Of a table that is large and has no index on it nothing is asked.
+    /// The newest stamp of all copies, as it was some seconds ago at most. Of a table that is large and has no index on it nothing is asked.
     pub async fn newest(&self, session: &mut Session) -> Result<Option<At>, Trouble> {
+        if let Some((newest, _)) = session.newest_copy.filter(|(_, asked)| asked.elapsed() < NEWEST_KEPT) {
+            return Ok(Some(newest));
+        }
+        let newest = self.ask_newest(session).await?;
+        session.newest_copy = newest.map(|newest| (newest, Instant::now()));
+        Ok(newest)
+    }
+
+    async fn ask_newest(&self, session: &mut Session) -> Result<Option<At>, Trouble> {
         let main = [&self.subscriptions, &self.customers, &self.products].into_iter().filter_map(|t| t.as_ref().ok());
         // Where the copies themselves have no stamp, when rows were written is the mirror's age: that is shown and not judged by.
         let stamped = self.subscriptions.as_ref().is_ok_and(|t| t.stamp.is_some());

@@ -4,10 +4,12 @@ use super::super::connect::Session;
 use super::super::fault::{self, Trouble};
 use super::super::found::{self, ColumnFound, CounterFound, Found, same_key};
 use super::super::names::{ident, literal};
+use super::claim::{self, Renewal};
 use super::{Limit, limits};
 use crate::config::Config;
 use crate::domain::fault::FaultKind;
 use crate::domain::money::group;
+use crate::domain::quota::Claim;
 use crate::domain::row::Field;
 use sqlx::Row;
 
@@ -71,6 +73,7 @@ pub async fn print(session: &mut Session, config: &Config) -> Result<String, Tro
         all,
         free: config.tiers.free(),
         name: &config.quota.watch,
+        renewal: Renewal::of(&found, counter),
     };
     Ok(watch.text(rows, bytes))
 }
@@ -90,6 +93,7 @@ struct Watch<'a> {
     all: Vec<Limit>,
     free: &'a str,
     name: &'a str,
+    renewal: Option<Renewal>,
     /// Where the functions look for tables, whoever's write calls them.
     path: String,
     /// Ours.
@@ -162,7 +166,7 @@ impl Watch<'_> {
         let (c, s) = (self.counter, &self.found.subscription);
         let (used, end) = (format!("c.{}", ident(&c.used.name)), self.end.as_ref().map(|e| format!(", c.{}", e.name)).unwrap_or_default());
         format!(
-            "SELECT c.{key}, c.{feature}, l.tier, least({used}::bigint * 1000 / l.value, 2000000000)::integer{end}
+            "SELECT c.{key}, c.{feature}, l.tier, {claim}, least({used}::bigint * 1000 / l.value, 2000000000)::integer{end}
     FROM {counters} AS c LEFT JOIN {rows} AS s ON {same}
     JOIN {limits} AS l ON l.tier = coalesce({tier}, {free}) AND l.feature = {feature_text} AND l.value > 0
     WHERE {used}::bigint * 1000 >= l.value * {LEAST}{only}",
@@ -175,6 +179,7 @@ impl Watch<'_> {
             tier = self.tier.text("s"),
             free = literal(self.free),
             feature_text = c.feature.text("c"),
+            claim = claim::rank(&format!("l.tier = {}", literal(self.free)), self.renewal.as_ref(), "c", "s"),
         )
     }
 
@@ -186,15 +191,16 @@ impl Watch<'_> {
         let end_column = self.end.as_ref().map(|e| format!(", {} {}", e.name, e.kind)).unwrap_or_default();
         let end_name = self.end.as_ref().map(|e| format!(", {}", e.name)).unwrap_or_default();
         let include = self.end.as_ref().map(|e| format!(" INCLUDE ({})", e.name)).unwrap_or_default();
-        let columns = format!("{}, {}, tier, permille{end_name}", key.name, feature.name);
-        let changed = [Some(&c.used.name), c.period_end.as_ref().filter(|_| self.end.is_some()).map(|p| &p.name)];
-        let changed: Vec<String> = changed.into_iter().flatten().map(|n| ident(n)).collect();
+        let columns = format!("{}, {}, tier, claim, permille{end_name}", key.name, feature.name);
+        let mut changed = vec![ident(&c.used.name)];
+        changed.extend(self.end.as_ref().map(|e| e.name.clone()));
+        changed.extend(self.renewal.as_ref().map(|r| ident(&r.starts.name)));
         format!(
             "BEGIN;
 CREATE TABLE {watch} (
   {key_name} {key_kind} NOT NULL{goes}, {feature_name} {feature_kind} NOT NULL,
-  tier text NOT NULL, permille integer NOT NULL CHECK (permille >= {LEAST}){end_column}, PRIMARY KEY ({key_name}, {feature_name}));
-CREATE INDEX ON {watch} (permille DESC, {key_name} DESC, {feature_name} DESC){include};
+  tier text NOT NULL, claim smallint NOT NULL, permille integer NOT NULL CHECK (permille >= {LEAST}){end_column}, PRIMARY KEY ({key_name}, {feature_name}));
+CREATE INDEX ON {watch} (claim DESC, permille DESC, {key_name} DESC, {feature_name} DESC){include};
 CREATE FUNCTION {note}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = {path} AS $$
 BEGIN
   IF TG_OP <> 'INSERT' THEN
@@ -202,7 +208,7 @@ BEGIN
   END IF;
   IF TG_OP <> 'DELETE' THEN
     INSERT INTO {watch} ({columns}) {one}
-    ON CONFLICT ({key_name}, {feature_name}) DO UPDATE SET tier = excluded.tier, permille = excluded.permille{set_end};
+    ON CONFLICT ({key_name}, {feature_name}) DO UPDATE SET tier = excluded.tier, claim = excluded.claim, permille = excluded.permille{set_end};
   END IF;
   RETURN NULL;
 END $$;
@@ -213,14 +219,14 @@ BEGIN
   RETURN NULL;
 END $$;
 CREATE TRIGGER {trigger} AFTER INSERT OR DELETE OR UPDATE OF {changed} ON {counters} FOR EACH ROW EXECUTE FUNCTION {note}();
-CREATE TRIGGER {trigger_moved} AFTER INSERT OR UPDATE OF {tier} ON {rows} FOR EACH ROW EXECUTE FUNCTION {moved}();
+CREATE TRIGGER {trigger_moved} AFTER INSERT OR UPDATE OF {paid_for} ON {rows} FOR EACH ROW EXECUTE FUNCTION {moved}();
 -- fill
 LOCK TABLE {counters} IN SHARE ROW EXCLUSIVE MODE;
 DELETE FROM {watch};
 INSERT INTO {watch} ({columns}) {everybody};
 GRANT SELECT ON {watch} TO {role};
 COMMIT;
-ANALYZE {watch};
+VACUUM ANALYZE {watch};
 ",
             key_name = key.name,
             key_kind = key.kind,
@@ -244,9 +250,16 @@ ANALYZE {watch};
             trigger_moved = ident(&format!("{}_moved", bare(self.name))),
             changed = changed.join(", "),
             counters = c.table.sql,
-            tier = ident(&self.tier.name),
+            paid_for = self.paid_for(),
             rows = s.table.sql,
         )
+    }
+
+    /// The columns of the subscription row that decide a limit and a claim.
+    fn paid_for(&self) -> String {
+        let mut columns = vec![ident(&self.tier.name)];
+        columns.extend(self.renewal.iter().flat_map(|r| [ident(&r.from.name), ident(&r.to.name)]));
+        columns.join(", ")
     }
 
     fn beside_each_counter(&self) -> String {
@@ -255,38 +268,44 @@ ANALYZE {watch};
         let include = self.end.as_ref().map(|e| format!(" INCLUDE ({})", e.name)).unwrap_or_default();
         let (key, feature, used) = (&self.key.name, &self.feature.name, ident(&c.used.name));
         let path = &self.path;
+        let coalesced = |alias: &str| format!("coalesce({}, {})", self.tier.text(alias), literal(self.free));
+        let free = literal(self.free);
+        // Whoever has no row of their own pays nothing.
         let of_new = format!(
-            "coalesce((SELECT {tier} FROM {rows} AS s WHERE {same}), {free})",
+            "SELECT coalesce(max({tier}), {free}), coalesce(max({claim}), {none}) INTO NEW.tier, NEW.claim FROM {rows} AS s WHERE {same}",
             tier = self.tier.text("s"),
+            claim = claim::rank(&format!("{} = {free}", self.tier.text("s")), self.renewal.as_ref(), "NEW", "s"),
+            none = Claim::Free.rank(),
             rows = s.table.sql,
             same = same_key(&s.subject, "s", &c.subject, "NEW"),
-            free = literal(self.free),
         );
+        let periods = self.renewal.as_ref().map(|r| format!(" OR UPDATE OF {}, {}", ident(&r.starts.name), ident(&r.ends.name)));
         format!(
             "BEGIN;
-ALTER TABLE {counters} ADD COLUMN tier text, ADD COLUMN limit_value bigint, ADD COLUMN permille integer GENERATED ALWAYS AS
+ALTER TABLE {counters} ADD COLUMN tier text, ADD COLUMN limit_value bigint, ADD COLUMN claim smallint, ADD COLUMN permille integer GENERATED ALWAYS AS
   (CASE WHEN limit_value > 0 THEN least({used}::bigint * 1000 / limit_value, 2000000000)::integer END) STORED;
 CREATE FUNCTION {begun}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = {path} AS $$
 BEGIN
-  NEW.tier := {of_new};
+  {of_new};
   NEW.limit_value := (SELECT l.value FROM {limits} AS l WHERE l.tier = NEW.tier AND l.feature = {feature_text});
   RETURN NEW;
 END $$;
 CREATE FUNCTION {moved}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = {path} AS $$
 BEGIN
-  UPDATE {counters} AS c SET tier = {tier_new},
+  UPDATE {counters} AS c SET tier = {tier_new}, claim = {claim_new},
     limit_value = (SELECT l.value FROM {limits} AS l WHERE l.tier = {tier_new} AND l.feature = {feature_c})
   WHERE {same_new};
   RETURN NULL;
 END $$;
-CREATE TRIGGER {trigger_begun} BEFORE INSERT ON {counters} FOR EACH ROW EXECUTE FUNCTION {begun}();
-CREATE TRIGGER {trigger_moved} AFTER INSERT OR UPDATE OF {tier} ON {rows} FOR EACH ROW EXECUTE FUNCTION {moved}();
+CREATE TRIGGER {trigger_begun} BEFORE INSERT{periods} ON {counters} FOR EACH ROW EXECUTE FUNCTION {begun}();
+CREATE TRIGGER {trigger_moved} AFTER INSERT OR UPDATE OF {paid_for} ON {rows} FOR EACH ROW EXECUTE FUNCTION {moved}();
 -- fill: again when limits change
-UPDATE {counters} AS c SET tier = n.tier, limit_value = (SELECT l.value FROM {limits} AS l WHERE l.tier = n.tier AND l.feature = {feature_c})
-  FROM (SELECT k.{key} AS k, k.{feature} AS f, coalesce({tier_s}, {free}) AS tier FROM {counters} AS k LEFT JOIN {rows} AS s ON {same_k}) AS n
+UPDATE {counters} AS c SET tier = n.tier, claim = n.claim, limit_value = (SELECT l.value FROM {limits} AS l WHERE l.tier = n.tier AND l.feature = {feature_c})
+  FROM (SELECT k.{key} AS k, k.{feature} AS f, coalesce({tier_s}, {free}) AS tier, {claim_k} AS claim
+  FROM {counters} AS k LEFT JOIN {rows} AS s ON {same_k}) AS n
   WHERE c.{key} = n.k AND c.{feature} = n.f;
-CREATE INDEX ON {counters} (permille DESC, {key} DESC, {feature} DESC){include} WHERE permille >= {LEAST};
-GRANT SELECT (tier, permille) ON {counters} TO {role};
+CREATE INDEX ON {counters} (claim DESC, permille DESC, {key} DESC, {feature} DESC){include} WHERE permille >= {LEAST};
+GRANT SELECT (tier, claim, permille) ON {counters} TO {role};
 COMMIT;
 VACUUM ANALYZE {counters};
 ",
@@ -297,14 +316,16 @@ VACUUM ANALYZE {counters};
             limits = self.limits(),
             feature_text = c.feature.text("NEW"),
             feature_c = c.feature.text("c"),
-            tier_new = format!("coalesce({}, {})", self.tier.text("NEW"), literal(self.free)),
+            tier_new = coalesced("NEW"),
             tier_s = self.tier.text("s"),
-            free = literal(self.free),
+            claim_new = claim::rank(&format!("{} = {free}", coalesced("NEW")), self.renewal.as_ref(), "c", "NEW"),
+            claim_k = claim::rank(&format!("{} = {free}", coalesced("s")), self.renewal.as_ref(), "k", "s"),
+            periods = periods.unwrap_or_default(),
             same_new = same_key(&c.subject, "c", &s.subject, "NEW"),
             same_k = same_key(&s.subject, "s", &c.subject, "k"),
             trigger_begun = ident(&format!("{}_begun", bare(&c.table.name))),
             trigger_moved = ident(&format!("{}_moved", bare(&c.table.name))),
-            tier = ident(&self.tier.name),
+            paid_for = self.paid_for(),
             rows = s.table.sql,
         )
     }

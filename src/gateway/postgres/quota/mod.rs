@@ -1,6 +1,7 @@
 //! Use against limits over all subjects: a page of who is near, the totals, use by tier. Chooses the statement by what the database
 //! offers; judges nothing.
 
+mod claim;
 mod ddl;
 mod plain;
 mod tiers;
@@ -10,13 +11,14 @@ pub use ddl::print as ddl;
 pub use watch::WatchFound;
 
 use super::connect::Session;
-use super::fault::Trouble;
+use super::fault::{self, Trouble};
 use super::found::{self, ColumnFound, CounterFound, Found, key_cast, same_key, well_formed};
 use super::names::literal;
 use crate::config::Config;
 use crate::domain::At;
+use crate::domain::fault::FaultKind;
 use crate::domain::ids::SubjectKey;
-use crate::domain::quota::{NearKey, NearPage, NearRow, PAGE, QuotaFilter, QuotaState, QuotaTotal, ServedBy, Threshold};
+use crate::domain::quota::{Claim, NearKey, NearPage, NearRow, PAGE, QuotaFilter, QuotaState, QuotaTotal, ServedBy, Threshold};
 use crate::domain::row::Field;
 use crate::domain::text::clean;
 use crate::protocol::query::{Query, Reply};
@@ -26,6 +28,11 @@ use std::sync::Arc;
 
 /// More limits than this are no price list.
 const LIMITS_AT_MOST: usize = 2_000;
+
+/// A table of counters up to so many rows is read from end to end before anybody notices.
+const SMALL: f64 = 50_000.0;
+/// What Home may cost the server each time, in milliseconds: where that is not enough it is told nothing.
+const GLANCE: u32 = 250;
 
 /// What a tier may use of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,20 +56,30 @@ struct Ground<'a> {
 /// Answers a question about use. The connection is a scan's own.
 pub async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result<Reply, Trouble> {
     let found = found::of(session, &config.schema).await?;
-    let Some(counter) = &found.counter else { return Ok(nothing(query)) };
+    let glance = *query == Query::Unreset;
+    let Some(counter) = &found.counter else {
+        let say = "this database has no table of counters: name it under [schema.counter] in the configuration";
+        return if glance { Ok(Reply::Unreset(None)) } else { Err(fault::new(FaultKind::NotSetUp, say).into()) };
+    };
     let watch = watch::of(session, &found, &config.quota.watch).await?;
+    let (limit, workers) = if glance { (u128::from(GLANCE), 0) } else { (config.quota.limit.as_millis(), config.quota.workers) };
     let settings = format!(
-        "SET LOCAL statement_timeout = {}; SET LOCAL max_parallel_workers_per_gather = {}; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'",
-        config.quota.limit.as_millis(),
-        config.quota.workers
+        "SET LOCAL statement_timeout = {limit}; SET LOCAL max_parallel_workers_per_gather = {workers}; SET LOCAL jit = off;
+         SET LOCAL work_mem = '32MB'"
     );
-    if session.pooled {
+    let result = if session.pooled {
         sqlx::raw_sql(sqlx::AssertSqlSafe(settings)).execute(&mut session.conn).await?;
-        return asked(session, config, &found, counter, watch, query).await;
+        asked(session, config, &found, counter, watch, query).await
+    } else {
+        session.begin(true, &settings).await?;
+        let result = asked(session, config, &found, counter, watch, query).await;
+        session.finish(result).await
+    };
+    match result {
+        // It was not cheap after all.
+        Err(Trouble::Sql(sqlx::Error::Database(e))) if glance && e.code().as_deref() == Some("57014") => Ok(Reply::Unreset(None)),
+        result => result,
     }
-    session.begin(true, &settings).await?;
-    let result = asked(session, config, &found, counter, watch, query).await;
-    session.finish(result).await
 }
 
 async fn asked(
@@ -85,16 +102,18 @@ async fn asked(
             ground.totals(session, *threshold, filter, watch.as_deref()).await.map(Reply::QuotaTotals)
         }
         Query::TierUsage(filter) => ground.by_tier(session, filter).await.map(Reply::TierUsage),
+        Query::Unreset => {
+            let watch = watch.filter(|w| w.reaches(Threshold::ALL));
+            if watch.is_none() && counter.table.rows > SMALL {
+                return Ok(Reply::Unreset(None));
+            }
+            let mut page = ground.page(session, Threshold::ALL, &QuotaFilter::default(), None, watch.as_deref()).await?;
+            let read = page.rows.len();
+            page.rows.retain(|r| r.claim == Claim::Renewed);
+            page.next = page.next.filter(|_| page.rows.len() == read);
+            Ok(Reply::Unreset(Some(page)))
+        }
         other => unreachable!("invariant: {other:?} is not about use"),
-    }
-}
-
-/// The answer of a database without counters.
-fn nothing(query: &Query) -> Reply {
-    match query {
-        Query::QuotaTotals { .. } => Reply::QuotaTotals(Vec::new()),
-        Query::TierUsage(_) => Reply::TierUsage(Vec::new()),
-        _ => Reply::NearLimit(NearPage { rows: Vec::new(), next: None, by: ServedBy::Tables, limits_known: false }),
     }
 }
 
@@ -159,16 +178,15 @@ impl Ground<'_> {
         }
     }
 
-    /// The condition that the period of a row has not passed; the clock inlined, so that it is compared in the column's own type.
+    /// The condition that the period of a row has not passed; the clock inlined, so that millions are compared in the column's own type.
     fn lives(&self, end: Option<&ColumnFound>, alias: &str) -> String {
-        let Some(end) = end else { return "true".into() };
         let now = self.now.format("%Y-%m-%d %H:%M:%S%.6f");
-        let bare = format!("{alias}.{}", super::names::ident(&end.name));
-        match end.sql_type.as_str() {
-            "timestamp without time zone" if !end.is_json() => format!("({bare} IS NULL OR {bare} > '{now}'::timestamp)"),
-            "timestamp with time zone" if !end.is_json() => format!("({bare} IS NULL OR {bare} > '{now}+00'::timestamptz)"),
-            _ => format!("({time} IS NULL OR {time} > '{now}+00'::timestamptz)", time = end.time(alias)),
-        }
+        running(end, alias, &format!("'{now}'::timestamp"), &format!("'{now}+00'::timestamptz"))
+    }
+
+    /// The same by the server's clock, for a few rows: a statement that never changes is planned once.
+    fn lives_now(end: Option<&ColumnFound>, alias: &str) -> String {
+        running(end, alias, "(now() AT TIME ZONE 'UTC')", "now()")
     }
 
     /// The subscription row beside a counter, by `c`'s key.
@@ -193,21 +211,21 @@ impl Ground<'_> {
         }
         let kind = self.counter.subject.key_type();
         // A key of another type than the column's was never on a page: then it is the first.
-        let after = after.and_then(|a| Some((a.permille, well_formed(kind, a.subject.as_str())?, a.feature.clone())));
-        let beyond = |order: &str| {
-            after.as_ref().map(|_| format!(" AND ({order}) < ($1::bigint, $2::text::{}, $3::text)", key_cast(kind))).unwrap_or_default()
-        };
+        let after = after.and_then(|a| Some((a.claim, a.permille, well_formed(kind, a.subject.as_str())?, a.feature.clone())));
+        let bound = format!("($1::smallint, $2::bigint, $3::text::{}, $4::text)", key_cast(kind));
+        let beyond = |order: &str| after.as_ref().map(|_| format!(" AND ({order}) < {bound}")).unwrap_or_default();
         let statement = match watch {
-            Some(watch) => self.page_of_watch(watch, threshold, filter, &beyond),
+            Some(watch) => self.page_of_watch(watch, threshold, filter, after.as_ref().map(|a| a.0), &beyond),
             None => self.page_of_tables(threshold, filter, &beyond),
         };
         let mut query = session.sql(statement);
-        if let Some((permille, key, feature)) = &after {
-            query = query.bind(*permille).bind(key).bind(feature);
+        if let Some((claim, permille, key, feature)) = &after {
+            query = query.bind(claim.rank()).bind(*permille).bind(key).bind(feature);
         }
         let read = query.fetch_all(&mut session.conn).await?;
         let next = match read.last() {
             Some(last) if read.len() == usize::from(PAGE) => Some(NearKey {
+                claim: Claim::of_rank(last.try_get("rank")?),
                 permille: last.try_get("permille")?,
                 subject: SubjectKey(last.try_get("key")?),
                 feature: last.try_get("feature")?,
@@ -248,6 +266,16 @@ impl Ground<'_> {
     }
 }
 
+fn running(end: Option<&ColumnFound>, alias: &str, utc: &str, now: &str) -> String {
+    let Some(end) = end else { return "true".into() };
+    let bare = format!("{alias}.{}", super::names::ident(&end.name));
+    match end.sql_type.as_str() {
+        "timestamp without time zone" if !end.is_json() => format!("({bare} IS NULL OR {bare} > {utc})"),
+        "timestamp with time zone" if !end.is_json() => format!("({bare} IS NULL OR {bare} > {now})"),
+        _ => format!("({time} IS NULL OR {time} > {now})", time = end.time(alias)),
+    }
+}
+
 /// The row, where it is still near by what the tables say now: an owner's index may lag.
 fn near(row: &PgRow, threshold: Threshold) -> Result<Option<NearRow>, sqlx::Error> {
     let text = |name: &str| -> Result<Option<String>, sqlx::Error> {
@@ -264,6 +292,7 @@ fn near(row: &PgRow, threshold: Threshold) -> Result<Option<NearRow>, sqlx::Erro
         email: text("email")?,
         name: text("name")?,
         tier: text("tier")?.unwrap_or_default(),
+        claim: Claim::of_rank(row.try_get("claim")?),
         feature: text("feature")?.unwrap_or_default(),
         used,
         limit,

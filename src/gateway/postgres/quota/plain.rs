@@ -2,8 +2,9 @@
 
 use super::super::found::same_key;
 use super::super::names::{ident, literal};
+use super::claim::{self, Renewal};
 use super::{Ground, WatchFound};
-use crate::domain::quota::{PAGE, QuotaFilter, Threshold};
+use crate::domain::quota::{Claim, PAGE, QuotaFilter, Threshold};
 use crate::domain::row::Field;
 use std::collections::BTreeMap;
 
@@ -17,11 +18,17 @@ impl Ground<'_> {
         let c = self.counter;
         let (key, feature, value) = (c.subject.key("c"), c.feature.comparable("c"), self.by_tier_and_feature(filter, &|limit| limit));
         let share = format!("(least({}, {LARGEST})::bigint * 1000 / {value})", self.used());
-        let order = format!("{share}, {key}, {feature}");
+        // Beside the counter stand only those who pay, with the period that they paid for.
+        let renewal = Renewal::of(self.found, c).map(|mut r| {
+            (r.from.name, r.to.name) = ("starts".into(), "ends".into());
+            r
+        });
+        let claim = claim::rank("s.tier IS NULL", renewal.as_ref(), "c", "s");
+        let order = format!("{claim}, {share}, {key}, {feature}");
         self.dressed(&format!(
             "SELECT {key} AS k, {} AS feature, {}::bigint AS used, {} AS ends, coalesce(s.tier, {}) AS tier, {value}::bigint AS value,
-                    {share} AS permille, {feature} AS f, true AS lives
-             {} {} ORDER BY {share} DESC, {key} DESC, {feature} DESC LIMIT {PAGE}",
+                    {claim} AS rank, {claim} AS claim, {share} AS permille, {feature} AS f, true AS lives
+             {} {} ORDER BY {claim} DESC, {share} DESC, {key} DESC, {feature} DESC LIMIT {PAGE}",
             c.feature.text("c"),
             self.used(),
             self.ends(),
@@ -43,31 +50,45 @@ impl Ground<'_> {
         )
     }
 
-    /// A page by the owner's index: it says where to look, and the tables what is so.
+    /// A page by the owner's index, behind a row of claim `after`: it says where to look, and the tables what is so. Each claim is a range
+    /// of it, read by itself: those of one who are not near enough stand between it and the next.
     pub(super) fn page_of_watch(
         &self,
         watch: &WatchFound,
         threshold: Threshold,
         filter: &QuotaFilter,
+        after: Option<Claim>,
         beyond: &dyn Fn(&str) -> String,
     ) -> String {
         let c = self.counter;
         let (key, feature) = (watch.key.key("w"), watch.feature.comparable("w"));
+        let of_tier = |claim: Claim| filter.tier.as_ref().is_none_or(|t| (t == self.free) == (claim == Claim::Free));
+        let left = Claim::ALL.into_iter().filter(|claim| after.is_none_or(|a| *claim <= a) && of_tier(*claim));
+        let ranges = left.map(|claim| {
+            format!(
+                "(SELECT {key} AS k, {} AS feature, {feature} AS f, w.claim AS rank, w.permille::bigint AS permille FROM {} AS w
+                  WHERE w.claim = {} AND {}{} ORDER BY w.permille DESC, {key} DESC, {feature} DESC LIMIT {PAGE})",
+                watch.feature.text("w"),
+                watch.sql,
+                claim.rank(),
+                self.watched(watch, threshold, filter),
+                if after == Some(claim) { beyond(&format!("w.claim, w.permille, {key}, {feature}")) } else { String::new() },
+            )
+        });
         let inner = format!(
-            "SELECT {key} AS k, {} AS feature, {feature} AS f, w.permille::bigint AS permille FROM {} AS w
-             WHERE {}{} ORDER BY w.permille DESC, {key} DESC, {feature} DESC LIMIT {PAGE}",
-            watch.feature.text("w"),
-            watch.sql,
-            self.watched(watch, threshold, filter),
-            beyond(&format!("w.permille, {key}, {feature}")),
+            "SELECT * FROM ({}) AS w ORDER BY w.rank DESC, w.permille DESC, w.k DESC, w.f DESC LIMIT {PAGE}",
+            ranges.collect::<Vec<_>>().join(" UNION ALL ")
         );
+        let free = format!("{} = {}", self.tier(), literal(self.free));
+        let claim = claim::rank(&free, Renewal::of(self.found, c).as_ref(), "c", "s");
         self.dressed(&format!(
-            "SELECT w.k, w.feature, {}::bigint AS used, {} AS ends, l.tier AS tier, l.value AS value, w.permille, w.f, {} AS lives
+            "SELECT w.k, w.feature, {}::bigint AS used, {} AS ends, l.tier AS tier, l.value AS value, w.rank, {claim} AS claim, w.permille, w.f,
+                    {} AS lives
              FROM ({inner}) AS w LEFT JOIN {} AS c ON {key} = w.k AND {feature} = w.f {}
              LEFT JOIN {} ON l.tier = {} AND l.feature = w.feature",
             self.used(),
             self.ends(),
-            self.lives(c.period_end.as_ref(), "c"),
+            Self::lives_now(c.period_end.as_ref(), "c"),
             c.table.sql,
             self.join_row(),
             self.floors(threshold, filter),
@@ -90,7 +111,8 @@ impl Ground<'_> {
     }
 
     fn watched(&self, watch: &WatchFound, threshold: Threshold, filter: &QuotaFilter) -> String {
-        let mut all = vec![format!("w.permille >= {}", u16::from(threshold.percent()) * 10), self.lives(watch.period_end.as_ref(), "w")];
+        let mut all =
+            vec![format!("w.permille >= {}", u16::from(threshold.percent()) * 10), Self::lives_now(watch.period_end.as_ref(), "w")];
         if let Some(feature) = &filter.feature {
             all.push(format!("{} = {}", watch.feature.comparable("w"), literal(feature)));
         }
@@ -131,8 +153,11 @@ impl Ground<'_> {
         };
         let mut key = row.subject.clone();
         key.name = "k".into();
+        let period = Renewal::of(self.found, self.counter)
+            .map(|r| format!(", s.{} AS starts, s.{} AS ends", ident(&r.from.name), ident(&r.to.name)))
+            .unwrap_or_default();
         format!(
-            "{join} (SELECT s.{} AS k, {tier} AS tier FROM {} AS s WHERE {tier} {which}) AS s ON {}",
+            "{join} (SELECT s.{} AS k, {tier} AS tier{period} FROM {} AS s WHERE {tier} {which}) AS s ON {}",
             ident(&row.subject.name),
             row.table.sql,
             same_key(&key, "s", &self.counter.subject, "c"),
@@ -174,8 +199,9 @@ impl Ground<'_> {
         let mut own = self.counter.subject.clone();
         own.name = "k".into();
         format!(
-            "SELECT n.k::text AS key, n.feature, n.used, n.ends, n.tier, n.value, n.permille, n.lives, {} AS email, {} AS name
-             FROM ({page}) AS n LEFT JOIN {} AS p ON {} ORDER BY n.permille DESC, n.{} DESC, n.f DESC",
+            "SELECT n.k::text AS key, n.feature, n.used, n.ends, n.tier, n.value, n.rank, n.claim, n.permille, n.lives,
+                    {} AS email, {} AS name
+             FROM ({page}) AS n LEFT JOIN {} AS p ON {} ORDER BY n.rank DESC, n.permille DESC, n.{} DESC, n.f DESC",
             text(&subject.email),
             text(&subject.name),
             subject.table.sql,

@@ -9,7 +9,7 @@ use crate::domain::quota::Threshold;
 use sqlx::Row;
 use std::sync::Arc;
 
-/// An index over how much of each limit is used.
+/// An index over what is paid for and how much of each limit is used.
 #[derive(Debug)]
 pub struct WatchFound {
     pub name: String,
@@ -34,7 +34,8 @@ const REACH: &str = "
 SELECT pg_get_expr(i.indpred, i.indrelid) AS only, (i.indrelid = $2::int8::oid) AS whole,
        (SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE k.conrelid = i.indrelid AND k.contype = 'c'
         AND pg_get_constraintdef(k.oid) LIKE '%permille >= %' LIMIT 1) AS admits
-FROM pg_index i WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indisready AND pg_get_indexdef(i.indexrelid, 1, true) = 'permille'";
+FROM pg_index i WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indisready
+ AND pg_get_indexdef(i.indexrelid, 1, true) = 'claim' AND pg_get_indexdef(i.indexrelid, 2, true) = 'permille'";
 
 impl WatchFound {
     #[must_use]
@@ -91,9 +92,10 @@ async fn look(session: &mut Session, found: &Found, name: &str) -> Result<Option
         });
     }
     let column = |name: &str| columns.iter().find(|c| c.name == name && c.readable).cloned();
-    let (Some(key), Some(feature), Some(_)) = (column(&counter.subject.name), column(&counter.feature.name), column("permille")) else {
+    let (Some(key), Some(feature)) = (column(&counter.subject.name), column(&counter.feature.name)) else { return Ok(None) };
+    if column("permille").is_none() || column("claim").is_none() {
         return Ok(None);
-    };
+    }
     let end = counter.period_end.as_ref().filter(|c| !c.is_json()).and_then(|c| column(&c.name)).or_else(|| column("period_end"));
     let timed = end.filter(|c| c.sql_type.starts_with("timestamp"));
     Ok(Some(WatchFound { name: name.to_string(), sql, key, feature, tier: column("tier"), period_end: timed, least }))

@@ -1,0 +1,105 @@
+//! A mirror's copies in the place of answers that Stripe owes, so that a case can be shown while it is silent. Concludes nothing from it.
+
+use super::{Answers, next_reads};
+use crate::domain::At;
+use crate::domain::facts::{Case, Handle, Known};
+use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::ids::{StripeId, StripeKind};
+use crate::domain::mirror::Mirrored;
+use crate::domain::row::Field;
+use crate::domain::stripe::named_profile;
+use crate::protocol::query::{MirrorOf, Query, Reply};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A profile that the copies name may lead to further questions; the bound is against loops.
+const ROUNDS: usize = 8;
+
+/// Whom to look for in the mirror: by the ids that handle and row hold, else by the address. `None` while that is not known.
+#[must_use]
+pub fn whom(case: &Case) -> Option<MirrorOf> {
+    let row = case.record().and_then(|r| r.row.as_ref());
+    let held = |field, kind| row.and_then(|r| r.text(field)).and_then(|t| StripeId::of(kind, t));
+    let mut ids: Vec<StripeId> = held(Field::Customer, StripeKind::Customer).into_iter().collect();
+    let mut subscriptions: Vec<StripeId> = held(Field::Subscription, StripeKind::Subscription).into_iter().collect();
+    let mut email = case.record().and_then(|r| r.subject.email.clone());
+    match &case.handle {
+        Handle::Stripe(id) if id.kind() == StripeKind::Customer => ids.push(id.clone()),
+        Handle::Stripe(id) if id.kind() == StripeKind::Subscription => subscriptions.push(id.clone()),
+        Handle::Email(address) => email = Some(address.clone()),
+        Handle::Stripe(_) | Handle::Subject(_) | Handle::Placeholder(_) => {}
+    }
+    let named = !ids.is_empty() || !subscriptions.is_empty();
+    let email = email.filter(|_| !named);
+    if !named && (email.is_none() || case.record.is_waiting()) {
+        return None;
+    }
+    ids.dedup();
+    subscriptions.dedup();
+    Some(MirrorOf::Customers { ids, subscriptions, email })
+}
+
+/// The answers with the mirror's in the place of those that Stripe has not given; `beside`: what was asked of other sources because of
+/// what the mirror says. What the mirror cannot know either has failed: nobody waits for it.
+#[must_use]
+pub fn stood_in(handle: &Handle, answers: &Answers, beside: &Answers, found: &Mirrored, at: At) -> Answers {
+    let mut all = answers.clone();
+    for (query, known) in &beside.given {
+        let answered = all.get(query).is_some_and(|k| matches!(k, Known::Is { .. }));
+        if !answered {
+            all.given.insert(query.clone(), Arc::clone(known));
+        }
+    }
+    let mut said = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let owed = |(query, known): (&Query, &Known<Reply>)| (!matches!(known, Known::Is { .. })).then(|| query.clone());
+        let mut owing: Vec<Query> = all.all().filter_map(owed).collect();
+        owing.extend(next_reads(handle, None, &all));
+        owing.retain(|query| query.source() == Source::Stripe && said.insert(query.clone()));
+        if owing.is_empty() {
+            break;
+        }
+        for query in owing {
+            match of_mirror(&query, found) {
+                Some(reply) => all.put(query, Ok(reply), at),
+                None if all.get(&query).is_none_or(Known::is_waiting) => {
+                    let silent = Fault::new(Source::Stripe, FaultKind::Timeout, "Stripe has not answered, and its mirror does not hold it");
+                    all.put(query, Err(silent), at);
+                }
+                None => {}
+            }
+        }
+    }
+    all
+}
+
+/// The mirror's answer to a question that is Stripe's. `None`: it does not hold that.
+fn of_mirror(query: &Query, found: &Mirrored) -> Option<Reply> {
+    let customers = || found.customers.iter().map(|c| &c.value);
+    let subscriptions = || found.subscriptions.iter().map(|s| &s.value);
+    match query {
+        Query::Customer(id) => customers().find(|c| c.id == *id).map(|c| Reply::Customers(vec![c.clone()])),
+        Query::CustomerOf(id) => {
+            let of = subscriptions().find(|s| s.id == *id)?;
+            customers().find(|c| c.id == of.customer).map(|c| Reply::Customers(vec![c.clone()]))
+        }
+        Query::CustomersFor { email, subject } => {
+            let theirs: Vec<_> = customers()
+                .filter(|c| {
+                    let same = email.as_deref().zip(c.email.as_deref()).is_some_and(|(a, b)| a.eq_ignore_ascii_case(b));
+                    same || named_profile(&c.metadata).as_ref() == Some(subject)
+                })
+                .cloned()
+                .collect();
+            // It gave whom it was asked for; where that is nobody, it may not have been asked for these.
+            (!found.customers.is_empty()).then_some(Reply::Customers(theirs))
+        }
+        Query::SubscriptionsOf(id) => {
+            let theirs: Vec<_> = subscriptions().filter(|s| s.customer == *id).cloned().collect();
+            let known = !theirs.is_empty() || customers().any(|c| c.id == *id);
+            known.then_some(Reply::Subscriptions(theirs))
+        }
+        Query::Subscription(id) => subscriptions().find(|s| s.id == *id).map(|s| Reply::Subscriptions(vec![s.clone()])),
+        _ => None,
+    }
+}
