@@ -233,7 +233,9 @@ fn words(class: Class, cause: Cause, group: &[&Judged]) -> (Word, String, String
         (Class::SeveralLive, _) => {
             (format!("{who} with several live subscriptions"), "Which of them counts is a choice; the review asks.".to_string())
         }
-        (Class::NoPlan, _) => (format!("{who} whose due tier is open"), own("Unmapped prices, or items of two tiers.")),
+        (Class::NoPlan, _) => {
+            (format!("{who} whose tier cannot be told"), own("Prices that are mapped to no tier, or items of two tiers."))
+        }
         // Only what the application enforces differs: the case says no other cause of it.
         (Class::Differs, Cause::None) => {
             (format!("{who} {have} another tier enforced than is due"), own("The row is right; the application may cache."))

@@ -62,7 +62,7 @@ impl Procedure for Escalate {
         let command = Command::Escalate { to: message.to.clone(), text: message.text.clone() };
         let steps = vec![
             Step { command: Some(command.clone()), ..Step::new(SENT, StepKind::Act, "send", how(&command)) },
-            Step::new("answer", StepKind::Verify, "answered", "The command ends well; whether they read it only they can say"),
+            Step::new("answer", StepKind::Verify, "answered", "The command succeeds; whether they read it only they can say"),
         ];
         Ok(Plan {
             summary: format!("Call {}: {}", message.to, message.issue),

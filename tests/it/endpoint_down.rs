@@ -283,9 +283,10 @@ async fn somebody_is_called_by_the_command_with_the_message_that_was_read() {
     hands.terminal.wait_for("does it. Nothing has been sent yet");
     hands.press("y");
     let screen = hands.terminal.wait_for("DONE");
-    assert!(screen.contains("paged"), "{screen}");
+    assert_eq!(screen.matches("paged").count(), 1, "once, in the sentence: {screen}");
     let sent = std::fs::read_to_string(night.place("message")).unwrap();
     assert!(sent.starts_with("To the payments rota: Webhooks\nTEST") && sent.contains("On call: test"), "{sent}");
+    assert!(sent.contains("\nNo finding: ") && sent.ends_with('\n'), "nothing is wrong, and no line is left open: {sent:?}");
     assert_eq!(std::fs::read_to_string(night.place("to")).unwrap().trim(), "the payments rota");
     let runs = night.seat.say(&["runs", "--json"]).await.well();
     assert_eq!((&runs[0]["procedure"], &runs[0]["state"]), (&"escalate".into(), &"done".into()), "{runs}");

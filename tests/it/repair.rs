@@ -118,7 +118,7 @@ async fn ours(bench: &Bench, desk: &Desk, label: &Payer) {
     assert_eq!(taken_back["state"], "done", "{what}: {taken_back}");
     assert_eq!(without_time(bench, rows(bench).await), without_time(bench, before), "{what}");
     assert_eq!(tier(bench, &label.profile).await, "FREE", "{what}");
-    desk.undo(run).await.refused(&["taken back already"]);
+    desk.undo(run).await.declined(&["taken back already"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +164,7 @@ async fn an_undo_overwrites_nothing_that_came_after() {
     assert_eq!(newest["undoes"], again[again.len() - 4..], "{newest}");
     let undo = newest["run"].as_str().unwrap().to_string();
     assert_ne!(undo, again);
-    desk.undo(&undo).await.refused(&["it is an undo itself"]);
+    desk.undo(&undo).await.declined(&["it is an undo itself"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +184,7 @@ async fn the_application_writes_where_the_policy_says_http() {
         let label = bench.strike(Incident::PlaceholderCustomers, 1).await.remove(0);
         let done = desk.repair(&label.expected.customer, &[]).await.well();
         assert!(bench.ground.repaired(&label).await.unwrap(), "{shape:?}");
-        desk.undo(done["run"].as_str().unwrap()).await.refused(&["the journal holds nothing that takes it back"]);
+        desk.undo(done["run"].as_str().unwrap()).await.declined(&["the journal holds nothing that takes it back"]);
     }
 }
 

@@ -27,6 +27,10 @@ fn line(binding: &Binding) -> (String, String, Option<String>) {
     let row = binding.action.row();
     let keys = row.keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     // Enter means another thing on every screen; all other keys mean what the table says.
-    let meaning = if binding.action == Action::Open && !binding.label.is_empty() { binding.label.clone() } else { row.meaning.to_string() };
+    let meaning = if binding.action == Action::Open && !binding.label.is_empty() {
+        format!("here: {}", binding.label)
+    } else {
+        row.meaning.to_string()
+    };
     (keys, meaning, binding.enabled.clone().err())
 }

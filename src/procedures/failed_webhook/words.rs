@@ -126,7 +126,7 @@ pub fn notes(found: &Found, sent: Sent, pace: Pace) -> Vec<String> {
     notes.extend(found.unfinished.iter().cloned());
     if found.right > 0 {
         notes.push(format!(
-            "{} as due already and left alone.",
+            "{} already right and left alone.",
             if found.right == 1 { "1 row is".into() } else { format!("{} rows are", found.right) }
         ));
     }

@@ -21,7 +21,7 @@ async fn a_run_whose_process_lives_is_taken_by_nobody() {
     if runs[0]["state"] != "done" {
         assert_eq!(runs[0]["held"], true, "{runs:?}");
         let refused = seat.resume(runs[0]["short"].as_str().unwrap()).await;
-        assert!(refused.code == 2 && refused.said.contains("worked on by another process"), "{}", refused.said);
+        assert!(refused.code == 1 && refused.said.contains("worked on by another process"), "{}", refused.said);
         let other = seat.repair(label).await;
         assert!(other.code == 1 && other.said.contains("Another run is open") || other.said.contains("done: "), "{}", other.said);
     }

@@ -3,12 +3,12 @@
 use super::Cause;
 use super::evidence::{Held, Named};
 use super::look::{Look, TOLERANCE_SECONDS, cut};
-use crate::domain::mask;
 use crate::domain::webhooks::endpoint::HANDLED;
 use crate::domain::webhooks::log::LogLine;
 use crate::domain::webhooks::probe::{Came, Shot};
 use crate::domain::webhooks::saying::Saying;
 use crate::domain::webhooks::verdict::Verdict;
+use crate::domain::{age, mask};
 
 /// One entry of the book.
 pub(super) struct Rule {
@@ -302,9 +302,9 @@ pub(super) const BOOK: &[Rule] = &[
     Rule {
         name: "probe: clock",
         when: |l| {
-            let minutes = l.skew()? / 60;
-            let (far, whither) = (minutes.abs(), if minutes < 0 { "behind" } else { "ahead" });
-            Some(format!("The application's clock is {far} minutes {whither}; signatures may be {} old.", tolerance()))
+            let skew = l.skew()?;
+            let (far, whither) = (age::rounded(skew.abs()), if skew < 0 { "behind" } else { "ahead" });
+            Some(format!("The application's clock is {far} {whither}; signatures may be {} old.", tolerance()))
         },
         cause: Cause::ClockSkew,
         advice: CLOCK,
@@ -396,7 +396,7 @@ fn answer(answer: String) -> String {
 }
 
 fn tolerance() -> String {
-    format!("{} minutes", TOLERANCE_SECONDS / 60)
+    age::words(TOLERANCE_SECONDS)
 }
 
 fn mode(live: bool) -> &'static str {

@@ -154,7 +154,7 @@ pub fn finding(of: &Group) -> Option<Finding> {
         Class::Unlinked => (format!("{rows} not linked to Stripe"), "Webhooks find nobody there. Linking helps, resending does not."),
         Class::OrphanCustomer => (format!("{who} pay, and no profile can be named"), "Nothing names the profile for certain."),
         Class::OrphanRow => (format!("{rows} name what Stripe does not have"), "Nobody is hurt; no webhook will ever reach them."),
-        Class::UnknownPrice => (format!("{who} whose due tier is open"), "Unmapped prices, or items of two tiers."),
+        Class::UnknownPrice => (format!("{who} whose tier cannot be told"), "Prices that are mapped to no tier, or items of two tiers."),
         Class::WrongStatus => (format!("{rows} with another status than Stripe"), copying),
         Class::Period => (format!("{rows} with another period than Stripe"), copying),
         Class::CancelFlags => (format!("{rows} wrong about a cancellation"), copying),

@@ -4,6 +4,7 @@ use super::finding::{Assessment, Finding, Found, Manner, ShotLine};
 use super::read::{Reading, read, speaks_of_signature, speaks_of_time};
 use super::target::{host, path, shown};
 use super::{Came, Probed, Shot};
+use crate::domain::age;
 use crate::domain::text::sentence;
 use crate::domain::webhooks::endpoint::Endpoint;
 
@@ -175,7 +176,7 @@ fn clock(skew: Option<i64>, signed: &Came, others: [&Came; 2]) -> Option<Found> 
     let off = skew.filter(|s| s.abs() > DRIFT);
     let how = |s: i64| {
         let direction = if s > 0 { "ahead of" } else { "behind" };
-        if s.abs() < 120 { format!("{} s {direction}", s.abs()) } else { format!("{} minutes {direction}", (s.abs() + 30) / 60) }
+        format!("{} {direction}", age::rounded(s.abs()))
     };
     let help = "set the clock of the application's machine (NTP); then backfill what was refused";
     let refused = matches!(read(signed), Reading::Refused | Reading::Swallowed);
