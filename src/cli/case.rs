@@ -5,9 +5,10 @@ use super::hands::Hands;
 use crate::domain::facts::{Case, Handle};
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
+use crate::domain::link::LinkedBy;
 use crate::domain::mirror::Mirrored;
 use crate::domain::needle::Needle;
-use crate::protocol::answers::{Answers, assemble, next_reads, stood_in, whom};
+use crate::protocol::answers::{Answers, StandIn, assemble, next_reads, stand_in, whom};
 use crate::protocol::query::{Hit, NeedleText, Query, Reply};
 use std::collections::BTreeSet;
 
@@ -22,6 +23,8 @@ pub struct Read {
 pub struct InPlace {
     pub found: Mirrored,
     pub case: Case,
+    /// By what the copies name the profile, where nothing else does.
+    pub by: Option<LinkedBy>,
 }
 
 /// Everything all sources know about whom the handle names. Where Stripe is silent it is not asked a second time, and its mirror is looked into.
@@ -58,10 +61,9 @@ async fn in_place(hands: &Hands, handle: &Handle, case: &Case, answers: &Answers
     let Ok(Reply::Mirrored(Some(found))) = hands.ask(Query::Mirrored(whom(case)?)).await else { return None };
     let mut beside = Answers::default();
     loop {
-        let stood = stood_in(handle, answers, &beside, &found, now());
-        let wanted: Vec<Query> = next_reads(handle, None, &stood).into_iter().filter(|q| q.source() != Source::Stripe).collect();
+        let StandIn { case, by, wants: wanted } = stand_in(handle, answers, &beside, &found, now());
         if wanted.is_empty() {
-            return Some(InPlace { case: assemble(handle, None, &stood), found: *found });
+            return Some(InPlace { case, by, found: *found });
         }
         let replies = futures_util::future::join_all(wanted.iter().map(|q| hands.ask(q.clone()))).await;
         for (query, result) in wanted.into_iter().zip(replies) {

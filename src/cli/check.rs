@@ -11,7 +11,6 @@ use super::{End, print_json};
 use crate::config::secret::Kept;
 use crate::config::{Config, Writer};
 use crate::domain::At;
-use crate::domain::age;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::mirror::Mirror;
 use crate::domain::policy::Mode;
@@ -55,7 +54,7 @@ struct Report {
 
 /// What was looked at.
 enum Looked {
-    Database(Result<DatabaseReport, Fault>),
+    Database(Box<Result<DatabaseReport, Fault>>),
     Application(Result<ApplicationReport, Fault>),
     Logs(Vec<Look>),
     Commands(Report),
@@ -88,7 +87,7 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
                 Ok(database) => within(Source::Database, database.report()).await.and_then(|found| found),
                 Err(fault) => Err(fault),
             };
-            Some(Looked::Database(found))
+            Some(Looked::Database(Box::new(found)))
         }),
         Box::pin(async {
             let found = match sources.application() {
@@ -112,8 +111,8 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
         match looked {
             None => {}
             Some(Looked::Database(found)) => {
-                mirror = found.as_ref().ok().and_then(|found| found.mirror.clone());
-                report.database(config, found);
+                mirror = found.as_ref().as_ref().ok().and_then(|found| found.mirror.clone());
+                report.database(config, *found);
             }
             Some(Looked::Application(Ok(found))) => report.application(&found),
             Some(Looked::Application(Err(fault))) => report.fault("application", &fault),
@@ -292,9 +291,7 @@ impl Report {
         let mirror = Mirror { newest: found.newest, notes: Vec::new() };
         if found.usable {
             let stale = mirror.is_stale(now);
-            let age = mirror
-                .age(now)
-                .map_or_else(|| "of an age that cannot be told".into(), |old| format!("{} old", age::words(old.num_seconds())));
+            let age = mirror.age_said(now);
             let use_of_it = if stale { "shown where Stripe is silent, and not believed" } else { "asked before Stripe about suspects" };
             self.say(if stale { Verdict::Warn } else { Verdict::Ok }, "stripe mirror", format!("schema stripe, {age}: {use_of_it}"));
         }

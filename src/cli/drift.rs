@@ -206,7 +206,7 @@ async fn answer(hands: &Hands, scan: &mut Scan) -> Ended {
                     match &result {
                         Err(fault) if matches!(fault.kind, FaultKind::Timeout | FaultKind::Unreachable | FaultKind::Tls) => {
                             if silent.replace(fault.clone()).is_none() {
-                                line.tell(&format!("{}: it is asked again for {} s", fault.say, PATIENCE.as_secs()));
+                                line.tell(&format!("Stripe does not answer ({}): it is asked again for {} s", fault.say, PATIENCE.as_secs()));
                             }
                         }
                         _ => (heard, silent) = (tokio::time::Instant::now(), None),
@@ -214,7 +214,7 @@ async fn answer(hands: &Hands, scan: &mut Scan) -> Ended {
                 }
                 scan.replied(slot, &query, &result, &hands.env.tiers, hands.stripe_now());
             }
-            _ = second.tick() => line.show(scan),
+            _ = second.tick() => line.show(scan, silent.is_some()),
             _ = &mut interrupt => {
                 line.end();
                 return Ended::Interrupted;
@@ -243,12 +243,12 @@ impl Line {
         Self { terminal: std::io::stderr().is_terminal(), ticks: 0, drawn: false }
     }
 
-    fn show(&mut self, scan: &Scan) {
+    fn show(&mut self, scan: &Scan, silent: bool) {
         self.ticks += 1;
         if !self.terminal && !self.ticks.is_multiple_of(10) {
             return;
         }
-        let text = said(scan);
+        let text = said(scan, silent);
         if self.terminal {
             eprint!("\r\x1b[2K{text}");
             // A line that is not shown in time is shown a second later.
@@ -273,7 +273,8 @@ impl Line {
     }
 }
 
-fn said(scan: &Scan) -> String {
+/// `silent`: Stripe answers nothing at the moment.
+fn said(scan: &Scan, silent: bool) -> String {
     let p = scan.progress();
     let mut text = format!(
         "{} subscriptions, {} rows, {} looked at, {} wait; {} drifted",
@@ -283,7 +284,9 @@ fn said(scan: &Scan) -> String {
         p.waiting,
         group(scan.found().len())
     );
-    if let Standing::Held(reason) = scan.standing() {
+    if silent {
+        text.push_str("; Stripe does not answer");
+    } else if let Standing::Held(reason) = scan.standing() {
         text.push_str(&format!("; stands still: {reason}"));
     } else if let Some(trouble) = &p.trouble {
         text.push_str(&format!("; asks again: {trouble}"));

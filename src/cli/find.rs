@@ -9,6 +9,7 @@ use crate::domain::diagnosis::{Class, Diagnosis, Word, diagnose};
 use crate::domain::expected::tier_due;
 use crate::domain::facts::{Case, Known};
 use crate::domain::ids::{StripeId, SubjectKey};
+use crate::domain::link::LinkedBy;
 use crate::domain::mask;
 use crate::domain::mirror::Copied;
 use crate::domain::row::Field;
@@ -34,8 +35,9 @@ struct ShownMirror<'a> {
     age_seconds: Option<i64>,
     /// Too old to be believed, or of an age that nobody can tell.
     stale: bool,
-    /// The profile that its copies lead to.
+    /// The profile that its copies lead to, and by what where nothing else names it.
     profile: Option<&'a SubjectKey>,
+    named_by: Option<&'static str>,
     customers: Vec<&'a StripeId>,
     subscriptions: Vec<ShownCopy<'a>>,
     notes: &'a [String],
@@ -86,7 +88,7 @@ pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
                     faults: faults(&case),
                 });
             } else {
-                print_who(mirror.as_ref().map_or(&case, |m| &m.case));
+                print_who(&case);
                 if let Some(m) = &mirror {
                     print_mirror(m, &shown(m, hands), hands);
                 }
@@ -142,6 +144,7 @@ fn shown<'a>(m: &'a InPlace, hands: &Hands) -> ShownMirror<'a> {
         age_seconds: m.found.mirror.age(now).map(|age| age.num_seconds()),
         stale: m.found.mirror.is_stale(now),
         profile: m.case.record().map(|r| &r.subject.key),
+        named_by: m.by.map(LinkedBy::say),
         customers: m.found.customers.iter().map(|c| &c.value.id).collect(),
         subscriptions: m.found.subscriptions.iter().map(copy).collect(),
         notes: &m.found.mirror.notes,
@@ -162,6 +165,10 @@ fn print_mirror(m: &InPlace, shown: &ShownMirror, hands: &Hands) {
     }
     for note in shown.notes {
         println!("          {note}");
+    }
+    if let (Some(by), Some(record)) = (m.by, m.case.record()) {
+        let email = record.subject.email.as_deref().map(mask::email).unwrap_or_default();
+        println!("profile   {}  {email}: {} ({})", record.subject.key, by.say(), by.confidence().word());
     }
     let row = m.case.record().and_then(|r| r.row.as_ref());
     println!("row       {}", row.and_then(|r| r.text(Field::Tier)).unwrap_or("not known"));

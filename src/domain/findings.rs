@@ -119,18 +119,51 @@ pub fn monthly(subscription: &Subscription) -> Option<Money> {
 #[must_use]
 pub fn findings(judged: &[Judged], runs: &[Interrupted], silent: &[Silent], now: At) -> Vec<Finding> {
     let mut ranked: Vec<(Rank, Finding)> = Vec::new();
+    let mut causes = Vec::new();
     let mut groups: BTreeMap<(Class, Cause), Vec<&Judged>> = BTreeMap::new();
-    for j in judged.iter().filter(|j| matches!(j.diagnosis.word, Word::Fail | Word::Warn | Word::Unknown)) {
+    for j in each_once(judged) {
         groups.entry((j.diagnosis.class, j.diagnosis.cause)).or_default().push(j);
     }
     for ((class, cause), mut group) in groups {
         group.sort_by_key(|j| std::cmp::Reverse(j.monthly.as_ref().map(|m| m.minor)));
         ranked.push(of_customers(class, cause, &group));
+        causes.push(cause);
     }
+    tell_apart(&mut ranked, &causes);
     ranked.extend(silent.iter().map(|s| (Rank::new(if s.down { Word::Fail } else { Word::Warn }, 0, 0, s.seconds), of_source(s))));
     ranked.extend(runs.iter().map(|r| (Rank::new(Word::Warn, 0, 0, (now - r.last).num_seconds()), of_run(r, now))));
     ranked.sort_by_key(|r| std::cmp::Reverse(r.0));
     ranked.into_iter().map(|(_, f)| f).collect()
+}
+
+/// Those with whom something is wrong; a person with several customers at Stripe by what is worst.
+fn each_once(judged: &[Judged]) -> Vec<&Judged> {
+    let mut worst: BTreeMap<&str, &Judged> = BTreeMap::new();
+    for j in judged.iter().filter(|j| matches!(j.diagnosis.word, Word::Fail | Word::Warn | Word::Unknown)) {
+        let person = j.subject.as_ref().map_or(j.customer.as_str(), |s| s.key.as_str());
+        let harm = |j: &Judged| (j.diagnosis.word, std::cmp::Reverse(j.diagnosis.class), j.monthly.as_ref().map(|m| m.minor));
+        let held = worst.entry(person).or_insert(j);
+        if harm(j) > harm(held) {
+            *held = j;
+        }
+    }
+    let kept: std::collections::BTreeSet<&StripeId> = worst.into_values().map(|j| &j.customer).collect();
+    judged.iter().filter(|j| kept.contains(&j.customer)).collect()
+}
+
+/// Sentences that are alike say what they differ in: no two findings have one title.
+fn tell_apart(ranked: &mut [(Rank, Finding)], causes: &[Cause]) {
+    let sentences: Vec<String> = ranked.iter().map(|(_, f)| f.sentence.clone()).collect();
+    for ((_, finding), cause) in ranked.iter_mut().zip(causes) {
+        if sentences.iter().filter(|s| **s == finding.sentence).count() > 1 {
+            finding.sentence.push_str(match cause {
+                Cause::Placeholder => ", placeholder id",
+                Cause::OtherCustomer => ", another's id",
+                Cause::NoProfile => ", no profile",
+                _ => ", row as before",
+            });
+        }
+    }
 }
 
 /// What decides the order.
@@ -152,11 +185,9 @@ fn of_customers(class: Class, cause: Cause, group: &[&Judged]) -> (Rank, Finding
     let n = group.len();
     let first = &group[0].diagnosis;
     let (word, sentence, reason) = words(class, cause, group);
-    let billed = total(group);
     let counts_money = matches!(class, Class::PaidNotServed | Class::Unlinked | Class::ServedNotPaid);
-    let size = if counts_money { billed.iter().map(whole).collect::<Vec<_>>().join(" + ") } else { String::new() };
-    let size = if size.is_empty() { size } else { format!("{size}/mo") };
-    let money = if counts_money { billed.iter().map(|m| m.minor).sum() } else { 0 };
+    let size = if counts_money { billed(group) } else { String::new() };
+    let money = if counts_money { total(group).iter().map(|m| m.minor).sum() } else { 0 };
     let mut evidence = vec![format!("{} confirmed by reading the subscriptions anew, not by the events alone", customers(n))];
     if n == 1 {
         evidence.extend(first.evidence.clone());
@@ -249,6 +280,13 @@ fn of_run(r: &Interrupted, now: At) -> Finding {
 fn customers(n: usize) -> String {
     let figure = super::money::group(n as u64);
     format!("{figure} {}", if n == 1 { "customer" } else { "customers" })
+}
+
+/// `USD 99 + EUR 49/mo`: what these are billed per month; empty where nothing is known of it.
+#[must_use]
+pub fn billed(group: &[&Judged]) -> String {
+    let sums: Vec<String> = total(group).iter().map(whole).collect();
+    if sums.is_empty() { String::new() } else { format!("{}/mo", sums.join(" + ")) }
 }
 
 /// Sums by currency, largest first.

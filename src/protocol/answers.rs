@@ -4,7 +4,7 @@ mod reading;
 mod stand_in;
 
 pub use reading::{assemble, next_reads};
-pub use stand_in::{stood_in, whom};
+pub use stand_in::{StandIn, stand_in, whom};
 
 use super::query::{Locator, Query, Reply};
 use crate::domain::At;

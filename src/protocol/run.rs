@@ -49,9 +49,9 @@ pub struct Inputs {
     /// When the run did something last, or was told of it. The engine tells it to the plan; it is no choice, and is not kept.
     #[serde(skip)]
     pub acted: Option<At>,
-    /// Steps whose configured command was run, as far as anybody knows. As above: told, not kept.
+    /// Its configured command was run, as far as anybody knows. As above: told, not kept.
     #[serde(skip)]
-    pub ran: Vec<String>,
+    pub ran: bool,
 }
 
 /// A message to somebody who can help. It names customers by their ids, and no person.

@@ -208,7 +208,7 @@ fn a_profile_without_subscriptions_is_judged_by_what_it_is_served() {
     assert_eq!((d.word, d.sentence.as_str()), (Word::Ok, "On FREE, and Stripe has no subscription"));
     world.records[0].row.as_mut().expect("a row").image.insert(Field::Tier, Value::text("PRO"));
     let d = world.diagnose(&by_profile());
-    assert_eq!((d.word, d.class, d.fix), (Word::Warn, Class::ServedNotPaid, None));
+    assert_eq!((d.word, d.class, d.fix), (Word::Fail, Class::ServedNotPaid, None));
     world.records[0].row = None;
     let d = world.diagnose(&by_profile());
     assert_eq!((d.word, d.class), (Word::Warn, Class::NoPlan));

@@ -98,6 +98,25 @@ fn findings_stand_in_the_order_of_the_harm() {
 }
 
 #[test]
+fn a_person_is_counted_once_and_no_two_findings_have_one_title() {
+    let mut all = vec![
+        judged(1, Word::Fail, Class::PaidNotServed, Cause::Unapplied, Some(4_900), "eur"),
+        judged(2, Word::Fail, Class::PaidNotServed, Cause::Placeholder, Some(4_900), "eur"),
+        judged(3, Word::Fail, Class::PaidNotServed, Cause::OtherCustomer, Some(4_900), "eur"),
+        // The same person as the first, by another customer at Stripe.
+        judged(4, Word::Warn, Class::Differs, Cause::Unapplied, Some(9_900), "eur"),
+    ];
+    (all[0].subject, all[3].subject) = (Some(subject(PROFILE, None)), Some(subject(PROFILE, None)));
+    let found = findings(&all, &[], &[], now());
+    let titles: Vec<&str> = found.iter().map(|f| f.sentence.as_str()).collect();
+    let still = "1 customer paid and is still FREE";
+    assert_eq!(titles.len(), 3, "{titles:?}");
+    for how in [", row as before", ", placeholder id", ", another's id"] {
+        assert!(titles.contains(&format!("{still}{how}").as_str()), "{titles:?}");
+    }
+}
+
+#[test]
 fn tiers_are_named_only_where_all_share_one() {
     let mut all: Vec<_> = (1..3).map(|n| judged(n, Word::Fail, Class::PaidNotServed, Cause::Unapplied, None, "eur")).collect();
     all[1].served = Some("PRO".into());
@@ -142,7 +161,7 @@ fn a_row_that_is_right_but_for_a_flag_is_no_failure() {
 }
 
 /// Somebody whose newest event changed nothing: number `n`, so many minutes ago.
-fn unserved(world: &mut World, n: usize, minutes: i64) {
+pub fn unserved(world: &mut World, n: usize, minutes: i64) {
     let profile = format!("{n:08x}-0000-4000-8000-{n:012}");
     let mut s = subscription(&format!("sub_Number{n:06}"), &format!("cus_Number{n:06}"));
     s.created = ago(minutes);
@@ -193,7 +212,7 @@ fn a_muted_cause_silences_the_finding_and_home_says_until_when() {
     desk.settle();
     desk.pass(2);
     desk.expect_not("Nothing Stripe sent was applied since");
-    desk.expect(&format!("muted until {}: unknown", until.format("%H:%MZ")));
+    desk.expect(&format!("1 cause muted until {} by eve: unknown", until.format("%H:%MZ")));
     desk.expect_not("All quiet");
 }
 

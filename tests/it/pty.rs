@@ -21,7 +21,7 @@ pub struct Console {
 }
 
 /// What Home says once it has looked at everything that the incidents of [`busy`] broke.
-const LINKED: &str = "The row is linked and still as before";
+const LINKED: &str = "Nothing Stripe sent was applied since";
 const PLACEHOLDER: &str = "Placeholder id in the row";
 
 /// Nothing more is drawn for so long: the answer to a key is complete.

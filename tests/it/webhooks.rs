@@ -3,6 +3,7 @@
 mod clock;
 mod cost;
 mod healthy;
+mod log;
 mod rules;
 mod served;
 mod silence;

@@ -64,6 +64,8 @@ pub struct World {
     /// For how many reads it still answers the old tier.
     pub app_lags: u32,
     pub manner: Manner,
+    /// Somebody else puts the row right a moment before the write comes.
+    pub overtaken: bool,
     /// What the application's own resync changes.
     pub truth: Vec<Change>,
     /// Events that were sent once more; each has `truth` for its effect.
@@ -213,6 +215,7 @@ impl World {
             app_insists: None,
             app_lags: 0,
             manner: Manner::Answers,
+            overtaken: false,
             truth: Vec::new(),
             resent: Vec::new(),
             pool: Vec::new(),
@@ -350,6 +353,9 @@ impl World {
             return Outcome::Unknown(Fault::new(Source::Database, FaultKind::Timeout, "no answer within 5 s"));
         }
         let row = self.records.iter_mut().find(|r| r.subject.key == *subject).and_then(|r| r.row.as_mut()).expect("there is a row");
+        if self.overtaken {
+            row.image.extend(changes.iter().map(|c| (c.field, c.to.clone())));
+        }
         if shown.iter().any(|(f, v)| row.image.get(f) != Some(v)) {
             return Outcome::NotDone(Fault::new(Source::Database, FaultKind::Conflict, "The row changed since it was shown"));
         }

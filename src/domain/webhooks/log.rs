@@ -1,7 +1,13 @@
 //! Log lines as evidence: one shape for plain text and JSON lines, wherever they came from. What a line says is the rule book's.
 
+use super::saying::NEEDLES;
 use crate::domain::At;
 use serde::{Deserialize, Serialize};
+
+/// So many lines explain enough at a time.
+const EXPLAINING: u32 = 5_000;
+/// So many searches follow one another from the oldest failure on: beyond them the log is too busy to be read through.
+pub const SEARCHES: usize = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,6 +50,26 @@ impl LogSearch {
     #[must_use]
     pub fn everything(since: At, limit: u32) -> Self {
         Self { needles: Vec::new(), at_least: None, since, limit, oldest_first: false }
+    }
+
+    /// What may explain failures, the newest lines since then, as many as one answer holds.
+    #[must_use]
+    pub fn explaining(since: At) -> Self {
+        Self { needles: NEEDLES.iter().map(ToString::to_string).collect(), ..Self::everything(since, EXPLAINING) }
+    }
+
+    /// The same from then on: for failures that are older than the newest lines.
+    #[must_use]
+    pub fn explaining_from(since: At) -> Self {
+        Self { oldest_first: true, ..Self::explaining(since) }
+    }
+
+    /// Where such a search goes on, until it meets what is known from `known` on.
+    #[must_use]
+    pub fn onward(&self, lines: &[LogLine], known: At) -> Option<Self> {
+        let last = lines.iter().filter_map(|l| l.at).max()?;
+        let full = lines.len() >= usize::try_from(self.limit).unwrap_or(usize::MAX);
+        (full && last < known && last > self.since).then(|| Self { since: last, ..self.clone() })
     }
 
     /// Warnings, errors and lines without a level since then, the newest `limit` of them, newest first.

@@ -336,3 +336,28 @@ fn only_so_many_are_kept_by_name_the_worst_of_them() {
     let named: usize = scan.found().groups().iter().map(|g| g.named.len()).sum();
     assert_eq!(named, crate::domain::webhooks::drift::KEPT);
 }
+
+#[test]
+fn who_was_written_is_compared_again_when_it_is_over_and_nobody_else_is() {
+    let mut world = World::of(30);
+    for n in [1, 2] {
+        world.set(n, Field::Tier, Value::text("FREE"));
+    }
+    // Unlinked: known by the profile, and no row holds the customer.
+    world.set(3, Field::Customer, Value::text("cus_temp_3"));
+    let mut scan = world.scanned();
+    assert_eq!(scan.found().len(), 3, "{:?}", classes(&scan));
+    world.set(1, Field::Tier, Value::text("PRO"));
+    world.set(2, Field::Status, Value::text("past_due"));
+    world.set(3, Field::Customer, Value::text("cus_3"));
+    let of = |n: usize| (SubjectKey(format!("p{n:05}")), Some(id(&format!("cus_{n}"))));
+    scan.look_again(&[of(1), of(3), of(29)]);
+    assert!(scan.looks_again() && !scan.is_under_way());
+    let asked = world.run(&mut scan);
+    let left: Vec<_> = scan.found().groups().iter().flat_map(|g| &g.named).map(|d| d.key().to_string()).collect();
+    assert_eq!(left, ["p00002"], "{asked:?}");
+    assert_eq!(*scan.standing(), Standing::Done);
+    assert!(!asked.iter().any(|q| matches!(q, Query::SubscriptionPage(_) | Query::RowPage { .. })), "{asked:?}");
+    assert!(asked.len() <= 4, "{asked:?}");
+    assert!(!scan.looks_again() && scan.advance(now()).is_empty(), "and that is all");
+}

@@ -129,8 +129,8 @@ impl Run {
         });
         inputs.attested.extend(sent.map(|note| (SENT.to_string(), note)));
         inputs.acted = self.acted.map(|at| self.at_stripe(at));
-        let ran = |t: &&Try| matches!(t.command, Some(Command::RunHook { .. })) && !matches!(t.outcome, Some(Outcome::NotDone(_)));
-        inputs.ran = self.tries.iter().filter(ran).map(|t| t.attempt.step.clone()).collect();
+        let ran = |t: &Try| matches!(t.command, Some(Command::RunHook { .. })) && !matches!(t.outcome, Some(Outcome::NotDone(_)));
+        inputs.ran = self.tries.iter().any(ran);
         inputs
     }
 

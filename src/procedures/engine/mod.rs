@@ -4,6 +4,7 @@ mod acts;
 mod advance;
 mod attest;
 pub mod bulk;
+mod decide;
 mod effects;
 mod gather;
 pub(super) mod reconcile;
@@ -11,7 +12,6 @@ mod touched;
 
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
-use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::text::sentence;
 use crate::procedures::by_id;
 use crate::protocol::answers::Answers;
@@ -20,11 +20,10 @@ use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Closed, RunState, RunSummary};
-use crate::protocol::run::{Attempt, Decision, Features, Inputs, Performed, Plan, Undoing};
+use crate::protocol::run::{Attempt, Decision, Inputs, Performed, Plan, Undoing};
 use crate::protocol::ticket::Ticket;
 use bulk::Bulk;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// One run of a procedure, from its first read to its proof.
@@ -294,43 +293,6 @@ impl Run {
         }
         self.answers.put(query.clone(), result.clone(), now);
         self.go_on(env, now)
-    }
-
-    /// The operator chose; an index that is not there changes nothing.
-    pub fn decide(&mut self, index: usize, env: &Environment, now: At) -> Vec<Effect> {
-        let Phase::Deciding(decision) = &self.phase else { return Vec::new() };
-        let Some(choice) = decision.options.get(index) else { return Vec::new() };
-        let value = choice.value.clone();
-        self.take(value, env, now)
-    }
-
-    /// The operator chose several at once: those of them that are there. Where only one may be taken this changes nothing.
-    pub fn decide_several(&mut self, chosen: &BTreeSet<usize>, env: &Environment, now: At) -> Vec<Effect> {
-        let Phase::Deciding(decision) = &self.phase else { return Vec::new() };
-        let values: Vec<&str> = chosen.iter().filter_map(|i| decision.options.get(*i)).map(|c| c.value.as_str()).collect();
-        if !decision.takes_several() || values.is_empty() {
-            return Vec::new();
-        }
-        let value = values.join(",");
-        self.take(value, env, now)
-    }
-
-    fn take(&mut self, value: String, env: &Environment, now: At) -> Vec<Effect> {
-        let Phase::Deciding(decision) = &self.phase else { return Vec::new() };
-        let mut effects = Vec::new();
-        match decision.id.as_str() {
-            "subject" => self.inputs.subject = Some(SubjectKey(value)),
-            "subscription" => self.inputs.subscription = StripeId::parse(&value).ok(),
-            "feature" => self.inputs.features = Some(Features::parse(&value)),
-            "probe" => drop(self.inputs.attested.insert("probe".into(), value)),
-            // Whoever takes the run up is not asked again.
-            id @ "setting" => effects.push(self.attest_to(id.to_string(), value, now)),
-            _ => self.inputs.tier = Some(value),
-        }
-        self.phase = Phase::Gathering;
-        self.goal = Goal::Review;
-        effects.extend(self.go_on(env, now));
-        effects
     }
 
     /// The operator confirmed the plan under review. The facts are read again before anything is opened or sent.

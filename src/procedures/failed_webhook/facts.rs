@@ -1,7 +1,7 @@
 //! What became of the selected events: each subscription's newest state against its row, why the effect is missing, and what would bring it about.
 
 use super::events::{Listed, Told, follows, is_handled, listed};
-use super::link;
+use super::{link, witness};
 use crate::domain::At;
 use crate::domain::diagnosis::changed_at;
 use crate::domain::expected::{Expected, expected};
@@ -13,11 +13,10 @@ use crate::domain::shape::Shape;
 use crate::domain::stripe::{Status, Subscription};
 use crate::domain::text::sentence;
 use crate::domain::tiers::TierRules;
-use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, NEEDLES, Named, Remedy, Scene, Trail, attribute};
+use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, Named, Remedy, Scene, attribute};
 use crate::domain::webhooks::demand::{Demand, Due};
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::lag;
-use crate::domain::webhooks::log::LogSearch;
 use crate::domain::webhooks::verdict::Verdict;
 use crate::protocol::answers::Answers;
 use crate::protocol::environment::Environment;
@@ -27,8 +26,6 @@ use crate::protocol::run::{Inputs, Refusal, Selection, short};
 use chrono::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many log lines around the events are evidence enough.
-const LINES: u32 = 2_000;
 /// Stripe is asked about so many single subscriptions in a round.
 const AT_ONCE: usize = 100;
 
@@ -128,24 +125,13 @@ fn closer(inputs: &Inputs, listed: &Listed, answers: &Answers) -> Vec<Query> {
         customers.extend(ids);
     }
     wanted.extend(customers.into_iter().filter(|c| !rows.contains_key(*c)).take(link::AT_MOST).flat_map(|c| link::reads(c, answers)));
-    wanted.extend(log(listed));
+    wanted.extend(witness::reads(listed, answers));
     wanted
 }
 
 /// Which tier it buys can be told without its product.
 fn prices_itself(item: &crate::domain::stripe::Item) -> bool {
     item.price.lookup_key.is_some() || !item.price.metadata.is_empty()
-}
-
-fn log(listed: &Listed) -> Option<Query> {
-    let oldest = listed.selected.iter().map(|t| t.at).min()?;
-    Some(Query::Logs(LogSearch {
-        needles: NEEDLES.iter().map(ToString::to_string).collect(),
-        at_least: None,
-        since: oldest - Duration::minutes(5),
-        limit: LINES,
-        oldest_first: false,
-    }))
 }
 
 /// The newest selected event of each subscription.
@@ -199,7 +185,7 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
     let rows = rows(answers);
     let given = inputs.allowance_seconds.map_or(lag::LEAST, |s| Duration::seconds(s.into()));
     let allowance = given.max(learned(&listed, &rows, &shape, &env.tiers));
-    let scene = scene(&listed, answers, env);
+    let scene = witness::scene(&listed, answers, env);
     let mut behind: BTreeMap<&StripeId, usize> = BTreeMap::new();
     listed.selected.iter().filter_map(|t| t.subscription.as_ref()).for_each(|id| *behind.entry(id).or_default() += 1);
     let look = Look { answers, env, now, allowance, shape, rows, scene, listed: &listed, behind };
@@ -294,18 +280,6 @@ fn one_per_row(lost: Vec<Lost>, skipped: &mut Vec<(String, String)>) -> Vec<Lost
         }
     }
     kept
-}
-
-fn scene(listed: &Listed, answers: &Answers, env: &Environment) -> Scene {
-    let endpoints = match answers.get(&Query::Endpoints) {
-        Some(Known::Is { value: Reply::Endpoints(all), .. }) => Some(all.clone()),
-        _ => None,
-    };
-    let lines = log(listed).and_then(|query| match answers.get(&query) {
-        Some(Known::Is { value: Reply::Logs { lines, .. }, .. }) => Some(Trail::new(lines.clone(), None)),
-        _ => None,
-    });
-    Scene { endpoints, url: env.webhook_url.clone(), log: lines, deliver: env.offers.deliver, ..Scene::default() }
 }
 
 struct Look<'a> {

@@ -6,6 +6,7 @@ mod link;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod witness;
 mod words;
 
 use super::{Begins, Book, Procedure};

@@ -42,8 +42,8 @@ pub fn advice(activity: &Activity, rules: &Rules, inputs: &Inputs) -> Vec<Advice
             });
         }
     }
-    if sums.pools > 0 {
-        let max = (room / sums.pools).max(1);
+    if let Some(max) = room.checked_div(sums.pools) {
+        let max = max.max(1);
         let fits = if max * sums.pools <= room {
             format!("{} × {max} = {} of {}, with {kept} kept free", count(sums.pools as usize, "pool"), max * sums.pools, sums.usable)
         } else {

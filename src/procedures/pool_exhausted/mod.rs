@@ -22,7 +22,7 @@ pub use choose::shown;
 pub struct PoolExhausted;
 
 /// What the operator said about settings, under which it is kept with the run's inputs.
-const SETTING: &str = "setting";
+pub const SETTING: &str = "setting";
 /// No setting was changed: then nothing has to be restarted.
 pub const NO_SETTING: &str = "none";
 const RESTART: &str = "restart";

@@ -31,7 +31,8 @@ pub(super) fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: A
     }
     let Some(acted) = inputs.acted else { return Err(nothing(&found, inputs, activity, &rules)) };
     let waiting = Blocking::of(activity).waiting();
-    if waiting > 0 && (now - acted).num_seconds() < GOING_ON_SECONDS {
+    let asked = inputs.attested.contains_key(SETTING);
+    if waiting > 0 && !asked && (now - acted).num_seconds() < GOING_ON_SECONDS {
         return Err(Refusal::Because(format!("{} for a lock still.", waits(waiting))));
     }
     let stands = stands(activity);
@@ -178,7 +179,7 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
 }
 
 fn is_restarted(inputs: &Inputs) -> bool {
-    inputs.attested.contains_key(RESTART) || inputs.ran.iter().any(|step| step == RESTART)
+    inputs.attested.contains_key(RESTART) || inputs.ran
 }
 
 fn check(id: &str, say: String) -> Step {

@@ -291,7 +291,7 @@ fn settings_are_to_be_copied_with_their_sums_and_a_restart_follows_only_a_change
     let by_command = PoolExhausted.plan(&say("pool"), &answers(activity(healthy.clone()), &inputs), &env(true), now()).expect("a restart");
     assert_eq!(by_command.typed.as_deref(), Some("restart"));
     assert!(matches!(by_command.commands()[..], [Command::RunHook { hook }] if hook == "restart_app"));
-    let restarted = Inputs { ran: vec!["restart".into()], ..say("pool") };
+    let restarted = Inputs { ran: true, ..say("pool") };
     let watch = planned(healthy.clone(), &restarted).expect("a watch");
     assert!(watch.waits().is_some() && watch.steps.iter().any(|s| s.id == "restart" && s.state == StepState::Passed));
 
@@ -305,6 +305,9 @@ fn what_waited_is_given_a_moment_to_go_on() {
     let chosen = these(&night(), &[1]);
     let still: Vec<Session> = vec![session(100), waiter(11, &[50]), Session { wait: None, ..waiter(50, &[]) }];
     assert_eq!(refused(still.clone(), &acted(chosen.clone(), 1)), "1 session waits for a lock still.");
+    let mut told = acted(chosen.clone(), 0);
+    told.attested.insert(SETTING.into(), NO_SETTING.into());
+    assert!(planned(still.clone(), &told).expect("a watch").waits().is_some(), "what was asked is not taken back");
     let Err(Refusal::Decide(decision)) = planned(still, &acted(chosen, 6)) else { panic!("not asked") };
     assert!(decision.question.starts_with("1 session waits for a lock: "), "{}", decision.question);
 }

@@ -193,6 +193,7 @@ impl Survey {
         asks.extend(self.next_rows(m));
         let cases = self.check(m);
         asks.extend(self.next_mirrored(m));
+        asks.extend(self.look_back());
         asks.extend(self.next_subscriptions(m));
         asks.extend(cases);
         self.settle(m);

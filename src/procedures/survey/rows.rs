@@ -22,7 +22,7 @@ const BATCH: usize = 500;
 /// Up to so many customers, all rows are read in every round; beyond, one batch of those that are fine.
 const ALL_AT_ONCE: usize = 1_000;
 /// A row that was written this soon after an event was written because of it.
-const MOVES_WITHIN: Duration = Duration::minutes(10);
+pub const MOVES_WITHIN: Duration = Duration::minutes(10);
 /// Customers whose events are younger than this are looked at in every round.
 const HOT: Duration = Duration::minutes(15);
 

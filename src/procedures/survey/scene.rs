@@ -4,18 +4,18 @@ use super::{Present, Survey};
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::StripeId;
-use crate::domain::webhooks::cause::{NEEDLES, Trail};
+use crate::domain::webhooks::cause::{Cause, Trail};
 use crate::domain::webhooks::deploy::Deploy;
 use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::lag::LEAST;
-use crate::domain::webhooks::log::LogSearch;
+use crate::domain::webhooks::log::{LogSearch, SEARCHES};
 use crate::domain::webhooks::probe::Probed;
 use crate::domain::webhooks::verdict::Verdict;
 use crate::protocol::query::{Query, Reply};
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// How often each is read while there are failures, in milliseconds. The application's record also without: it teaches the lag.
@@ -29,9 +29,10 @@ const RECEIPTS: usize = 2_000;
 const SAMPLE: usize = 200;
 /// So many times as long as usual is no queue.
 const AGAIN: i32 = 4;
-/// Lines of the log at most; so much before the first failure, for what came just before it.
-const LINES: u32 = 5_000;
+/// So much before the first failure, for what came just before it.
 const BEFORE: Duration = Duration::minutes(35);
+/// So much before a failure for what was said about it itself.
+const SHORTLY: Duration = Duration::minutes(5);
 
 /// When the scene was looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,16 @@ pub struct Scenery {
     endpoints_asked: Option<u64>,
     log_asked: Option<u64>,
     search: Option<LogSearch>,
+    /// The search from the oldest failure on that is under way, and the one that follows it.
+    #[serde(default)]
+    back: Option<LogSearch>,
+    #[serde(default)]
+    onward: Option<LogSearch>,
+    #[serde(default)]
+    searches: usize,
+    /// The failure for whose sake that was done.
+    #[serde(default)]
+    looked_back_to: Option<At>,
     deploys_asked: Option<u64>,
     receipts: bool,
     receipts_asked: Option<u64>,
@@ -142,13 +153,7 @@ impl Survey {
         }
         if due(self.scenery.log_asked, LOG_EVERY) && m.env.set_up.contains(&Source::Log) {
             self.scenery.log_asked = Some(m.tick);
-            let search = LogSearch {
-                needles: NEEDLES.iter().map(ToString::to_string).collect(),
-                at_least: None,
-                since: first - BEFORE,
-                limit: LINES,
-                oldest_first: false,
-            };
+            let search = LogSearch::explaining(first - BEFORE);
             self.scenery.search = Some(search.clone());
             asks.push(Query::Logs(search));
         }
@@ -164,6 +169,19 @@ impl Survey {
             (Query::Deploys, Ok(Reply::Deploys(deploys))) => self.deployed(deploys),
             (Query::Logs(search), Ok(Reply::Logs { lines, covers, .. })) if self.scenery.search.as_ref() == Some(search) => {
                 let trail = Trail::new(lines.iter().cloned(), *covers);
+                let trail = self.with_known(trail, self.scene.log.as_ref());
+                if self.scene.log.as_ref() != Some(&trail) {
+                    Arc::make_mut(&mut self.scene).log = Some(trail);
+                    self.version += 1;
+                }
+            }
+            (Query::Logs(search), result) if self.scenery.back.as_ref() == Some(search) => {
+                self.scenery.back = None;
+                let (Ok(Reply::Logs { lines, .. }), Some(log)) = (result, self.scene.log.clone()) else { return };
+                self.scenery.searches += 1;
+                let more = log.since().and_then(|known| search.onward(lines, known));
+                self.scenery.onward = more.filter(|_| self.scenery.searches < SEARCHES);
+                let trail = self.with_known(log, Some(&Trail::new(lines.iter().cloned(), None)));
                 if self.scene.log.as_ref() != Some(&trail) {
                     Arc::make_mut(&mut self.scene).log = Some(trail);
                     self.version += 1;
@@ -171,5 +189,37 @@ impl Survey {
             }
             _ => {}
         }
+    }
+
+    /// Before a cause is called unknown, the log is read from the failure's own time on, where its newest lines do not reach back to that.
+    pub(super) fn look_back(&mut self) -> Option<Query> {
+        if self.scenery.back.is_some() {
+            return None;
+        }
+        let search = match self.scenery.onward.take() {
+            Some(search) => search,
+            None => {
+                let oldest = self.unexplained()?;
+                (self.scenery.looked_back_to, self.scenery.searches) = (Some(oldest), 0);
+                LogSearch::explaining_from(oldest - SHORTLY)
+            }
+        };
+        self.scenery.back = Some(search.clone());
+        Some(Query::Logs(search))
+    }
+
+    /// The oldest failure of an unknown cause that the log as it was read does not reach back to, where that was not looked at yet.
+    fn unexplained(&self) -> Option<At> {
+        let known = self.scene.log.as_ref()?.since()?;
+        let oldest = self.groups.iter().filter(|g| g.cause == Cause::Unknown).map(|g| g.first).min()?;
+        (known > oldest - SHORTLY && self.scenery.looked_back_to.is_none_or(|to| oldest < to)).then_some(oldest)
+    }
+
+    /// The log, with what was read before and is too old for this answer by now: it is no less true.
+    fn with_known(&self, log: Trail, known: Option<&Trail>) -> Trail {
+        let Some(known) = known else { return log };
+        let events = self.groups.iter().flat_map(|g| &g.events);
+        let failing: HashSet<&str> = events.chain(&self.feed.bad).map(StripeId::as_str).collect();
+        log.after(known, |line| line.ids.iter().any(|id| failing.contains(id.as_str())))
     }
 }

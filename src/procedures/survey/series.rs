@@ -1,5 +1,6 @@
 //! What was received and what was applied in the last day, by the quarter of an hour; and since when nothing was.
 
+use super::rows::MOVES_WITHIN;
 use super::{HOURS, PAUSE, Present, Survey};
 use crate::domain::At;
 use crate::domain::diagnosis::Word;
@@ -60,6 +61,8 @@ enum Witness {
 
 /// So many effects of which it cannot be told are looked behind.
 const FAR: usize = 50;
+/// And behind so many that say nothing: it is done again with every answer.
+const FARTHEST: usize = 2_000;
 /// How far Stripe's clock and the database's may be apart.
 const CLOCKS: Duration = Duration::seconds(5);
 /// Fewer customers than this are a matter of their own, not of the endpoint.
@@ -121,9 +124,9 @@ impl Survey {
         let mut failures: Vec<(&Line, usize)> = Vec::new();
         // How many failures are younger than the first effect of which nobody can tell whose it is; and how many of those effects there are.
         let (mut sure, mut open) = (None, 0);
-        let (mut later, mut last) = (0, None);
+        let (mut later, mut last, mut idle) = (0, None, 0);
         for line in self.feed.lines.iter().filter(|l| HANDLED.contains(&&*l.kind)) {
-            if open > FAR || last.is_some_and(|worked| line.at <= worked) {
+            if open > FAR || idle > FARTHEST || last.is_some_and(|worked| line.at <= worked) {
                 break;
             }
             later += 1;
@@ -137,7 +140,7 @@ impl Survey {
                         open += 1;
                         sure.get_or_insert(failures.len());
                     }
-                    Witness::None => {}
+                    Witness::None => idle += 1,
                 },
                 // A row that nobody linked would not be found on the best of days either: it says nothing about the endpoint.
                 Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) => failures.push((line, later)),
@@ -145,7 +148,7 @@ impl Survey {
             }
         }
         let certain = sure.map_or(failures.len(), |n| n.min(failures.len()));
-        let at_least = certain < failures.len();
+        let at_least = certain < failures.len() || idle > FARTHEST;
         failures.truncate(certain);
         let (oldest, received) = failures.last()?;
         let mut met = BTreeSet::new();
@@ -167,8 +170,11 @@ impl Survey {
         let Some(h) = line.subscription.as_ref().and_then(|s| self.feed.courses.get(s)) else { return Witness::Open };
         let idle = || if self.says_processed(line) { Witness::Worked(line.at) } else { Witness::None };
         match h.written.filter(|_| self.stamps_move) {
-            // It was right before the event came.
-            Some(written) if written < line.at - CLOCKS => idle(),
+            // It was right before the event came. What the event changed cannot have been there shortly before: unless a clock is off.
+            Some(written) if written < line.at - CLOCKS => {
+                let odd = line.at - written <= MOVES_WITHIN && !h.demanded_nothing(&line.id);
+                if odd { Witness::Open } else { idle() }
+            }
             Some(written) if written <= line.at + self.allowance() => Witness::Worked(line.at),
             // Long after: a delivery that Stripe repeated, or somebody's hands.
             Some(_) if line.pending || answered => Witness::None,

@@ -1,10 +1,11 @@
 //! A mirror's copies in the place of answers that Stripe owes, so that a case can be shown while it is silent. Concludes nothing from it.
 
-use super::{Answers, next_reads};
+use super::{Answers, assemble, next_reads};
 use crate::domain::At;
 use crate::domain::facts::{Case, Handle, Known};
 use crate::domain::fault::{Fault, FaultKind, Source};
-use crate::domain::ids::{StripeId, StripeKind};
+use crate::domain::ids::{StripeId, StripeKind, SubjectKey};
+use crate::domain::link::LinkedBy;
 use crate::domain::mirror::Mirrored;
 use crate::domain::row::Field;
 use crate::domain::stripe::named_profile;
@@ -39,10 +40,19 @@ pub fn whom(case: &Case) -> Option<MirrorOf> {
     Some(MirrorOf::Customers { ids, subscriptions, email })
 }
 
-/// The answers with the mirror's in the place of those that Stripe has not given; `beside`: what was asked of other sources because of
+/// A case in which a mirror speaks for Stripe.
+pub struct StandIn {
+    pub case: Case,
+    /// By what the copies name the profile, where nothing else does: shown, and never certain.
+    pub by: Option<LinkedBy>,
+    /// What the other sources are still to be asked because of what the mirror says.
+    pub wants: Vec<Query>,
+}
+
+/// The case with the mirror's copies in the place of what Stripe has not answered; `beside`: what was asked of other sources because of
 /// what the mirror says. What the mirror cannot know either has failed: nobody waits for it.
 #[must_use]
-pub fn stood_in(handle: &Handle, answers: &Answers, beside: &Answers, found: &Mirrored, at: At) -> Answers {
+pub fn stand_in(handle: &Handle, answers: &Answers, beside: &Answers, found: &Mirrored, at: At) -> StandIn {
     let mut all = answers.clone();
     for (query, known) in &beside.given {
         let answered = all.get(query).is_some_and(|k| matches!(k, Known::Is { .. }));
@@ -50,14 +60,35 @@ pub fn stood_in(handle: &Handle, answers: &Answers, beside: &Answers, found: &Mi
             all.given.insert(query.clone(), Arc::clone(known));
         }
     }
+    fill(handle, None, &mut all, found, at);
+    let mut case = assemble(handle, None, &all);
+    let likely = likely(&case);
+    let chosen = likely.as_ref().map(|(profile, _)| profile);
+    if chosen.is_some() {
+        fill(handle, chosen, &mut all, found, at);
+        case = assemble(handle, chosen, &all);
+    }
+    let wants = next_reads(handle, chosen, &all).into_iter().filter(|query| query.source() != Source::Stripe).collect();
+    StandIn { case, by: likely.map(|(_, by)| by), wants }
+}
+
+/// The one profile that the strongest evidence names, where no profile is certain.
+fn likely(case: &Case) -> Option<(SubjectKey, LinkedBy)> {
+    let strongest = case.links.first().filter(|_| case.record().is_none())?;
+    let mut as_strong = case.links.iter().filter(|l| l.by == strongest.by);
+    as_strong.all(|l| l.profile == strongest.profile).then(|| (strongest.profile.clone(), strongest.by))
+}
+
+/// Answers what Stripe owes by the mirror, and what follows from it.
+fn fill(handle: &Handle, chosen: Option<&SubjectKey>, all: &mut Answers, found: &Mirrored, at: At) {
     let mut said = BTreeSet::new();
     for _ in 0..ROUNDS {
         let owed = |(query, known): (&Query, &Known<Reply>)| (!matches!(known, Known::Is { .. })).then(|| query.clone());
         let mut owing: Vec<Query> = all.all().filter_map(owed).collect();
-        owing.extend(next_reads(handle, None, &all));
+        owing.extend(next_reads(handle, chosen, all));
         owing.retain(|query| query.source() == Source::Stripe && said.insert(query.clone()));
         if owing.is_empty() {
-            break;
+            return;
         }
         for query in owing {
             match of_mirror(&query, found) {
@@ -70,7 +101,6 @@ pub fn stood_in(handle: &Handle, answers: &Answers, beside: &Answers, found: &Mi
             }
         }
     }
-    all
 }
 
 /// The mirror's answer to a question that is Stripe's. `None`: it does not hold that.

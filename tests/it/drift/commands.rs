@@ -57,12 +57,36 @@ async fn bad_input_gets_one_sentence_that_says_what_would_do() {
         (&["drift", "--since", "45d"], "30 days"),
         (&["drift", "--full", "--resume"], "no interrupted scan"),
         (&["drift", "--accept", "cus_1", "--class", "period", "--until", "2020-01-01", "--reason", "x"], "no time to come"),
+        (
+            &["drift", "--accept", "cus_1Neverissued", "--class", "period", "--until", "14d", "--reason", "x"],
+            "neither Stripe nor the database has a customer cus_1Neverissued",
+        ),
         (&["drift", "--accept", "sub_1", "--class", "period", "--until", "14d", "--reason", "x"], "not a customer's id"),
     ] {
         let said = desk.say(arguments).await;
         assert_eq!(said.code, Some(2), "{arguments:?}: {said:?}");
         assert!(said.err.contains(says), "{arguments:?}: {}", said.err);
     }
+}
+
+#[tokio::test]
+async fn a_stripe_that_hangs_is_said_and_given_up_and_the_scan_is_taken_up() {
+    let bench = Bench::start(Options::default()).await;
+    bench.strike(Incident::Drift, 9).await;
+    let desk = Desk::of(&bench).configured("[stripe]\nbackground_per_s = 200");
+    let hang = bench.simulator.faults().add(Rule::always("/v1", Effect::Hang));
+    let begun = std::time::Instant::now();
+    let (full, recent) = tokio::join!(desk.say(&["drift", "--full"]), desk.say(&["drift", "--json"]));
+    assert!(begun.elapsed().as_secs() < 110, "{:?}", begun.elapsed());
+    for (said, words) in [(&full, "nightdesk drift --full --resume"), (&recent, "run it again")] {
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains("it is asked again for 30 s") && said.err.contains("Stripe does not answer"), "{said:?}");
+        assert!(said.err.contains(words), "{said:?}");
+        assert!(!said.out.contains("no drift"), "{said:?}");
+    }
+    bench.simulator.faults().remove(hang);
+    let said = desk.say(&["drift", "--full", "--resume", "--json"]).await;
+    assert_eq!(said.code, Some(1), "{}", said.err);
 }
 
 #[tokio::test]

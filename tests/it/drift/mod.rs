@@ -2,6 +2,7 @@
 
 mod classes;
 mod commands;
+mod screen;
 mod standing;
 
 use crate::bench::Bench;

@@ -116,7 +116,8 @@ fn opened_from_home(mirror: bool) -> Desk {
 #[test]
 fn the_mirror_leads_to_the_row_of_one_who_has_one() {
     let mut desk = opened_from_home(true);
-    desk.expect("Stripe's column, and whose it is: mirror in Postgres, 1");
+    desk.expect("Stripe's column: mirror in Postgres, 1");
+    desk.expect("Whose it is: same e-mail");
     let tier = desk.shown().lines().find(|l| l.contains("tier  ")).expect("a tier").to_string();
     assert!(tier.contains("PRO") && tier.matches("FREE").count() == 2, "{tier}");
     desk.expect("Mirror  1");
@@ -245,7 +246,7 @@ async fn the_real_console_shows_the_mirrors_facts_while_stripe_hangs() {
     let labels = bench.strike(Incident::MissedWebhooks, 2).await;
     let _mirror = super::mirror(&bench, Layout::Columns).await;
     let mut console = Console::start(&variables(&bench), 100, 30, &[]);
-    console.wait_for("The row is linked and still as before");
+    console.wait_for("Nothing Stripe sent was applied since");
     bench.simulator.faults().add(Rule::always("/v1", Effect::Hang));
     console.paste(&labels[0].profile);
     console.settled(std::time::Duration::from_millis(250));

@@ -1,5 +1,6 @@
 //! The mirror of Stripe in the product's database: read in both layouts, distrusted where it is stale, shown where Stripe is silent.
 
+mod commands;
 mod console;
 mod database;
 mod served;

@@ -306,6 +306,62 @@ fn filters_sorts_marks_and_details() {
     desk.expect("The runbook's query would end");
 }
 
+/// The same sessions a while later.
+fn later(world: &World, seconds: i64) -> Activity {
+    let mut then = world.pool.clone().expect("sessions");
+    then.at += TimeDelta::seconds(seconds);
+    then
+}
+
+#[test]
+fn a_sheet_about_a_session_is_kept_up_to_date_unless_the_pane_is_frozen() {
+    let mut desk = open(night());
+    desk.key(Key::Enter);
+    desk.expect("idle in transaction for 14m");
+    let mut then = later(&desk.world, 60);
+    desk.world.pool = Ok(then.clone());
+    desk.pass(3);
+    desk.settle();
+    desk.expect("idle in transaction for 15m");
+    then.sessions.retain(|s| s.pid != 1);
+    desk.world.pool = Ok(then);
+    desk.pass(3);
+    desk.settle();
+    desk.expect("It has ended; this is what it was");
+    desk.expect("idle in transaction for 15m");
+
+    let mut desk = open(night());
+    desk.keys("p");
+    desk.key(Key::Enter);
+    desk.world.pool = Ok(later(&desk.world, 60));
+    desk.pass(3);
+    desk.settle();
+    desk.expect("idle in transaction for 14m");
+}
+
+#[test]
+fn one_that_waits_says_for_whom() {
+    let mut desk = open(night());
+    desk.keys("/pid:12");
+    desk.key(Key::Enter);
+    desk.key(Key::Enter);
+    desk.expect("waits for 11 (checkout)");
+}
+
+#[test]
+fn a_reading_of_the_sessions_is_given_up_and_begun_again_by_itself() {
+    let mut desk = open(night());
+    desk.pass(2);
+    assert_eq!(asks(&desk), 1);
+    desk.key(Key::Ctrl('c'));
+    desk.expect("given up with ^C");
+    desk.out.clear();
+    desk.pass(3);
+    assert_eq!(asks(&desk), 1, "it is asked for again");
+    desk.settle();
+    desk.expect_not("given up with ^C");
+}
+
 #[test]
 fn groups_lead_to_their_sessions_and_blockers_are_a_tree() {
     let mut desk = open(night());
@@ -315,7 +371,7 @@ fn groups_lead_to_their_sessions_and_blockers_are_a_tree() {
     desk.expect("role");
     desk.keys("vvvv");
     desk.key(Key::Enter);
-    desk.expect("app:api role:app client:10.0.0.");
+    desk.expect("app:report-worker role:app client:10.0.0.1");
     desk.key(Key::Esc);
     desk.key(Key::Tab);
     desk.key(Key::Tab);
@@ -396,10 +452,16 @@ fn carry_out(desk: &mut Desk) {
                     let Command::EndSession { session, .. } = &perform.command else { panic!("{:?}", perform.command) };
                     let pool = desk.world.pool.as_mut().expect("it answers");
                     pool.sessions.retain(|s| s.id() != Some(*session));
-                    for s in &mut pool.sessions {
-                        s.blocked_by.retain(|pid| *pid != session.pid);
-                        if s.blocked_by.is_empty() && s.waits_for_lock() {
-                            (s.wait, s.state) = (None, Some(State::Idle));
+                    pool.room.used -= 1;
+                    // Who waits for nobody any more goes on, and whoever waited for them.
+                    let mut free = vec![session.pid];
+                    while let Some(gone) = free.pop() {
+                        for s in pool.sessions.iter_mut().filter(|s| s.blocked_by.contains(&gone)) {
+                            s.blocked_by.retain(|pid| *pid != gone);
+                            if s.blocked_by.is_empty() {
+                                (s.wait, s.state) = (None, Some(State::Idle));
+                                free.push(s.pid);
+                            }
                         }
                     }
                     let outcome = Outcome::Done { note: "ended".into() };
@@ -453,7 +515,7 @@ fn what_leaks_is_ended_from_the_pane_in_a_review_that_no_key_confirms() {
     desk.keys("a");
     desk.expect("end the watch here");
     desk.keys("x");
-    desk.expect("Not watched to the end");
+    desk.expect("watched to the end.");
 }
 
 #[test]
@@ -467,4 +529,18 @@ fn the_marked_are_ended_healthy_ones_with_a_warning() {
     desk.expect("End 2 sessions of api, idle in a pool");
     desk.snapshot("pool_review_marked");
     assert!(desk.screen(120, 36).contains("WARNING: 2 idle connections of api"), "{}", desk.screen(120, 36));
+}
+
+#[test]
+fn sessions_are_ended_while_stripe_is_silent() {
+    let mut desk = open(night());
+    desk.world.down = vec![Source::Stripe];
+    desk.pass(40);
+    desk.keys("f");
+    desk.settle();
+    writes_on(&mut desk);
+    desk.keys("3");
+    desk.key(Key::Enter);
+    desk.settle();
+    assert!(desk.effects.iter().any(|e| matches!(e, Effect::OpenRun { .. })), "{}", desk.shown());
 }

@@ -20,7 +20,7 @@ fn tour(console: &mut Console, label: &Payer) {
     console.wait_for("sub_");
     console.cost("\x1b");
     console.send("f");
-    console.wait_for("differs");
+    console.wait_for("done otherwise here");
     console.cost("e");
     console.cost("\x1b");
 }

@@ -208,3 +208,15 @@ async fn the_first_one_does_not_wait_for_ever_for_an_application_that_is_down() 
     assert!((d.now - begun).num_seconds() >= 30, "it is given its time");
     assert!(d.run.note.as_ref().is_some_and(|n| n.contains("application was not heard")), "{:?}", d.run.note);
 }
+
+#[tokio::test]
+async fn who_was_put_right_by_somebody_else_a_moment_before_is_told_apart() {
+    let state = tempdir().unwrap();
+    let mut world = missed(false);
+    world.overtaken = true;
+    let mut d = reviewed(world, state.path()).await;
+    d.confirm().await;
+    assert!(matches!(&d.run.phase, Phase::Done(say) if say.contains("1 was right before we came")), "{:?}", d.run.phase);
+    assert_eq!(d.run.progress().map(|p| (p.applied, p.right, p.failed)), Some((1, 1, 0)));
+    assert_eq!(d.counts().0, 0, "nothing is written over it");
+}

@@ -129,3 +129,12 @@ fn stamps_that_never_move_say_nothing() {
     }
     assert_eq!(since(&night.survey()), Some((55, true)));
 }
+
+#[test]
+fn a_database_whose_clock_is_behind_makes_no_false_alarm() {
+    let mut night = Night::fell(true);
+    let mut row = right_row(&profile(11), &night.all[11]);
+    row.image.insert(Field::UpdatedAt, Value::Time(ago(45) - Duration::seconds(30)));
+    night.world.records[11].row = Some(row);
+    assert_eq!(since(&night.survey()), None, "it was applied, whatever the stamp says");
+}

@@ -13,6 +13,7 @@ use nightdesk::domain::webhooks::feed::RawEvent;
 use nightdesk::domain::webhooks::judge::Received;
 use nightdesk::domain::webhooks::verdict::Verdict;
 use nightdesk::procedures::survey::{Moment, Survey};
+use nightdesk::protocol::environment::Environment;
 use nightdesk::protocol::query::{Query, Reply};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,11 +23,12 @@ pub struct Watch {
     pub at: At,
     pub tick: u64,
     pub asked: Vec<Query>,
+    pub env: Environment,
 }
 
 impl Watch {
     pub fn new(at: At) -> Self {
-        Self { survey: Survey::default(), at, tick: 1_000, asked: Vec::new() }
+        Self { survey: Survey::default(), at, tick: 1_000, asked: Vec::new(), env: environment() }
     }
 
     pub fn pass(&mut self, seconds: i64) {
@@ -45,7 +47,7 @@ impl Watch {
         mut answer: impl FnMut(&Query) -> Option<Result<Reply, Fault>>,
         took: &mut dyn FnMut(&'static str, std::time::Duration),
     ) {
-        let (env, sources) = (environment(), BTreeMap::new());
+        let (env, sources) = (self.env.clone(), BTreeMap::new());
         let m = Moment { now: self.at, tick: self.tick, env: &env, sources: &sources };
         let began = std::time::Instant::now();
         let mut queue: VecDeque<Query> = self.survey.ticked(&m).into();

@@ -6,8 +6,9 @@ use crate::console::context::Context;
 use crate::console::widgets::format::age;
 use crate::domain::facts::Case;
 use crate::domain::fault::{Fault, FaultKind, Source};
+use crate::domain::link::LinkedBy;
 use crate::domain::mirror::Mirrored;
-use crate::protocol::answers::{Answers, assemble, next_reads, stood_in, whom};
+use crate::protocol::answers::{Answers, StandIn, stand_in, whom};
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::ticket::Slot;
@@ -22,6 +23,8 @@ pub struct Asked {
     beside: Answers,
     /// The case with the mirror's copies in the place of what Stripe owes.
     case: Option<Box<Case>>,
+    /// By what the copies name the profile, where nothing else does.
+    by: Option<LinkedBy>,
 }
 
 /// The case as the mirror has Stripe's side of it.
@@ -57,15 +60,12 @@ impl Model {
 
     /// What the copies lead to outside of Stripe: a profile that they name, what the application enforces for it.
     fn ask_beside(&mut self, cx: &Context) -> Vec<Ask> {
-        self.stand_in(cx);
-        let (Some(found), Some(handle)) = (self.mirror.answer.as_deref(), self.handle()) else { return Vec::new() };
-        let stood = stood_in(handle, self.answers(), &self.mirror.beside, found, cx.now);
-        let wanted: Vec<Query> = next_reads(handle, None, &stood).into_iter().filter(|q| q.source() != Source::Stripe).collect();
+        let wants = self.stand_in(cx);
         let ask = |query: Query| {
             self.mirror.beside.asked(query.clone());
             Ask::Read { slot: self.slot(), query }
         };
-        wanted.into_iter().map(ask).collect()
+        wants.into_iter().map(ask).collect()
     }
 
     fn is_stripe_silent(&self, cx: &Context) -> bool {
@@ -96,16 +96,17 @@ impl Model {
         (self.mirror.asked, self.mirror.beside) = (false, Answers::default());
     }
 
-    /// Puts the case together once more. One that is complete is not given up for one that is being read.
-    fn stand_in(&mut self, cx: &Context) {
+    /// Puts the case together once more; what is still to be asked for it. One that is complete is not given up for one that is being read.
+    fn stand_in(&mut self, cx: &Context) -> Vec<Query> {
         let (Some(found), Some(handle)) = (self.mirror.answer.as_deref(), self.handle()) else {
-            self.mirror.case = None;
-            return;
+            (self.mirror.case, self.mirror.by) = (None, None);
+            return Vec::new();
         };
-        let case = assemble(handle, None, &stood_in(handle, self.answers(), &self.mirror.beside, found, cx.now));
+        let StandIn { case, by, wants } = stand_in(handle, self.answers(), &self.mirror.beside, found, cx.now);
         if self.mirror.case.is_none() || !(case.record.is_waiting() || case.shape.is_waiting()) {
-            self.mirror.case = Some(Box::new(case));
+            (self.mirror.case, self.mirror.by) = (Some(Box::new(case)), by);
         }
+        wants
     }
 
     /// The case with the mirror's copies where Stripe's answers are missing; `None` where none is needed or there is none.
@@ -130,10 +131,10 @@ impl Model {
         };
         let word = if behind { "BEHIND" } else { "STALE" };
         // Only the copies say whose it is.
-        let led = case.record().is_none() && shown.record().is_some();
-        let what = if led { "Stripe's column, and whose it is" } else { "Stripe's column" };
+        let led = self.mirror.by.filter(|_| case.record().is_none() && shown.record().is_some());
+        let whose = led.map(|by| format!(" Whose it is: {} ({}).", by.say(), by.confidence().word())).unwrap_or_default();
         let says = if knows {
-            format!("{what}: mirror in Postgres, {age}; {good_for}.")
+            format!("Stripe's column: mirror in Postgres, {age}; {good_for}.{whose}")
         } else {
             format!("Stripe's mirror in Postgres, {age}, holds nothing of them: that is not known.")
         };

@@ -63,6 +63,8 @@ fn line(case: &Case, demanded: Option<&Expected>, field: Field, now: At) -> Line
         (Known::Failed(f), None) if f.source == Source::Stripe => String::new(),
         (Known::Failed(_), None) => "no answer".into(),
         (Known::Is { value: Some(r), .. }, None) if r.row.is_some() => "not mapped".into(),
+        // Checkout sessions could still name a profile.
+        (Known::Is { value: None, .. }, None) if case.sessions_unread.is_some() && field == Field::Tier => "not known".into(),
         (Known::Is { .. }, None) if field == Field::Tier => "no row".into(),
         (Known::Is { .. }, None) => String::new(),
     };
@@ -133,6 +135,7 @@ fn app_tier(case: &Case) -> String {
             _ if f.source != Source::Application => "not asked".into(),
             _ => "no answer".into(),
         },
+        Known::Is { value: None, .. } if case.record().is_none() => "not asked".into(),
         Known::Is { value: None, .. } => "knows nobody".into(),
         Known::Is { value: Some(e), .. } => e.tier.clone(),
     }

@@ -3,6 +3,7 @@
 mod beside;
 mod keys;
 mod model;
+mod order;
 mod quota;
 mod view;
 

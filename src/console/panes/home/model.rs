@@ -1,16 +1,17 @@
 //! What Home knows: the events of the last day, the rows they should be in, the cases that were read because they were not, and the findings.
 
 use super::beside::Beside;
+use super::order::{Order, place};
 use super::quota::Quota;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
-use crate::domain::diagnosis::Word;
+use crate::domain::diagnosis::{Class, Word};
 use crate::domain::fault::{Fault, Source};
-use crate::domain::findings::{About, Finding, Interrupted, Judged, Silent, findings};
+use crate::domain::findings::{About, Finding, Interrupted, Judged, Silent, billed, findings};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::webhooks::cause::Cause;
-use crate::domain::webhooks::drift::{Drifted, finding};
+use crate::domain::webhooks::drift::{Drifted, Group, finding};
 use crate::domain::{At, age};
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
@@ -31,11 +32,13 @@ pub struct Model {
     pub(super) quota: Quota,
     /// What is missing points at the endpoint itself, not at what it does with events.
     pub(super) endpoint: bool,
-    /// Nothing is applied any more, and somebody has muted why: until then.
-    pub(super) hushed: Option<(Cause, At)>,
+    /// Nothing is applied any more, and somebody has muted why.
+    pub(super) hushed: bool,
     runs: Vec<RunSummary>,
     runs_read: Option<u64>,
     pub(super) findings: Vec<Finding>,
+    #[serde(default)]
+    order: Order,
     pub(super) cursor: Cursor,
     /// The operator has moved the selection: it stays on what it stands on. Before that it is on the worst.
     pub(super) moved: bool,
@@ -127,45 +130,62 @@ impl Model {
     }
 
     fn refind(&mut self, cx: &Context) {
-        let selected = self.selected().filter(|_| self.moved).map(|f| f.about.clone());
+        let selected = self.selected().filter(|_| self.moved).cloned();
         let survey = cx.survey;
         // What is accepted is nobody's alarm, whoever found it.
         let accepted = |j: &&Judged| cx.desk.is_some_and(|desk| desk.accepts(&j.customer, j.diagnosis.class, cx.now));
         self.judged = survey.suspects().iter().filter_map(|id| survey.judged(id)).filter(|j| !accepted(j)).cloned().collect();
-        self.findings = findings(&self.judged, &self.interrupted(cx), &silent(cx), cx.now);
-        self.hushed = survey.silence_cause().and_then(|c| Some((c, cx.desk?.muted(c, cx.now)?.until)));
-        let silence = survey.silence_finding().filter(|_| self.hushed.is_none());
+        let muted = survey.silence_cause().filter(|c| cx.desk.is_some_and(|desk| desk.muted(*c, cx.now).is_some()));
+        self.hushed = muted.is_some();
+        let silence = survey.silence_finding().filter(|_| muted.is_none());
+        let drifted = Self::drifted(cx);
+        let told = Told::by(silence.as_ref(), &self.judged, &drifted);
+        let judged: Vec<Judged> = self.judged.iter().filter(|j| !told.elsewhere(j)).cloned().collect();
+        let silence = silence.map(|f| self.with_its_price(f));
+        let mut found = findings(&judged, &self.interrupted(cx), &silent(cx), cx.now);
         // Where that is why nothing is applied, it has been said.
         let said = silence.is_some() && survey.silence_cause() == Some(Cause::EndpointDisabled);
         let endpoint = self.beside.endpoint(cx.env.and_then(|e| e.webhook_url.as_deref())).filter(|_| !said);
-        self.findings.splice(0..0, silence.into_iter().chain(endpoint));
-        self.findings.extend(cx.pool.finding());
-        self.findings.extend(self.beside.finding());
-        self.findings.extend(self.quota.finding());
-        self.findings.extend(survey.doubt());
-        self.findings.extend(survey.clock_finding());
-        self.find_drift(cx);
-        self.name_deploys();
+        found.splice(0..0, silence.into_iter().chain(endpoint));
+        found.extend(cx.pool.finding());
+        found.extend(self.beside.finding());
+        found.extend(self.quota.finding());
+        found.extend(survey.doubt());
+        found.extend(survey.clock_finding());
+        self.find_drift(drifted, &mut found);
+        found.sort_by_key(|f| std::cmp::Reverse(f.word));
+        self.name_deploys(&mut found);
+        self.findings = self.order.settle(&self.findings, found, cx.tick);
         self.endpoint = survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints());
-        self.quiet = self.findings.is_empty() && self.hushed.is_none() && survey.is_complete();
+        self.quiet = self.findings.is_empty() && !self.hushed && survey.is_complete();
         // The selection follows what it stands on, wherever that has moved.
-        let same = |f: &Finding, about: &About| match (&f.about, about) {
-            (About::Customers(a), About::Customers(b)) => a.iter().any(|c| b.contains(c)),
-            (About::Webhooks { .. }, About::Webhooks { .. }) => true,
-            (a, b) => a == b,
-        };
-        if let Some(at) = selected.and_then(|about| self.findings.iter().position(|f| same(f, &about))) {
+        if let Some(at) = selected.and_then(|finding| place(&self.findings, &finding)) {
             self.cursor.at = at;
         }
         self.cursor.clamp(self.findings.len());
     }
 
+    /// That nothing is applied, with what its customers are billed, as far as their cases were read: no other finding tells of them.
+    fn with_its_price(&self, silence: Finding) -> Finding {
+        let of: Vec<&Judged> = self.customers_of(&silence).into_iter().filter(|j| j.diagnosis.class == Class::PaidNotServed).collect();
+        match billed(&of) {
+            billed if billed.is_empty() => silence,
+            billed => Finding { size: format!("{}, {billed}", silence.size), ..silence },
+        }
+    }
+
+    /// What the drift scan has found and nobody has accepted, by class.
+    fn drifted<'a>(cx: &Context<'a>) -> Vec<Group<'a>> {
+        let Some(scan) = cx.drift else { return Vec::new() };
+        let accepted =
+            |d: &Drifted| d.customer.as_ref().is_some_and(|c| cx.desk.is_some_and(|desk| desk.accepted(c, d.class, cx.now).is_some()));
+        scan.found().groups().into_iter().filter_map(|group| group.without(accepted)).collect()
+    }
+
     /// What the drift scan has found and no other finding tells of: a line for each class, behind what is as bad. Whom a finding names that
     /// carries the repair is counted there, and nowhere else.
-    fn find_drift(&mut self, cx: &Context) {
-        self.drifted.clear();
-        let Some(scan) = cx.drift else { return };
-        let named = self.findings.iter().filter(|f| f.word != Word::Unknown).flat_map(|f| match &f.about {
+    fn find_drift(&mut self, drifted: Vec<Group>, found: &mut Vec<Finding>) {
+        let named = found.iter().filter(|f| f.word != Word::Unknown).flat_map(|f| match &f.about {
             About::Customers(ids) | About::Webhooks { customers: ids, .. } => ids.as_slice(),
             _ => &[],
         });
@@ -174,15 +194,17 @@ impl Model {
         let judged = self.judged.iter().filter(|j| counted.contains(&j.customer));
         let profiles: BTreeSet<SubjectKey> = judged.filter_map(|j| j.subject.as_ref()).map(|s| s.key.clone()).collect();
         let told = |d: &Drifted| {
-            let elsewhere =
-                d.customer.as_ref().is_some_and(|c| counted.contains(c)) || d.subject.as_ref().is_some_and(|s| profiles.contains(s));
-            let accepted = |c: &StripeId| cx.desk.is_some_and(|desk| desk.accepted(c, d.class, cx.now).is_some());
-            elsewhere || d.customer.as_ref().is_some_and(accepted)
+            d.customer.as_ref().is_some_and(|c| counted.contains(c)) || d.subject.as_ref().is_some_and(|s| profiles.contains(s))
         };
-        let groups: Vec<_> = scan.found().groups().into_iter().filter_map(|group| group.without(told)).collect();
-        self.findings.extend(groups.iter().filter_map(finding));
+        let groups: Vec<_> = drifted.into_iter().filter_map(|group| group.without(told)).collect();
+        for mut line in groups.iter().filter_map(finding) {
+            // Two sentences that are alike are about different people.
+            if found.iter().any(|f| f.sentence == line.sentence) {
+                line.sentence = line.sentence.replacen(' ', " more ", 1);
+            }
+            found.push(line);
+        }
         self.drifted = groups.iter().flat_map(|g| g.named.iter().take(LISTED)).map(|d| (*d).clone()).collect();
-        self.findings.sort_by_key(|f| std::cmp::Reverse(f.word));
     }
 
     /// What the drift scan says about these customers.
@@ -192,9 +214,8 @@ impl Model {
     }
 
     /// What began shortly after a deploy says so: the deploy is what changed.
-    fn name_deploys(&mut self) {
-        let named: Vec<Option<String>> = self
-            .findings
+    fn name_deploys(&self, findings: &mut [Finding]) {
+        let named: Vec<Option<String>> = findings
             .iter()
             .map(|f| {
                 let since = if let About::Webhooks { since, .. } = &f.about { Some(*since) } else { self.since(f) };
@@ -202,7 +223,7 @@ impl Model {
                 Some(format!("Deploy {} at {} came shortly before. {}", deploy.version, deploy.at.format("%H:%MZ"), f.reason))
             })
             .collect();
-        for (finding, reason) in self.findings.iter_mut().zip(named) {
+        for (finding, reason) in findings.iter_mut().zip(named) {
             if let Some(reason) = reason {
                 finding.reason = reason;
             }
@@ -226,6 +247,35 @@ impl Model {
             last: r.last,
         })
         .collect()
+    }
+}
+
+/// Whom a more telling finding names than their case does: each is counted once.
+struct Told<'a> {
+    silence: BTreeSet<&'a StripeId>,
+    profiles: BTreeSet<&'a SubjectKey>,
+    /// Customers and profiles that have drifted: that says more than that their case cannot be judged.
+    drifted: BTreeSet<&'a str>,
+}
+
+impl<'a> Told<'a> {
+    fn by(silence: Option<&'a Finding>, judged: &'a [Judged], drifted: &[Group<'a>]) -> Self {
+        let silence: BTreeSet<&StripeId> = match silence.map(|f| &f.about) {
+            Some(About::Webhooks { customers, .. }) => customers.iter().collect(),
+            _ => BTreeSet::new(),
+        };
+        let theirs = judged.iter().filter(|j| silence.contains(&j.customer));
+        let profiles = theirs.filter_map(|j| j.subject.as_ref()).map(|s| &s.key).collect();
+        let named = drifted.iter().flat_map(|g| &g.named);
+        let of = |d: &&'a Drifted| [d.customer.as_ref().map(StripeId::as_str), d.subject.as_ref().map(SubjectKey::as_str)];
+        Self { silence, profiles, drifted: named.flat_map(of).flatten().collect() }
+    }
+
+    fn elsewhere(&self, j: &Judged) -> bool {
+        let profile = j.subject.as_ref().map(|s| &s.key);
+        let of_silence = self.silence.contains(&j.customer) || profile.is_some_and(|p| self.profiles.contains(p));
+        let has_drifted = self.drifted.contains(j.customer.as_str()) || profile.is_some_and(|p| self.drifted.contains(p.as_str()));
+        of_silence || j.diagnosis.word == Word::Unknown && has_drifted
     }
 }
 

@@ -18,6 +18,8 @@ use ratatui::style::Style;
 
 /// Where sentences begin.
 const TEXT: u16 = 7;
+/// What is fine, by its name and, where there is little room, by a shorter one.
+const SHORT: [(&str, &str); 3] = [("webhook effects", "webhooks"), ("Stripe itself", "Stripe"), ("application", "app")];
 /// Rows at the bottom: notes, what is fine, a gap, two charts.
 const FOOT: u16 = 5;
 
@@ -33,19 +35,20 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     } else {
         findings(m, list, buf, theme);
     }
-    let note = note(cx);
+    let notes: Vec<String> = [note(cx), mutes(cx)].into_iter().filter(|n| !n.is_empty()).collect();
     let mut y = area.bottom() - foot;
-    if !note.is_empty() {
-        put(buf, theme, area.x + TEXT + 1, y, &note, theme.dim(), area.width.saturating_sub(TEXT + 1));
+    if !notes.is_empty() {
+        put(buf, theme, area.x + TEXT + 1, y, &notes.join(&format!(" {} ", theme.dot())), theme.dim(), area.width.saturating_sub(TEXT + 1));
     }
     if !charts {
         return;
     }
     y += 1;
-    let fine = fine(m, cx);
+    let room = area.width - TEXT - 2;
+    let fine = in_room(fine(m, cx), &format!(" {} ", theme.dot()), room);
     if !fine.is_empty() {
         put(buf, theme, area.x + 1, y, "fine", theme.dim(), 4);
-        put(buf, theme, area.x + TEXT + 1, y, &fine.join(&format!(" {} ", theme.dot())), theme.plain(), area.width - TEXT - 1);
+        put(buf, theme, area.x + TEXT + 1, y, &fine, theme.plain(), room);
     }
     sparklines(cx, Rect { y: y + 2, height: 2, ..area }, buf, theme);
 }
@@ -99,7 +102,7 @@ fn nothing_found(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &
         let waited_ms = cx.survey.began().map_or(0, |t| cx.tick.saturating_sub(t));
         let what = if cx.env.is_none() { "Connecting" } else { "Reading what Stripe sent in 24 h, and the rows it should be in" };
         panel::draw(buf, theme, text, &Panel::Reading { what, waited_ms });
-    } else if m.hushed.is_some() {
+    } else if m.hushed {
         put(buf, theme, area.x + TEXT, area.y, "Nothing besides what is muted.", theme.plain(), area.width - TEXT - 1);
     } else {
         put(buf, theme, area.x + TEXT, area.y, "Nothing found so far.", theme.plain(), area.width - TEXT - 1);
@@ -146,13 +149,40 @@ fn note(cx: &Context) -> String {
     parts.join(", ")
 }
 
+/// What somebody has muted: one quiet line, since nothing else tells of it here.
+fn mutes(cx: &Context) -> String {
+    let active = cx.desk.iter().flat_map(|desk| desk.muted.iter()).filter(|(_, m)| m.until > cx.now);
+    let mut active: Vec<_> = active.collect();
+    active.sort_by_key(|(_, m)| m.until);
+    match active.as_slice() {
+        [] => String::new(),
+        [(cause, m)] => format!("1 cause muted until {} by {}: {}", clock(m.until), m.by, cause.word()),
+        [(cause, m), ..] => format!("{} causes muted, {} until {} by {}", active.len(), cause.word(), clock(m.until), m.by),
+    }
+}
+
+/// All of it where there is room, else by shorter names, else as many as fit and how many more there are.
+fn in_room(mut all: Vec<String>, between: &str, room: u16) -> String {
+    let fits = |text: &String| width(text) <= room;
+    let whole = all.join(between);
+    if fits(&whole) {
+        return whole;
+    }
+    for word in &mut all {
+        let short = SHORT.iter().find(|(long, _)| long == word).map_or(word.as_str(), |(_, short)| short);
+        *word = short.to_string();
+    }
+    let kept = |n: usize| {
+        let more = (n < all.len()).then(|| format!("{} more", all.len() - n));
+        all[..n].iter().cloned().chain(more).collect::<Vec<_>>().join(between)
+    };
+    (1..=all.len()).rev().map(kept).find(fits).unwrap_or_default()
+}
+
 fn fine(m: &Model, cx: &Context) -> Vec<String> {
     let about = |test: fn(&About) -> bool| m.findings.iter().any(|f| test(&f.about));
     let mut fine = Vec::new();
-    if let Some((cause, until)) = m.hushed {
-        fine.push(format!("muted until {}: {}", clock(until), cause.word()));
-    }
-    if m.hushed.is_none()
+    if !m.hushed
         && cx.survey.is_complete()
         && !about(|a| matches!(a, About::Customers(_) | About::Webhooks { .. } | About::Endpoint | About::Sight))
     {
@@ -209,4 +239,18 @@ fn block(value: u32, most: u32, theme: &Theme) -> &'static str {
     let top = u64::try_from(blocks.len() - 1).expect("invariant: eight blocks");
     let at = (u64::from(value) * top).div_ceil(u64::from(most)).min(top);
     blocks[usize::try_from(at).expect("invariant: at most eight")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_fine_is_never_cut_within_a_word() {
+        let all = || ["webhook effects", "runs", "pool", "payments", "Stripe itself", "database", "application"].map(String::from).to_vec();
+        assert!(in_room(all(), " - ", 100).ends_with("Stripe itself - database - application"));
+        assert_eq!(in_room(all(), " - ", 71), "webhooks - runs - pool - payments - Stripe - database - app");
+        assert_eq!(in_room(all(), " - ", 40), "webhooks - runs - pool - 4 more");
+        assert_eq!(in_room(Vec::new(), " - ", 40), "");
+    }
 }

@@ -7,6 +7,7 @@ use crate::console::context::Context;
 use crate::console::keymap::{Action, Binding};
 use crate::procedures::by_id;
 use crate::procedures::engine::Phase;
+use crate::procedures::pool_exhausted::{NO_SETTING, SETTING};
 use crate::protocol::key::Key;
 
 #[must_use]
@@ -157,7 +158,8 @@ fn why(m: &Model) -> Ask {
 fn copies(m: &Model) -> Vec<CopyItem> {
     let mut items = vec![CopyItem::new("run id", m.run.id.to_string())];
     if let Phase::Deciding(decision) = &m.run.phase {
-        items.extend(decision.options.iter().filter(|o| !o.evidence.is_empty()).map(|o| CopyItem::new(o.say.clone(), o.evidence.clone())));
+        let settings = decision.options.iter().filter(|o| decision.id == SETTING && o.value != NO_SETTING);
+        items.extend(settings.map(|o| CopyItem::new(o.say.clone(), o.evidence.clone())));
     }
     if let Some(plan) = &m.run.plan {
         items.extend(plan.subject.as_ref().map(|s| CopyItem::new("subject key", s.to_string())));

@@ -1,7 +1,7 @@
 //! One event as the rules look at it: what was said about it, what was said around it, and what its endpoint answers. It concludes nothing.
 
 use super::evidence::{Evidence, Held, Named, Receipt, Scene};
-use super::trail::names_event;
+use super::trail::{Trail, names_event};
 use crate::domain::At;
 use crate::domain::mask;
 use crate::domain::webhooks::log::LogLine;
@@ -95,6 +95,11 @@ impl<'a> Look<'a> {
     /// It never came as far as the handler, and silence proves it.
     pub fn is_unseen(&self) -> bool {
         !self.is_seen() && (self.e.receipt == Receipt::Absent || self.scene.log.as_ref().is_some_and(|t| t.would_name(self.e.at)))
+    }
+
+    /// The log as it was read does not reach back to the event.
+    pub fn log_begins_later(&self) -> bool {
+        self.scene.log.as_ref().and_then(Trail::since).is_some_and(|since| since > self.e.at)
     }
 
     /// The log would say something of an event that had come to the application at all, and says nothing: not that it was taken, not that

@@ -87,6 +87,7 @@ impl Remedy {
 fn unexplained(look: &Look, raw: Option<&str>) -> String {
     match raw {
         Some(raw) => cut(raw),
+        None if look.log_begins_later() => "The log that is at hand begins after it, and nothing else says why it had no effect.".into(),
         None if look.e.pending => "Its delivery failed, and nothing here says why.".into(),
         None => "Its delivery was answered with success, or never made; nothing here says why it had no effect.".into(),
     }

@@ -4,10 +4,13 @@ use crate::domain::At;
 use crate::domain::webhooks::log::{Level, LogLine};
 use crate::domain::webhooks::saying::{Saying, is_general, saying};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The requests of one probe reach the application within so many seconds of each other.
 const PROBE_SECONDS: i64 = 3;
+
+/// So many lines are kept, the newest.
+const AT_MOST: usize = 20_000;
 
 /// Lines that say something about webhooks, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +50,44 @@ impl Trail {
         // A line without a time stands where nothing near a moment is looked for.
         trail.lines.sort_by_key(|h| h.line.at);
         trail.forget_probes();
+        trail.index();
+        trail
+    }
+
+    /// With what is known of before it begins: what speaks of a failure or a start, and what `matters` besides. Its silence about that time
+    /// goes on meaning nothing.
+    #[must_use]
+    pub fn after(mut self, older: &Trail, matters: impl Fn(&LogLine) -> bool) -> Self {
+        let own: BTreeSet<(Option<At>, &str)> = match self.since {
+            Some(_) => BTreeSet::new(),
+            None => self.lines.iter().map(|h| (h.line.at, h.line.text.as_str())).collect(),
+        };
+        let is_older = |h: &&Heard| match self.since {
+            Some(since) => h.line.at.is_some_and(|at| at < since),
+            None => !own.contains(&(h.line.at, h.line.text.as_str())),
+        };
+        let kept = |h: &&Heard| h.said.is_failure() || h.said == Saying::Started || matters(&h.line);
+        let older: Vec<Heard> = older.lines.iter().filter(is_older).filter(kept).cloned().collect();
+        if older.is_empty() {
+            return self;
+        }
+        self.lines.extend(older);
+        self.lines.sort_by_key(|h| h.line.at);
+        let surplus = self.lines.len().saturating_sub(AT_MOST);
+        self.lines.drain(..surplus);
+        self.by_id.clear();
+        self.index();
+        self
+    }
+
+    /// From when on no such line is lacking.
+    #[must_use]
+    pub fn since(&self) -> Option<At> {
+        self.since
+    }
+
+    fn index(&mut self) {
+        let trail = self;
         for (position, heard) in trail.lines.iter().enumerate() {
             for id in &heard.line.ids {
                 trail.by_id.entry(id.clone()).or_default().push(position);
@@ -54,7 +95,6 @@ impl Trail {
             trail.names_events |= names_event(&heard.line);
             trail.tells_processed |= heard.said == Saying::Processed && names_event(&heard.line);
         }
-        trail
     }
 
     /// Lets go of what a probe made the application say, whoever sent it: a refused signature and a refused time within seconds of each

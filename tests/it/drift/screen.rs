@@ -1,0 +1,137 @@
+//! Drift on screen: what is accepted, whom it is said of, and that Home counts it no more.
+
+use crate::fixtures::*;
+use crate::panes_desk::Desk;
+use chrono::Duration;
+use nightdesk::domain::desk::{Accepted, DeskState};
+use nightdesk::domain::ids::StripeId;
+use nightdesk::domain::webhooks::drift::Class;
+use nightdesk::protocol::desk::DeskWrite;
+use nightdesk::protocol::effect::Effect;
+use nightdesk::protocol::event::Event;
+use nightdesk::protocol::key::Key;
+
+/// Three who have paid for nine days, are linked and not served, and of whom no event tells.
+fn three() -> World {
+    let mut w = World::empty();
+    for n in 0..3 {
+        let mut s = subscription(&format!("sub_Drifted{n:05}"), &format!("cus_Drifted{n:05}"));
+        s.created = ago(60 * 24 * 9);
+        let profile = format!("{n:08x}-0000-4000-8000-{n:012}");
+        w.records.push(record(&profile, None, Some(free_row(&profile, s.customer.as_str()))));
+        w.customers.push(customer(s.customer.as_str(), None));
+        w.invoices.push(invoice(&format!("in_Drifted{n:05}"), &s));
+        w.subscriptions.push(s);
+        w.enforce(&profile, "FREE", 5);
+    }
+    w
+}
+
+/// The drift tab, the account compared, the first class open.
+fn compared() -> Desk {
+    let mut desk = Desk::settled(three());
+    desk.keys("2");
+    (0..2).for_each(|_| desk.key(Key::Tab));
+    desk.key(Key::Enter);
+    for _ in 0..5 {
+        desk.pass(2);
+        desk.settle();
+    }
+    desk.key(Key::Enter);
+    desk.expect("paid, not served");
+    desk
+}
+
+fn accepted(desk: &Desk) -> Vec<(StripeId, Class)> {
+    let of = |e: &Effect| match e {
+        Effect::Desk(DeskWrite::AcceptDrift { customer, class, .. }) => Some((customer.clone(), *class)),
+        _ => None,
+    };
+    desk.effects.iter().filter_map(of).collect()
+}
+
+/// Enter, meant for the dialog that has been on screen.
+fn enter(desk: &mut Desk) {
+    desk.wait(500);
+    desk.event(Event::Painted);
+    desk.wait(500);
+    desk.key(Key::Enter);
+}
+
+#[test]
+fn marked_ones_are_accepted_together_after_their_number_was_typed() {
+    let mut desk = compared();
+    desk.keys("  ");
+    desk.expect("2 marked");
+    desk.keys("a");
+    desk.expect("accept the 2 marked");
+    desk.keys("b");
+    desk.expect("Accept the 2 marked: 2 paid, not served");
+    desk.keys("a gift");
+    enter(&mut desk);
+    desk.expect("Type 2 to accept the 2 that are marked");
+    desk.keys("3");
+    enter(&mut desk);
+    assert_eq!(accepted(&desk), [], "another number accepts nobody");
+    desk.key(Key::Backspace);
+    desk.keys("2");
+    enter(&mut desk);
+    let all = accepted(&desk);
+    assert_eq!(all.len(), 2);
+    assert!(all.iter().all(|(_, class)| *class == Class::PaidNotServed), "{all:?}");
+    desk.expect_not("2 marked ·");
+
+    let until = desk.at + Duration::days(3);
+    let accepted = all.into_iter().map(|(customer, class)| Accepted {
+        customer,
+        class,
+        by: "oncall".into(),
+        at: desk.at,
+        until,
+        reason: "a gift".into(),
+    });
+    desk.world.desk = DeskState { accepted: accepted.collect(), ..DeskState::default() };
+    desk.pass(16);
+    desk.settle();
+    desk.expect("accepted until");
+    desk.keys("1");
+    desk.pass(2);
+    desk.expect("1 customer paid and is not served");
+}
+
+#[test]
+fn without_marks_the_row_under_the_cursor_is_named() {
+    let mut desk = compared();
+    desk.keys("a");
+    desk.expect("accept cus_D…");
+    desk.keys("b");
+    desk.keys("a gift");
+    enter(&mut desk);
+    assert_eq!(accepted(&desk).len(), 1, "of one no number is asked");
+}
+
+#[test]
+fn what_is_accepted_is_no_finding_of_home_whoever_found_it() {
+    let mut desk = Desk::settled(World::placeholder());
+    desk.expect("1 customer paid and is still FREE");
+    let one = |class, customer: &str| Accepted {
+        customer: id(customer),
+        class,
+        by: "eve".into(),
+        at: now(),
+        until: now() + Duration::days(1),
+        reason: "known".into(),
+    };
+    let accept = |desk: &mut Desk, a: Accepted| {
+        desk.world.desk = DeskState { accepted: vec![a], ..DeskState::default() };
+        desk.pass(30);
+        desk.settle();
+        desk.pass(2);
+    };
+    accept(&mut desk, one(Class::Period, CUSTOMER));
+    desk.expect("1 customer paid and is still FREE");
+    accept(&mut desk, one(Class::PaidNotServed, "cus_Somebody0001"));
+    desk.expect("1 customer paid and is still FREE");
+    accept(&mut desk, one(Class::PaidNotServed, CUSTOMER));
+    desk.expect_not("is still FREE");
+}
