@@ -394,6 +394,8 @@ fn one_feature_some_or_all_are_chosen_with_marks() {
     desk.state.tasks.runs.push(nightdesk::console::panes::run::Model::of(run));
     desk.state.screens.open(Screen::Run(id));
     desk.pass(2);
+    desk.event(Event::Painted);
+    desk.pass(1);
     desk.expect("space marks several");
     desk.keys("j ");
     desk.expect("all of them is an answer of its own");

@@ -3,6 +3,7 @@
 mod lists;
 mod renewed;
 mod resets;
+mod search;
 
 use crate::bench::Bench;
 use nightdesk::config::Config;

@@ -15,14 +15,22 @@ use crate::domain::row::Field;
 use crate::domain::shape::KeyType;
 use crate::protocol::query::{Hit, Reply};
 use sqlx::{AssertSqlSafe, Row};
+use std::time::{Duration, Instant};
 
-/// A search may take this long on the server, and no helpers.
+/// A search may take this long on the server, all looks together, and no helpers: whoever waits for it gives up a second later.
+const BUDGET: Duration = Duration::from_secs(2);
 const LIMITS: &str = "SET LOCAL statement_timeout = 2000; SET LOCAL max_parallel_workers_per_gather = 0";
+/// In less nothing is read from end to end.
+const TOO_LITTLE: Duration = Duration::from_millis(100);
 
 /// A table up to so many rows is read from end to end before anybody notices.
 const SMALL: f64 = 20_000.0;
 
+/// No id is as long.
+const LONGEST: usize = 64;
+
 /// One way to look: a condition over subject `p` and row `s`, its parameters `$1`, `$2`, …, and how good its hits are.
+#[derive(Clone)]
 struct Look {
     condition: String,
     values: Vec<String>,
@@ -49,15 +57,19 @@ pub async fn find(session: &mut Session, config: &Config, needle: &Needle, limit
 
 async fn run(session: &mut Session, found: &Found, looks: Vec<Look>, limit: u32) -> Result<Reply, Trouble> {
     let limit = limit as usize;
+    let begun = Instant::now();
     let mut hits: Vec<Hit> = Vec::new();
-    let mut truncated = false;
+    // Somebody was found without reading a table from end to end.
+    let (mut truncated, mut by_index) = (false, false);
     for look in looks {
         if hits.len() >= limit {
             truncated = true;
             break;
         }
-        // Whoever has exactly what was looked for is found: others whose address begins so are not worth a scan.
-        if look.rank > 0 && look.scans && found.subject.table.rows > SMALL && hits.iter().any(|h| h.rank == 0) {
+        // Whoever has exactly what was looked for is found, or whoever an index knows: others are not worth a scan.
+        let worth = !by_index && (look.rank == 0 || hits.iter().all(|h| h.rank > 0));
+        let left = BUDGET.saturating_sub(begun.elapsed());
+        if look.scans && ((found.subject.table.rows > SMALL && !worth) || left < TOO_LITTLE) {
             truncated = true;
             break;
         }
@@ -73,7 +85,8 @@ async fn run(session: &mut Session, found: &Found, looks: Vec<Look>, limit: u32)
             query = query.bind(value);
         }
         if look.scans {
-            sqlx::raw_sql("SAVEPOINT look").execute(&mut session.conn).await?;
+            let begin = format!("SAVEPOINT look; SET LOCAL statement_timeout = {}", left.as_millis());
+            sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut session.conn).await?;
         }
         let rows = match query.fetch_all(&mut session.conn).await {
             Ok(rows) => rows,
@@ -86,6 +99,7 @@ async fn run(session: &mut Session, found: &Found, looks: Vec<Look>, limit: u32)
             Err(error) => return Err(error.into()),
         };
         truncated |= rows.len() >= most;
+        by_index |= !look.scans && !rows.is_empty();
         for row in &rows {
             let (subject, held) = (records::subject(row)?, records::row(row, found)?);
             if hits.iter().any(|h| h.subject.as_ref() == Some(&subject.key)) {
@@ -123,20 +137,20 @@ fn looks(found: &Found, needle: &Needle) -> Vec<Look> {
     match needle {
         Needle::Stripe(id) => column_for(found, id.kind()).map(|c| vec![exactly(c, id.as_str())]).unwrap_or_default(),
         Needle::StripePrefix { kind, text } => {
-            column_for(found, *kind).map(|c| vec![exactly(c, text), beginning(c, "s", text)]).unwrap_or_default()
+            column_for(found, *kind).map(|c| [vec![exactly(c, text)], beginning(c, "s", text)].concat()).unwrap_or_default()
         }
         Needle::Placeholder(text) => {
-            column_for(found, StripeKind::Customer).map(|c| vec![exactly(c, text), beginning(c, "s", text)]).unwrap_or_default()
+            column_for(found, StripeKind::Customer).map(|c| [vec![exactly(c, text)], beginning(c, "s", text)].concat()).unwrap_or_default()
         }
-        Needle::Uuid(text) => keyed(found, text, true).into_iter().collect(),
+        Needle::Uuid(text) => keyed(found, text).into_iter().collect(),
         Needle::UuidPrefix(text) => {
-            let mut looks: Vec<Look> = keyed(found, text, false).into_iter().collect();
+            let mut looks = begun(found, text);
             looks.extend(words(found, text));
             looks
         }
         Needle::Number(text) => {
-            let mut looks: Vec<Look> = keyed(found, text, true).into_iter().collect();
-            looks.extend(keyed(found, text, false));
+            let mut looks: Vec<Look> = keyed(found, text).into_iter().collect();
+            looks.extend(begun(found, text));
             looks.extend(words(found, text));
             looks
         }
@@ -173,15 +187,23 @@ fn exactly(column: &ColumnFound, text: &str) -> Look {
     Look { condition: format!("{} = $1", column.comparable("s")), values: vec![text.to_string()], rank: 0, scans: column.is_json() }
 }
 
-/// Beginning with the text: a range where the column compares byte by byte, since an ordinary index serves that; else a pattern.
-fn beginning(column: &ColumnFound, alias: &str, text: &str) -> Look {
+/// Beginning with the text: a range, since an ordinary index serves that. Exactly that range where the column compares byte by byte. In the
+/// order of a language what begins so lies, in all but a few, between the text and the text with as many `z` as no id is long; there the
+/// pattern decides who of them it is, and once more over all where they are few enough to be read.
+fn beginning(column: &ColumnFound, alias: &str, text: &str) -> Vec<Look> {
     let value = column.comparable(alias);
-    match after(text).filter(|_| column.byte_ordered && !column.is_json()) {
-        Some(end) => {
-            Look { condition: format!("{value} >= $1 AND {value} < $2"), values: vec![text.to_string(), end], rank: 1, scans: false }
-        }
-        None => Look { condition: format!("{value} LIKE $1"), values: vec![format!("{}%", like(text))], rank: 1, scans: true },
+    let pattern = format!("{}%", like(text));
+    let everywhere = Look { condition: format!("{value} LIKE $1"), values: vec![pattern.clone()], rank: 1, scans: true };
+    if column.is_json() {
+        return vec![everywhere];
     }
+    if let Some(end) = after(text).filter(|_| column.byte_ordered) {
+        let condition = format!("{value} >= $1 AND {value} < $2");
+        return vec![Look { condition, values: vec![text.to_string(), end], rank: 1, scans: false }];
+    }
+    let condition = format!("{value} >= $1 AND {value} <= $2 AND {value} LIKE $3");
+    let values = vec![text.to_string(), format!("{text}{}", "z".repeat(LONGEST)), pattern];
+    vec![Look { condition, values, rank: 1, scans: false }, everywhere]
 }
 
 /// The first text behind all that begin with this one; only for plain ASCII, where bytes and characters agree.
@@ -192,29 +214,31 @@ fn after(prefix: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// By the profile's key, whole or its beginning.
-fn keyed(found: &Found, text: &str, whole: bool) -> Option<Look> {
+/// By the profile's key.
+fn keyed(found: &Found, text: &str) -> Option<Look> {
+    let (key, kind) = (&found.subject.key, found.subject.key.key_type());
+    let text = found::well_formed(kind, text)?;
+    let condition = format!("{} = $1::text::{}", key.key("p"), found::key_cast(kind));
+    Some(Look { condition, values: vec![text], rank: 0, scans: false })
+}
+
+/// By the beginning of the profile's key.
+fn begun(found: &Found, text: &str) -> Vec<Look> {
     let key = &found.subject.key;
     let value = key.key("p");
-    let kind = key.key_type();
-    if whole {
-        let text = found::well_formed(kind, text)?;
-        let condition = format!("{value} = $1::text::{}", found::key_cast(kind));
-        return Some(Look { condition, values: vec![text], rank: 0, scans: false });
-    }
-    match kind {
+    let look = |condition, values| vec![Look { condition, values, rank: 1, scans: false }];
+    match key.key_type() {
         KeyType::Uuid => {
-            let (low, high) = uuid_range(text)?;
-            let condition = format!("{value} BETWEEN $1::text::uuid AND $2::text::uuid");
-            Some(Look { condition, values: vec![low, high], rank: 1, scans: false })
+            let Some((low, high)) = uuid_range(text) else { return Vec::new() };
+            look(format!("{value} BETWEEN $1::text::uuid AND $2::text::uuid"), vec![low, high])
         }
         KeyType::BigInt => {
-            let ranges = number_ranges(text.parse().ok()?);
+            let ranges = text.parse().map(number_ranges).unwrap_or_default();
             // Our own figures: nothing to bind.
             let parts: Vec<String> = ranges.iter().map(|(low, high)| format!("{value} BETWEEN {low} AND {high}")).collect();
-            (!parts.is_empty()).then(|| Look { condition: format!("({})", parts.join(" OR ")), values: Vec::new(), rank: 1, scans: false })
+            if parts.is_empty() { Vec::new() } else { look(format!("({})", parts.join(" OR ")), Vec::new()) }
         }
-        KeyType::Text => Some(beginning(key, "p", text)),
+        KeyType::Text => beginning(key, "p", text),
     }
 }
 

@@ -53,6 +53,21 @@ struct Ground<'a> {
     now: At,
 }
 
+/// Whose counters a statement is about.
+#[derive(Debug, Clone)]
+struct Scope {
+    tier: Option<String>,
+    feature: Option<String>,
+    /// Everybody but those who pay nothing.
+    paying: bool,
+}
+
+impl From<&QuotaFilter> for Scope {
+    fn from(filter: &QuotaFilter) -> Self {
+        Self { tier: filter.tier.clone(), feature: filter.feature.clone(), paying: false }
+    }
+}
+
 /// Answers a question about use. The connection is a scan's own.
 pub async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result<Reply, Trouble> {
     let found = found::of(session, &config.schema).await?;
@@ -95,19 +110,19 @@ async fn asked(
     match query {
         Query::NearLimit { threshold, filter, after } => {
             let watch = watch.filter(|w| w.reaches(*threshold));
-            ground.page(session, *threshold, filter, after.as_ref(), watch.as_deref()).await.map(Reply::NearLimit)
+            ground.page(session, *threshold, &filter.into(), after.as_ref(), watch.as_deref()).await.map(Reply::NearLimit)
         }
         Query::QuotaTotals { threshold, filter } => {
             let watch = watch.filter(|w| w.reaches(*threshold) && w.tier.is_some());
-            ground.totals(session, *threshold, filter, watch.as_deref()).await.map(Reply::QuotaTotals)
+            ground.totals(session, *threshold, &filter.into(), watch.as_deref()).await.map(Reply::QuotaTotals)
         }
-        Query::TierUsage(filter) => ground.by_tier(session, filter).await.map(Reply::TierUsage),
+        Query::TierUsage(filter) => ground.by_tier(session, &filter.into()).await.map(Reply::TierUsage),
         Query::Unreset => {
             let watch = watch.filter(|w| w.reaches(Threshold::ALL));
             if watch.is_none() && counter.table.rows > SMALL {
                 return Ok(Reply::Unreset(None));
             }
-            let mut page = ground.page(session, Threshold::ALL, &QuotaFilter::default(), None, watch.as_deref()).await?;
+            let mut page = ground.page(session, Threshold::ALL, &(&QuotaFilter::default()).into(), None, watch.as_deref()).await?;
             let read = page.rows.len();
             page.rows.retain(|r| r.claim == Claim::Renewed);
             page.next = page.next.filter(|_| page.rows.len() == read);
@@ -155,13 +170,14 @@ async fn limits(session: &mut Session, config: &Config, found: &Found) -> Result
 
 impl Ground<'_> {
     /// The limits that somebody of this filter can come near, none twice.
-    fn finite<'a>(&'a self, filter: &'a QuotaFilter) -> impl Iterator<Item = &'a Limit> {
+    fn finite<'a>(&'a self, filter: &'a Scope) -> impl Iterator<Item = &'a Limit> {
         self.within(filter).filter(|l| l.value > 0)
     }
 
-    fn within<'a>(&'a self, filter: &'a QuotaFilter) -> impl Iterator<Item = &'a Limit> {
+    fn within<'a>(&'a self, filter: &'a Scope) -> impl Iterator<Item = &'a Limit> {
         let is = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|w| w == is);
-        self.limits.iter().filter(move |l| is(&filter.tier, &l.tier) && is(&filter.feature, &l.feature))
+        let among = |l: &Limit| !(filter.paying && l.tier == self.free);
+        self.limits.iter().filter(move |l| is(&filter.tier, &l.tier) && is(&filter.feature, &l.feature) && among(l))
     }
 
     /// The tier of row `s`, in the words of the limits.
@@ -200,7 +216,7 @@ impl Ground<'_> {
         &self,
         session: &mut Session,
         threshold: Threshold,
-        filter: &QuotaFilter,
+        filter: &Scope,
         after: Option<&NearKey>,
         watch: Option<&WatchFound>,
     ) -> Result<NearPage, Trouble> {
@@ -214,17 +230,33 @@ impl Ground<'_> {
         let after = after.and_then(|a| Some((a.claim, a.permille, well_formed(kind, a.subject.as_str())?, a.feature.clone())));
         let bound = format!("($1::smallint, $2::bigint, $3::text::{}, $4::text)", key_cast(kind));
         let beyond = |order: &str| after.as_ref().map(|_| format!(" AND ({order}) < {bound}")).unwrap_or_default();
-        let statement = match watch {
-            Some(watch) => self.page_of_watch(watch, threshold, filter, after.as_ref().map(|a| a.0), &beyond),
-            None => self.page_of_tables(threshold, filter, &beyond),
+        // Those who pay come first, are fewer, and have limits that fewer reach: mostly a page of them spares the look at all others.
+        let parts = match &filter.tier {
+            None if watch.is_none() => {
+                let paying = Scope { paying: true, ..filter.clone() };
+                let free = Scope { tier: Some(self.free.to_string()), ..filter.clone() };
+                if after.as_ref().is_some_and(|a| a.0 == Claim::Free) { vec![free] } else { vec![paying, free] }
+            }
+            _ => vec![filter.clone()],
         };
-        let mut query = session.sql(statement);
-        if let Some((claim, permille, key, feature)) = &after {
-            query = query.bind(claim.rank()).bind(*permille).bind(key).bind(feature);
+        let most = usize::from(PAGE);
+        let mut read = Vec::new();
+        for part in parts {
+            if read.len() == most || self.finite(&part).next().is_none() {
+                continue;
+            }
+            let statement = match watch {
+                Some(watch) => self.page_of_watch(watch, threshold, &part, after.as_ref().map(|a| a.0), &beyond),
+                None => self.page_of_tables(threshold, &part, most - read.len(), &beyond),
+            };
+            let mut query = session.sql(statement);
+            if let Some((claim, permille, key, feature)) = &after {
+                query = query.bind(claim.rank()).bind(*permille).bind(key).bind(feature);
+            }
+            read.extend(query.fetch_all(&mut session.conn).await?);
         }
-        let read = query.fetch_all(&mut session.conn).await?;
         let next = match read.last() {
-            Some(last) if read.len() == usize::from(PAGE) => Some(NearKey {
+            Some(last) if read.len() == most => Some(NearKey {
                 claim: Claim::of_rank(last.try_get("rank")?),
                 permille: last.try_get("permille")?,
                 subject: SubjectKey(last.try_get("key")?),
@@ -243,7 +275,7 @@ impl Ground<'_> {
         &self,
         session: &mut Session,
         threshold: Threshold,
-        filter: &QuotaFilter,
+        filter: &Scope,
         watch: Option<&WatchFound>,
     ) -> Result<Vec<QuotaTotal>, Trouble> {
         if self.finite(filter).next().is_none() {

@@ -3,8 +3,8 @@
 use super::super::found::same_key;
 use super::super::names::{ident, literal};
 use super::claim::{self, Renewal};
-use super::{Ground, WatchFound};
-use crate::domain::quota::{Claim, PAGE, QuotaFilter, Threshold};
+use super::{Ground, Scope, WatchFound};
+use crate::domain::quota::{Claim, PAGE, Threshold};
 use crate::domain::row::Field;
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 const LARGEST: i64 = 9_000_000_000_000_000;
 
 impl Ground<'_> {
-    /// A page over the plain tables. Limits stand in it as constants: a row is left behind as soon as its own two columns are read, and
+    /// At most so many rows over the plain tables. Limits stand in it as constants: a row is left behind as soon as its own two columns are read, and
     /// who pays for what is looked up for the few that remain, among those alone who pay for something.
-    pub(super) fn page_of_tables(&self, threshold: Threshold, filter: &QuotaFilter, beyond: &dyn Fn(&str) -> String) -> String {
+    pub(super) fn page_of_tables(&self, threshold: Threshold, filter: &Scope, most: usize, beyond: &dyn Fn(&str) -> String) -> String {
         let c = self.counter;
         let (key, feature, value) = (c.subject.key("c"), c.feature.comparable("c"), self.by_tier_and_feature(filter, &|limit| limit));
         let share = format!("(least({}, {LARGEST})::bigint * 1000 / {value})", self.used());
@@ -28,7 +28,7 @@ impl Ground<'_> {
         self.dressed(&format!(
             "SELECT {key} AS k, {} AS feature, {}::bigint AS used, {} AS ends, coalesce(s.tier, {}) AS tier, {value}::bigint AS value,
                     {claim} AS rank, {claim} AS claim, {share} AS permille, {feature} AS f, true AS lives
-             {} {} ORDER BY {claim} DESC, {share} DESC, {key} DESC, {feature} DESC LIMIT {PAGE}",
+             {} {} ORDER BY {claim} DESC, {share} DESC, {key} DESC, {feature} DESC LIMIT {most}",
             c.feature.text("c"),
             self.used(),
             self.ends(),
@@ -38,7 +38,7 @@ impl Ground<'_> {
         ))
     }
 
-    pub(super) fn totals_of_tables(&self, threshold: Threshold, filter: &QuotaFilter) -> String {
+    pub(super) fn totals_of_tables(&self, threshold: Threshold, filter: &Scope) -> String {
         let (used, value) = (self.used(), self.by_tier_and_feature(filter, &|limit| limit));
         format!(
             "SELECT coalesce(s.tier, {}) AS tier, {} AS feature, count(*) FILTER (WHERE {used} < {value}) AS near,
@@ -56,7 +56,7 @@ impl Ground<'_> {
         &self,
         watch: &WatchFound,
         threshold: Threshold,
-        filter: &QuotaFilter,
+        filter: &Scope,
         after: Option<Claim>,
         beyond: &dyn Fn(&str) -> String,
     ) -> String {
@@ -98,7 +98,7 @@ impl Ground<'_> {
         ))
     }
 
-    pub(super) fn totals_from_watch(&self, watch: &WatchFound, threshold: Threshold, filter: &QuotaFilter) -> String {
+    pub(super) fn totals_from_watch(&self, watch: &WatchFound, threshold: Threshold, filter: &Scope) -> String {
         let tier = watch.tier.as_ref().expect("invariant: asked only of an index that knows tiers").text("w");
         let feature = watch.feature.text("w");
         format!(
@@ -110,7 +110,7 @@ impl Ground<'_> {
         )
     }
 
-    fn watched(&self, watch: &WatchFound, threshold: Threshold, filter: &QuotaFilter) -> String {
+    fn watched(&self, watch: &WatchFound, threshold: Threshold, filter: &Scope) -> String {
         let mut all =
             vec![format!("w.permille >= {}", u16::from(threshold.percent()) * 10), Self::lives_now(watch.period_end.as_ref(), "w")];
         if let Some(feature) = &filter.feature {
@@ -123,7 +123,7 @@ impl Ground<'_> {
     }
 
     /// Counters and the tiers of those who pay, narrowed to what has reached its floor in a period that runs.
-    fn near_rows(&self, threshold: Threshold, filter: &QuotaFilter) -> String {
+    fn near_rows(&self, threshold: Threshold, filter: &Scope) -> String {
         let (used, feature) = (self.used(), self.counter.feature.comparable("c"));
         let mut least: BTreeMap<&str, i64> = BTreeMap::new();
         for limit in self.finite(filter) {
@@ -144,11 +144,12 @@ impl Ground<'_> {
 
     /// The tiers of those who pay beside their counters, as `s`: whoever is not among them has the tier that nobody pays for. So most
     /// people's rows never get into the hash table.
-    fn who_pays(&self, filter: &QuotaFilter) -> String {
+    pub(super) fn who_pays(&self, filter: &Scope) -> String {
         let row = &self.found.subscription;
         let tier = row.field(Field::Tier).map_or("NULL::text".into(), |c| c.text("s"));
         let (join, which) = match filter.tier.as_deref() {
             Some(only) if only != self.free => ("JOIN", format!("= {}", literal(only))),
+            None if filter.paying => ("JOIN", format!("<> {}", literal(self.free))),
             _ => ("LEFT JOIN", format!("<> {}", literal(self.free))),
         };
         let mut key = row.subject.clone();
@@ -165,7 +166,7 @@ impl Ground<'_> {
     }
 
     /// A number for each tier and feature whose limit can be come near, NULL for all others.
-    fn by_tier_and_feature(&self, filter: &QuotaFilter, number: &dyn Fn(i64) -> i64) -> String {
+    fn by_tier_and_feature(&self, filter: &Scope, number: &dyn Fn(i64) -> i64) -> String {
         let feature = self.counter.feature.comparable("c");
         let mut tiers: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for limit in self.finite(filter) {
@@ -179,7 +180,7 @@ impl Ground<'_> {
     }
 
     /// The limits that can be come near, with the use from which on they are, as a table `l`.
-    fn floors(&self, threshold: Threshold, filter: &QuotaFilter) -> String {
+    fn floors(&self, threshold: Threshold, filter: &Scope) -> String {
         let rows: Vec<String> = self
             .finite(filter)
             .map(|l| format!("({}, {}, {}::bigint, {}::bigint)", literal(&l.tier), literal(&l.feature), l.value, threshold.floor(l.value)))

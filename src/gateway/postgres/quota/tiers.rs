@@ -3,14 +3,14 @@
 use super::super::connect::Session;
 use super::super::fault::Trouble;
 use super::super::names::literal;
-use super::Ground;
-use crate::domain::quota::{QuotaFilter, TierUse};
+use super::{Ground, Scope};
+use crate::domain::quota::TierUse;
 use crate::domain::text::clean;
 use sqlx::Row;
 use std::collections::BTreeMap;
 
 impl Ground<'_> {
-    pub(super) async fn by_tier(&self, session: &mut Session, filter: &QuotaFilter) -> Result<Vec<TierUse>, Trouble> {
+    pub(super) async fn by_tier(&self, session: &mut Session, filter: &Scope) -> Result<Vec<TierUse>, Trouble> {
         let users = self.users(session).await?;
         let mut of: BTreeMap<(String, String), TierUse> = BTreeMap::new();
         // What nobody of a tier has used yet is a line too.
@@ -55,8 +55,9 @@ impl Ground<'_> {
         Ok(users)
     }
 
-    fn histogram(&self, users: &BTreeMap<String, i64>, filter: &QuotaFilter) -> String {
-        let (tier, feature, used) = (self.tier(), self.counter.feature.text("c"), self.used());
+    fn histogram(&self, users: &BTreeMap<String, i64>, filter: &Scope) -> String {
+        // Beside the counters stand only those who pay.
+        let (tier, feature, used) = (format!("coalesce(s.tier, {})", literal(self.free)), self.counter.feature.text("c"), self.used());
         let mut wanted = vec![format!("{used} > 0"), self.lives(self.counter.period_end.as_ref(), "c")];
         if let Some(of) = &filter.tier {
             wanted.push(format!("{tier} = {}", literal(of)));
@@ -88,7 +89,7 @@ impl Ground<'_> {
                     coalesce(sum(n) FILTER (WHERE used >= value), 0)::bigint AS blocked
              FROM counted GROUP BY tier, feature, users, active, idle ORDER BY tier, feature",
             self.counter.table.sql,
-            self.join_row(),
+            self.who_pays(filter),
             wanted.join(" AND "),
             people.join(", "),
             limits.join(", "),
