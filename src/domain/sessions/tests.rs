@@ -261,15 +261,15 @@ fn the_runbooks_query_hits_the_healthy_and_leaves_the_leak() {
 }
 
 #[test]
-fn groups_count_connections_and_nothing_else() {
+fn groups_count_connections_and_those_that_do_harm_come_first() {
     let mut tonight = night();
     tonight.sessions.push(Session { kind: Some(Kind::Walsender), ..session(900) });
     let by_application = groups(&tonight, &[By::Application]);
     let counted: Vec<_> =
         by_application.iter().map(|g| (g.keys[0].to_string(), g.total, g.idle, g.in_transaction, g.active, g.blocked)).collect();
     let row = |name: &str, total, idle, in_transaction, active, blocked| (name.to_string(), total, idle, in_transaction, active, blocked);
-    assert_eq!(counted, [row("api", 28, 28, 0, 0, 0), row("checkout", 4, 0, 0, 4, 4), row("report-worker", 3, 0, 3, 0, 0)]);
-    assert_eq!(by_application[2].oldest_in_transaction, Some(TimeDelta::minutes(14)));
+    assert_eq!(counted, [row("report-worker", 3, 0, 3, 0, 0), row("checkout", 4, 0, 0, 4, 4), row("api", 28, 28, 0, 0, 0)]);
+    assert_eq!(by_application[0].oldest_in_transaction, Some(TimeDelta::minutes(14)));
     assert_eq!(groups(&tonight, &[By::Client, By::State]).len(), 9);
 }
 
