@@ -83,7 +83,7 @@ async fn main() {
             watcher.name, starts, steady.bytes, steady.processor, steady.memory, steady.server
         );
         println!(
-            "  two keys a second               {:>9.0} {:>17.2}      refreshes {:.0} of {:.0}",
+            "  two keys a second              {:>9.0} {:>17.2}   asked {:.0} times, {:.0} are due",
             scrolled.bytes,
             scrolled.processor,
             scrolled.calls,
