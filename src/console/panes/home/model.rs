@@ -133,7 +133,7 @@ impl Model {
         let selected = self.selected().filter(|_| self.moved).cloned();
         let survey = cx.survey;
         // What is accepted is nobody's alarm, whoever found it.
-        let accepted = |j: &&Judged| cx.desk.is_some_and(|desk| desk.accepts(&j.customer, j.diagnosis.class, cx.now));
+        let accepted = |j: &&Judged| cx.desk.is_some_and(|desk| desk.accepts(&j.customer, j.diagnosis.class, j.diagnosis.cause, cx.now));
         self.judged = survey.suspects().iter().filter_map(|id| survey.judged(id)).filter(|j| !accepted(j)).cloned().collect();
         let muted = survey.silence_cause().filter(|c| cx.desk.is_some_and(|desk| desk.muted(*c, cx.now).is_some()));
         self.hushed = muted.is_some();

@@ -194,7 +194,8 @@ fn fine(m: &Model, cx: &Context) -> Vec<String> {
     if cx.pool.seen().is_some_and(|seen| seen.explained.word == Word::Ok) && cx.pool.fault().is_none() {
         fine.push("pool".to_string());
     }
-    if m.quota.is_fine() {
+    // What was told before the database went away, or while rows may be hidden, is no news of now.
+    if m.quota.is_fine() && cx.health(Source::Database) == Health::Ok && cx.survey.doubt().is_none() {
         fine.push("quota".to_string());
     }
     if m.beside.pays() {

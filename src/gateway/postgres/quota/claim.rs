@@ -27,7 +27,8 @@ impl Renewal {
         [&renewal.starts, &renewal.ends, &renewal.from, &renewal.to].iter().all(|c| !c.is_json()).then_some(renewal)
     }
 
-    /// The counter's period began before the one that was paid for, and covers it. A period of another rhythm does not cover it.
+    /// The counter's period began before the one that was paid for, and covers it. Where a counter goes on unreset it covers two of them;
+    /// one of a longer rhythm (a year's beside a month's payment, a stock's) covers more, and is as it should be.
     pub fn condition(&self, c: &str, s: &str) -> String {
         let times = [&self.starts, &self.ends, &self.from, &self.to];
         // Compared as they stand where they are of one type: there may be hundreds of thousands of them.
@@ -36,7 +37,7 @@ impl Renewal {
             if alike { format!("{alias}.{}", super::super::names::ident(&column.name)) } else { column.time(alias) }
         };
         let ([starts, ends], [from, to]) = ([&self.starts, &self.ends].map(|t| time(t, c)), [&self.from, &self.to].map(|t| time(t, s)));
-        format!("{starts} < {from} AND {ends} >= {to}")
+        format!("{starts} < {from} AND {ends} >= {to} AND {ends} - {starts} <= ({to} - {from}) * 2.5")
     }
 }
 

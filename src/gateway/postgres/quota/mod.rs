@@ -68,7 +68,7 @@ impl From<&QuotaFilter> for Scope {
     }
 }
 
-/// Answers a question about use. The connection is a scan's own.
+/// Answers a question about use, on a scan's own connection; only what Home asks is answered on any, within [`GLANCE`].
 pub async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result<Reply, Trouble> {
     let found = found::of(session, &config.schema).await?;
     let glance = *query == Query::Unreset;
@@ -119,7 +119,8 @@ async fn asked(
         Query::TierUsage(filter) => ground.by_tier(session, &filter.into()).await.map(Reply::TierUsage),
         Query::Unreset => {
             let watch = watch.filter(|w| w.reaches(Threshold::ALL));
-            if watch.is_none() && counter.table.rows > SMALL {
+            // Without periods on both sides nobody can be told to have renewed.
+            if (watch.is_none() && counter.table.rows > SMALL) || claim::Renewal::of(found, counter).is_none() {
                 return Ok(Reply::Unreset(None));
             }
             let mut page = ground.page(session, Threshold::ALL, &(&QuotaFilter::default()).into(), None, watch.as_deref()).await?;
