@@ -81,7 +81,7 @@ fn keys(console: &mut Terminal, what: &str, before: &str, typed: &str, after: &s
         while console.bytes() == from && sent.elapsed() < Duration::from_secs(2) {
             std::thread::sleep(Duration::from_micros(200));
         }
-        first.push(sent.elapsed());
+        first.push((sent.elapsed(), first.len() + 1));
     }
     if !after.is_empty() {
         console.send(after);
@@ -89,10 +89,11 @@ fn keys(console: &mut Terminal, what: &str, before: &str, typed: &str, after: &s
     first.sort_unstable();
     let ms = |d: Duration| d.as_secs_f64() * 1_000.0;
     println!(
-        "{what:<18} key to bytes: median {:>5.1} ms, worst {:>5.1} ms of {} keys",
-        ms(first[first.len() / 2]),
-        ms(first[first.len() - 1]),
-        first.len()
+        "{what:<18} key to bytes: median {:>5.1} ms, worst {:>5.1} ms of {} keys: the {}th",
+        ms(first[first.len() / 2].0),
+        ms(first[first.len() - 1].0),
+        first.len(),
+        first[first.len() - 1].1
     );
 }
 
