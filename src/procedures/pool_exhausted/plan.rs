@@ -2,7 +2,7 @@
 
 use super::advice::{advice, decision};
 use super::choose::{Chosen, Target, chosen};
-use super::{NO_SETTING, RESTART, SETTING, activity, words};
+use super::{NO_SETTING, RESTART, RESTARTED, SETTING, activity, words};
 use crate::domain::At;
 use crate::domain::diagnosis::Word;
 use crate::domain::facts::Known;
@@ -12,7 +12,7 @@ use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
-use crate::protocol::run::{Expect, Inputs, Pace, Plan, Refusal, Selection, Step, StepKind, StepState, step_id};
+use crate::protocol::run::{Expect, Inputs, Pace, Plan, Ran, Refusal, Selection, Step, StepKind, StepState, step_id};
 use chrono::Duration;
 
 /// One first; a server that ends sessions by the dozen has enough to do.
@@ -112,7 +112,11 @@ fn nothing(found: &Chosen, inputs: &Inputs, activity: &Activity, rules: &Rules) 
 fn restart(setting: &str, stands: &str, inputs: &Inputs, env: &Environment) -> Plan {
     let mut steps = vec![check("ended", ended(inputs)), check("advice", changed(setting).into())];
     let (mut lines, mut typed) = (Vec::new(), None);
-    let (summary, blast) = if env.offers.restart_app {
+    let (summary, blast) = if inputs.ran == Ran::Unknown {
+        let say = "Nobody knows whether it restarted: look, restart it by hand if it did not, then say what you saw";
+        steps.push(Step::new(RESTARTED, StepKind::Manual, RESTARTED, say));
+        ("Look whether the application restarted: its command did not say so", "by hand; the command is not run twice")
+    } else if env.offers.restart_app {
         let command = Command::RunHook { hook: "restart_app".into() };
         lines = machine(&command);
         steps.push(Step { command: Some(command.clone()), ..Step::new(RESTART, StepKind::Act, RESTART, how(&command)) });
@@ -179,7 +183,7 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
 }
 
 fn is_restarted(inputs: &Inputs) -> bool {
-    inputs.attested.contains_key(RESTART) || inputs.ran
+    inputs.attested.contains_key(RESTART) || inputs.attested.contains_key(RESTARTED) || inputs.ran == Ran::Done
 }
 
 fn check(id: &str, say: String) -> Step {

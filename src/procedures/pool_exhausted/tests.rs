@@ -7,7 +7,7 @@ use crate::domain::sessions::{Kind, Ours, Room, Session, Sight, State};
 use crate::domain::tiers::TierRules;
 use crate::protocol::command::Command;
 use crate::protocol::environment::{Offers, Writer};
-use crate::protocol::run::{ShownSession, StepKind, StepState};
+use crate::protocol::run::{Ran, ShownSession, StepKind, StepState};
 use chrono::{Duration, TimeDelta};
 
 fn now() -> At {
@@ -291,9 +291,19 @@ fn settings_are_to_be_copied_with_their_sums_and_a_restart_follows_only_a_change
     let by_command = PoolExhausted.plan(&say("pool"), &answers(activity(healthy.clone()), &inputs), &env(true), now()).expect("a restart");
     assert_eq!(by_command.typed.as_deref(), Some("restart"));
     assert!(matches!(by_command.commands()[..], [Command::RunHook { hook }] if hook == "restart_app"));
-    let restarted = Inputs { ran: true, ..say("pool") };
+    let restarted = Inputs { ran: Ran::Done, ..say("pool") };
     let watch = planned(healthy.clone(), &restarted).expect("a watch");
     assert!(watch.waits().is_some() && watch.steps.iter().any(|s| s.id == "restart" && s.state == StepState::Passed));
+
+    // Its command failed: whether it restarted is for somebody to look at, and it is not run again.
+    let unsure = Inputs { ran: Ran::Unknown, ..say("pool") };
+    let look = PoolExhausted.plan(&unsure, &answers(activity(healthy.clone()), &inputs), &env(true), now()).expect("a look");
+    assert!(look.commands().is_empty() && look.typed.is_none());
+    let step = look.next_manual().expect("by hand");
+    assert!(step.id == "restarted" && step.say.starts_with("Nobody knows whether it restarted"), "{step:?}");
+    let mut seen = unsure;
+    seen.attested.insert("restarted".into(), "its pods are new".into());
+    assert!(planned(healthy.clone(), &seen).expect("a watch").waits().is_some());
 
     let over = acted(say(NO_SETTING), 601);
     let Err(Refusal::AlreadyRight(say)) = planned(healthy, &over) else { panic!("not over") };
