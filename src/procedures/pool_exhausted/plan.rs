@@ -93,7 +93,13 @@ fn act(target: &Target) -> Step {
 fn nothing(found: &Chosen, inputs: &Inputs, activity: &Activity, rules: &Rules) -> Refusal {
     let explained = explain(activity, rules);
     let left = words::left(found);
-    let asked = matches!(inputs.selection, Some(Selection::Sessions { .. }));
+    let (asked, by_operator) = match inputs.selection {
+        Some(Selection::Sessions { chosen, .. }) => (true, chosen),
+        _ => (false, false),
+    };
+    if by_operator && !found.moved.is_empty() {
+        return Refusal::Because(format!("Nothing was ended. {} {}", left.join(" "), stands(activity)));
+    }
     if asked && found.spared.is_empty() {
         return Refusal::AlreadyRight(format!("Nothing is left to end. {} {}", left.join(" "), stands(activity)));
     }

@@ -182,6 +182,20 @@ fn what_did_something_since_it_was_shown_is_left_and_what_ended_is_told() {
 }
 
 #[test]
+fn what_was_chosen_lives_and_has_moved_on_is_a_refusal() {
+    let before = night();
+    let mut after = before.clone();
+    after.iter_mut().find(|s| s.pid == 1).expect("there").state_change = Some(now() - TimeDelta::seconds(2));
+    let refused = planned(after.clone(), &these(&before, &[1]));
+    let Err(Refusal::Because(say)) = refused else { panic!("{refused:?}") };
+    assert!(say.starts_with("Nothing was ended. Process 1 has done something since it was shown, and is left alone."), "{say}");
+    // Nobody chose those that leaked: they leak no more, and that is all that was wanted.
+    let Some(Selection::Sessions { these, .. }) = these(&before, &[1]).selection else { panic!("chosen") };
+    let recommended = Inputs::about(Selection::Sessions { these, chosen: false });
+    assert!(matches!(planned(after, &recommended), Err(Refusal::AlreadyRight(_))));
+}
+
+#[test]
 fn each_of_whom_none_may_be_ended_says_why() {
     type Change = fn(&mut Session);
     let cases: [(&str, Change); 7] = [
