@@ -233,6 +233,20 @@ fn another_database_s_sessions_are_left_unless_they_are_chosen() {
 }
 
 #[test]
+fn a_superuser_s_session_is_never_recommended_and_ended_only_where_it_is_chosen() {
+    let mut there = activity(vec![leak(1, 600), Session { superuser: true, ..leak(2, 600) }]);
+    there.sight.superuser = true;
+    let by = |inputs: &Inputs, there: &Activity| PoolExhausted.plan(inputs, &answers(there.clone(), inputs), &env(false), now());
+    let plan = by(&Inputs::default(), &there).expect("a plan");
+    assert_eq!(ended(&plan), [1]);
+    let why = "Left alone, process 2: it is a superuser's, and is ended only where it is chosen.";
+    assert!(plan.notes.iter().any(|n| n == why), "{:?}", plan.notes);
+    assert_eq!(ended(&by(&these(&there.sessions, &[2]), &there).expect("a plan")), [2]);
+    there.sessions.remove(0);
+    assert!(matches!(by(&Inputs::default(), &there), Err(Refusal::Because(say)) if say.contains(why)));
+}
+
+#[test]
 fn a_standby_an_older_version_and_a_blind_role_are_told() {
     let mut there = activity(night());
     there.standby = true;
