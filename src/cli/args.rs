@@ -300,6 +300,9 @@ pub enum RunsAction {
     Resume {
         /// The run, by the end of its id as lists show it.
         run: String,
+        /// What you changed after sessions were ended, where the run asks: none, timeout, limit or pool.
+        #[arg(long, value_name = "WHICH")]
+        setting: Option<String>,
         #[command(flatten)]
         how: How,
     },
