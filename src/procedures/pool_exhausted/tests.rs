@@ -127,7 +127,11 @@ fn these(sessions: &[Session], pids: &[i32]) -> Inputs {
 
 /// The run has ended its sessions a moment ago.
 fn acted(inputs: Inputs, seconds: i64) -> Inputs {
-    Inputs { acted: Some(now() - Duration::seconds(seconds)), ..inputs }
+    let ended = match &inputs.selection {
+        Some(Selection::Sessions { these, .. }) => these.iter().map(|s| s.session).collect(),
+        _ => Vec::new(),
+    };
+    Inputs { acted: Some(now() - Duration::seconds(seconds)), ended, ..inputs }
 }
 
 #[test]
@@ -336,6 +340,10 @@ fn settings_are_to_be_copied_with_their_sums_and_a_restart_follows_only_a_change
     let over = acted(say(NO_SETTING), 601);
     let Err(Refusal::AlreadyRight(say)) = planned(healthy, &over) else { panic!("not over") };
     assert!(say.starts_with("3 sessions let go, and it was watched for 10 minutes. Nobody waits"), "{say}");
+    // Two of them had gone by themselves before a signal was sent.
+    let one = Inputs { ended: over.ended[..1].to_vec(), ..over };
+    let told = refused((100..114).map(session).collect(), &one);
+    assert!(told.starts_with("1 session let go, and it was watched"), "{told}");
 }
 
 #[test]
