@@ -97,7 +97,7 @@ fn meaning(state: RunState) -> Option<&'static str> {
         RunState::Closed(Closed::HandedOver) => {
             Some("given up after it had sent something, without the proof of its effect: somebody was to see to that by hand")
         }
-        RunState::Closed(Closed::Halted) => Some("it stopped by itself, short of its goal; what it did is proven"),
+        RunState::Closed(Closed::Halted) => Some("it stopped by itself, short of its goal: look at what it did"),
         RunState::Closed(Closed::Done | Closed::Undone | Closed::Abandoned) => None,
     }
 }
