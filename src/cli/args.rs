@@ -190,7 +190,7 @@ pub enum Procedures {
     /// Runbook 2: empty a customer's counters, of one feature, of some, or of all that reset; stocks stay.
     #[command(after_help = EXIT)]
     QuotaReset(QuotaReset),
-    /// Emergency 2: end the sessions that leak, the first alone, then the rest; never a healthy one.
+    /// Emergency 2: end the sessions that leak, the first alone, then the rest; never a healthy one by itself.
     #[command(after_help = EXIT)]
     PoolExhausted(PoolExhausted),
     /// Copy Stripe's truth to the rows of many customers: the first alone, then the rest.

@@ -137,7 +137,7 @@ fn restart(setting: &str, stands: &str, inputs: &Inputs, activity: &Activity, en
         steps.push(Step::new(RESTART, StepKind::Manual, RESTART, say));
         ("Restart the application by hand, so that its connections have the new setting", "by hand; nothing is sent from here")
     };
-    steps.push(Step::new("well", StepKind::Verify, "well again", "Nobody waits, and nothing leaks"));
+    steps.push(Step::new("well", StepKind::Verify, "well again", "Nobody waits for a lock, and nothing leaks"));
     steps.push(Step::new("watch", StepKind::Note, "watch", "Ten minutes"));
     Plan {
         summary: summary.into(),
@@ -167,7 +167,10 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
     }
     let left = (until - now).num_seconds();
     let left = if left < 90 { format!("{left} s") } else { format!("{} min", (left + 30) / 60) };
-    let say = format!("Watched until {}, {left} more: what leaks anew is offered here.", until.format("%H:%M:%SZ"));
+    // Where sessions were chosen one by one, nobody else is added.
+    let by_operator = matches!(inputs.selection, Some(Selection::Sessions { chosen: true, .. }));
+    let anew = if by_operator { "" } else { ": what leaks anew is offered here" };
+    let say = format!("Watched until {}, {left} more{anew}.", until.format("%H:%M:%SZ"));
     let mut evidence = vec![explained.sentence];
     evidence.extend(advice(activity, rules, inputs).into_iter().map(|a| format!("to copy: {}  -- {}", a.copy, a.say)));
     let restarted = if setting == NO_SETTING { StepState::Skipped("no setting was changed".into()) } else { StepState::Passed };
@@ -217,11 +220,11 @@ fn changed(setting: &str) -> &'static str {
     }
 }
 
-/// How the pool stands: `Nobody waits: 12 of 97 connections are taken.`
+/// How the pool stands: `Nobody waits for a lock: 12 of 97 connections are taken.`
 fn stands(activity: &Activity) -> String {
     let room = &activity.room;
     let waiting = match Blocking::of(activity).waiting() {
-        0 => "Nobody waits".to_string(),
+        0 => "Nobody waits for a lock".to_string(),
         n => format!("{} for a lock", waits(n)),
     };
     format!("{waiting}: {} of {} connections are taken.", room.used, room.usable())
