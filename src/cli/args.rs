@@ -190,7 +190,7 @@ pub enum Procedures {
     /// Runbook 2: empty a customer's counters, of one feature, of some, or of all that reset; stocks stay.
     #[command(after_help = EXIT)]
     QuotaReset(QuotaReset),
-    /// Emergency 2: end the sessions that leak, the first alone, then the rest; never a healthy one.
+    /// Emergency 2: end the sessions that leak, the first alone, then the rest; never a healthy one by itself.
     #[command(after_help = EXIT)]
     PoolExhausted(PoolExhausted),
     /// Copy Stripe's truth to the rows of many customers: the first alone, then the rest.
@@ -300,6 +300,9 @@ pub enum RunsAction {
     Resume {
         /// The run, by the end of its id as lists show it.
         run: String,
+        /// What you changed after sessions were ended, where the run asks: none, timeout, limit or pool.
+        #[arg(long, value_name = "WHICH")]
+        setting: Option<String>,
         #[command(flatten)]
         how: How,
     },

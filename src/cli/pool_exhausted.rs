@@ -9,7 +9,7 @@ use crate::domain::sessions::Activity;
 use crate::procedures::engine::{Phase, Run};
 use crate::procedures::pool_exhausted::{NO_SETTING, shown};
 use crate::protocol::query::{Query, Reply};
-use crate::protocol::run::{Inputs, Selection};
+use crate::protocol::run::{Inputs, Plan, Selection, short};
 use std::ops::ControlFlow;
 use std::time::Duration;
 use uuid::Uuid;
@@ -35,11 +35,50 @@ pub async fn run(hands: &Hands, args: &PoolExhausted) -> Result<End, String> {
     go_on(hands, run, &args.how, args.watch).await
 }
 
-/// From the review to the end. Settings are for people to change: none was, and so nothing is restarted.
+/// A run that was left unfinished, perhaps by somebody at a screen: nothing is answered for the operator, and what waits goes on waiting.
+/// `setting`: what the operator says was changed.
 ///
 /// # Errors
-/// It cannot be confirmed here.
-pub async fn go_on(hands: &Hands, run: Run, how: &How, watch: bool) -> Result<End, String> {
+/// It cannot be confirmed here, or there is no such setting.
+pub async fn take_up(hands: &Hands, run: Run, setting: Option<&str>, how: &How) -> Result<End, String> {
+    let run = say(hands, run, setting).await?;
+    if let Some(step) = run.plan.as_ref().filter(|_| run.phase == Phase::Review).and_then(Plan::next_manual) {
+        let say = format!("run {} waits for what is done by hand and then said on screen: {}", short(run.id), step.say);
+        return Ok(End::Refused(say));
+    }
+    let run = match carry_out(hands, run, how).await? {
+        ControlFlow::Break(end) => return Ok(end),
+        ControlFlow::Continue(run) => say(hands, *run, setting).await?,
+    };
+    if let (Phase::Review, Some(plan)) = (&run.phase, &run.plan) {
+        let say = format!(
+            "run {0} has a next step that nobody has confirmed: {1}; see it with `nightdesk runs resume {0}`",
+            short(run.id),
+            plan.summary
+        );
+        return Ok(End::Refused(say));
+    }
+    let end = report(&run, how);
+    if matches!(run.phase, Phase::Deciding(_)) && !how.json {
+        println!("say which, on screen or with: nightdesk runs resume {} --setting {NO_SETTING}", short(run.id));
+    }
+    Ok(end)
+}
+
+/// Answers what is asked about settings, where the operator has said it.
+async fn say(hands: &Hands, mut run: Run, setting: Option<&str>) -> Result<Run, String> {
+    if let (Phase::Deciding(decision), Some(setting)) = (&run.phase, setting) {
+        let values: Vec<&str> = decision.options.iter().map(|o| o.value.as_str()).collect();
+        let unknown = || format!("--setting {setting}: it is one of {}", values.join(", "));
+        let index = values.iter().position(|v| *v == setting).ok_or_else(unknown)?;
+        let effects = run.decide(index, &hands.env, now());
+        drive(&mut run, effects, hands, &hands.env).await;
+    }
+    Ok(run)
+}
+
+/// From the review to the end. Settings are for people to change: none was, and so nothing is restarted.
+async fn go_on(hands: &Hands, run: Run, how: &How, watch: bool) -> Result<End, String> {
     let mut run = match carry_out(hands, run, how).await? {
         ControlFlow::Break(end) => return Ok(end),
         ControlFlow::Continue(run) => *run,

@@ -43,7 +43,7 @@ pub async fn run(hands: &Hands, action: Option<RunsAction>, json: bool) -> Resul
             list(&runs, json);
             Ok(End::Well)
         }
-        Some(RunsAction::Resume { run, how }) => resume(hands, named(&runs, &run)?, &how).await,
+        Some(RunsAction::Resume { run, setting, how }) => resume(hands, named(&runs, &run)?, setting.as_deref(), &how).await,
         Some(RunsAction::Abandon { run, reason, settled_by_hand, json: here }) => {
             abandon(hands, named(&runs, &run)?, settled_by_hand, &reason, json || here).await
         }
@@ -97,7 +97,7 @@ fn meaning(state: RunState) -> Option<&'static str> {
         RunState::Closed(Closed::HandedOver) => {
             Some("given up after it had sent something, without the proof of its effect: somebody was to see to that by hand")
         }
-        RunState::Closed(Closed::Halted) => Some("it stopped by itself, short of its goal; what it did is proven"),
+        RunState::Closed(Closed::Halted) => Some("it stopped by itself, short of its goal: look at what it did"),
         RunState::Closed(Closed::Done | Closed::Undone | Closed::Abandoned) => None,
     }
 }
@@ -113,7 +113,10 @@ fn named<'a>(runs: &'a [RunSummary], wanted: &str) -> Result<&'a RunSummary, Str
     }
 }
 
-async fn resume(hands: &Hands, summary: &RunSummary, how: &How) -> Result<End, String> {
+async fn resume(hands: &Hands, summary: &RunSummary, setting: Option<&str>, how: &How) -> Result<End, String> {
+    if setting.is_some() && summary.procedure != "pool-exhausted" {
+        return Err(format!("--setting is for pool-exhausted; run {} is of {}", short(summary.run), summary.procedure));
+    }
     if summary.is_finished() {
         return Ok(End::Refused(format!("run {} is finished: {}", short(summary.run), word(summary.state))));
     }
@@ -134,7 +137,7 @@ async fn resume(hands: &Hands, summary: &RunSummary, how: &How) -> Result<End, S
     let (mut run, effects) = Run::resume(summary);
     drive(&mut run, effects, hands, &hands.env).await;
     if run.procedure == "pool-exhausted" {
-        return pool_exhausted::go_on(hands, run, how, false).await;
+        return pool_exhausted::take_up(hands, run, setting, how).await;
     }
     if run.phase == Phase::Review { confirm_and_finish(hands, run, how).await } else { Ok(report(&run, how)) }
 }

@@ -243,10 +243,10 @@ impl Performer for Sources {
                 Ok(stripe) => application::deliver::deliver(&self.config, stripe, event).await,
                 Err(fault) => Outcome::NotDone(fault),
             },
-            Command::EndSession { session, states, at_least_ms, reach, .. } => match self.database() {
+            Command::EndSession { session, states, since, at_least_ms, reach, .. } => match self.database() {
                 Ok(database) => {
-                    let (session, states, at_least_ms, reach) = (*session, states.clone(), *at_least_ms, *reach);
-                    database.end_session(Ending { session, states, at_least_ms, reach }).await
+                    let (session, states, since, at_least_ms, reach) = (*session, states.clone(), *since, *at_least_ms, *reach);
+                    database.end_session(Ending { session, states, since, at_least_ms, reach }).await
                 }
                 Err(fault) => Outcome::NotDone(fault),
             },

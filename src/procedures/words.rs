@@ -61,16 +61,14 @@ pub fn machine(command: &Command) -> Vec<String> {
         Command::DeliverEvent { event, .. } => vec![format!("POST <webhook endpoint>  {event} as Stripe stores it, signed anew")],
         Command::RunHook { hook } => vec![format!("<command configured as {hook}>")],
         Command::Escalate { to, .. } => vec![format!("<command configured as escalate>  {to}, the message on standard input")],
-        Command::EndSession { session, who, states, at_least_ms, .. } => {
+        Command::EndSession { session, who, states, since, at_least_ms, .. } => {
+            let time = |at: At| at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
             let states: Vec<_> = states.iter().map(|s| format!("'{}'", s.word())).collect();
             vec![
                 format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity  -- {who}"),
-                format!(
-                    " WHERE pid = {} AND backend_start = '{}'",
-                    session.pid,
-                    session.began().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
-                ),
+                format!(" WHERE pid = {} AND backend_start = '{}'", session.pid, time(session.began())),
                 format!("   AND backend_type = 'client backend' AND state IN ({})", states.join(", ")),
+                format!("   AND state_change = '{}'", time(*since)),
                 format!("   AND clock_timestamp() - state_change >= interval '{at_least_ms} ms';"),
                 "-- not a console's, not a superuser's, and in no database but the chosen ones".into(),
             ]

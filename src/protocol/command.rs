@@ -1,5 +1,6 @@
 //! Writes to production: one closed enum. Reading it tells everything this program can do to the world.
 
+use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::policy::Tier;
@@ -34,13 +35,15 @@ pub enum Command {
     RunHook { hook: String },
     /// A message to somebody who can help, by the command configured as `escalate`. It touches nothing of the product.
     Escalate { to: String, text: String },
-    /// End one session of the database, if it still is this very one, a client's, in one of these states and that for as long:
+    /// End one session of the database, if it still is this very one, a client's, in one of these states, since then and for as long:
     /// one signal, then it is watched until it is gone. It cannot be taken back.
     EndSession {
         session: SessionId,
         /// Whose it is, for whoever reads the journal: application, role and client.
         who: String,
         states: Vec<State>,
+        /// Since when it has been in its state, by the server's clock: one that has moved on has another time.
+        since: At,
         /// How long it has been in its state at least, in milliseconds.
         at_least_ms: u64,
         reach: Reach,

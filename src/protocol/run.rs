@@ -49,9 +49,24 @@ pub struct Inputs {
     /// When the run did something last, or was told of it. The engine tells it to the plan; it is no choice, and is not kept.
     #[serde(skip)]
     pub acted: Option<At>,
-    /// Its configured command was run, as far as anybody knows. As above: told, not kept.
+    /// Whether its configured command was run. As above: told, not kept.
     #[serde(skip)]
-    pub ran: bool,
+    pub ran: Ran,
+    /// The sessions whose end was answered for. As above: told, not kept.
+    #[serde(skip)]
+    pub ended: Vec<SessionId>,
+}
+
+/// What is known of a configured command that a run was to run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ran {
+    /// It was not begun.
+    #[default]
+    No,
+    /// It was begun, and nobody knows how far it came: it failed, took too long, or nobody was left to hear its end.
+    Unknown,
+    /// It said that it succeeded.
+    Done,
 }
 
 /// A message to somebody who can help. It names customers by their ids, and no person.

@@ -151,3 +151,34 @@ async fn a_watch_can_be_left_and_what_leaks_anew_is_offered_in_it() {
     assert!(effects.iter().any(|e| matches!(e, Effect::Record { entry: Entry::RunClosed { how: Closed::Done, .. }, .. })));
     assert!(matches!(state_of(&desk), Phase::Done(say) if say.contains("4 sessions let go") && say.contains("Not watched to the end")));
 }
+
+#[tokio::test]
+async fn a_restart_whose_command_failed_is_nobodys_to_prove_until_somebody_says_what_they_saw() {
+    let state = tempfile::tempdir().unwrap();
+    let mut desk = draft(World::leaking().shared(), state.path()).await;
+    desk.env.offers.restart_app = true;
+    confirm(&mut desk, "3").await;
+    desk.decide(1).await;
+    confirm(&mut desk, "restart").await;
+    let by_hand = |desk: &Driver| desk.run.plan.as_ref().and_then(|p| p.next_manual()).map(|s| (s.id.clone(), s.say.clone()));
+    let unheard = |desk: &Driver| {
+        assert_eq!(state_of(desk), &Phase::Review);
+        let (id, say) = by_hand(desk).expect("a step by hand");
+        assert!(id == "restarted" && say.starts_with("Nobody knows whether it restarted: look"), "{id}: {say}");
+    };
+    unheard(&desk);
+    let note = desk.run.note.clone().unwrap_or_default();
+    assert!(note.contains("exit status: 1") && note.contains("no such unit"), "{note}");
+    // Whoever takes it up knows no more, and neither runs it again nor believes in it.
+    let mut desk = taken_up(desk, 1, state.path()).await;
+    desk.env.offers.restart_app = true;
+    unheard(&desk);
+    let before = desk.journal.runs().await.unwrap().remove(0);
+    assert!(!before.proven.iter().any(|p| p.starts_with("restart")), "{:?}", before.proven);
+    let effects = desk.run.attest("its pods are new", desk.now).expect("a step by hand");
+    desk.go(effects).await;
+    assert!(desk.run.is_watching(), "{:?}", state_of(&desk));
+    let after = desk.journal.runs().await.unwrap().remove(0);
+    assert_eq!(after.attempts.iter().filter(|(a, _)| a.step == "restart").count(), 1);
+    assert!(!after.proven.iter().any(|p| p.starts_with("restart")), "{:?}", after.proven);
+}

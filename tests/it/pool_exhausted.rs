@@ -270,7 +270,17 @@ async fn killed_in_the_middle_it_reads_and_signals_nobody_twice() {
     confirmed(&night.desk, &["--confirm", &rest]).await.refused_or_halted("is not finished");
     // It looks first; what remains was reviewed by the one who died, and is confirmed anew.
     let resumed = night.desk.say(&["runs", "resume", &run, "--confirm", &rest, "--reason", "a test", "--json"]).await;
-    assert_eq!((resumed.code, resumed.json()["state"].as_str()), (Some(0), Some("done")), "{resumed:?}");
+    // Whether a setting was changed is not its to say, and what is watched is not left for anybody.
+    assert_eq!((resumed.code, resumed.json()["state"].as_str()), (Some(1), Some("undecided")), "{resumed:?}");
+    let asked = night.desk.say(&["runs", "resume", &run, "--reason", "a test"]).await;
+    assert!(asked.code == Some(1) && asked.out.contains("--setting none") && asked.out.contains("Was a setting changed"), "{asked:?}");
+    let wrong = night.desk.say(&["runs", "resume", &run, "--setting", "size", "--reason", "a test"]).await;
+    assert!(wrong.code == Some(2) && wrong.err.contains("it is one of none, "), "{wrong:?}");
+    let told = night.desk.say(&["runs", "resume", &run, "--setting", "none", "--reason", "a test", "--json"]).await;
+    assert_eq!((told.code, told.json()["state"].as_str()), (Some(1), Some("waiting")), "{told:?}");
+    assert!(told.json()["says"].as_str().unwrap().starts_with("Watched until"), "{told:?}");
+    let runs = night.desk.say(&["runs", "--json"]).await.well();
+    assert_eq!(runs[0]["state"], "unverified", "it stays open: {runs}");
     assert_eq!((night.well(&labels, Fate::End).await, night.well(&labels, Fate::Live).await), (2, 6));
     let intents = intents(&night.desk);
     assert_eq!(intents.len(), 2, "one signal each: {intents:?}");

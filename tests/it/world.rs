@@ -22,6 +22,7 @@ use nightdesk::domain::stripe::{
 };
 use nightdesk::domain::tiers::TierRules;
 use nightdesk::domain::webhooks::endpoint::Endpoint;
+use nightdesk::gateway::hooks;
 use nightdesk::gateway::writes::Performer;
 use nightdesk::protocol::command::{Command, Outcome};
 use nightdesk::protocol::environment::{Environment, Offers, Writer};
@@ -411,6 +412,11 @@ pub struct InMemory(pub Shared);
 impl Performer for InMemory {
     async fn perform(&self, permit: &Permit, key: &str) -> Outcome {
         assert!(key.starts_with("nd-"));
+        // The command that this world has configured fails.
+        if matches!(permit.command(), Command::RunHook { .. }) {
+            let argv = ["sh", "-c", "echo no such unit; exit 1"].map(String::from);
+            return hooks::run(&argv, None, std::time::Duration::from_secs(10), key, &tokio::sync::broadcast::channel(1).0).await;
+        }
         self.0.lock().unwrap().write(permit.command())
     }
 }

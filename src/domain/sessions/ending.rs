@@ -28,6 +28,8 @@ pub enum Spared {
     Hidden,
     #[error("it is a superuser's: only a superuser may end it")]
     Superuser,
+    #[error("it is a superuser's, and is ended only where it is chosen")]
+    SuperuserUnchosen,
     #[error("our role may not end it: grant it pg_signal_backend")]
     NoPrivilege,
     #[error("it works in another database, {0}, which was not chosen")]

@@ -4,6 +4,7 @@ use super::activity::{direct, kind_expression};
 use super::connect::Session;
 use super::fault::{self, Trouble};
 use super::lane::Lane;
+use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::sessions::{CONSOLE, Reach, SessionId, State};
 use crate::domain::text::clean;
@@ -17,7 +18,9 @@ pub struct Ending {
     pub session: SessionId,
     /// It is in one of these states …
     pub states: Vec<State>,
-    /// … and has been for as long, in milliseconds.
+    /// … has been in it since then, by the server's clock …
+    pub since: At,
+    /// … and for as long, in milliseconds.
     pub at_least_ms: u64,
     pub reach: Reach,
 }
@@ -90,6 +93,7 @@ async fn judged(session: &mut Session, ending: &Ending) -> Result<Verdict, Troub
         .bind(states)
         .bind(wait)
         .bind(ending.reach.other_databases)
+        .bind(ending.since)
         .fetch_one(&mut session.conn)
         .await?;
     let saw: Option<String> = row.try_get("saw")?;
@@ -116,7 +120,8 @@ fn statement(kind: &str) -> String {
                        WHEN NOT me.rolsuper AND NOT me.signals AND NOT pg_has_role(a.usesysid, 'USAGE') THEN 'privilege'
                        WHEN NOT $5 AND d.datname IS DISTINCT FROM current_database() THEN 'database'
                        WHEN NOT coalesce(a.state = ANY ($3), false) THEN 'state'
-                       WHEN clock_timestamp() - a.state_change < $4 * interval '1 millisecond' THEN 'young'
+                       WHEN a.state_change IS DISTINCT FROM $6 THEN 'moved'
+                       WHEN clock_timestamp() - a.state_change < $4 * interval '1 millisecond' THEN 'moved'
                        ELSE 'end' END AS verdict
              FROM me CROSS JOIN (SELECT $1::int4 AS pid) w
              LEFT JOIN pg_stat_activity a ON a.pid = w.pid
@@ -185,7 +190,7 @@ fn refusal(verdict: &str, saw: &str, ending: &Ending) -> Fault {
             let now = if saw.is_empty() { "in no known state" } else { saw };
             (FaultKind::Conflict, format!("session {pid} is {now} now, and was not when it was shown: it was left alone"))
         }
-        "young" => (FaultKind::Conflict, format!("session {pid} has done something since it was shown: it was left alone")),
+        "moved" => (FaultKind::Conflict, format!("session {pid} has done something since it was shown: it was left alone")),
         other => (FaultKind::Refused, format!("session {pid} was left alone ({other})")),
     };
     fault::new(kind, say)

@@ -6,7 +6,7 @@ use crate::procedures::by_id;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
 use crate::protocol::record::{AttestedDetail, Closed, Detail, Entry, OpenedDetail};
-use crate::protocol::run::{Decision, Plan, StepKind, StepState};
+use crate::protocol::run::{Decision, Plan, Ran, StepKind, StepState};
 
 /// Between two looks of a watch, in seconds.
 const WATCH_SECONDS: i64 = 5;
@@ -100,6 +100,7 @@ impl Run {
         // What a configured command printed is the operator's to read.
         let said = self.tries.last().and_then(|t| match (&t.command, &t.outcome) {
             (Some(Command::RunHook { .. }), Some(Outcome::Done { note })) => Some(note.clone()),
+            (Some(Command::RunHook { .. }), Some(Outcome::Unknown(fault))) => Some(fault.say.clone()),
             _ => None,
         });
         let said = said.filter(|s| !s.is_empty()).map(|s| format!("{} ", crate::domain::text::sentence(&s))).unwrap_or_default();
@@ -107,10 +108,11 @@ impl Run {
         effects
     }
 
-    /// What was done last had its effect: the journal knows, and what comes next is planned by itself.
+    /// What was done last had its effect: the journal knows, and what comes next is planned by itself. Of a command that nobody answered
+    /// for nothing is proven.
     fn stage_over(&mut self) -> Vec<Effect> {
         let mut effects = self.recorded_again();
-        if let Some(id) = self.tries.last().filter(|_| self.bulk.is_none()).map(|t| t.attempt.step.clone()) {
+        if let Some(id) = self.tries.last().filter(|t| self.bulk.is_none() && t.ran() != Ran::Unknown).map(|t| t.attempt.step.clone()) {
             effects.push(self.verified(&id, true));
         }
         self.bulk = None;

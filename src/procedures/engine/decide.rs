@@ -1,4 +1,4 @@
-//! What the operator chooses where a procedure asks: the choice becomes an input, and the facts are gathered again. It confirms nothing.
+//! What the operator chooses where a procedure asks: the choice becomes an input, or is attested to, and what it leaves open is asked. It confirms nothing.
 
 use super::{Goal, Phase, Run};
 use crate::domain::At;

@@ -29,6 +29,9 @@ const DELIVERED_WITHIN_SECONDS: i64 = 30;
 /// Between two looks at a try that another process left behind, in seconds.
 const LOOK_AGAIN_SECONDS: i64 = 3;
 
+/// What is noted of a try that counts as sent because nobody can tell.
+pub(super) const UNHEARD: &str = "nobody answered; it counts as sent and is not sent again";
+
 /// What was read about one item.
 enum Read {
     Holds,
@@ -239,7 +242,7 @@ impl Run {
         }
         if !of.command.as_ref().is_some_and(Command::is_compare_and_set) {
             // It may have been sent, so it counts as sent: whether it helped, the row says, and it is not sent again.
-            return Some(Outcome::Done { note: "nobody answered; it counts as sent and is not sent again".into() });
+            return Some(Outcome::Done { note: UNHEARD.into() });
         }
         match seen(of, &self.answers) {
             Seen::Applied => Some(Outcome::Done { note: "read back: the row holds what was sent".into() }),

@@ -1,5 +1,6 @@
 //! Reading for a run: which questions are open, and who plans from the answers. What follows from the plan is [`super::advance`]'s.
 
+use super::effects::UNHEARD;
 use super::{Goal, Run, Try};
 use crate::domain::At;
 use crate::domain::fault::Source;
@@ -11,7 +12,7 @@ use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Locator, Query};
-use crate::protocol::run::{Inputs, Plan, Refusal, Selection, StepKind, StepState};
+use crate::protocol::run::{Inputs, Plan, Ran, Refusal, Selection, StepKind, StepState};
 use crate::protocol::ticket::{Slot, Ticket};
 use std::collections::BTreeSet;
 
@@ -119,8 +120,8 @@ impl Run {
         Ok(plan)
     }
 
-    /// The inputs with what no reading would show: the answer of the command that has called somebody, which commands were run, and when
-    /// the run did something last.
+    /// The inputs with what no reading would show: the answer of the command that has called somebody, which commands were run, which
+    /// sessions were ended, and when the run did something last.
     fn inputs_told(&self) -> Inputs {
         let mut inputs = self.inputs.clone();
         let sent = self.tries.iter().find_map(|t| match (&t.command, &t.outcome) {
@@ -129,8 +130,12 @@ impl Run {
         });
         inputs.attested.extend(sent.map(|note| (SENT.to_string(), note)));
         inputs.acted = self.acted.map(|at| self.at_stripe(at));
-        let ran = |t: &Try| matches!(t.command, Some(Command::RunHook { .. })) && !matches!(t.outcome, Some(Outcome::NotDone(_)));
-        inputs.ran = self.tries.iter().any(ran);
+        inputs.ran = self.tries.iter().map(Try::ran).max().unwrap_or_default();
+        let ended = |t: &Try| match (&t.command, &t.outcome) {
+            (Some(Command::EndSession { session, .. }), Some(Outcome::Done { .. })) => Some(*session),
+            _ => None,
+        };
+        inputs.ended = self.tries.iter().filter_map(ended).collect();
         inputs
     }
 
@@ -142,6 +147,18 @@ impl Run {
                 Inputs { acted: None, ..procedure.pin(&told, &self.answers) }
             }
             _ => self.inputs.clone(),
+        }
+    }
+}
+
+impl Try {
+    /// Whether it has run its configured command: only the command's own answer says so.
+    pub(super) fn ran(&self) -> Ran {
+        match (&self.command, &self.outcome) {
+            (Some(Command::RunHook { .. }), Some(Outcome::NotDone(_))) => Ran::No,
+            (Some(Command::RunHook { .. }), Some(Outcome::Done { note })) if note != UNHEARD => Ran::Done,
+            (Some(Command::RunHook { .. }), _) => Ran::Unknown,
+            _ => Ran::No,
         }
     }
 }

@@ -45,6 +45,8 @@ pub fn chosen<'a>(activity: &'a Activity, rules: &Rules, inputs: &Inputs) -> Cho
     if over && !by_operator {
         for session in leaks(activity, &blocking, rules) {
             match shown(session, activity) {
+                // A superuser's open transaction may be a restore or a repair: it is nobody's to recommend.
+                Some(_) if session.superuser && activity.sight.superuser => out.spared.push((session, Spared::SuperuserUnchosen)),
                 Some(shown) => out.add(session, shown, Reach::default(), activity),
                 None => out.spared.push((session, Spared::Hidden)),
             }

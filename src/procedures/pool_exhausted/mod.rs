@@ -26,6 +26,8 @@ pub const SETTING: &str = "setting";
 /// No setting was changed: then nothing has to be restarted.
 pub const NO_SETTING: &str = "none";
 const RESTART: &str = "restart";
+/// What the operator says of a restart of which nobody else knows.
+const RESTARTED: &str = "restarted";
 /// Statements are asked for of so many sessions at most.
 const TEXTS: usize = 200;
 

@@ -2,7 +2,7 @@
 
 use super::advice::{advice, decision};
 use super::choose::{Chosen, Target, chosen};
-use super::{NO_SETTING, RESTART, SETTING, activity, words};
+use super::{NO_SETTING, RESTART, RESTARTED, SETTING, activity, words};
 use crate::domain::At;
 use crate::domain::diagnosis::Word;
 use crate::domain::facts::Known;
@@ -12,7 +12,7 @@ use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
-use crate::protocol::run::{Expect, Inputs, Pace, Plan, Refusal, Selection, Step, StepKind, StepState, step_id};
+use crate::protocol::run::{Expect, Inputs, Pace, Plan, Ran, Refusal, Selection, Step, StepKind, StepState, step_id};
 use chrono::Duration;
 
 /// One first; a server that ends sessions by the dozen has enough to do.
@@ -41,7 +41,7 @@ pub(super) fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: A
             let question = format!("{stands} Was a setting changed, so that it stays so? c copies what would help; nothing here sets it.");
             Err(Refusal::Decide(decision(question, advice(activity, &rules, inputs))))
         }
-        Some(setting) if setting != NO_SETTING && !is_restarted(inputs) => Ok(restart(setting, &stands, inputs, env)),
+        Some(setting) if setting != NO_SETTING && !is_restarted(inputs) => Ok(restart(setting, &stands, inputs, activity, env)),
         Some(setting) => watch(setting, acted, &stands, inputs, activity, &rules, now),
     }
 }
@@ -80,6 +80,7 @@ fn act(target: &Target) -> Step {
         session: shown.session,
         who: words::who(session),
         states: vec![shown.state],
+        since: shown.since,
         at_least_ms: shown.at_least_ms,
         reach: *reach,
     };
@@ -93,7 +94,13 @@ fn act(target: &Target) -> Step {
 fn nothing(found: &Chosen, inputs: &Inputs, activity: &Activity, rules: &Rules) -> Refusal {
     let explained = explain(activity, rules);
     let left = words::left(found);
-    let asked = matches!(inputs.selection, Some(Selection::Sessions { .. }));
+    let (asked, by_operator) = match inputs.selection {
+        Some(Selection::Sessions { chosen, .. }) => (true, chosen),
+        _ => (false, false),
+    };
+    if by_operator && !found.moved.is_empty() {
+        return Refusal::Because(format!("Nothing was ended. {} {}", left.join(" "), stands(activity)));
+    }
     if asked && found.spared.is_empty() {
         return Refusal::AlreadyRight(format!("Nothing is left to end. {} {}", left.join(" "), stands(activity)));
     }
@@ -109,10 +116,14 @@ fn nothing(found: &Chosen, inputs: &Inputs, activity: &Activity, rules: &Rules) 
 }
 
 /// A setting was changed: connections that exist have the old one.
-fn restart(setting: &str, stands: &str, inputs: &Inputs, env: &Environment) -> Plan {
-    let mut steps = vec![check("ended", ended(inputs)), check("advice", changed(setting).into())];
+fn restart(setting: &str, stands: &str, inputs: &Inputs, activity: &Activity, env: &Environment) -> Plan {
+    let mut steps = vec![check("ended", ended(inputs, activity)), check("advice", changed(setting).into())];
     let (mut lines, mut typed) = (Vec::new(), None);
-    let (summary, blast) = if env.offers.restart_app {
+    let (summary, blast) = if inputs.ran == Ran::Unknown {
+        let say = "Nobody knows whether it restarted: look, restart it by hand if it did not, then say what you saw";
+        steps.push(Step::new(RESTARTED, StepKind::Manual, RESTARTED, say));
+        ("Look whether the application restarted: its command did not say so", "by hand; the command is not run twice")
+    } else if env.offers.restart_app {
         let command = Command::RunHook { hook: "restart_app".into() };
         lines = machine(&command);
         steps.push(Step { command: Some(command.clone()), ..Step::new(RESTART, StepKind::Act, RESTART, how(&command)) });
@@ -126,7 +137,7 @@ fn restart(setting: &str, stands: &str, inputs: &Inputs, env: &Environment) -> P
         steps.push(Step::new(RESTART, StepKind::Manual, RESTART, say));
         ("Restart the application by hand, so that its connections have the new setting", "by hand; nothing is sent from here")
     };
-    steps.push(Step::new("well", StepKind::Verify, "well again", "Nobody waits, and nothing leaks"));
+    steps.push(Step::new("well", StepKind::Verify, "well again", "Nobody waits for a lock, and nothing leaks"));
     steps.push(Step::new("watch", StepKind::Note, "watch", "Ten minutes"));
     Plan {
         summary: summary.into(),
@@ -149,16 +160,22 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
     let until = acted + Duration::minutes(WATCH_MINUTES);
     if now >= until {
         let after = if explained.word == Word::Ok { String::new() } else { format!(" {}", explained.sentence) };
-        return Err(Refusal::AlreadyRight(format!("{}, and it was watched for {WATCH_MINUTES} minutes. {stands}{after}", ended(inputs))));
+        return Err(Refusal::AlreadyRight(format!(
+            "{}, and it was watched for {WATCH_MINUTES} minutes. {stands}{after}",
+            ended(inputs, activity)
+        )));
     }
     let left = (until - now).num_seconds();
     let left = if left < 90 { format!("{left} s") } else { format!("{} min", (left + 30) / 60) };
-    let say = format!("Watched until {}, {left} more: what leaks anew is offered here.", until.format("%H:%M:%SZ"));
+    // Where sessions were chosen one by one, nobody else is added.
+    let by_operator = matches!(inputs.selection, Some(Selection::Sessions { chosen: true, .. }));
+    let anew = if by_operator { "" } else { ": what leaks anew is offered here" };
+    let say = format!("Watched until {}, {left} more{anew}.", until.format("%H:%M:%SZ"));
     let mut evidence = vec![explained.sentence];
     evidence.extend(advice(activity, rules, inputs).into_iter().map(|a| format!("to copy: {}  -- {}", a.copy, a.say)));
     let restarted = if setting == NO_SETTING { StepState::Skipped("no setting was changed".into()) } else { StepState::Passed };
     Ok(Plan {
-        summary: format!("{}. {stands}", ended(inputs)),
+        summary: format!("{}. {stands}", ended(inputs, activity)),
         subject: None,
         who: "the pool".into(),
         blast: String::new(),
@@ -167,7 +184,7 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
         evidence,
         machine: Vec::new(),
         steps: vec![
-            check("ended", ended(inputs)),
+            check("ended", ended(inputs, activity)),
             Step::new("waiters", StepKind::Verify, "waiters", stands).in_state(StepState::Passed),
             check("advice", changed(setting).into()),
             Step::new(RESTART, StepKind::Check, RESTART, "As it should be").in_state(restarted),
@@ -179,18 +196,18 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
 }
 
 fn is_restarted(inputs: &Inputs) -> bool {
-    inputs.attested.contains_key(RESTART) || inputs.ran
+    inputs.attested.contains_key(RESTART) || inputs.attested.contains_key(RESTARTED) || inputs.ran == Ran::Done
 }
 
 fn check(id: &str, say: String) -> Step {
     Step::new(id, StepKind::Check, id, say).in_state(StepState::Passed)
 }
 
-/// What was done so far.
-fn ended(inputs: &Inputs) -> String {
-    match &inputs.selection {
-        Some(Selection::Sessions { these, .. }) => format!("{} let go", count(these.len(), "session")),
-        _ => "Nothing was ended".into(),
+/// What was done so far. What went or moved on by itself was not ended by this run, and neither is what has its signal and is still there.
+fn ended(inputs: &Inputs, activity: &Activity) -> String {
+    match inputs.ended.iter().filter(|s| activity.find(**s).is_none()).count() {
+        0 => "No session was ended".into(),
+        n => format!("{} let go", count(n, "session")),
     }
 }
 
@@ -203,11 +220,11 @@ fn changed(setting: &str) -> &'static str {
     }
 }
 
-/// How the pool stands: `Nobody waits: 12 of 97 connections are taken.`
+/// How the pool stands: `Nobody waits for a lock: 12 of 97 connections are taken.`
 fn stands(activity: &Activity) -> String {
     let room = &activity.room;
     let waiting = match Blocking::of(activity).waiting() {
-        0 => "Nobody waits".to_string(),
+        0 => "Nobody waits for a lock".to_string(),
         n => format!("{} for a lock", waits(n)),
     };
     format!("{waiting}: {} of {} connections are taken.", room.used, room.usable())

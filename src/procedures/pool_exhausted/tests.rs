@@ -7,7 +7,7 @@ use crate::domain::sessions::{Kind, Ours, Room, Session, Sight, State};
 use crate::domain::tiers::TierRules;
 use crate::protocol::command::Command;
 use crate::protocol::environment::{Offers, Writer};
-use crate::protocol::run::{ShownSession, StepKind, StepState};
+use crate::protocol::run::{Ran, ShownSession, StepKind, StepState};
 use chrono::{Duration, TimeDelta};
 
 fn now() -> At {
@@ -127,7 +127,11 @@ fn these(sessions: &[Session], pids: &[i32]) -> Inputs {
 
 /// The run has ended its sessions a moment ago.
 fn acted(inputs: Inputs, seconds: i64) -> Inputs {
-    Inputs { acted: Some(now() - Duration::seconds(seconds)), ..inputs }
+    let ended = match &inputs.selection {
+        Some(Selection::Sessions { these, .. }) => these.iter().map(|s| s.session).collect(),
+        _ => Vec::new(),
+    };
+    Inputs { acted: Some(now() - Duration::seconds(seconds)), ended, ..inputs }
 }
 
 #[test]
@@ -182,6 +186,20 @@ fn what_did_something_since_it_was_shown_is_left_and_what_ended_is_told() {
 }
 
 #[test]
+fn what_was_chosen_lives_and_has_moved_on_is_a_refusal() {
+    let before = night();
+    let mut after = before.clone();
+    after.iter_mut().find(|s| s.pid == 1).expect("there").state_change = Some(now() - TimeDelta::seconds(2));
+    let refused = planned(after.clone(), &these(&before, &[1]));
+    let Err(Refusal::Because(say)) = refused else { panic!("{refused:?}") };
+    assert!(say.starts_with("Nothing was ended. Process 1 has done something since it was shown, and is left alone."), "{say}");
+    // Nobody chose those that leaked: they leak no more, and that is all that was wanted.
+    let Some(Selection::Sessions { these, .. }) = these(&before, &[1]).selection else { panic!("chosen") };
+    let recommended = Inputs::about(Selection::Sessions { these, chosen: false });
+    assert!(matches!(planned(after, &recommended), Err(Refusal::AlreadyRight(_))));
+}
+
+#[test]
 fn each_of_whom_none_may_be_ended_says_why() {
     type Change = fn(&mut Session);
     let cases: [(&str, Change); 7] = [
@@ -216,6 +234,20 @@ fn another_database_s_sessions_are_left_unless_they_are_chosen() {
     );
     let plan = planned(sessions.clone(), &these(&sessions, &[2])).expect("a plan");
     assert!(matches!(plan.commands()[0], Command::EndSession { reach, .. } if reach.other_databases));
+}
+
+#[test]
+fn a_superuser_s_session_is_never_recommended_and_ended_only_where_it_is_chosen() {
+    let mut there = activity(vec![leak(1, 600), Session { superuser: true, ..leak(2, 600) }]);
+    there.sight.superuser = true;
+    let by = |inputs: &Inputs, there: &Activity| PoolExhausted.plan(inputs, &answers(there.clone(), inputs), &env(false), now());
+    let plan = by(&Inputs::default(), &there).expect("a plan");
+    assert_eq!(ended(&plan), [1]);
+    let why = "Left alone, process 2: it is a superuser's, and is ended only where it is chosen.";
+    assert!(plan.notes.iter().any(|n| n == why), "{:?}", plan.notes);
+    assert_eq!(ended(&by(&these(&there.sessions, &[2]), &there).expect("a plan")), [2]);
+    there.sessions.remove(0);
+    assert!(matches!(by(&Inputs::default(), &there), Err(Refusal::Because(say)) if say.contains(why)));
 }
 
 #[test]
@@ -270,7 +302,7 @@ fn settings_are_to_be_copied_with_their_sums_and_a_restart_follows_only_a_change
     let inputs = acted(these(&night(), &[1, 2, 3]), 30);
     let healthy: Vec<Session> = (100..114).map(session).collect();
     let Err(Refusal::Decide(decision)) = planned(healthy.clone(), &inputs) else { panic!("not asked") };
-    assert!(decision.question.starts_with("Nobody waits: 14 of 97 connections are taken."), "{}", decision.question);
+    assert!(decision.question.starts_with("Nobody waits for a lock: 14 of 97 connections are taken."), "{}", decision.question);
     let told: Vec<_> = decision.options.iter().map(|o| (o.value.as_str(), o.evidence.as_str())).collect();
     assert_eq!(told[1], ("timeout", "ALTER ROLE app SET idle_in_transaction_session_timeout = '60s';"));
     assert_eq!(told[2], ("limit", "ALTER ROLE app CONNECTION LIMIT 88;"));
@@ -284,20 +316,35 @@ fn settings_are_to_be_copied_with_their_sums_and_a_restart_follows_only_a_change
     };
     let watch = planned(healthy.clone(), &say(NO_SETTING)).expect("a watch");
     assert!(watch.commands().is_empty() && watch.next_manual().is_none());
-    assert!(watch.waits().expect("it waits").say.contains("10 min more"), "{watch:?}");
+    // They were chosen one by one: what leaks anew is not offered.
+    assert!(watch.waits().expect("it waits").say.ends_with("10 min more."), "{watch:?}");
 
     let by_hand = planned(healthy.clone(), &say("timeout")).expect("a restart");
     assert_eq!(by_hand.next_manual().map(|s| s.id.as_str()), Some("restart"));
     let by_command = PoolExhausted.plan(&say("pool"), &answers(activity(healthy.clone()), &inputs), &env(true), now()).expect("a restart");
     assert_eq!(by_command.typed.as_deref(), Some("restart"));
     assert!(matches!(by_command.commands()[..], [Command::RunHook { hook }] if hook == "restart_app"));
-    let restarted = Inputs { ran: true, ..say("pool") };
+    let restarted = Inputs { ran: Ran::Done, ..say("pool") };
     let watch = planned(healthy.clone(), &restarted).expect("a watch");
     assert!(watch.waits().is_some() && watch.steps.iter().any(|s| s.id == "restart" && s.state == StepState::Passed));
+
+    // Its command failed: whether it restarted is for somebody to look at, and it is not run again.
+    let unsure = Inputs { ran: Ran::Unknown, ..say("pool") };
+    let look = PoolExhausted.plan(&unsure, &answers(activity(healthy.clone()), &inputs), &env(true), now()).expect("a look");
+    assert!(look.commands().is_empty() && look.typed.is_none());
+    let step = look.next_manual().expect("by hand");
+    assert!(step.id == "restarted" && step.say.starts_with("Nobody knows whether it restarted"), "{step:?}");
+    let mut seen = unsure;
+    seen.attested.insert("restarted".into(), "its pods are new".into());
+    assert!(planned(healthy.clone(), &seen).expect("a watch").waits().is_some());
 
     let over = acted(say(NO_SETTING), 601);
     let Err(Refusal::AlreadyRight(say)) = planned(healthy, &over) else { panic!("not over") };
     assert!(say.starts_with("3 sessions let go, and it was watched for 10 minutes. Nobody waits"), "{say}");
+    // Two of them had gone by themselves before a signal was sent.
+    let one = Inputs { ended: over.ended[..1].to_vec(), ..over };
+    let told = refused((100..114).map(session).collect(), &one);
+    assert!(told.starts_with("1 session let go, and it was watched"), "{told}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the plan of ending sessions says: what is freed, what their applications will see, what the runbook would do, whom it leaves.
 
 use super::choose::{Chosen, Target};
+use crate::domain::age;
 use crate::domain::sessions::{Activity, Blocking, Rules, Session, State, book_hits, explain};
 use crate::domain::text::{capitalised, sentence};
 use crate::procedures::words::{count, machine};
@@ -133,7 +134,7 @@ fn book(activity: &Activity, rules: &Rules) -> String {
     if then.hits.is_empty() {
         return now.sentence();
     }
-    format!("{} Ten minutes from now it would end {} healthy ones.", now.sentence(), then.healthy)
+    format!("{} Ten minutes from now it would end {} healthy ones, if they stay idle.", now.sentence(), then.healthy)
 }
 
 /// Each session, the first of many.
@@ -146,8 +147,9 @@ pub fn evidence(targets: &[Target], activity: &Activity, text: impl Fn(&Session)
             1 => ", 1 waits for it".into(),
             n => format!(", {n} wait for it"),
         };
+        let age = |s: &Session| s.age_in_state(activity.at).map_or("an unknown time".into(), |a| age::words(a.num_seconds()));
         let ran = text(s).filter(|t| !t.is_empty()).map(|t| format!("; last: {t}")).unwrap_or_default();
-        format!("process {}: {}, {} for {}{waits}{ran}", s.pid, who(s), t.shown.state.word(), age(s.age_in_state(activity.at)))
+        format!("process {}: {}, {} for {}{waits}{ran}", s.pid, who(s), t.shown.state.word(), age(s))
     };
     let mut out: Vec<String> = targets.iter().take(LISTED).map(line).collect();
     out.extend((targets.len() > LISTED).then(|| format!("and {} more", targets.len() - LISTED)));
@@ -182,14 +184,4 @@ fn processes(pids: &[i32]) -> String {
     let more = if pids.len() > LISTED { format!(" and {} more", pids.len() - LISTED) } else { String::new() };
     let noun = if pids.len() == 1 { "process" } else { "processes" };
     format!("{noun} {}{more}", some.join(", "))
-}
-
-/// `42 s`, `14 min`.
-pub fn age(age: Option<TimeDelta>) -> String {
-    match age.map(|a| a.num_seconds()) {
-        None => "an unknown time".into(),
-        Some(s @ ..120) => format!("{s} s"),
-        Some(s @ 120..7_200) => format!("{} min", s / 60),
-        Some(s) => format!("{} h", s / 3_600),
-    }
 }

@@ -503,7 +503,7 @@ fn what_leaks_is_ended_from_the_pane_in_a_review_that_no_key_confirms() {
     carry_out(&mut desk);
     desk.snapshot("pool_settings");
     desk.expect("3 of 3 sessions let go.");
-    desk.expect("Nobody waits: 35 of 97 connections are taken.");
+    desk.expect("Nobody waits for a lock: 35 of 97 connections are taken.");
     desk.wait(1_000);
     desk.event(Event::Painted);
     desk.wait(1_000);

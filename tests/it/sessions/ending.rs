@@ -16,8 +16,10 @@ use nix::unistd::Pid;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use std::sync::Arc;
 
-fn ending(session: SessionId, states: &[State]) -> Ending {
-    Ending { session, states: states.to_vec(), at_least_ms: 0, reach: Reach::default() }
+/// As it was seen.
+fn ending(session: &Session, states: &[State]) -> Ending {
+    let since = session.state_change.expect("it is seen since when");
+    Ending { session: id(session), states: states.to_vec(), since, at_least_ms: 0, reach: Reach::default() }
 }
 
 async fn refused(database: &Database, ending: Ending) -> Fault {
@@ -50,7 +52,7 @@ async fn the_leak_goes_and_what_waited_for_it_goes_on() {
     let waits = seen(&database, &wait, |s| !s.blocked_by.is_empty()).await;
     let target = seen(&database, &leak, |_| true).await;
     assert_eq!(waits.blocked_by, [target.pid]);
-    let done = database.end_session(ending(id(&target), &[State::IdleInTransaction])).await;
+    let done = database.end_session(ending(&target, &[State::IdleInTransaction])).await;
     assert!(matches!(&done, Outcome::Done { note } if note.contains("gone after")), "{done:?}");
     waiter.await.expect("it got what it waited for");
     assert!(!lives(&mut leaking).await);
@@ -73,6 +75,7 @@ async fn it_goes_through_the_gate_and_the_journal_as_every_write_does() {
         session: id(&target),
         who: target.name(),
         states: vec![State::IdleInTransaction],
+        since: target.state_change.expect("seen"),
         at_least_ms: 1,
         reach: Reach::default(),
     };
@@ -130,6 +133,7 @@ async fn one_that_does_not_go_is_unknown_and_keeps_no_other_waiting() {
             session: id(&targets[n]),
             who: targets[n].name(),
             states: vec![State::IdleInTransaction],
+            since: targets[n].state_change.expect("seen"),
             at_least_ms: 0,
             reach: Reach::default(),
         },
@@ -162,19 +166,23 @@ async fn what_changed_since_it_was_shown_is_left_alone() {
 
     // Its number belongs to another session by now.
     let before = SessionId { began_us: id(&session).began_us - 1, ..id(&session) };
-    let reused = refused(&database, ending(before, &[State::Idle])).await;
+    let reused = refused(&database, Ending { session: before, ..ending(&session, &[State::Idle]) }).await;
     assert!(reused.kind == FaultKind::NotFound && reused.say.contains("another session's now"), "{reused:?}");
     // It does something else than was shown.
-    let state = refused(&database, ending(id(&session), &[State::IdleInTransaction])).await;
+    let state = refused(&database, ending(&session, &[State::IdleInTransaction])).await;
     assert!(state.kind == FaultKind::Conflict && state.say.contains("is idle now"), "{state:?}");
     // It has done something since.
-    let young = refused(&database, Ending { at_least_ms: 3_600_000, ..ending(id(&session), &[State::Idle]) }).await;
+    let young = refused(&database, Ending { at_least_ms: 3_600_000, ..ending(&session, &[State::Idle]) }).await;
     assert!(young.kind == FaultKind::Conflict && young.say.contains("has done something since"), "{young:?}");
+    // The same, and it is idle again, for as long as was asked for.
+    say(&mut web, "SELECT 1").await;
+    let again = refused(&database, ending(&session, &[State::Idle])).await;
+    assert!(again.kind == FaultKind::Conflict && again.say.contains("has done something since"), "{again:?}");
     assert!(lives(&mut web).await, "none of them was a signal");
     // It ends between the preview and the signal.
     web.close().await.unwrap();
     until("it is gone", async || activity(&database).await.find(id(&session)).is_none()).await;
-    let gone = refused(&database, ending(id(&session), &[State::Idle])).await;
+    let gone = refused(&database, ending(&session, &[State::Idle])).await;
     assert!(gone.kind == FaultKind::NotFound && gone.say.contains("ended by itself"), "{gone:?}");
     database.close().await;
 }
@@ -185,14 +193,14 @@ async fn consoles_superusers_and_other_databases_are_left_alone() {
     let database = console(place.console_url());
     let found = activity(&database).await;
     let own = found.sessions.iter().find(|s| s.ours == nightdesk::domain::sessions::Ours::This).expect("this one").clone();
-    let fault = refused(&database, ending(id(&own), &State::ALL)).await;
+    let fault = refused(&database, ending(&own, &State::ALL)).await;
     assert!(fault.say.contains("this console's own"), "{fault:?}");
 
     let other = fresh("nightdesk:bob");
     let mut colleague = place.app(&other).connect().await.unwrap();
     let session = seen(&database, &other, |s| s.state == Some(State::Idle)).await;
     assert_eq!(may_end(&session, &found, Reach::default()), Err(Spared::Console));
-    assert!(refused(&database, ending(id(&session), &State::ALL)).await.say.contains("is a console's"));
+    assert!(refused(&database, ending(&session, &State::ALL)).await.say.contains("is a console's"));
     assert!(lives(&mut colleague).await);
 
     let name = fresh("root");
@@ -200,7 +208,7 @@ async fn consoles_superusers_and_other_databases_are_left_alone() {
     let session = seen(&database, &name, |s| s.state == Some(State::Idle)).await;
     assert!(session.superuser && !session.may_signal);
     assert_eq!(may_end(&session, &found, Reach::default()), Err(Spared::Superuser));
-    let fault = refused(&database, ending(id(&session), &State::ALL)).await;
+    let fault = refused(&database, ending(&session, &State::ALL)).await;
     assert!(matches!(&fault.kind, FaultKind::Permission { missing: Some(m) } if m == "superuser"), "{fault:?}");
     assert!(lives(&mut root).await);
 
@@ -208,10 +216,10 @@ async fn consoles_superusers_and_other_databases_are_left_alone() {
     let name = fresh("crm");
     let mut crm = place.app(&name).database(&elsewhere).connect().await.unwrap();
     let session = seen(&database, &name, |s| s.state == Some(State::Idle)).await;
-    let fault = refused(&database, ending(id(&session), &[State::Idle])).await;
+    let fault = refused(&database, ending(&session, &[State::Idle])).await;
     assert!(fault.say.contains(&elsewhere) && fault.say.contains("was not chosen"), "{fault:?}");
     assert!(lives(&mut crm).await);
-    let chosen = Ending { reach: Reach { other_databases: true }, ..ending(id(&session), &[State::Idle]) };
+    let chosen = Ending { reach: Reach { other_databases: true }, ..ending(&session, &[State::Idle]) };
     assert!(matches!(database.end_session(chosen).await, Outcome::Done { .. }));
     database.close().await;
 }
@@ -227,7 +235,7 @@ async fn a_role_without_the_right_to_signal_is_told_which_one() {
     let found = activity(&database).await;
     assert_eq!(may_end(&session, &found, Reach::default()), Err(Spared::NoPrivilege));
     assert!(found.caveats().iter().any(|c| c.contains("pg_signal_backend")));
-    let fault = refused(&database, ending(id(&session), &[State::Idle])).await;
+    let fault = refused(&database, ending(&session, &[State::Idle])).await;
     assert!(matches!(&fault.kind, FaultKind::Permission { missing: Some(m) } if m == "pg_signal_backend"), "{fault:?}");
     assert!(lives(&mut web).await);
     // Sessions of its own role it may end.
@@ -236,7 +244,7 @@ async fn a_role_without_the_right_to_signal_is_told_which_one() {
     let _mine = options.application_name(&name).connect().await.unwrap();
     let mine = seen(&database, &name, |s| s.state == Some(State::Idle)).await;
     assert!(mine.may_signal);
-    assert!(matches!(database.end_session(ending(id(&mine), &[State::Idle])).await, Outcome::Done { .. }));
+    assert!(matches!(database.end_session(ending(&mine, &[State::Idle])).await, Outcome::Done { .. }));
     database.close().await;
     until("the role is free", async || {
         let text = sqlx::AssertSqlSafe(format!("DROP ROLE {role}"));
@@ -264,7 +272,7 @@ async fn a_standby_shows_its_own_sessions_and_its_walsender_is_left_alone() {
     let walsender = walsender.expect("seen");
     let found = activity(&database).await;
     assert_eq!(may_end(&walsender, &found, Reach { other_databases: true }), Err(Spared::Replication));
-    let anyhow = Ending { reach: Reach { other_databases: true }, ..ending(id(&walsender), &State::ALL) };
+    let anyhow = Ending { reach: Reach { other_databases: true }, ..ending(&walsender, &State::ALL) };
     let fault = refused(&database, anyhow).await;
     assert!(fault.say.contains("walsender"), "{fault:?}");
     assert!(activity(&database).await.find(id(&walsender)).is_some());
@@ -275,7 +283,7 @@ async fn a_standby_shows_its_own_sessions_and_its_walsender_is_left_alone() {
     let (mut web, session) = idle(&second, &standby).await;
     let there = activity(&standby).await;
     assert!(there.standby && there.caveats().iter().any(|c| c.contains("standby")), "{:?}", there.caveats());
-    let done = standby.end_session(ending(id(&session), &[State::Idle])).await;
+    let done = standby.end_session(ending(&session, &[State::Idle])).await;
     assert!(matches!(&done, Outcome::Done { .. }), "{done:?}");
     assert!(!lives(&mut web).await);
     standby.close().await;

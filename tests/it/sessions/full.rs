@@ -112,8 +112,10 @@ async fn the_console_works_on_gets_in_and_helps_where_the_runbooks_query_hurts()
     assert!(hits.sentence().contains("9 healthy in pools") && hits.sentence().contains("leave the 2 that leak"), "{}", hits.sentence());
 
     // One: its slot is the first that comes free, and one slot is enough for the console that came late to see and to act.
-    let ending =
-        |leak: &Session| Ending { session: id(leak), states: vec![State::IdleInTransaction], at_least_ms: 0, reach: Reach::default() };
+    let ending = |leak: &Session| {
+        let since = leak.state_change.expect("seen");
+        Ending { session: id(leak), states: vec![State::IdleInTransaction], since, at_least_ms: 0, reach: Reach::default() }
+    };
     let leaking: Vec<Session> = leaks(&found, &Blocking::of(&found), &rules).into_iter().cloned().collect();
     let done = before.end_session(ending(&leaking[0])).await;
     assert!(matches!(done, Outcome::Done { .. }), "{done:?}");

@@ -84,7 +84,8 @@ async fn a_role_that_sees_little_says_so_and_ends_nothing() {
     // Counting them works all the same, and our own are seen.
     assert!(hidden.is_client() && found.sessions.iter().any(|s| s.ours == Ours::This && s.state == Some(State::Active)));
     let session = SessionId { pid: hidden.pid, began_us: 0 };
-    let refused = database.end_session(Ending { session, states: vec![State::Idle], at_least_ms: 0, reach: Reach::default() }).await;
+    let refused =
+        database.end_session(Ending { session, states: vec![State::Idle], since: found.at, at_least_ms: 0, reach: Reach::default() }).await;
     let Outcome::NotDone(fault) = refused else { panic!("{refused:?}") };
     assert!(matches!(&fault.kind, FaultKind::Permission { missing: Some(m) } if m == "pg_monitor"), "{fault:?}");
     database.close().await;
@@ -120,8 +121,15 @@ async fn an_old_version_without_some_columns_is_read_and_named() {
     let found = activity(&database).await;
     assert_eq!(found.sight.lacking.len(), 2);
     assert!(found.caveats().iter().any(|c| c.contains("does not tell what kind a process is")), "{:?}", found.caveats());
-    let done =
-        database.end_session(Ending { session: id(&idle), states: vec![State::Idle], at_least_ms: 0, reach: Reach::default() }).await;
+    let done = database
+        .end_session(Ending {
+            session: id(&idle),
+            states: vec![State::Idle],
+            since: idle.state_change.expect("seen"),
+            at_least_ms: 0,
+            reach: Reach::default(),
+        })
+        .await;
     assert!(matches!(&done, Outcome::Done { .. }), "{done:?}");
     database.close().await;
 }

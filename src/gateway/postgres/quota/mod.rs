@@ -68,7 +68,7 @@ impl From<&QuotaFilter> for Scope {
     }
 }
 
-/// Answers a question about use, on a scan's own connection; only what Home asks is answered on any, within [`GLANCE`].
+/// Answers a question about use, within the time that a scan may take. Home's glance gets a moment, and `None` where that is not enough.
 pub async fn answer(session: &mut Session, config: &Config, query: &Query) -> Result<Reply, Trouble> {
     let found = found::of(session, &config.schema).await?;
     let glance = *query == Query::Unreset;
