@@ -3,6 +3,7 @@
 mod customer;
 mod customers;
 mod pool;
+mod pool_review;
 mod subscription;
 
 use super::fixtures::*;

@@ -182,7 +182,7 @@ fn what_did_something_since_it_was_shown_is_left_and_what_ended_is_told() {
     // Its number is another session's now.
     after.iter_mut().find(|s| s.pid == 2).expect("there").began = Some(now() - TimeDelta::minutes(1));
     let say = refused(after, &inputs);
-    assert!(say.starts_with("Nothing is left to end.") && say.contains("2 sessions ended by themselves since."), "{say}");
+    assert!(say.starts_with("Nothing was ended. Process 1 has") && say.contains("2 sessions ended by themselves since."), "{say}");
 }
 
 #[test]

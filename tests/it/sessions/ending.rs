@@ -89,7 +89,7 @@ async fn it_goes_through_the_gate_and_the_journal_as_every_write_does() {
     lane.open_run(run, "pool-exhausted", Detail::none()).await.unwrap();
     let denied = lane.perform(act(1)).await.outcome;
     assert!(matches!(&denied, Outcome::NotDone(f) if f.kind == FaultKind::Denied), "writes are off: {denied:?}");
-    assert!(lives(&mut leaking).await);
+    assert!(activity(&looker).await.find(id(&target)).is_some());
     reader.learn_mode().await.unwrap();
     lane.turn_on("a test", chrono::Utc::now()).await.unwrap();
     let done = lane.perform(act(2)).await;
@@ -219,6 +219,7 @@ async fn consoles_superusers_and_other_databases_are_left_alone() {
     let fault = refused(&database, ending(&session, &[State::Idle])).await;
     assert!(fault.say.contains(&elsewhere) && fault.say.contains("was not chosen"), "{fault:?}");
     assert!(lives(&mut crm).await);
+    let session = seen(&database, &name, |s| s.state == Some(State::Idle)).await;
     let chosen = Ending { reach: Reach { other_databases: true }, ..ending(&session, &[State::Idle]) };
     assert!(matches!(database.end_session(chosen).await, Outcome::Done { .. }));
     database.close().await;
