@@ -187,7 +187,7 @@ fn home_gives_young_changes_their_minute_and_confirms_before_it_alarms() {
     world.invoices.clear();
     let mut desk = Desk::settled(world);
     desk.expect_not("FAIL");
-    desk.expect("1 younger than a minute, given time");
+    desk.expect("1 still within the time that effects take here (1 min)");
     for _ in 0..60 {
         desk.pass(1);
         desk.settle();

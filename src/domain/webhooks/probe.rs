@@ -5,7 +5,7 @@ mod finding;
 mod read;
 mod target;
 
-pub use assess::{Surroundings, assess};
+pub use assess::{Surroundings, accepts_signatures, assess};
 pub use finding::{Assessment, Finding, Found, Level, Manner, ShotLine};
 pub use target::{Target, path, shown, target};
 

@@ -1,12 +1,13 @@
 //! What stands between the events and their effects, from the probe and from why effects are missing: what a restart mends, what hands have to.
 
 use super::{PROBE, SEND};
+use crate::domain::At;
 use crate::domain::facts::Known;
 use crate::domain::fault::Fault;
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::log::LogLine;
-use crate::domain::webhooks::probe::{Assessment, Finding, Found, Probed, Surroundings, assess};
+use crate::domain::webhooks::probe::{Assessment, Finding, Found, Probed, Surroundings, accepts_signatures, assess};
 use crate::procedures::failed_webhook;
 use crate::protocol::answers::Answers;
 use crate::protocol::environment::Environment;
@@ -60,11 +61,9 @@ impl Look {
         if by_probe.is_some() {
             return by_probe;
         }
-        // Without a signed request the probe cannot see a wrong secret: the causes of what is missing can. What was changed since
-        // shows in the first event that is sent.
         let refused = found.is_some_and(|f| {
-            let bad = f.lost.iter().filter(|l| l.cause == Cause::BadSignature).count();
-            bad > 0 && bad * 2 >= f.lost.len()
+            let lost = f.lost.iter().map(|l| (l.event.as_ref().map(|told| told.at), l.cause));
+            self.refuses_signatures(&lost.collect::<Vec<_>>(), f.accepted)
         });
         (refused && !inputs.attested.contains_key("mend")).then(|| Blocked::Mend {
             wrong: "The application refuses the signatures: it verifies with another secret than the endpoint's.".into(),
@@ -72,6 +71,21 @@ impl Look {
                     and restart it."
                 .into(),
         })
+    }
+
+    /// Whether signatures are refused now. `lost`: when each event without its effect happened, and why that is missing; `accepted`: when
+    /// the application last took an event.
+    pub fn refuses_signatures(&self, lost: &[(Option<At>, Cause)], accepted: Option<At>) -> bool {
+        let probed = self.probe.as_ref().and_then(|p| p.as_ref().ok()).and_then(|(probed, _)| accepts_signatures(probed));
+        // A right signature that was accepted a moment ago outranks whatever was refused before.
+        if probed == Some(true) {
+            return false;
+        }
+        // Without a signed request the probe cannot see a wrong secret: the causes of what is missing can, as far as nothing was accepted
+        // since. What was changed after that shows in the first event that is sent.
+        let younger = lost.iter().filter(|(at, _)| accepted.is_none_or(|accepted| at.is_some_and(|at| at > accepted)));
+        let bad = younger.clone().filter(|(_, cause)| *cause == Cause::BadSignature).count();
+        bad > 0 && bad * 2 >= younger.count()
     }
 }
 

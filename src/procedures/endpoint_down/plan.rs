@@ -103,10 +103,15 @@ fn back_fill(missing: &Found, inputs: &Inputs, look: &Look, env: &Environment) -
         Refusal::AlreadyRight(say) => Refusal::AlreadyRight(format!("{well} {say} No row of these customers differs from Stripe.")),
         other => other,
     })?;
-    let restarted = inputs.attested.iter().any(|(step, _)| step != PROBE);
-    let restart = if restarted { StepState::Passed } else { StepState::Skipped("the endpoint answers".into()) };
-    let mut steps =
-        vec![probed(look, true), logs(look), Step::new("restart", StepKind::Check, "restart", "As it should be").in_state(restart)];
+    let mut steps = vec![probed(look, true), logs(look)];
+    let done = |step: &str| {
+        inputs.attested.get(step).map(|said| Step::new(step, StepKind::Check, step, sentence(said)).in_state(StepState::Passed))
+    };
+    steps.extend(done("mend"));
+    steps.push(done("restart").unwrap_or_else(|| {
+        let why = if look.worst().is_some() { "the endpoint answers" } else { "nothing says that it is down" };
+        Step::new("restart", StepKind::Check, "restart", "Not needed").in_state(StepState::Skipped(why.into()))
+    }));
     // What a replay checks first was looked at here.
     steps.extend(plan.steps.into_iter().filter(|s| s.kind != StepKind::Check));
     steps.push(Step::new("drift", StepKind::Verify, "drift 0", "No row of these customers differs from Stripe"));

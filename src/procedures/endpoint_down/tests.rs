@@ -1,14 +1,17 @@
 //! The stages of the emergency, from answers made by hand: asked about the probe, restart or hands, and the backfill once the endpoint is well.
 
+use super::look::Look;
 use super::*;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::shape::{IntervalWords, KeyType, Shape, Trust};
 use crate::domain::tiers::TierRules;
-use crate::domain::webhooks::probe::{Came, Probed, Shot};
+use crate::domain::webhooks::cause::Cause;
+use crate::domain::webhooks::probe::{Came, Probed, Shot, Surroundings, assess};
 use crate::protocol::command::Command;
 use crate::protocol::environment::{Offers, Writer};
 use crate::protocol::query::Reply;
 use crate::protocol::run::{StepKind, StepState};
+use chrono::Duration;
 
 fn env(restart: bool) -> Environment {
     Environment {
@@ -139,4 +142,27 @@ fn a_healthy_endpoint_is_said_to_be_and_nothing_is_restarted() {
     assert!(say.starts_with("The endpoint was probed. It answers"), "{say}");
     let Err(Refusal::AlreadyRight(say)) = plan(&asked(LEAVE), &answer(400), true) else { panic!("something to do") };
     assert!(say.starts_with("The endpoint was not probed."), "{say}");
+}
+
+/// A probe whose forgeries are refused, with what its right signature came back with.
+fn looked(signed: Came) -> Look {
+    let shots = vec![(Shot::Unsigned, answer(400)), (Shot::WronglySigned, answer(400)), (Shot::Signed, signed)];
+    let probed = Probed { url: endpoint().url, shots };
+    let assessed = assess(&probed, &Surroundings::default());
+    Look { probe: Some(Ok((probed, assessed))), lines: Vec::new() }
+}
+
+#[test]
+fn a_right_signature_that_is_accepted_now_outranks_what_was_refused_before() {
+    let lost = [(Some(now() - Duration::minutes(20)), Cause::BadSignature), (Some(now() - Duration::minutes(10)), Cause::BadSignature)];
+    assert!(!looked(answer(200)).refuses_signatures(&lost, None));
+    let unsigned = looked(Came::NotSent("no secret".into()));
+    assert!(unsigned.refuses_signatures(&lost, None), "the probe cannot tell");
+    assert!(unsigned.refuses_signatures(&lost, Some(now() - Duration::minutes(15))), "refused after that");
+    assert!(!unsigned.refuses_signatures(&lost, Some(now() - Duration::minutes(5))), "accepted since");
+    let unprobed = Look { probe: None, lines: Vec::new() };
+    assert!(unprobed.refuses_signatures(&lost, None));
+    assert!(!unprobed.refuses_signatures(&lost, Some(now())));
+    let others = [lost[1], (lost[1].0, Cause::Down), (lost[1].0, Cause::Down)];
+    assert!(!unprobed.refuses_signatures(&others, None), "most were not refused");
 }

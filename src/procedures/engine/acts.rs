@@ -260,9 +260,7 @@ impl Run {
     fn tally(&self, p: &Progress) -> String {
         let counted = self.plan.as_ref().map_or("effects applied", Plan::counted);
         let mut say = format!("{} of {} {counted}", p.applied, p.total);
-        if p.instead > 0 {
-            say.push_str(&format!(", {} of them copied from Stripe after the first way had no effect", p.instead));
-        }
+        say.push_str(&self.copied_instead(p));
         let right = self.spared + p.right;
         if right > 0 {
             let sessions = self.plan.as_ref().is_some_and(Plan::ends_sessions);
@@ -286,6 +284,20 @@ impl Run {
             say.push_str(&format!(" · {} not begun{why}", p.skipped));
         }
         say + "."
+    }
+
+    /// What was copied in place of a first act: only of what was sent is it said that sending had no effect.
+    fn copied_instead(&self, p: &Progress) -> String {
+        let (Some(plan), Some(bulk)) = (&self.plan, &self.bulk) else { return String::new() };
+        let by_the_other = bulk.items.iter().filter(|i| matches!(i.stage, Stage::Applied(step) if step != i.act));
+        let in_vain = by_the_other.filter(|i| matches!(plan.steps[i.act].state, StepState::Failed(_))).count();
+        let at_once = p.instead.saturating_sub(in_vain);
+        match (in_vain, at_once) {
+            (0, 0) => String::new(),
+            (0, n) => format!(", {n} of them copied from Stripe and not sent"),
+            (n, 0) => format!(", {n} of them copied from Stripe after sending the event had no effect"),
+            (n, m) => format!(", {n} of them copied from Stripe after sending the event had no effect, {m} more without sending it"),
+        }
     }
 }
 

@@ -60,8 +60,11 @@ impl Run {
         if self.undoing.is_some() || !(self.many || plan.pace.is_some()) || self.tries.is_empty() {
             return plan;
         }
-        for step in plan.steps.iter_mut().filter(|s| s.command.is_some()) {
-            if done(&step.id) {
+        for step in &mut plan.steps {
+            if done(&step.id) && step.command.is_none() && matches!(step.state, StepState::Skipped(_)) {
+                // It is needed no more because this run has done it.
+                (step.state, step.say) = (StepState::Passed, "Done by this run".into());
+            } else if done(&step.id) && step.command.is_some() {
                 step.state = StepState::Passed;
             }
             if step.instead_of.as_ref().is_some_and(|first| done(first)) {

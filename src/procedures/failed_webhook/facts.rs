@@ -13,7 +13,7 @@ use crate::domain::shape::Shape;
 use crate::domain::stripe::{Status, Subscription};
 use crate::domain::text::sentence;
 use crate::domain::tiers::TierRules;
-use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, Named, Remedy, Scene, attribute};
+use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, Named, Remedy, Scene, Trail, attribute};
 use crate::domain::webhooks::demand::{Demand, Due};
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::lag;
@@ -62,6 +62,8 @@ pub struct Found {
     pub settling: usize,
     /// What is younger than this, in seconds.
     pub allowance_seconds: i64,
+    /// When the application last accepted an event, by its log or by a row that was written in the usual time. `None`: nothing tells.
+    pub accepted: Option<At>,
     /// What cannot be repaired from here: whose, and why.
     pub skipped: Vec<(String, String)>,
     pub gone: Vec<StripeId>,
@@ -184,8 +186,12 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
     }
     let rows = rows(answers);
     let given = inputs.allowance_seconds.map_or(lag::LEAST, |s| Duration::seconds(s.into()));
-    let allowance = given.max(learned(&listed, &rows, &shape, &env.tiers));
+    let came = effects(&listed, &rows, &shape, &env.tiers);
+    let allowance = given.max(learned(&came));
     let scene = witness::scene(&listed, answers, env);
+    // What was written later than effects take came by hands.
+    let written = came.iter().filter(|(at, written)| at <= written && *written - *at <= allowance).map(|(_, written)| *written).max();
+    let accepted = written.max(scene.log.as_ref().and_then(Trail::last_processed));
     let mut behind: BTreeMap<&StripeId, usize> = BTreeMap::new();
     listed.selected.iter().filter_map(|t| t.subscription.as_ref()).for_each(|id| *behind.entry(id).or_default() += 1);
     let look = Look { answers, env, now, allowance, shape, rows, scene, listed: &listed, behind };
@@ -195,6 +201,7 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
         gone: listed.gone.clone(),
         unmet: listed.unmet.clone(),
         allowance_seconds: allowance.num_seconds(),
+        accepted,
         unreadable: listed.unreadable,
         cut: listed.cut,
         before,
@@ -221,18 +228,20 @@ fn needed(query: &Query) -> bool {
     !evidence && !matches!(query, Query::Records(_) | Query::Runs | Query::TeamRuns)
 }
 
-/// How long effects take here, by the rows of the list that hold their newest state and say when they were written.
-fn learned(listed: &Listed, rows: &BTreeMap<StripeId, SubscriptionRow>, shape: &Shape, rules: &TierRules) -> Duration {
+/// When the newest events of the list happened, and when the rows that hold their state were written, where a column says so.
+fn effects(listed: &Listed, rows: &BTreeMap<StripeId, SubscriptionRow>, shape: &Shape, rules: &TierRules) -> Vec<(At, At)> {
+    let effect = |(id, (at, snapshot)): (&&StripeId, &(At, &Subscription))| {
+        let row = rows.get(&snapshot.customer)?;
+        let Some(Value::Time(written)) = row.get(Field::UpdatedAt) else { return None };
+        (listed.last.get(*id) == Some(at) && follows(row, snapshot, shape, Some(rules))).then_some((*at, *written))
+    };
+    listed.newest.iter().filter_map(effect).collect()
+}
+
+/// How long effects take here, by those that came.
+fn learned(came: &[(At, At)]) -> Duration {
     let mut lag = lag::Lag::default();
-    for (id, (at, snapshot)) in &listed.newest {
-        let Some(row) = rows.get(&snapshot.customer) else { continue };
-        if let (Some(Value::Time(written)), Some(newest)) = (row.get(Field::UpdatedAt), listed.last.get(id))
-            && newest == at
-            && follows(row, snapshot, shape, Some(rules))
-        {
-            lag.found(*written - *at);
-        }
-    }
+    came.iter().for_each(|(at, written)| lag.found(*written - *at));
     lag.allowance()
 }
 

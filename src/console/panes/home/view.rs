@@ -139,7 +139,8 @@ fn note(cx: &Context) -> String {
         parts.push(format!("{} more not looked at", cx.survey.beyond()));
     }
     if cx.survey.settling() > 0 {
-        parts.push(format!("{} younger than a minute, given time", cx.survey.settling()));
+        let allowance = crate::domain::age::rounded(cx.survey.allowance().num_seconds());
+        parts.push(format!("{} still within the time that effects take here ({allowance})", cx.survey.settling()));
     }
     if !cx.survey.is_first() && cx.survey.fault().is_some() {
         parts.push("as last read; a source does not answer".to_string());

@@ -140,6 +140,12 @@ impl Trail {
         self.naming(event).filter(|(said, _)| *said == Saying::Processed).filter_map(|(_, line)| line.at).max()
     }
 
+    /// When any event was processed last: its signature was accepted then.
+    #[must_use]
+    pub fn last_processed(&self) -> Option<At> {
+        self.lines.iter().filter(|h| h.said == Saying::Processed).filter_map(|h| h.line.at).max()
+    }
+
     /// Whether the log says which events were processed.
     #[must_use]
     pub fn tells_processed(&self) -> bool {

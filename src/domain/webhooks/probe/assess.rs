@@ -60,6 +60,19 @@ pub fn assess(probed: &Probed, around: &Surroundings<'_>) -> Assessment {
     Assessment { found, manner: manner_of(forged).map(|(manner, _)| manner), skew_seconds: skew, lines }
 }
 
+/// Whether the application accepts right signatures now. `None`: none was sent, or nothing tells its answer from that to a forgery.
+#[must_use]
+pub fn accepts_signatures(probed: &Probed) -> Option<bool> {
+    let came = |shot: Shot| probed.came(shot).map_or(Reading::None, read);
+    match (came(Shot::Signed), came(Shot::WronglySigned)) {
+        (Reading::Taken, _) => Some(true),
+        // Success without a word: it tells something only where a forgery is answered otherwise.
+        (Reading::Silent, Reading::Refused | Reading::Swallowed) => Some(true),
+        (Reading::Refused, _) => Some(false),
+        _ => None,
+    }
+}
+
 /// Where nothing of the application is reached at all.
 fn lost(came: &Came, at: &str) -> Option<Found> {
     let host = host(at);

@@ -203,3 +203,14 @@ fn what_may_be_a_secret_is_not_shown() {
     let said = assess(&probed, &Surroundings { endpoints: Some(&[]), configured: Some(URL) });
     assert!(said.found.iter().all(|f| !f.sentence.contains("abc")), "{said:?}");
 }
+
+#[test]
+fn a_right_signature_is_accepted_where_the_answer_tells_it_from_a_forgery() {
+    let refused = answer(400, "signature verification failed");
+    let signed = |forgery: &Came, right: Came| accepts_signatures(&with(forged(forgery), Shot::Signed, right));
+    assert_eq!(signed(&refused, answer(200, r#"{"received":true}"#)), Some(true));
+    assert_eq!(signed(&refused, answer(200, "")), Some(true));
+    assert_eq!(signed(&answer(200, ""), answer(200, "")), None, "both alike");
+    assert_eq!(signed(&refused, refused.clone()), Some(false));
+    assert_eq!(accepts_signatures(&forged(&refused)), None, "not sent");
+}
