@@ -27,8 +27,8 @@ use uuid::Uuid;
 #[derive(Debug, Args)]
 pub struct QuotaArgs {
     /// From which share of a limit on somebody is near it: a whole number of percent.
-    #[arg(long, value_name = "PERCENT", default_value = "80")]
-    pub threshold: String,
+    #[arg(long, value_name = "PERCENT", default_value = "80", value_parser = Threshold::parse)]
+    pub threshold: Threshold,
     /// Only this tier.
     #[arg(long, value_name = "TIER")]
     pub tier: Option<String>,
@@ -91,7 +91,7 @@ struct Exported {
 /// # Errors
 /// Bad input, or a database that does not answer: one sentence.
 pub async fn run(hands: &Hands, args: &QuotaArgs) -> Result<End, String> {
-    let threshold = Threshold::parse(&args.threshold)?;
+    let threshold = args.threshold;
     let filter = QuotaFilter { tier: args.tier.clone(), feature: args.feature.clone() };
     if let Some(path) = &args.export {
         return write(hands, path, threshold, filter, args).await;

@@ -1,7 +1,7 @@
 //! Lists written to files: under a temporary name beside the file, renamed when complete, left as `.partial` where they were broken off.
 
 use crate::domain::export::{Cell, Format};
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::mask;
 use crate::domain::quota::{NearRow, QuotaFilter, Threshold};
 use crate::protocol::query::{Query, Reply};
@@ -114,6 +114,11 @@ where
         let page = match ask(Query::NearLimit { threshold, filter: filter.clone(), after }).await {
             Ok(Reply::NearLimit(page)) => page,
             Ok(_) => return Err("the answer does not fit the question".into()),
+            // Nothing was asked for that could be found: there is nothing to go on with.
+            Err(fault) if fault.kind == FaultKind::NotFound && file.rows == 0 => {
+                file.abandon()?;
+                return Err(fault.say);
+            }
             Err(fault) => return Err(format!("{}; {} is not complete", fault.say.trim_end_matches('.'), file.partial().display())),
         };
         if !page.limits_known {

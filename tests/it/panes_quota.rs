@@ -187,7 +187,15 @@ fn pages_come_as_one_scrolls_and_totals_after_the_first() {
     desk.keys("jj");
     assert!(!asked(&desk, PAGE), "the next page waits until it is wanted");
     answer(&mut desk, TOTALS, Ok(Reply::QuotaTotals(vec![total("FREE", "searches", 0, 150)])));
-    desk.expect("100 of 150 read");
+    desk.expect("100 read, 150 in all; further down reads on");
+    desk.keys("/person1");
+    desk.key(Key::Enter);
+    desk.expect("shown of 100 read, 150 in all");
+    desk.keys("a");
+    desk.expect("write all 150 from 80%, not just the ");
+    desk.key(Key::Esc);
+    desk.keys("/");
+    desk.key(Key::Esc);
     desk.keys("G");
     desk.pass(2);
     desk.expect("100 rows so far, reading… 2s");
@@ -329,6 +337,21 @@ fn who_renewed_without_a_reset_stands_out_and_can_be_listed_alone() {
     desk.expect("1 of 6 pass the filter");
     desk.keys("e");
     desk.expect("First who renewed and was not reset");
+}
+
+#[test]
+fn what_is_asked_of_somebody_is_not_asked_of_a_tier() {
+    let mut desk = ready();
+    desk.keys("/");
+    desk.keys("claim:renewed person3 tier:pro");
+    desk.key(Key::Tab);
+    desk.key(Key::Tab);
+    let query = answer(&mut desk, PAGE, Ok(page(some(), false)));
+    assert!(matches!(&query, Query::NearLimit { filter, .. } if filter.tier.as_deref() == Some("PRO")), "{query:?}");
+    answer(&mut desk, USAGE, Ok(Reply::TierUsage(uses())));
+    desk.expect("only tier: and feature: apply to use by tier");
+    desk.expect("PRO");
+    desk.expect_not("passes the filter");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::{all, by_tier, open, page, percent, reference, sql, told, totals};
 use crate::bench::{Bench, Options};
 use crate::command::Desk;
 use nightdesk::domain::quota::{QuotaFilter, QuotaState, ServedBy};
+use nightdesk::protocol::query::Query;
 use nightdesk::sandbox::schema::{Naming, Profiles, Shape, Timestamps, Words};
 use sqlx::AssertSqlSafe;
 
@@ -94,8 +95,9 @@ async fn every_kind_of_limit_and_counter_is_read_as_the_application_reads_it() {
         assert_eq!(all(&database, percent(80), &only).await.0.len(), 3);
         let only = QuotaFilter { tier: Some("PRO".into()), feature: Some("seats".into()) };
         assert_eq!(all(&database, percent(80), &only).await.0.len(), 1);
-        let nobody = QuotaFilter { tier: Some("o'neill".into()), feature: None };
-        assert_eq!(all(&database, percent(80), &nobody).await.0, []);
+        let filter = QuotaFilter { tier: Some("o'neill".into()), feature: None };
+        let fault = database.ask(Query::NearLimit { threshold: percent(80), filter, after: None }).await.expect_err("no such tier");
+        assert_eq!(fault.say, "`o'neill` is no tier: one of ENTERPRISE, FREE, PRO");
 
         let counted: i64 = totals(&database, percent(80)).await.iter().map(|t| t.near + 1_000 * t.blocked).sum();
         assert_eq!(counted, 3 + 4_000);
@@ -272,7 +274,20 @@ async fn the_command_tells_and_writes_files_that_are_safe_to_open() {
     assert_eq!((json["blocked"].as_i64(), json["near"].as_i64(), json["by"].as_str()), (Some(2), Some(0), Some("tables")), "{json}");
     let tiers = desk.say(&["quota", "--by-tier", "--json"]).await.well();
     assert!(tiers.as_array().is_some_and(|t| t.len() == 12), "{tiers}");
-    desk.say(&["quota", "--threshold", "0"]).await.refused(&["1 to 100"]);
+    for bad in ["0", "400"] {
+        let said = desk.say(&["quota", "--threshold", bad, "--json"]).await;
+        assert!(said.code == Some(2) && said.err.contains("\"usage\"") && said.err.contains("1 to 100"), "{said:?}");
+    }
+    for (flag, word, others) in [("--feature", "nosuch", "api_calls"), ("--tier", "NOPE", "ENTERPRISE, FREE, PRO")] {
+        let known = format!("`{word}` is no {}: one of", &flag[2..]);
+        let file = desk.state.path().join("near.csv").to_string_lossy().into_owned();
+        for more in [&[][..], &["--by-tier"], &["--json"], &["--export", &file]] {
+            let said = desk.say(&[&["quota", flag, word], more].concat()).await;
+            assert!(said.code == Some(2) && said.err.contains(&known) && said.err.contains(others) && said.out.is_empty(), "{said:?}");
+        }
+    }
+    let nobody = desk.say(&["quota", "--tier", "ENTERPRISE", "--threshold", "100", "--json"]).await.json();
+    assert_eq!(nobody["near"].as_i64(), Some(0), "a word that is known is answered: {nobody}");
     desk.say(&["quota", "--export", "near.xls"]).await.refused(&[".csv, .json or .jsonl"]);
 
     let place = tempfile::tempdir().unwrap();

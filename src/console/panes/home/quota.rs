@@ -60,7 +60,7 @@ impl Quota {
             word: Word::Warn,
             sentence: format!("{who} held to the old period's use"),
             size: format!("{figure} hurt"),
-            reason: "They paid for a new period and are blocked: their counters were not reset. A reset helps.".into(),
+            reason: "Paid and blocked: their counters were not reset. A reset helps.".into(),
             about: About::Quota,
             evidence: vec![
                 format!(

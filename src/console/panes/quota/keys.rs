@@ -207,9 +207,16 @@ fn actions(m: &Model, cx: &Context) -> Vec<ActionItem> {
     }
     let all_shown = if m.field.is_empty() { Err("there is no filter".to_string()) } else { Ok(Ask::Near(String::new())) };
     all.push(item('d', "drop the filter".into(), all_shown));
+    let whole = scope(&m.wanted);
+    // A filter on what has been read is not the file's: it says how much it holds instead.
+    let what = match m.all().filter(|_| m.narrows_what_was_read()) {
+        Some(n) => whole.replacen("all", &format!("all {}", group(n as u64)), 1) + &format!(", not just the {} shown,", m.rows().len()),
+        None if m.narrows_what_was_read() => format!("{whole}, not just the {} shown,", m.rows().len()),
+        None => whole,
+    };
     for (letter, format, word) in [('v', Format::Csv, "CSV"), ('j', Format::Json, "JSON"), ('l', Format::JsonLines, "JSON lines")] {
         let export = Ask::Export { format, threshold, filter: filter.clone() };
-        all.push(item(letter, format!("write {} to a file, {word}, masked", scope(&m.wanted)), Ok(export)));
+        all.push(item(letter, format!("write {what} to a file, {word}, masked"), Ok(export)));
     }
     all
 }

@@ -183,8 +183,29 @@ impl Model {
 
     #[must_use]
     pub(super) fn uses(&self) -> Vec<&TierUse> {
-        let filter = self.words();
+        let filter = filter_of_words(words(self.field.text()).into_iter().filter(|w| of_line(w)));
         self.usage.value().into_iter().flatten().filter(|u| filter.accepts(&Use(u))).collect()
+    }
+
+    /// The filter has words that say nothing of a tier and its feature: use by tier passes over them.
+    #[must_use]
+    pub(super) fn passes_over(&self) -> bool {
+        words(self.field.text()).iter().any(|w| !of_line(w))
+    }
+
+    /// The filter leaves out rows that the database would give for what it is asked: a file holds them all the same.
+    #[must_use]
+    pub(super) fn narrows_what_was_read(&self) -> bool {
+        self.list.as_ref().is_some_and(|l| self.rows().len() < l.rows.len())
+    }
+
+    /// How many the database has for what it is asked, where that is known.
+    #[must_use]
+    pub(super) fn all(&self) -> Option<usize> {
+        let read_to_its_end = self.list.as_ref().filter(|l| l.next.is_none()).map(|l| l.rows.len());
+        let counted =
+            || self.totals.value().map(|t| t.iter().map(|t| t.near + t.blocked).sum::<i64>()).and_then(|n| usize::try_from(n).ok());
+        read_to_its_end.or_else(counted)
     }
 
     #[must_use]
@@ -285,8 +306,7 @@ impl Model {
 
     /// The filter without the threshold, which is no property of a row.
     fn words(&self) -> Filter {
-        let kept: Vec<String> = words(self.field.text()).into_iter().filter(|w| !w.starts_with("from:")).collect();
-        Filter::parse(&kept.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(" "))
+        filter_of_words(words(self.field.text()).into_iter().filter(|w| !w.starts_with("from:")))
     }
 
     /// Why the filter is not what somebody meant.
@@ -298,6 +318,16 @@ impl Model {
         let shares = words(self.field.text()).into_iter().filter_map(|w| w.strip_prefix("from:").map(String::from));
         shares.filter(|s| !s.is_empty()).find_map(|s| Threshold::parse(&s).err())
     }
+}
+
+fn filter_of_words(kept: impl Iterator<Item = String>) -> Filter {
+    Filter::parse(&kept.map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(" "))
+}
+
+/// The word is about a tier or a feature: the others are about somebody.
+fn of_line(word: &str) -> bool {
+    let word = word.strip_prefix('!').unwrap_or(word);
+    word.starts_with("tier:") || word.starts_with("feature:")
 }
 
 /// A row as the filter asks it.
@@ -332,11 +362,12 @@ impl Fields for Near<'_> {
     }
 }
 
+/// A line of use by tier: only its tier and its feature can be asked for.
 struct Use<'a>(&'a TierUse);
 
 impl Fields for Use<'_> {
-    fn any(&self, needle: &str) -> bool {
-        [&self.0.tier, &self.0.feature].into_iter().any(|t| t.to_lowercase().contains(needle))
+    fn any(&self, _: &str) -> bool {
+        false
     }
 
     fn has(&self, field: &str, needle: &str) -> bool {
@@ -347,12 +378,7 @@ impl Fields for Use<'_> {
         }
     }
 
-    fn number(&self, field: Option<&str>) -> Option<i64> {
-        match field {
-            None => Some(self.0.blocked),
-            Some("used") => Some(self.0.max),
-            Some("limit") => self.0.limit,
-            Some(_) => None,
-        }
+    fn number(&self, _: Option<&str>) -> Option<i64> {
+        None
     }
 }

@@ -37,6 +37,8 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         m.field.draw(buf, theme, field, m.is_editing());
         let hint = if m.is_editing() {
             m.mistake().unwrap_or_else(|| format!("words, {}; >90; enter asks", FIELDS[..4].join(": ") + ":"))
+        } else if m.tab == Tab::ByTier && m.passes_over() {
+            "only tier: and feature: apply to use by tier".into()
         } else {
             String::new()
         };
@@ -145,14 +147,13 @@ fn foot(m: &Model, shown: usize, waited: u64) -> Option<(String, bool)> {
     if m.reading.is_some() {
         return Some((reading(&format!("{} so far, reading", count(read, "row", "rows")), waited), false));
     }
-    let all = m.totals.value().map(|t| t.iter().map(|t| t.near + t.blocked).sum::<i64>()).and_then(|n| usize::try_from(n).ok());
-    let of = all.filter(|n| *n > read).map(|n| format!(" of {}", group(n as u64))).unwrap_or_default();
-    let passing = if shown < read { format!("{shown} of the ") } else { String::new() };
+    let all = m.all().filter(|n| *n > read).map(|n| format!(", {} in all", group(n as u64))).unwrap_or_default();
+    let part = if shown < read { format!("{} shown of ", group(shown as u64)) } else { String::new() };
     match &list.next {
         Some(_) if read >= MOST => {
-            Some((format!("{passing}first {}{of}; a tier or feature narrows it, a file takes all: a", group(read as u64)), false))
+            Some((format!("{part}{} read{all}; a tier or feature narrows it, a file takes all: a", group(read as u64)), false))
         }
-        Some(_) => Some((format!("{passing}{}{of} read; further down reads on", group(read as u64)), false)),
+        Some(_) => Some((format!("{part}{} read{all}; further down reads on", group(read as u64)), false)),
         None if shown < read => Some((format!("{shown} of {read} pass the filter"), false)),
         None => None,
     }

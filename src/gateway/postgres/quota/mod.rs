@@ -24,10 +24,14 @@ use crate::domain::text::clean;
 use crate::protocol::query::{Query, Reply};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// More limits than this are no price list.
 const LIMITS_AT_MOST: usize = 2_000;
+
+/// More names of tiers or features than this no sentence lists.
+const WORDS_AT_MOST: usize = 50;
 
 /// A table of counters up to so many rows is read from end to end before anybody notices.
 const SMALL: f64 = 50_000.0;
@@ -110,13 +114,23 @@ async fn asked(
     match query {
         Query::NearLimit { threshold, filter, after } => {
             let watch = watch.filter(|w| w.reaches(*threshold));
-            ground.page(session, *threshold, &filter.into(), after.as_ref(), watch.as_deref()).await.map(Reply::NearLimit)
+            let page = ground.page(session, *threshold, &filter.into(), after.as_ref(), watch.as_deref()).await?;
+            if page.rows.is_empty() && page.limits_known {
+                ground.meant(session, &config.tiers.ladder, filter).await?;
+            }
+            Ok(Reply::NearLimit(page))
         }
         Query::QuotaTotals { threshold, filter } => {
             let watch = watch.filter(|w| w.reaches(*threshold) && w.tier.is_some());
             ground.totals(session, *threshold, &filter.into(), watch.as_deref()).await.map(Reply::QuotaTotals)
         }
-        Query::TierUsage(filter) => ground.by_tier(session, &filter.into()).await.map(Reply::TierUsage),
+        Query::TierUsage(filter) => {
+            let uses = ground.by_tier(session, &filter.into()).await?;
+            if uses.is_empty() {
+                ground.meant(session, &config.tiers.ladder, filter).await?;
+            }
+            Ok(Reply::TierUsage(uses))
+        }
         Query::Unreset => {
             let watch = watch.filter(|w| w.reaches(Threshold::ALL));
             // Without periods on both sides nobody can be told to have renewed.
@@ -179,6 +193,39 @@ impl Ground<'_> {
         let is = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|w| w == is);
         let among = |l: &Limit| !(filter.paying && l.tier == self.free);
         self.limits.iter().filter(move |l| is(&filter.tier, &l.tier) && is(&filter.feature, &l.feature) && among(l))
+    }
+
+    /// Where nothing was found: whether there is such a tier and such a feature at all. Nobody near an unknown word would read as good news.
+    async fn meant(&self, session: &mut Session, ladder: &[String], filter: &QuotaFilter) -> Result<(), Trouble> {
+        if let Some(tier) = &filter.tier {
+            let known = self.limits.iter().map(|l| &l.tier).chain(ladder).cloned().collect();
+            let rows =
+                format!("SELECT DISTINCT {} AS word FROM {} AS s LIMIT {WORDS_AT_MOST}", self.tier(), self.found.subscription.table.sql);
+            self.among(session, "tier", tier, known, rows).await?;
+        }
+        if let Some(feature) = &filter.feature {
+            let known = self.limits.iter().map(|l| l.feature.clone()).collect();
+            let (word, table) = (self.counter.feature.text("c"), &self.counter.table.sql);
+            let rows = format!("SELECT DISTINCT {word} AS word FROM {table} AS c LIMIT {WORDS_AT_MOST}");
+            self.among(session, "feature", feature, known, rows).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the word is known, or else stands in a row; `rows` is a scan, which no known word costs.
+    async fn among(&self, session: &mut Session, what: &str, word: &str, known: BTreeSet<String>, rows: String) -> Result<(), Trouble> {
+        if known.contains(word) {
+            return Ok(());
+        }
+        let mut known = known;
+        for row in session.sql(rows).fetch_all(&mut session.conn).await? {
+            known.extend(row.try_get::<Option<String>, _>("word")?);
+        }
+        if known.contains(word) {
+            return Ok(());
+        }
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        Err(fault::new(FaultKind::NotFound, format!("`{word}` is no {what}: one of {known}")).into())
     }
 
     /// The tier of row `s`, in the words of the limits.
