@@ -52,9 +52,9 @@ pub struct Inputs {
     /// Whether its configured command was run. As above: told, not kept.
     #[serde(skip)]
     pub ran: Ran,
-    /// The sessions whose end was answered for. As above: told, not kept.
+    /// How many sessions it ended: answered for, and gone. As above: told, not kept.
     #[serde(skip)]
-    pub ended: Vec<SessionId>,
+    pub ended: usize,
 }
 
 /// What is known of a configured command that a run was to run.

@@ -175,7 +175,7 @@ impl Run {
         }
     }
 
-    fn activity(&self) -> Result<&Activity, String> {
+    pub(super) fn activity(&self) -> Result<&Activity, String> {
         match self.answers.get(&Query::Activity) {
             Some(Known::Is { value: Reply::Activity(activity), .. }) => Ok(activity),
             Some(Known::Failed(fault)) => Err(fault.say.clone()),

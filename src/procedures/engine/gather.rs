@@ -120,8 +120,8 @@ impl Run {
         Ok(plan)
     }
 
-    /// The inputs with what no reading would show: the answer of the command that has called somebody, which commands were run, which
-    /// sessions were ended, and when the run did something last.
+    /// The inputs with what no reading would show: the answer of the command that has called somebody, which commands were run, how
+    /// many sessions were ended, and when the run did something last.
     fn inputs_told(&self) -> Inputs {
         let mut inputs = self.inputs.clone();
         let sent = self.tries.iter().find_map(|t| match (&t.command, &t.outcome) {
@@ -131,11 +131,12 @@ impl Run {
         inputs.attested.extend(sent.map(|note| (SENT.to_string(), note)));
         inputs.acted = self.acted.map(|at| self.at_stripe(at));
         inputs.ran = self.tries.iter().map(Try::ran).max().unwrap_or_default();
-        let ended = |t: &Try| match (&t.command, &t.outcome) {
-            (Some(Command::EndSession { session, .. }), Some(Outcome::Done { .. })) => Some(*session),
-            _ => None,
+        let gone = |session| self.activity().is_ok_and(|a| a.find(session).is_none());
+        let ended = |t: &&Try| match (&t.command, &t.outcome) {
+            (Some(Command::EndSession { session, .. }), Some(Outcome::Done { .. })) => gone(*session),
+            _ => false,
         };
-        inputs.ended = self.tries.iter().filter_map(ended).collect();
+        inputs.ended = self.tries.iter().filter(ended).count();
         inputs
     }
 

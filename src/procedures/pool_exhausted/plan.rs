@@ -41,7 +41,7 @@ pub(super) fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: A
             let question = format!("{stands} Was a setting changed, so that it stays so? c copies what would help; nothing here sets it.");
             Err(Refusal::Decide(decision(question, advice(activity, &rules, inputs))))
         }
-        Some(setting) if setting != NO_SETTING && !is_restarted(inputs) => Ok(restart(setting, &stands, inputs, activity, env)),
+        Some(setting) if setting != NO_SETTING && !is_restarted(inputs) => Ok(restart(setting, &stands, inputs, env)),
         Some(setting) => watch(setting, acted, &stands, inputs, activity, &rules, now),
     }
 }
@@ -116,8 +116,8 @@ fn nothing(found: &Chosen, inputs: &Inputs, activity: &Activity, rules: &Rules) 
 }
 
 /// A setting was changed: connections that exist have the old one.
-fn restart(setting: &str, stands: &str, inputs: &Inputs, activity: &Activity, env: &Environment) -> Plan {
-    let mut steps = vec![check("ended", ended(inputs, activity)), check("advice", changed(setting).into())];
+fn restart(setting: &str, stands: &str, inputs: &Inputs, env: &Environment) -> Plan {
+    let mut steps = vec![check("ended", ended(inputs)), check("advice", changed(setting).into())];
     let (mut lines, mut typed) = (Vec::new(), None);
     let (summary, blast) = if inputs.ran == Ran::Unknown {
         let say = "Nobody knows whether it restarted: look, restart it by hand if it did not, then say what you saw";
@@ -160,10 +160,7 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
     let until = acted + Duration::minutes(WATCH_MINUTES);
     if now >= until {
         let after = if explained.word == Word::Ok { String::new() } else { format!(" {}", explained.sentence) };
-        return Err(Refusal::AlreadyRight(format!(
-            "{}, and it was watched for {WATCH_MINUTES} minutes. {stands}{after}",
-            ended(inputs, activity)
-        )));
+        return Err(Refusal::AlreadyRight(format!("{}, and it was watched for {WATCH_MINUTES} minutes. {stands}{after}", ended(inputs))));
     }
     let left = (until - now).num_seconds();
     let left = if left < 90 { format!("{left} s") } else { format!("{} min", (left + 30) / 60) };
@@ -175,7 +172,7 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
     evidence.extend(advice(activity, rules, inputs).into_iter().map(|a| format!("to copy: {}  -- {}", a.copy, a.say)));
     let restarted = if setting == NO_SETTING { StepState::Skipped("no setting was changed".into()) } else { StepState::Passed };
     Ok(Plan {
-        summary: format!("{}. {stands}", ended(inputs, activity)),
+        summary: format!("{}. {stands}", ended(inputs)),
         subject: None,
         who: "the pool".into(),
         blast: String::new(),
@@ -184,7 +181,7 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
         evidence,
         machine: Vec::new(),
         steps: vec![
-            check("ended", ended(inputs, activity)),
+            check("ended", ended(inputs)),
             Step::new("waiters", StepKind::Verify, "waiters", stands).in_state(StepState::Passed),
             check("advice", changed(setting).into()),
             Step::new(RESTART, StepKind::Check, RESTART, "As it should be").in_state(restarted),
@@ -204,8 +201,8 @@ fn check(id: &str, say: String) -> Step {
 }
 
 /// What was done so far. What went or moved on by itself was not ended by this run, and neither is what has its signal and is still there.
-fn ended(inputs: &Inputs, activity: &Activity) -> String {
-    match inputs.ended.iter().filter(|s| activity.find(**s).is_none()).count() {
+fn ended(inputs: &Inputs) -> String {
+    match inputs.ended {
         0 => "No session was ended".into(),
         n => format!("{} let go", count(n, "session")),
     }
