@@ -115,7 +115,7 @@ async fn every_call_without_an_answer_ends_by_one_table_and_says_why() {
             (&["replay", "--cause", "gremlins", "--dry-run"], 2, "not_answered", &["is no cause"]),
             (&["webhooks", "--since", "tomorrow"], 2, "not_answered", &["tomorrow"]),
             (&["drift", "--class", "gremlins"], 2, "not_answered", &["gremlins"]),
-            (&["quota", "--threshold", "0"], 2, "not_answered", &["1 to 100"]),
+            (&["quota", "--threshold", "0"], 2, "usage", &["1 to 100"]),
             (&["quota", "--export", "near.xls"], 2, "not_answered", &[".csv"]),
             (&["runs", "resume", "zzzz", "--reason", "x"], 2, "not_answered", &["no run ends in"]),
             (&["runs", "undo", "zzzz", "--reason", "x"], 2, "not_answered", &["no run ends in"]),
