@@ -9,9 +9,9 @@ mod served;
 #[path = "../tests/it/terminal.rs"]
 mod terminal;
 
-use nightdesk::sandbox::cluster::{Cluster, ClusterOptions};
+use nightdesk::sandbox::cluster::Cluster;
 use nightdesk::sandbox::schema::roles;
-use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use terminal::Terminal;
@@ -38,14 +38,7 @@ struct Watcher {
 
 #[tokio::main]
 async fn main() {
-    let settings = vec![("shared_preload_libraries".to_string(), "pg_stat_statements".to_string())];
-    let options = ClusterOptions { max_connections: 1_100, settings, ..ClusterOptions::default() };
-    let executable = Path::new(env!("CARGO_BIN_EXE_nightdesk"));
-    let cluster = tokio::task::spawn_blocking(move || Cluster::start(&options, executable)).await.expect("a task").expect("a cluster");
-    let passwords = roles::create(&cluster).await.expect("roles");
-    let mut admin = roles::superuser(&cluster, "postgres").connect().await.expect("a superuser");
-    run(&mut admin, "CREATE EXTENSION pg_stat_statements").await;
-    run(&mut admin, crowd::TABLE).await;
+    let (cluster, passwords, mut admin) = crowd::server().await;
     let state = tempfile::tempdir().expect("a directory");
 
     let mut watchers = vec![Watcher {

@@ -6,11 +6,9 @@ mod crowd;
 use nightdesk::config::Config;
 use nightdesk::gateway::postgres::Database;
 use nightdesk::protocol::query::{Query, Reply};
-use nightdesk::sandbox::cluster::{Cluster, ClusterOptions};
 use nightdesk::sandbox::schema::roles;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -36,14 +34,7 @@ SELECT count(*) AS total, sum(CASE WHEN state = 'active' THEN 1 ELSE 0 END) AS a
 
 #[tokio::main]
 async fn main() {
-    let settings = vec![("shared_preload_libraries".to_string(), "pg_stat_statements".to_string())];
-    let options = ClusterOptions { max_connections: 1_100, settings, ..ClusterOptions::default() };
-    let executable = Path::new(env!("CARGO_BIN_EXE_nightdesk"));
-    let cluster = tokio::task::spawn_blocking(move || Cluster::start(&options, executable)).await.expect("a task").expect("a cluster");
-    let passwords = roles::create(&cluster).await.expect("roles");
-    let mut admin = roles::superuser(&cluster, "postgres").connect().await.expect("a superuser");
-    run(&mut admin, "CREATE EXTENSION pg_stat_statements").await;
-    run(&mut admin, crowd::TABLE).await;
+    let (cluster, passwords, mut admin) = crowd::server().await;
     let crowd = crowd::gather(&cluster, false).await;
 
     let (port, received) = counted(cluster.port()).await;

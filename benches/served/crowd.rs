@@ -1,17 +1,30 @@
 //! A thousand sessions of a dozen services, as benches need them. It measures nothing.
 
-use nightdesk::sandbox::cluster::Cluster;
-use nightdesk::sandbox::schema::roles;
+use nightdesk::sandbox::cluster::{Cluster, ClusterOptions};
+use nightdesk::sandbox::schema::roles::{self, Roles};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
+use std::path::Path;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
 pub const SESSIONS: usize = 1_000;
 
-/// Ten rows that blocked sessions queue for; to be made by a superuser.
-pub const TABLE: &str =
-    "CREATE TABLE stock (id int PRIMARY KEY); GRANT ALL ON stock TO app; INSERT INTO stock SELECT generate_series(1, 10)";
+/// Ten rows that blocked sessions queue for.
+const TABLE: &str = "CREATE TABLE stock (id int PRIMARY KEY); GRANT ALL ON stock TO app; INSERT INTO stock SELECT generate_series(1, 10)";
+
+/// A server with room for them that counts its statements, its roles' passwords, and a superuser's connection.
+pub async fn server() -> (Cluster, Roles, PgConnection) {
+    let settings = vec![("shared_preload_libraries".to_string(), "pg_stat_statements".to_string())];
+    let options = ClusterOptions { max_connections: 1_100, settings, ..ClusterOptions::default() };
+    let executable = Path::new(env!("CARGO_BIN_EXE_nightdesk"));
+    let cluster = tokio::task::spawn_blocking(move || Cluster::start(&options, executable)).await.expect("a task").expect("a cluster");
+    let passwords = roles::create(&cluster).await.expect("roles");
+    let mut admin = roles::superuser(&cluster, "postgres").connect().await.expect("a superuser");
+    sqlx::raw_sql("CREATE EXTENSION pg_stat_statements").execute(&mut admin).await.expect("made");
+    sqlx::raw_sql(TABLE).execute(&mut admin).await.expect("made");
+    (cluster, passwords, admin)
+}
 
 /// The sessions; each ends when its task is dropped.
 pub struct Crowd(Vec<JoinHandle<()>>);

@@ -3,6 +3,7 @@
 
 use crate::bench::{Bench, Options, http};
 use crate::command;
+use crate::hands::Hands;
 use crate::terminal::Terminal;
 use nightdesk::sandbox::app::Manner;
 use nightdesk::sandbox::incidents::{Incident, Label};
@@ -12,21 +13,12 @@ use std::time::Duration;
 
 /// The bar: so many keys from Home to the end. Reasons and phrases are typed extra.
 const MOST: usize = 9;
-/// Keys that come sooner after a dialog was painted are dropped, and an Enter right behind typed text belongs to a paste.
-const HUMAN: Duration = Duration::from_millis(600);
-
 /// A system whose webhooks reach nobody, or are refused, and the place of the one who mends it.
 struct Night {
     bench: Bench,
     incident: Incident,
     labels: Vec<Label>,
     seat: command::Desk,
-}
-
-/// The operator's hands: what they press is counted.
-struct Hands {
-    terminal: Terminal,
-    pressed: usize,
 }
 
 impl Night {
@@ -77,20 +69,6 @@ impl Night {
 }
 
 impl Hands {
-    fn press(&mut self, key: &str) {
-        std::thread::sleep(HUMAN);
-        self.pressed += 1;
-        self.terminal.send(key);
-    }
-
-    /// A reason, a phrase, a count: not counted.
-    fn enter(&mut self, text: &str) {
-        std::thread::sleep(HUMAN);
-        self.terminal.send(text);
-        self.terminal.wait_for(text);
-        self.press("\r");
-    }
-
     /// Home has said what is wrong, and why: no key was pressed.
     fn told(&self, why: &str) {
         self.terminal.wait_until(why, |s| s.contains("Nothing Stripe sent was applied since") && s.contains(why));

@@ -21,6 +21,7 @@ mod fixtures;
 mod gateway;
 mod gateway_stripe;
 mod grants;
+mod hands;
 mod home;
 mod journal;
 mod logs;

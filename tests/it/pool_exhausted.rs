@@ -2,6 +2,7 @@
 
 use crate::bench::{self, Bench, Options, until};
 use crate::command::{Desk, Said};
+use crate::hands::Hands;
 use crate::terminal::Terminal;
 use nightdesk::sandbox::incidents::{Check, Incident, Label};
 use nightdesk::sandbox::incidents::{Fate, Session};
@@ -14,8 +15,6 @@ use std::time::Duration;
 
 /// The bar: so many keys from Home until nobody waits, and a typed count. The reason is typed extra.
 const MOST: usize = 6;
-/// Keys that come sooner after a dialog was painted are dropped, and an Enter right behind typed text belongs to a paste.
-const HUMAN: Duration = Duration::from_millis(600);
 /// A sandbox's own server; three slots are a superuser's.
 const SLOTS: u16 = 40;
 
@@ -90,28 +89,6 @@ fn session(label: &Label) -> &Session {
 
 fn of(labels: &[Label], fate: Fate) -> usize {
     labels.iter().filter(|l| session(l).fate == fate).count()
-}
-
-/// What the operator presses is counted.
-struct Hands {
-    terminal: Terminal,
-    pressed: usize,
-}
-
-impl Hands {
-    fn press(&mut self, key: &str) {
-        std::thread::sleep(HUMAN);
-        self.pressed += 1;
-        self.terminal.send(key);
-    }
-
-    /// A reason, a count: not counted; the Enter behind it is.
-    fn enter(&mut self, text: &str) {
-        std::thread::sleep(HUMAN);
-        self.terminal.send(text);
-        self.terminal.wait_for(text);
-        self.press("\r");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

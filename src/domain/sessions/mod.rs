@@ -275,4 +275,4 @@ impl Activity {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

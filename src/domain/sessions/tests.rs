@@ -3,12 +3,12 @@
 use super::*;
 use crate::domain::diagnosis::Word;
 
-fn now() -> At {
+pub(crate) fn now() -> At {
     At::from_timestamp(1_800_000_000, 0).expect("in range")
 }
 
 /// An idle connection of `api` from one host, idle for five minutes, whose last statement began an hour ago.
-fn session(pid: i32) -> Session {
+pub(crate) fn session(pid: i32) -> Session {
     Session {
         pid,
         began: Some(now() - TimeDelta::hours(2)),

@@ -3,16 +3,13 @@
 use super::*;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::policy::Tier;
+use crate::domain::sessions::tests::{now, session};
 use crate::domain::sessions::{Kind, Ours, Room, Session, Sight, State};
 use crate::domain::tiers::TierRules;
 use crate::protocol::command::Command;
 use crate::protocol::environment::{Offers, Writer};
 use crate::protocol::run::{Ran, ShownSession, StepKind, StepState};
 use chrono::{Duration, TimeDelta};
-
-fn now() -> At {
-    At::from_timestamp(1_800_000_000, 0).expect("in range")
-}
 
 fn env(restart_app: bool) -> Environment {
     Environment {
@@ -26,29 +23,6 @@ fn env(restart_app: bool) -> Environment {
         webhook_url: None,
         offers: Offers { restart_app, ..Offers::default() },
         contacts: Vec::new(),
-    }
-}
-
-/// An idle connection of `api`, idle for five minutes, whose last statement began an hour ago.
-fn session(pid: i32) -> Session {
-    Session {
-        pid,
-        began: Some(now() - TimeDelta::hours(2)),
-        kind: Some(Kind::Client),
-        database: Some("app".into()),
-        role: Some("app".into()),
-        superuser: false,
-        may_signal: true,
-        application: "api".into(),
-        client: Some("10.0.0.3".into()),
-        state: Some(State::Idle),
-        state_change: Some(now() - TimeDelta::minutes(5)),
-        xact_start: None,
-        query_start: Some(now() - TimeDelta::hours(1)),
-        wait: Some(("Client".into(), "ClientRead".into())),
-        blocked_by: Vec::new(),
-        leader: None,
-        ours: Ours::No,
     }
 }
 
