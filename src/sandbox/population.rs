@@ -104,8 +104,11 @@ pub struct Cycle {
     pub cycle: u8,
 }
 
+const DAY: i64 = 86_400;
 /// How far back the oldest profile lies.
 const SPAN_DAYS: i64 = 730;
+/// Before the sandbox's start, in seconds.
+const QUIET: i64 = 2 * 3_600;
 /// From the profile to the finished checkout.
 pub const JOIN_MINUTES: i64 = 3;
 const TRIAL_DAYS: i64 = 14;
@@ -247,12 +250,14 @@ impl Population {
         (name.full(), format!("{local}{number}@{host}"))
     }
 
-    /// The product has been growing: the newer, the denser.
+    /// The product has been growing: the newer, the denser. Nobody joins, and so nobody renews, at the time of day of the last two hours:
+    /// in them an incident happens, and a renewal that came through would belie it.
     fn created_at(&self, number: u64) -> i64 {
         let jitter = self.roll(number, Roll::Created, 1_000) as f64 / 1_000.0;
         let back = ((self.customers.saturating_sub(number)) as f64 - jitter).max(0.0) / self.customers.max(1) as f64;
-        let seconds = (SPAN_DAYS * 86_400) as f64 * (0.3 * back + 0.7 * back * back);
-        self.born.timestamp() - 2 * 3_600 - seconds as i64
+        let seconds = ((SPAN_DAYS * DAY) as f64 * (0.3 * back + 0.7 * back * back)) as i64;
+        let of_day = seconds % DAY * (DAY - QUIET) / DAY;
+        self.born.timestamp() - QUIET - seconds / DAY * DAY - of_day
     }
 
     fn joined_at(&self, number: u64) -> i64 {
@@ -293,9 +298,9 @@ impl Population {
         let after = |cycles: u32| calendar::months_after(started, cycles * interval.months());
         let (mut status, mut cycle, mut leaving) = ("active", 0, false);
         let (from, to);
-        if born - started < TRIAL_DAYS * 86_400 && self.roll(number, Roll::Trial, 100) < 40 {
+        if born - started < TRIAL_DAYS * DAY && self.roll(number, Roll::Trial, 100) < 40 {
             status = "trialing";
-            (from, to) = (started, started + TRIAL_DAYS * 86_400);
+            (from, to) = (started, started + TRIAL_DAYS * DAY);
         } else {
             let months = (calendar::month_count(born) - calendar::month_count(started)).max(0) as u32;
             cycle = months / interval.months();
@@ -310,7 +315,7 @@ impl Population {
                 (status, leaving) = ("canceled", true);
             }
             (from, to) = (after(cycle), after(cycle + 1));
-            if status == "active" && roll < 7 && cycle > 0 && born - from < PAST_DUE_DAYS * 86_400 {
+            if status == "active" && roll < 7 && cycle > 0 && born - from < PAST_DUE_DAYS * DAY {
                 status = "past_due";
             } else if status == "active" && roll >= 95 {
                 leaving = true;

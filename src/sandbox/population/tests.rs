@@ -50,3 +50,13 @@ fn the_mix_is_as_documented_and_time_runs_with_the_number() {
     assert!(people.iter().filter_map(|x| x.plan.as_ref()).all(|x| x.status == "canceled" || x.period_end > p.born()));
     assert!(people.iter().all(|x| x.created < p.born()));
 }
+
+#[test]
+fn nobody_renews_in_the_hours_before_the_start() {
+    let p = population(42, 20_000);
+    let quiet = (p.born().timestamp() - QUIET + JOIN_MINUTES * 60)..=p.born().timestamp();
+    let paid: Vec<Paid> = (0..p.len()).filter_map(|n| p.person(n).plan).collect();
+    let before = paid.iter().filter(|x| quiet.start() - QUIET < x.period_start.timestamp() && x.period_start.timestamp() < *quiet.start());
+    assert!(before.count() > 5);
+    assert!(paid.iter().all(|x| !quiet.contains(&x.period_start.timestamp()) && x.ended.is_none_or(|e| !quiet.contains(&e.timestamp()))));
+}
