@@ -125,7 +125,7 @@ fn memory_of(watcher: &Watcher) -> f64 {
     let argv: Vec<&str> = watcher.argv.iter().map(String::as_str).collect();
     let mut terminal = Terminal::run(200, 50, &argv, &watcher.variables);
     terminal.send(watcher.keys);
-    terminal.wait_for("session");
+    terminal.wait_for("connections are taken");
     std::thread::sleep(WARM);
     served::memory(pid(&terminal)).0
 }
