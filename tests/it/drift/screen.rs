@@ -94,9 +94,31 @@ fn marked_ones_are_accepted_together_after_their_number_was_typed() {
     desk.pass(16);
     desk.settle();
     desk.expect("accepted until");
+    desk.key(Key::Esc);
+    desk.expect("2 accepted");
+    desk.expect_not("3 customers");
     desk.keys("1");
     desk.pass(2);
     desk.expect("1 customer paid and is not served");
+}
+
+#[test]
+fn marks_go_with_their_rows_and_with_the_list() {
+    let mut desk = compared();
+    desk.keys("  ");
+    desk.expect("2 marked");
+    desk.key(Key::Esc);
+    desk.expect_not("marked");
+    desk.key(Key::Enter);
+    desk.expect_not("marked");
+    desk.keys("  ");
+    desk.world.subscriptions.clear();
+    desk.keys("an");
+    for _ in 0..5 {
+        desk.pass(2);
+        desk.settle();
+    }
+    desk.expect_not("marked");
 }
 
 #[test]

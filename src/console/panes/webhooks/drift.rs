@@ -42,6 +42,10 @@ impl DriftList {
     /// The selection stays on what it stands on while the scan goes on finding.
     pub fn sync(&mut self, scan: Option<&Scan>) {
         let rows = self.rows(scan);
+        if !self.marked.is_empty() {
+            let there: BTreeSet<String> = rows.iter().map(Row::key).collect();
+            self.marked.retain(|key| there.contains(key));
+        }
         if let Some(at) = self.anchor.as_ref().and_then(|anchor| rows.iter().position(|r| r.key() == *anchor)) {
             self.cursor.at = at;
         }
@@ -54,8 +58,9 @@ impl DriftList {
         self.anchor = all.get(self.cursor.at).map(Row::key);
     }
 
-    /// Into a class, or back to all of them.
+    /// Into a class, or back to all of them. Marks are of the list that is open: nothing unseen is taken into a fix.
     pub fn show(&mut self, class: Option<Class>) {
+        self.marked.clear();
         (self.class, self.cursor, self.anchor) = (class, Cursor::default(), None);
     }
 
@@ -69,11 +74,11 @@ impl DriftList {
         self.by(1, scan);
     }
 
-    /// The subjects that are marked, those of other classes included.
+    /// The subjects that are marked, of the list that is open.
     #[must_use]
     pub fn marked<'a>(&self, scan: Option<&'a Scan>) -> Vec<&'a Drifted> {
-        let all = scan.into_iter().flat_map(|s| s.found().groups()).flat_map(|g| g.named);
-        all.filter(|d| self.marked.contains(d.key())).collect()
+        let open = scan.zip(self.class).and_then(|(scan, class)| scan.found().group(class));
+        open.into_iter().flat_map(|g| g.named).filter(|d| self.marked.contains(d.key())).collect()
     }
 }
 

@@ -9,11 +9,13 @@ use crate::console::widgets::paint::{put, put_right, select, wrap};
 use crate::console::widgets::panel::{self, Panel};
 use crate::console::widgets::theme::Theme;
 use crate::domain::diagnosis::Word;
+use crate::domain::fault::Source;
 use crate::domain::findings::whole;
 use crate::domain::mask;
 use crate::domain::money::group;
 use crate::domain::webhooks::drift::{Drifted, Group};
 use crate::procedures::drift_scan::{Scan, Standing};
+use crate::protocol::freshness::Health;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -38,7 +40,9 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
                 panel::draw(buf, theme, text, &Panel::Empty("The comparison was stopped before it found anything."));
             }
             Standing::Running | Standing::Paused | Standing::Held(_) => {
-                put(buf, theme, area.x + TEXT, area.y, "Nothing found so far.", theme.plain(), area.width - TEXT - 1);
+                let silent = scan.progress().subscriptions == 0 && matches!(cx.health(Source::Stripe), Health::Down | Health::Stale);
+                let say = if silent { "Nothing compared yet: Stripe does not answer." } else { "Nothing found so far." };
+                put(buf, theme, area.x + TEXT, area.y, say, theme.plain(), area.width - TEXT - 1);
             }
         }
         return;
@@ -58,7 +62,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
             .collect();
         stacked(buf, theme, area, &below, m.drift.cursor.at, |i, line, buf| {
             if let Row::Class(g) = &rows[i] {
-                class(g, line, buf, theme);
+                class(g, cx, line, buf, theme);
             }
         });
         return;
@@ -103,14 +107,22 @@ fn people(scan: &Scan) -> usize {
     usize::try_from(scan.progress().subscriptions).unwrap_or(usize::MAX)
 }
 
-fn class(g: &Group, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    let word = g.class.severity();
-    let style = if word == Word::Fail { theme.fail() } else { theme.warn() };
-    put(buf, theme, area.x + 1, area.y, word.shown(), style, 5);
-    let monthly: Vec<String> = g.monthly.iter().map(|m| format!("{}/mo", whole(m))).collect();
-    let who = if g.subjects == 1 { "customer" } else { "customers" };
-    let size = [format!("{} {who}", group(g.subjects)), monthly.join(" ")].join("  ");
-    let end = put_right(buf, theme, area.right() - 1, area.y, size.trim_end(), theme.plain(), area.width / 2);
+fn class(g: &Group, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let left = g.clone().without(|d| d.customer.as_ref().and_then(|c| cx.desk?.accepted(c, d.class, cx.now)).is_some());
+    let accepted = g.subjects - left.as_ref().map_or(0, |l| l.subjects);
+    let mut size = Vec::new();
+    if let Some(left) = &left {
+        let word = g.class.severity();
+        let style = if word == Word::Fail { theme.fail() } else { theme.warn() };
+        put(buf, theme, area.x + 1, area.y, word.shown(), style, 5);
+        let who = if left.subjects == 1 { "customer" } else { "customers" };
+        size.push(format!("{} {who}", group(left.subjects)));
+        size.extend(Some(left.monthly.iter().map(|m| format!("{}/mo", whole(m))).collect::<Vec<_>>().join(" ")).filter(|m| !m.is_empty()));
+    }
+    if accepted > 0 {
+        size.push(format!("{} accepted", group(accepted)));
+    }
+    let end = put_right(buf, theme, area.right() - 1, area.y, &size.join("  "), theme.plain(), area.width / 2);
     put(buf, theme, area.x + TEXT, area.y, g.class.word(), theme.plain(), end.saturating_sub(area.x + TEXT + 1));
 }
 
