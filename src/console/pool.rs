@@ -218,13 +218,13 @@ impl Pool {
             0 => "nobody waiting for a lock".to_string(),
             n => format!("{n} waiting"),
         };
-        let mut evidence = vec![seen.book.clone()];
+        let mut evidence = vec![seen.explained.sentence.clone(), seen.book.clone()];
         evidence.extend(seen.caveats.iter().cloned());
         Some(Finding {
             word,
             sentence: format!("Pool {}, {waiting}", seen.share()),
             size: String::new(),
-            reason: seen.explained.sentence.clone(),
+            reason: seen.explained.brief.clone(),
             about: About::Pool,
             evidence,
         })

@@ -7,7 +7,8 @@ use super::fault::{FaultKind, Source};
 use super::ids::is_placeholder;
 use super::link::{Link, LinkedBy, preselected};
 use super::mask;
-use super::row::{Change, Field, SubscriptionRow, diff};
+use super::quota::{quota_lines, unreset};
+use super::row::{Change, Field, SubscriptionRow, Value, diff};
 use super::stripe::{Invoice, Item, Status, Subscription};
 use super::text::sentence;
 use super::tiers::TierRules;
@@ -292,7 +293,25 @@ fn agreed(facts: &Facts) -> Diagnosis {
     if subscription.pause.is_some() {
         d.reason = Some(format!("{who} Collection is paused at Stripe."));
     }
+    if let Some(held) = held_up(facts) {
+        d.reason = d.reason.map(|reason| format!("{reason} {held}"));
+    }
     d
+}
+
+/// What they paid for and cannot use, since a counter goes on with the use of the period before.
+fn held_up(facts: &Facts) -> Option<String> {
+    let Facts { case, row, subscription, served, rules, .. } = facts;
+    let (Some(Value::Time(from)), Some(Value::Time(to))) = (row.image.get(&Field::PeriodStart), row.image.get(&Field::PeriodEnd)) else {
+        return None;
+    };
+    let record = case.record().filter(|_| *served != rules.free() && subscription.status.is_live())?;
+    let app = case.entitlement.value().and_then(Option::as_ref);
+    let lines = quota_lines(&record.counters, &record.limits, app, facts.now);
+    let features = unreset(&lines, &record.counters, (*from, *to));
+    let (is, it) = if features.len() == 1 { ("is used up and was", "it") } else { ("are used up and were", "them") };
+    let named = features.join(", ");
+    (!features.is_empty()).then(|| format!("{named} {is} not reset at the renewal: f on the Quota tab resets {it}."))
 }
 
 /// The row is not as Stripe demands: too young to say, not served, served too much, or different in detail.

@@ -187,6 +187,19 @@ pub fn quota_lines(counters: &[Counter], limits: &BTreeMap<String, i64>, app: Op
         .collect()
 }
 
+/// The features that are used up and go on with the use of a period before the one that was paid for, `paid`. The counter's period began
+/// before it and covers it; one of a longer rhythm (a year's beside a month's payment) covers more than two of them, and is as it should be.
+#[must_use]
+pub fn unreset<'a>(lines: &'a [QuotaLine], counters: &[Counter], paid: (At, At)) -> Vec<&'a str> {
+    let (from, to) = paid;
+    let goes_on = |c: &Counter| match (c.period_start, c.period_end) {
+        (Some(starts), Some(ends)) => starts < from && ends >= to && (ends - starts) * 2 <= (to - from) * 5,
+        _ => false,
+    };
+    let blocked = lines.iter().filter(|l| l.state == QuotaState::Blocked);
+    blocked.filter(|l| counters.iter().any(|c| c.feature == l.feature && goes_on(c))).map(|l| l.feature.as_str()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +243,23 @@ mod tests {
         let counter = Counter { feature: "searches".into(), used: 5, period_start: None, period_end: Some(now) };
         let lines = quota_lines(&[counter], &BTreeMap::from([("searches".into(), 5)]), None, now);
         assert_eq!((lines[0].used, lines[0].state), (0, QuotaState::Ok));
+    }
+
+    #[test]
+    fn a_counter_of_the_old_period_is_told_from_one_of_a_longer_rhythm() {
+        let day = |n: i64| At::from_timestamp(1_800_000_000 + n * 86_400, 0).expect("in range");
+        let of =
+            |used, starts, ends| Counter { feature: "exports".into(), used, period_start: Some(day(starts)), period_end: Some(day(ends)) };
+        let said = |counter: Counter| {
+            let counters = [counter];
+            let lines = quota_lines(&counters, &BTreeMap::from([("exports".into(), 5)]), None, day(35));
+            unreset(&lines, &counters, (day(30), day(60))).len()
+        };
+        assert_eq!(said(of(5, 0, 60)), 1);
+        assert_eq!(said(of(4, 0, 60)), 0, "something is left");
+        assert_eq!(said(of(5, 30, 60)), 0, "used up within the period that was paid for");
+        assert_eq!(said(of(5, 0, 365)), 0, "a year's");
+        assert_eq!(said(of(5, 0, 30)), 0, "over: it limits nobody");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{Activity, Blocking, By, CONSOLE, Class, Group, Label, Rules, Session
 use crate::domain::diagnosis::Word;
 use crate::domain::text::capitalised;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What is wrong with the connections, and what is not the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +12,9 @@ pub struct Explanation {
     pub word: Word,
     /// One sentence, the arithmetic in it.
     pub sentence: String,
+    /// What is wrong, as one line of a narrow screen.
+    #[serde(default)]
+    pub brief: String,
     /// Those that leak, worst first.
     pub leaking: Vec<i32>,
     /// Those that wait for a lock.
@@ -64,6 +68,7 @@ pub fn explain(activity: &Activity, rules: &Rules) -> Explanation {
     let done = |word, raising, clause: &str| Explanation {
         word,
         sentence: format!("{}.", capitalised(clause)),
+        brief: format!("{}.", capitalised(clause.split_once("; ").map_or(clause, |(what, _)| what))),
         leaking: leaking.iter().map(|s| s.pid).collect(),
         waiting,
         sums,
@@ -72,7 +77,9 @@ pub fn explain(activity: &Activity, rules: &Rules) -> Explanation {
     if !leaking.is_empty() {
         let word = if waiting > 0 || activity.room.is_tight() { Word::Fail } else { Word::Warn };
         let raising = if sums.fits(2) { Raising::Useless } else { Raising::Worse };
-        return done(word, raising, &format!("{}; {}", leak_clause(&leaking, &blocking, activity), sums.against(raising)));
+        let leak = Leak::of(&leaking, &blocking, activity);
+        let said = done(word, raising, &format!("{}; {}", leak.clause(), sums.against(raising)));
+        return Explanation { brief: format!("{}.", capitalised(&leak.brief())), ..said };
     }
     if let Some(clause) = blocked_clause(activity, rules, &blocking) {
         let raising = if sums.fits(2) { Raising::Useless } else { Raising::Worse };
@@ -140,13 +147,25 @@ impl Sums {
     #[must_use]
     pub fn of(activity: &Activity, rules: &Rules) -> Self {
         let size = rules.pool_max.max(1);
-        let named = |g: &Group| !BY_HAND.iter().any(|tool| g.keys.first().is_some_and(|name| name.starts_with(tool)));
         let pools = groups(activity, &[By::Application, By::Role, By::Client])
             .into_iter()
-            .filter(|g| named(g) && !g.keys.first().is_some_and(|name| name.starts_with(CONSOLE)))
+            .filter(|g| g.keys.first().is_none_or(|name| has_pool(name)))
             .map(|g| u32::try_from(g.total).unwrap_or(u32::MAX).div_ceil(size))
             .sum();
         Self { pools, size, usable: activity.room.usable(), used: activity.room.used }
+    }
+
+    /// The same with the pools of sessions that are gone, an application and a role each: they connect again.
+    #[must_use]
+    pub fn and_again<'a>(mut self, activity: &Activity, gone: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut by_pool: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+        gone.into_iter().for_each(|pool| *by_pool.entry(pool).or_default() += 1);
+        let is_there = |(application, role): (&str, &str)| {
+            activity.clients().any(|s| &*s.application == application && s.role.as_deref().unwrap_or_default() == role)
+        };
+        let again = by_pool.into_iter().filter(|(pool, _)| has_pool(pool.0) && !is_there(*pool));
+        self.pools += again.map(|(_, sessions)| sessions.div_ceil(self.size)).sum::<u32>();
+        self
     }
 
     /// Whether all pools fit, at so many times their size.
@@ -181,6 +200,11 @@ impl Sums {
     }
 }
 
+/// Whether what names itself so is an application with a pool.
+fn has_pool(application: &str) -> bool {
+    !BY_HAND.iter().any(|tool| application.starts_with(tool)) && !application.starts_with(CONSOLE)
+}
+
 impl Saturated {
     /// `api@10.0.0.3`.
     #[must_use]
@@ -189,36 +213,78 @@ impl Saturated {
     }
 }
 
-/// `three sessions of report-worker sit idle in a transaction and hold what 4 others wait for`.
-fn leak_clause(leaking: &[&Session], blocking: &Blocking, activity: &Activity) -> String {
-    let mut by_name: Vec<(String, usize)> = Vec::new();
-    for session in leaking {
-        let name = session.name();
-        match by_name.iter_mut().find(|(n, _)| *n == name) {
-            Some((_, count)) => *count += 1,
-            None => by_name.push((name, 1)),
+/// Those that leak, in figures.
+struct Leak {
+    /// By name, the most first.
+    by_name: Vec<(String, usize)>,
+    all: usize,
+    /// How many of them somebody waits for, and how many wait.
+    holding: usize,
+    freed: usize,
+    full: bool,
+}
+
+impl Leak {
+    fn of(leaking: &[&Session], blocking: &Blocking, activity: &Activity) -> Self {
+        let mut by_name: Vec<(String, usize)> = Vec::new();
+        for session in leaking {
+            let name = session.name();
+            match by_name.iter_mut().find(|(n, _)| *n == name) {
+                Some((_, count)) => *count += 1,
+                None => by_name.push((name, 1)),
+            }
         }
+        by_name.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let pids: Vec<i32> = leaking.iter().map(|s| s.pid).collect();
+        let freed = blocking.freed_by(&pids);
+        let holding = pids.iter().filter(|pid| !blocking.freed_by(&[**pid]).is_disjoint(&freed)).count();
+        Self { by_name, all: leaking.len(), holding, freed: freed.len(), full: activity.room.is_full() }
     }
-    by_name.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let all = leaking.len();
-    let who = match by_name.as_slice() {
-        [(name, _)] => format!("{} of {name}", sessions(all)),
-        [(name, n), rest @ ..] => {
-            format!("{}, {n} of them of {name} and {} of others,", sessions(all), rest.iter().map(|(_, n)| n).sum::<usize>())
-        }
-        [] => sessions(all),
-    };
-    let pids: Vec<i32> = leaking.iter().map(|s| s.pid).collect();
-    let freed = blocking.freed_by(&pids).len();
-    let (sit, hold) = if all == 1 { ("sits", "holds") } else { ("sit", "hold") };
-    let held = match freed {
-        // Whether anybody was turned away the sessions do not tell: only that nothing is left to be had.
-        0 if activity.room.is_full() => format!("keep{} {} while none is left to be had", if all == 1 { "s" } else { "" }, its(all)),
-        0 => format!("keep{} {}", if all == 1 { "s" } else { "" }, its(all)),
-        1 => format!("{hold} what another waits for"),
-        n => format!("{hold} what {n} others wait for"),
-    };
-    format!("{who} {sit} idle in a transaction and {held}")
+
+    /// `three sessions of report-worker sit idle in a transaction and hold what 4 others wait for`.
+    fn clause(&self) -> String {
+        let Self { all, holding, .. } = *self;
+        let who = match self.by_name.as_slice() {
+            [(name, _)] => format!("{} of {name}", sessions(all)),
+            [(name, n), rest @ ..] => {
+                format!("{}, {n} of them of {name} and {} of others,", sessions(all), rest.iter().map(|(_, n)| n).sum::<usize>())
+            }
+            [] => sessions(all),
+        };
+        let sit = if all == 1 { "sits" } else { "sit" };
+        let others = if self.freed == 1 { "another waits for".to_string() } else { format!("{} others wait for", self.freed) };
+        let held = match self.freed {
+            // Whether anybody was turned away the sessions do not tell: only that nothing is left to be had.
+            0 if self.full => format!(" and keep{} {} while none is left to be had", if all == 1 { "s" } else { "" }, its(all)),
+            0 => format!(" and keep{} {}", if all == 1 { "s" } else { "" }, its(all)),
+            _ if all == 1 => format!(" and holds what {others}"),
+            _ if holding == all => format!(" and hold what {others}"),
+            _ => format!(", and {} what {others}", holders(holding, "of them ")),
+        };
+        format!("{who} {sit} idle in a transaction{held}")
+    }
+
+    /// `eight of report-worker idle in a transaction; 3 hold what 4 wait for`.
+    fn brief(&self) -> String {
+        let Self { all, holding, .. } = *self;
+        let who = match self.by_name.as_slice() {
+            [(name, _)] => format!("{} of {name}", number(all)),
+            [(name, n), ..] => format!("{}, {n} of {name},", number(all)),
+            [] => sessions(all),
+        };
+        let others = if self.freed == 1 { "1 waits for".to_string() } else { format!("{} wait for", self.freed) };
+        let held = match self.freed {
+            0 => format!(" keep{} {}", if all == 1 { "s" } else { "" }, its(all)),
+            _ if all == 1 => format!(" holds what {others}"),
+            _ if holding == all => format!(" hold what {others}"),
+            _ => format!("; {} what {others}", holders(holding, "")),
+        };
+        format!("{who} idle in a transaction{held}")
+    }
+}
+
+fn holders(n: usize, of: &str) -> String {
+    if n == 1 { format!("one {of}holds") } else { format!("{n} {of}hold") }
 }
 
 fn its(n: usize) -> &'static str {
@@ -244,7 +310,11 @@ fn blocked_clause(activity: &Activity, rules: &Rules, blocking: &Blocking) -> Op
 }
 
 fn sessions(n: usize) -> String {
+    format!("{} {}", number(n), if n == 1 { "session" } else { "sessions" })
+}
+
+/// In words as far as they are short.
+fn number(n: usize) -> String {
     const WORDS: [&str; 13] = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
-    let noun = if n == 1 { "session" } else { "sessions" };
-    WORDS.get(n).map_or_else(|| format!("{n} {noun}"), |word| format!("{word} {noun}"))
+    WORDS.get(n).map_or_else(|| n.to_string(), |word| (*word).to_string())
 }

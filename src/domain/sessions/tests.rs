@@ -92,8 +92,10 @@ fn the_sentence_says_who_leaks_and_what_a_larger_pool_does() {
     let said = explain(&night(), &Rules::default());
     assert_eq!(
         said.sentence,
-        "Three sessions of report-worker sit idle in a transaction and hold what 4 others wait for; raising the pool makes it worse: 9 pools × 10 = 90 of 97, and doubled 180."
+        "Three sessions of report-worker sit idle in a transaction, and 2 of them hold what 4 others wait for; raising the pool makes it worse: 9 pools × 10 = 90 of 97, and doubled 180."
     );
+    assert_eq!(said.brief, "Three of report-worker idle in a transaction; 2 hold what 4 wait for.");
+    assert!(said.brief.len() <= 72, "a line of a narrow screen");
     assert_eq!((said.word, said.raising, said.waiting), (Word::Fail, Raising::Worse, 4));
     assert_eq!(said.leaking, [1, 2, 3], "the one that most wait for first");
     let one = explain(&activity(vec![leak(1), session(2)]), &Rules::default());

@@ -21,7 +21,7 @@ pub struct Advice {
 
 /// What would help, the surest first.
 pub fn advice(activity: &Activity, rules: &Rules, inputs: &Inputs) -> Vec<Advice> {
-    let sums = Sums::of(activity, rules);
+    let sums = Sums::of(activity, rules).and_again(activity, ended(inputs));
     let kept = (sums.usable / KEPT).max(KEPT_AT_LEAST).min(sums.usable);
     let room = sums.usable - kept;
     let roles = roles(inputs);
@@ -45,7 +45,13 @@ pub fn advice(activity: &Activity, rules: &Rules, inputs: &Inputs) -> Vec<Advice
     if let Some(max) = room.checked_div(sums.pools) {
         let max = max.max(1);
         let fits = if max * sums.pools <= room {
-            format!("{} × {max} = {} of {}, with {kept} kept free", count(sums.pools as usize, "pool"), max * sums.pools, sums.usable)
+            format!(
+                "{} × {max} = {} of {}, with {} left free",
+                count(sums.pools as usize, "pool"),
+                max * sums.pools,
+                sums.usable,
+                sums.usable - max * sums.pools
+            )
         } else {
             format!("{} do not fit into {} at all: put a pooler in front", count(sums.pools as usize, "pool"), sums.usable)
         };
@@ -65,6 +71,15 @@ pub fn decision(question: String, advice: Vec<Advice>) -> Decision {
     let mut options = vec![option(NO_SETTING, "No setting was changed".into(), "nothing is restarted; ten minutes' watch".into())];
     options.extend(advice.into_iter().map(|a| option(a.value, a.say, a.copy)));
     Decision { id: SETTING.into(), question, options }
+}
+
+/// Application and role of what was ended.
+fn ended(inputs: &Inputs) -> impl Iterator<Item = (&str, &str)> {
+    let these = match &inputs.selection {
+        Some(Selection::Sessions { these, .. }) => these.as_slice(),
+        _ => &[],
+    };
+    these.iter().map(|s| (s.application.as_str(), s.role.as_str()))
 }
 
 /// The roles of what was ended.

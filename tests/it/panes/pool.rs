@@ -118,7 +118,7 @@ fn pool_with_a_leak_says_so_and_lists_by_harm() {
     let desk = open(night());
     desk.snapshot("pool_ready");
     desk.expect("FAIL");
-    desk.expect("Three sessions of report-worker sit idle in a transaction and hold");
+    desk.expect("Three sessions of report-worker sit idle in a transaction, and 2 of them");
     desk.expect("29 more, healthy or not ours: 28 idle, 1 console");
     desk.expect("38 of 97 · 4 waiting");
     let shown = desk.shown();
@@ -404,7 +404,7 @@ fn home_has_a_line_while_the_pool_is_in_trouble() {
     desk.pass(2);
     desk.settle();
     desk.expect("Pool 38 of 97, 4 waiting");
-    desk.expect("Three sessions of report-worker sit idle");
+    desk.expect("Three of report-worker idle in a transaction; 2 hold what 4 wait for.");
     desk.key(Key::Enter);
     desk.settle();
     desk.expect("›Sessions");

@@ -53,6 +53,11 @@ async fn who_renewed_without_a_reset_comes_first_and_home_is_told() {
             assert!(rows.windows(2).all(|w| w[0].claim >= w[1].claim), "{what}");
         };
         check(|by| *by == ServedBy::Tables, &expected, "tables").await;
+        if ddl == "-- == B" {
+            let (profile, feature) = expected.first().unwrap();
+            let said = Desk::of(&bench).say(&["find", profile]).await;
+            assert!(said.out.contains(feature) && said.out.contains("not reset at the renewal: f on the Quota tab resets"), "{said:?}");
+        }
 
         let text = database.quota_ddl().await.unwrap();
         let part = &text[text.find(ddl).unwrap()..];
