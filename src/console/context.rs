@@ -1,6 +1,7 @@
 //! What a pane may look at besides its own model: the moment, the world's standing, the room on screen. Borrowed, never changed.
 
 use super::pool::Pool;
+use super::tasks::Going;
 use crate::domain::At;
 use crate::domain::desk::DeskState;
 use crate::domain::fault::Source;
@@ -10,6 +11,7 @@ use crate::procedures::survey::Survey;
 use crate::protocol::environment::Environment;
 use crate::protocol::freshness::{Freshness, Health};
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
@@ -34,6 +36,8 @@ pub struct Context<'a> {
     pub drift: Option<&'a Scan>,
     /// The database's sessions, and an hour of their figures.
     pub pool: &'a Pool,
+    /// The runs that are open in this process, whatever the journal says of them.
+    pub going: &'a BTreeMap<Uuid, Going>,
 }
 
 impl Context<'_> {

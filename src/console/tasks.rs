@@ -7,6 +7,7 @@ use crate::protocol::query::Reply;
 use crate::protocol::record::RunSummary;
 use crate::protocol::run::short;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,15 @@ pub struct Tasks {
     pub unfinished: Vec<RunSummary>,
     /// Files being written, and the last that were.
     pub exports: Exports,
+}
+
+/// What a run that is open here is doing. One that only watches has let its lock go, so the journal cannot tell it from one left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Going {
+    Running,
+    Watching,
+    /// It waits for the operator's answer.
+    Asking,
 }
 
 /// Finished runs that can still be looked at, and undone.
@@ -62,6 +72,17 @@ impl Tasks {
     #[must_use]
     pub fn interrupted(&self) -> Vec<&RunSummary> {
         self.unfinished.iter().filter(|u| self.get(u.run).is_none()).collect()
+    }
+
+    /// The runs that are open here, and what each is doing.
+    #[must_use]
+    pub fn going(&self) -> BTreeMap<Uuid, Going> {
+        let doing = |r: &Run| match r.phase {
+            _ if r.is_watching() => Going::Watching,
+            Phase::Deciding(_) | Phase::Review => Going::Asking,
+            _ => Going::Running,
+        };
+        self.runs.iter().filter(|r| r.run.is_open()).map(|r| (r.run.id, doing(&r.run))).collect()
     }
 
     /// What is said about runs and files in passing; `None` where nothing is going on.

@@ -28,6 +28,7 @@ pub fn update(state: &mut State, stamped: Stamped) -> Vec<Effect> {
         burst::keep_up(state, stamped);
     }
     mask_others(state);
+    state.world.going = state.tasks.going();
     effects
 }
 

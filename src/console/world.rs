@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::drift::Drift;
 use super::pool::Pool;
+use super::tasks::Going;
 use super::tickets::Tickets;
 use crate::domain::At;
 use crate::domain::desk::DeskState;
@@ -19,6 +20,7 @@ use crate::protocol::query::{Query, Reply};
 use crate::protocol::ticket::Slot;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct World {
@@ -44,6 +46,9 @@ pub struct World {
     pub drift: Drift,
     /// The database's sessions: Home and the pool's pane look at the same.
     pub pool: Pool,
+    /// The runs that are open here, as of the last event.
+    #[serde(default)]
+    pub(super) going: BTreeMap<Uuid, Going>,
     /// What operators have said about causes and drift; `None` until it was read.
     pub desk: Option<DeskState>,
     /// When it was last asked for.
@@ -88,6 +93,7 @@ impl World {
             survey_slot: 0,
             drift: Drift::default(),
             pool: Pool::default(),
+            going: BTreeMap::new(),
             desk: None,
             desk_asked: None,
         }
@@ -118,6 +124,7 @@ impl World {
             rows: self.rows,
             drift: self.drift.scan(),
             pool: &self.pool,
+            going: &self.going,
         }
     }
 

@@ -30,7 +30,7 @@ pub struct Judged {
     pub diagnosis: Diagnosis,
 }
 
-/// A run that is not finished and that nobody holds.
+/// A run that is not finished and that nobody works on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interrupted {
     pub run: Uuid,
@@ -38,7 +38,10 @@ pub struct Interrupted {
     pub name: String,
     /// `None` for the operator's own.
     pub operator: Option<String>,
+    /// The title of the last step that was begun.
     pub step: Option<String>,
+    /// It is open in this console, and waits for an answer.
+    pub asks: bool,
     pub state: String,
     pub last: At,
 }
@@ -266,12 +269,17 @@ fn of_source(s: &Silent) -> Finding {
 
 fn of_run(r: &Interrupted, now: At) -> Finding {
     let whose = r.operator.as_ref().map_or_else(|| format!("Your run {}", r.name), |o| format!("Run {} of {o}", r.name));
-    let step = r.step.as_ref().map_or_else(|| " stopped before it sent anything".to_string(), |s| format!(" stopped at step {s}"));
+    let begun = r.step.as_ref().map_or_else(|| " stopped before it sent anything".to_string(), |s| format!(" stopped at step {s}"));
+    let (how, reason) = if r.asks {
+        (" waits for your answer".to_string(), "Enter shows what it asks.".to_string())
+    } else {
+        (begun, format!("{} It looks first, it repeats nothing.", r.state))
+    };
     Finding {
         word: Word::Warn,
-        sentence: format!("{whose}{step}"),
+        sentence: format!("{whose}{how}"),
         size: age::words((now - r.last).num_seconds()),
-        reason: format!("{} It looks first, it repeats nothing.", r.state),
+        reason,
         about: About::Run(r.run),
         evidence: vec![format!("journal: run {}, last entry {}", r.run, r.last.format("%-d %b %H:%M:%SZ"))],
     }

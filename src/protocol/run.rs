@@ -300,6 +300,13 @@ pub fn step_id(kind: &str, object: &str) -> String {
     format!("{kind}-{}", &hex::encode(Sha256::digest(object))[..12])
 }
 
+/// The step as people call it: without what tells it apart from others of its kind.
+#[must_use]
+pub fn step_title(id: &str) -> &str {
+    let told_apart = |end: &str| end.len() == 12 && end.bytes().all(|b| b.is_ascii_hexdigit());
+    id.rsplit_once('-').filter(|(_, end)| told_apart(end)).map_or(id, |(kind, _)| kind)
+}
+
 /// A run as people name it: the last four hex digits of its UUID, whose beginning is only the time.
 #[must_use]
 pub fn short(run: Uuid) -> String {
@@ -453,6 +460,7 @@ mod tests {
         assert_eq!((id.len(), &id[..6]), (18, "apply-"));
         assert_eq!(id, step_id("apply", "sub_1PZqq8N3fu"));
         assert_ne!(id, step_id("apply", "sub_1PZqq8N3fv"));
+        assert_eq!((step_title(&id), step_title("probe-again"), step_title("row")), ("apply", "probe-again", "row"));
     }
 
     #[test]

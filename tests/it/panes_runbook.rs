@@ -8,13 +8,15 @@ use nightdesk::console::widgets::theme::{Colour, Glyphs, Theme};
 use nightdesk::domain::fault::Source;
 use nightdesk::domain::runbook::book;
 use nightdesk::procedures;
+use nightdesk::procedures::engine::{Phase, Run};
+use nightdesk::protocol::command::Outcome;
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::environment::Contact;
 use nightdesk::protocol::event::Event;
 use nightdesk::protocol::key::Key;
 use nightdesk::protocol::query::Query;
 use nightdesk::protocol::record::{Closed, Concluded, Entry, Recorded, RunState, RunSummary};
-use nightdesk::protocol::run::Attempt;
+use nightdesk::protocol::run::{Attempt, Plan, Step, StepKind, step_id};
 use uuid::Uuid;
 
 const FINISHED: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_c0de);
@@ -155,6 +157,56 @@ fn a_selected_run_is_followed_to_where_it_goes() {
     let shown = desk.shown();
     let row = shown.lines().find(|l| l.contains("c0de")).expect("it is there");
     assert!(row.starts_with('›'), "{shown}");
+}
+
+/// A run that has acted and let its lock go, as the journal shows it.
+fn let_go() -> RunSummary {
+    let attempt = Attempt { run: interrupted().run, step: step_id("end", "app_rw 4711"), attempt: 1 };
+    let done = Outcome::Done { note: "signalled".into() };
+    RunSummary { state: RunState::Acted, attempts: vec![(attempt, Some(done))], ..interrupted() }
+}
+
+#[test]
+fn a_run_that_is_watched_here_is_not_told_as_one_left_behind() {
+    let mut world = world();
+    world.runs = vec![let_go()];
+    let mut desk = desk(world);
+    desk.pass(2);
+    desk.expect("stopped at step end");
+    desk.expect_not(&step_id("end", "app_rw 4711"));
+    let (mut run, _) = Run::resume(&let_go());
+    run.phase = Phase::Waiting("Watched until 04:40:00Z".into());
+    let wait = Step::new("watch", StepKind::Wait, "watch", "Watched until 04:40:00Z");
+    run.plan = Some(Plan {
+        summary: "End 1 session".into(),
+        subject: None,
+        who: String::new(),
+        blast: String::new(),
+        diff: Vec::new(),
+        notes: Vec::new(),
+        evidence: Vec::new(),
+        steps: vec![wait],
+        machine: Vec::new(),
+        typed: None,
+        pace: None,
+    });
+    assert!(run.is_watching());
+    desk.state.tasks.add(run);
+    desk.pass(2);
+    desk.expect_not("stopped at step");
+    desk.key(Key::Char('6'));
+    desk.key(Key::Tab);
+    desk.settle();
+    desk.expect("watching");
+    desk.expect_not("unproven");
+    desk.expect_not("resume");
+    desk.key(Key::Enter);
+    assert_eq!(desk.state.screens.top(), Screen::Run(interrupted().run), "its screen opens");
+    let run = desk.state.tasks.get_mut(interrupted().run).expect("it is here");
+    run.run.phase = Phase::Halted("The proof is missing.".into());
+    desk.keys("1");
+    desk.pass(2);
+    desk.expect("stopped at step end");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::order::{Order, place};
 use super::quota::Quota;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
+use crate::console::tasks::Going;
 use crate::console::widgets::table::Cursor;
 use crate::domain::diagnosis::{Class, Word};
 use crate::domain::fault::{Fault, Source};
@@ -16,7 +17,7 @@ use crate::domain::{At, age};
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{RunState, RunSummary};
-use crate::protocol::run::short;
+use crate::protocol::run::{short, step_title};
 use crate::protocol::ticket::Slot;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -232,12 +233,14 @@ impl Model {
 
     fn interrupted(&self, cx: &Context) -> Vec<Interrupted> {
         let me = cx.env.map(|e| e.operator.as_str()).unwrap_or_default();
-        let open = self.runs.iter().filter(|r| !r.is_finished() && !r.held);
+        let left = |r: &&RunSummary| !r.is_finished() && !r.held && cx.going.get(&r.run).is_none_or(|g| *g == Going::Asking);
+        let open = self.runs.iter().filter(left);
         open.map(|r| Interrupted {
             run: r.run,
             name: short(r.run),
             operator: (r.operator != me).then(|| r.operator.clone()),
-            step: r.attempts.last().map(|(a, _)| a.step.clone()),
+            step: r.attempts.last().map(|(a, _)| step_title(&a.step).to_string()),
+            asks: cx.going.contains_key(&r.run),
             state: match r.state {
                 RunState::Open => "Nothing was sent.",
                 RunState::Unknown => "Whether it took effect is unknown.",

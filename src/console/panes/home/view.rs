@@ -64,6 +64,10 @@ fn findings(m: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
         let y = area.y + u16::try_from((i - first) * step).unwrap_or(0);
         one(finding, i == m.cursor.at, Rect { y, height: 2, ..area }, buf, theme);
     }
+    if first > 0 {
+        // The line above the list is always clear.
+        put_right(buf, theme, area.right() - 1, area.y.saturating_sub(1), &format!("{first} more above"), theme.dim(), 16);
+    }
     if first + fit < all {
         put_right(buf, theme, area.right() - 1, area.bottom() - 1, &format!("{} more", all - first - fit), theme.dim(), 12);
     }
@@ -246,6 +250,30 @@ fn block(value: u32, most: u32, theme: &Theme) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_scrolled_away_is_counted_above_and_below() {
+        let of = |n| Finding {
+            word: Word::Warn,
+            sentence: format!("finding {n}"),
+            size: String::new(),
+            reason: "why".into(),
+            about: About::Payments,
+            evidence: Vec::new(),
+        };
+        let mut m = Model::default();
+        m.findings.extend((0..5).map(of));
+        let shown = |m: &Model| {
+            let mut buf = Buffer::empty(Rect::new(0, 0, 40, 5));
+            findings(m, Rect::new(0, 1, 40, 4), &mut buf, &Theme::mono());
+            buf.content.chunks(40).map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>()).collect::<Vec<_>>()
+        };
+        let top = shown(&m);
+        assert!(top[0].trim().is_empty() && top[4].contains("3 more"), "{top:?}");
+        m.cursor.at = 4;
+        let end = shown(&m);
+        assert!(end[0].contains("3 more above") && !end[4].contains("more"), "{end:?}");
+    }
 
     #[test]
     fn what_is_fine_is_never_cut_within_a_word() {

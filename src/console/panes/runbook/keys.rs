@@ -15,7 +15,11 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
         Tab::Book => vec![Binding::new(Action::Open, "start"), Binding::new(Action::Why, "whole text")],
         Tab::Runs => {
             let rows = m.rows(cx);
-            let label = rows.get(m.at(cx)).map_or("open", |r| if r.calls && r.own { "resume" } else { "steps" });
+            let label = rows.get(m.at(cx)).map_or("open", |r| match (r.here, r.calls && r.own) {
+                (true, _) => "open",
+                (false, true) => "resume",
+                (false, false) => "steps",
+            });
             // What cannot be done is not offered below; the key still says why.
             if rows.is_empty() {
                 vec![Binding::quiet(Action::Open).because("There is no run to open")]
@@ -89,9 +93,9 @@ fn runs(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
         return Vec::new();
     }
     let Some(row) = rows.get(at) else { return Vec::new() };
-    let (run, own, calls) = (row.run.run, row.own, row.calls);
+    let (run, own, calls, here) = (row.run.run, row.own, row.calls, row.here);
     match action {
-        Action::Open if calls && own => vec![Ask::Resume(run)],
+        Action::Open if here || calls && own => vec![Ask::Resume(run)],
         Action::Open => vec![m.open(run)],
         Action::Actions => vec![Ask::Actions(actions(m, run, own, calls))],
         Action::Copy => {

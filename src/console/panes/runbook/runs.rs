@@ -2,11 +2,12 @@
 
 use super::Model;
 use crate::console::context::Context;
+use crate::console::tasks::Going;
 use crate::console::widgets::format::{age, moment};
 use crate::domain::At;
 use crate::procedures::by_id;
 use crate::protocol::record::{Closed, Concluded, Entry, Recorded, RunState, RunSummary};
-use crate::protocol::run::short;
+use crate::protocol::run::{short, step_title};
 
 /// A row of the tab.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Row<'a> {
     pub word: &'static str,
     /// It was left unfinished and nobody works on it.
     pub calls: bool,
+    /// It is open in this console.
+    pub here: bool,
     pub title: String,
     /// Whom it is about, masked.
     pub who: String,
@@ -24,20 +27,24 @@ pub struct Row<'a> {
 }
 
 impl Model {
-    /// Interrupted ones first, then the newest.
+    /// Interrupted ones first, then what is open here, then the newest.
     #[must_use]
     pub fn rows(&self, cx: &Context) -> Vec<Row<'_>> {
-        let mine = self.mine.value.iter().flatten().map(|r| row(r, true, cx.now));
-        let team = self.team.value.iter().flatten().map(|r| row(r, false, cx.now));
+        let mine = self.mine.value.iter().flatten().map(|r| row(r, true, cx));
+        let team = self.team.value.iter().flatten().map(|r| row(r, false, cx));
         let mut rows: Vec<Row> = mine.chain(team).collect();
-        rows.sort_by_key(|r| (!r.calls, r.run.is_finished(), std::cmp::Reverse(r.run.last)));
+        rows.sort_by_key(|r| (!r.calls, r.run.is_finished(), !r.here, std::cmp::Reverse(r.run.last)));
         rows
     }
 }
 
-fn row(run: &RunSummary, own: bool, now: At) -> Row<'_> {
+fn row<'a>(run: &'a RunSummary, own: bool, cx: &Context) -> Row<'a> {
+    let here = cx.going.get(&run.run).filter(|_| !run.is_finished());
     let (word, calls) = match run.state {
         RunState::Closed(how) => (closed(how), false),
+        _ if here == Some(&Going::Asking) => ("asks", true),
+        _ if here == Some(&Going::Watching) => ("watching", false),
+        _ if here.is_some() => ("running", false),
         _ if run.held => ("running", false),
         RunState::Open => ("not sent", true),
         RunState::Unknown => ("unknown", true),
@@ -48,7 +55,7 @@ fn row(run: &RunSummary, own: bool, now: At) -> Row<'_> {
         None if own => "removed".into(),
         None => String::new(),
     };
-    Row { run, own, word, calls, title: title(run), who, age: age((now - run.last).num_seconds()) }
+    Row { run, own, word, calls, here: here.is_some(), title: title(run), who, age: age((cx.now - run.last).num_seconds()) }
 }
 
 fn closed(how: Closed) -> &'static str {
@@ -85,16 +92,18 @@ fn said(entry: &Entry) -> String {
     match entry {
         Entry::RunOpened { procedure, .. } => format!("opened, {procedure}"),
         Entry::Confirmed { plan, .. } => format!("confirmed, plan {}", &plan[..plan.len().min(8)]),
-        Entry::Intended { attempt, command, .. } => format!("{}, try {}: about to send {command}", attempt.step, attempt.attempt),
+        Entry::Intended { attempt, command, .. } => {
+            format!("{}, try {}: about to send {command}", step_title(&attempt.step), attempt.attempt)
+        }
         Entry::Concluded { attempt, result } => {
             let word = match result {
                 Concluded::Done => "done",
                 Concluded::NotDone => "not done",
                 Concluded::Unknown => "unknown",
             };
-            format!("{}, try {}: {word}", attempt.step, attempt.attempt)
+            format!("{}, try {}: {word}", step_title(&attempt.step), attempt.attempt)
         }
-        Entry::Verified { step, holds, .. } => format!("{step}: {}", if *holds { "proven" } else { "does not hold" }),
+        Entry::Verified { step, holds, .. } => format!("{}: {}", step_title(step), if *holds { "proven" } else { "does not hold" }),
         Entry::Attested { step, .. } => format!("{step}: attested"),
         Entry::RunClosed { how, run } => format!("run {} closed: {}", short(*run), closed(*how)),
         Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed | Entry::DeskWrite { .. } => "beside the run".into(),
