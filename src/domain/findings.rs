@@ -30,6 +30,15 @@ pub struct Judged {
     pub diagnosis: Diagnosis,
 }
 
+/// Why a run that is open here wants somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Here {
+    Asks,
+    Paused,
+    /// Whether its last act took effect is not known.
+    InDoubt,
+}
+
 /// A run that is not finished and that nobody works on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interrupted {
@@ -40,8 +49,8 @@ pub struct Interrupted {
     pub operator: Option<String>,
     /// The title of the last step that was begun.
     pub step: Option<String>,
-    /// It is open in this console, and waits for an answer.
-    pub asks: bool,
+    /// It is open in this console, and why somebody has to look at it.
+    pub here: Option<Here>,
     pub state: String,
     pub last: At,
 }
@@ -270,10 +279,11 @@ fn of_source(s: &Silent) -> Finding {
 fn of_run(r: &Interrupted, now: At) -> Finding {
     let whose = r.operator.as_ref().map_or_else(|| format!("Your run {}", r.name), |o| format!("Run {} of {o}", r.name));
     let begun = r.step.as_ref().map_or_else(|| " stopped before it sent anything".to_string(), |s| format!(" stopped at step {s}"));
-    let (how, reason) = if r.asks {
-        (" waits for your answer".to_string(), "Enter shows what it asks.".to_string())
-    } else {
-        (begun, format!("{} It looks first, it repeats nothing.", r.state))
+    let (how, reason) = match r.here {
+        Some(Here::Asks) => (" waits for your answer".into(), "Enter shows what it asks.".into()),
+        Some(Here::Paused) => (" is paused".into(), "Enter shows how far it came.".into()),
+        Some(Here::InDoubt) => (" may or may not have taken effect".into(), "It goes on looking, and repeats nothing.".into()),
+        None => (begun, format!("{} It looks first, it repeats nothing.", r.state)),
     };
     Finding {
         word: Word::Warn,

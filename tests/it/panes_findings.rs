@@ -75,7 +75,7 @@ fn findings_stand_in_the_order_of_the_harm() {
         run: Uuid::nil(),
         name: "7f3a".into(),
         operator: Some("alex".into()),
-        asks: false,
+        here: None,
         step: None,
         state: "Nothing was sent.".into(),
         last: ago(200),

@@ -9,7 +9,7 @@ use crate::console::tasks::Going;
 use crate::console::widgets::table::Cursor;
 use crate::domain::diagnosis::{Class, Word};
 use crate::domain::fault::{Fault, Source};
-use crate::domain::findings::{About, Finding, Interrupted, Judged, Silent, billed, findings};
+use crate::domain::findings::{About, Finding, Here, Interrupted, Judged, Silent, billed, findings};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::{Drifted, Group, finding};
@@ -233,14 +233,18 @@ impl Model {
 
     fn interrupted(&self, cx: &Context) -> Vec<Interrupted> {
         let me = cx.env.map(|e| e.operator.as_str()).unwrap_or_default();
-        let left = |r: &&RunSummary| !r.is_finished() && !r.held && cx.going.get(&r.run).is_none_or(|g| *g == Going::Asking);
+        let left = |r: &&RunSummary| !r.is_finished() && !r.held && cx.going.get(&r.run).is_none_or(|g| g.calls());
         let open = self.runs.iter().filter(left);
         open.map(|r| Interrupted {
             run: r.run,
             name: short(r.run),
             operator: (r.operator != me).then(|| r.operator.clone()),
             step: r.attempts.last().map(|(a, _)| step_title(&a.step).to_string()),
-            asks: cx.going.contains_key(&r.run),
+            here: cx.going.get(&r.run).map(|g| match g {
+                Going::Unknown => Here::InDoubt,
+                Going::Paused => Here::Paused,
+                Going::Running | Going::Watching | Going::Waiting | Going::Asking => Here::Asks,
+            }),
             state: match r.state {
                 RunState::Open => "Nothing was sent.",
                 RunState::Unknown => "Whether it took effect is unknown.",
