@@ -48,7 +48,7 @@ fn row<'a>(run: &'a RunSummary, own: bool, cx: &Context) -> Row<'a> {
         _ if run.held => ("running", false),
         RunState::Open => ("not sent", true),
         RunState::Unknown => ("unknown", true),
-        RunState::Acted => ("unproven", true),
+        RunState::Acted => ("unverified", true),
     };
     let who = match &run.who {
         Some(who) => who.clone(),
