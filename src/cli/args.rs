@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// What a command's end tells a script; as `grep` and `diff` do it.
 const EXIT: &str = "Exit codes:
   0  well
-  1  answered, and the answer is not a good one: a finding, a refused or unproven repair, a failed check
+  1  answered, and the answer is not a good one: a finding, a refused or unverified repair, a failed check
   2  not answered: bad input, an unusable configuration, or a source that does not answer";
 
 /// The console an on-call engineer opens when billing breaks.

@@ -163,7 +163,15 @@ fn status(state: &State, buf: &mut Buffer, area: Rect, y: u16) {
             end = put_right(buf, theme, end, y, text, if bad { theme.warn() } else { theme.dim() }, area.width / 2).saturating_sub(2);
         }
     }
-    put(buf, theme, area.x + 1, y, &left, theme.plain(), area.width.saturating_sub(2));
+    let room = area.width.saturating_sub(2);
+    let mut lines = wrap(&left, room);
+    // A sentence that is longer than the line begins on the rule above it.
+    if lines.len() > 1 {
+        put(buf, theme, area.x, y - 1, &" ".repeat(usize::from(area.width)), theme.plain(), area.width);
+        buf.set_style(Rect { y: y - 1, height: 1, ..area }, Style::reset());
+        put(buf, theme, area.x + 1, y - 1, &lines.remove(0), theme.plain(), room);
+    }
+    put(buf, theme, area.x + 1, y, &lines.join(" "), theme.plain(), room);
 }
 
 fn footer(state: &State, buf: &mut Buffer, area: Rect, y: u16) {
@@ -197,6 +205,10 @@ fn hints(state: &State) -> Vec<(String, String, Style, Style)> {
         if wanted.contains(&own.action) && own.enabled.is_ok() && !bindings.iter().any(|b| b.action == own.action) {
             bindings.push(own);
         }
+    }
+    if at_home {
+        // What leads somewhere stays where there is no room for all: the menu of actions goes first.
+        bindings.sort_by_key(|b| b.action == Action::Actions);
     }
     bindings.truncate(HINTS - 1);
     let recommended = bindings.iter().find(|b| b.enabled.is_ok() && is_recommended(b)).map(|b| b.action);

@@ -10,6 +10,7 @@ use crate::domain::At;
 use crate::domain::facts::Handle;
 use crate::domain::fault::Fault;
 use crate::domain::ids::StripeId;
+use crate::domain::policy::Mode;
 use crate::procedures::engine::Run;
 use crate::procedures::{Begins, by_id};
 use crate::protocol::effect::Effect;
@@ -62,9 +63,9 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         Ask::Hits { title, hits } => {
             // The list stays as it was found: what is repaired meanwhile still stands in it.
             let as_of = super::widgets::format::clock(state.world.now);
-            state.customers.fill(format!("{title}, as of {as_of}"), hits);
+            let asks = state.customers.fill(format!("{title}, as of {as_of}"), hits);
             state.screens.go(Screen::Customers);
-            Vec::new()
+            fulfil(state, asks, id)
         }
         Ask::Start { procedure, mut inputs } => {
             let mut effects = Vec::new();
@@ -82,6 +83,9 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             if by_id(&procedure).is_some_and(|p| p.begins() != Begins::WithCustomer) && inputs.allowance_seconds.is_none() {
                 // What was learned about how long effects take counts wherever it is begun.
                 inputs.allowance_seconds = u32::try_from(state.world.survey.allowance().num_seconds()).ok();
+            }
+            if let (Some(procedure), Some(env), Mode::Test) = (by_id(&procedure), &state.world.env, state.world.mode()) {
+                inputs = procedure.on_test(inputs, env);
             }
             let (run, reads) = Run::draft(id, &procedure, inputs);
             show_run(state, run);

@@ -9,6 +9,7 @@ use super::state::State;
 use super::widgets::form::TextField;
 use super::{burst, fulfil};
 use crate::domain::fault::{Fault, FaultKind};
+use crate::domain::needle::Needle;
 use crate::domain::policy::{Denied, Mode, Writes};
 use crate::procedures::engine::Phase;
 use crate::protocol::effect::Effect;
@@ -60,7 +61,31 @@ pub fn paste(state: &mut State, text: &str) -> Vec<Effect> {
         let asks = state.customers.search(text.trim(), &state.world.context());
         return fulfil::fulfil(state, asks, Uuid::nil());
     }
+    if beside_a_field(state, text) {
+        return Vec::new();
+    }
     fulfil::search(state, text.trim(), Uuid::nil())
+}
+
+/// Words that came in over a run with a field, whatever has the focus there. What was done by hand goes into its field, where only Enter
+/// says it; what confirms is taken from nowhere but the keys in its field. An id or an address is looked up, as on every screen.
+fn beside_a_field(state: &mut State, text: &str) -> bool {
+    let Screen::Run(run) = state.screens.top() else { return false };
+    let cx = state.world.context();
+    let Some(model) = state.tasks.get(run).filter(|r| r.has_field(&cx)) else { return false };
+    if model.manual().is_some() {
+        state.dialog = None;
+        if let Some(model) = state.tasks.get_mut(run) {
+            model.aside = false;
+            model.typed.insert(text);
+        }
+        return true;
+    }
+    let names = !matches!(Needle::parse(text), None | Some(Needle::Words(_) | Needle::Number(_)));
+    if !names {
+        state.say("Not taken: what confirms is typed in its field, tab goes there");
+    }
+    !names
 }
 
 /// The screen's own bindings, in the order of the footer.

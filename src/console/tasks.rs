@@ -126,16 +126,16 @@ impl Tasks {
         let busy: Vec<&run::Model> = self.runs.iter().filter(|r| r.is_busy()).collect();
         match busy.as_slice() {
             [] => None,
-            [one] => Some(format!("run {} {}", short(one.run.id), word(&one.run.phase))),
+            [one] => Some(format!("run {} {}", short(one.run.id), word(&one.run))),
             many => Some(format!("{} runs going on", many.len())),
         }
     }
 }
 
-/// The phase as one word.
+/// Where the run stands, as one word.
 #[must_use]
-pub fn word(phase: &Phase) -> &'static str {
-    match phase {
+pub fn word(run: &Run) -> &'static str {
+    match run.phase {
         Phase::Gathering => "reading",
         Phase::Deciding(_) => "asks",
         Phase::Review => "in review",
@@ -144,6 +144,7 @@ pub fn word(phase: &Phase) -> &'static str {
         Phase::Done(_) => "done",
         Phase::Halted(_) => "halted",
         Phase::Unknown(_) => "unknown",
+        Phase::Waiting(_) if run.is_watching() => "watching",
         Phase::Waiting(_) => "waiting",
     }
 }

@@ -2,7 +2,7 @@
 //! whose row a customer's is, and which of several subscriptions counts, is decided one by one.
 
 use super::undo::inverse_of;
-use super::words::{count, machine};
+use super::words::{changed, count, machine};
 use super::{Book, Procedure};
 use crate::domain::At;
 use crate::domain::diagnosis::{SETTLING_SECONDS, changed_at};
@@ -14,7 +14,6 @@ use crate::domain::mask;
 use crate::domain::money::group;
 use crate::domain::row::{Change, Field, Image, SubscriptionRow, diff};
 use crate::domain::shape::Shape;
-use crate::domain::stripe::Subscription;
 use crate::domain::text::sentence;
 use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
@@ -175,20 +174,19 @@ impl Work<'_> {
             return Err(format!("changed at Stripe less than {} s ago: the webhook may still be on its way", self.settling));
         }
         let expect: Image = demanded.image.into_iter().filter(|(field, _)| row.image.contains_key(field)).collect();
-        let step = self.act(customer, due, row, &changes, expect);
+        let step = self.act(customer, row, &changes, expect);
         self.acts.push((step, changes));
         Ok(())
     }
 
-    fn act(&self, customer: &StripeId, due: &Subscription, row: &SubscriptionRow, changes: &[Change], image: Image) -> Step {
+    fn act(&self, customer: &StripeId, row: &SubscriptionRow, changes: &[Change], image: Image) -> Step {
         let subject = row.subject.clone();
         let command = match self.env.writer {
             Writer::Sql => Command::SetSubscriptionRow { subject: subject.clone(), shown: row.image.clone(), changes: changes.to_vec() },
             Writer::Http => Command::ResyncByHttp { subject: subject.clone(), customer: customer.to_string() },
             Writer::Command => Command::ResyncByCommand { subject: subject.clone(), customer: customer.to_string() },
         };
-        let fields: Vec<&str> = changes.iter().map(|c| c.field.label()).collect();
-        let say = format!("{}: {} from {}", mask::id(subject.as_str()), fields.join(", "), mask::id(due.id.as_str()));
+        let say = format!("{}: {}", mask::id(customer.as_str()), changed(changes));
         let mut step = Step::new(&step_id("apply", customer.as_str()), StepKind::Act, &mask::id(customer.as_str()), say);
         step.undo = self.shape.updatable.then(|| inverse_of(&subject, &row.image, changes));
         step.command = Some(command);

@@ -49,6 +49,10 @@ pub trait Procedure: Sync {
     fn begins(&self) -> Begins {
         Begins::WithCustomer
     }
+    /// The inputs of a run on TEST: what is asked about only for the sake of LIVE is answered.
+    fn on_test(&self, inputs: Inputs, _env: &Environment) -> Inputs {
+        inputs
+    }
     /// Whether it is planned again after its acts, and what then remains is reviewed anew.
     fn is_staged(&self) -> bool {
         false

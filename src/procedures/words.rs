@@ -5,10 +5,14 @@ use crate::domain::entitlement::Entitlement;
 use crate::domain::facts::Known;
 use crate::domain::fault::{FaultKind, Source};
 use crate::domain::ids::SubjectKey;
+use crate::domain::mask;
 use crate::domain::money::group;
-use crate::domain::row::{Counter, Field, Value};
+use crate::domain::row::{Change, Counter, Field, Value};
 use crate::protocol::command::Command;
 use crate::protocol::environment::Environment;
+
+/// So many characters of what changes in a row are said.
+const SAID: usize = 44;
 
 /// What the application says about a tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +133,31 @@ fn literal(value: &Value) -> String {
     }
 }
 
+/// `tier FREE → PRO, paid until none → 22 Dec 2026, 3 more`: what changes in a row, within a line.
+pub fn changed(changes: &[Change]) -> String {
+    let told = |c: &Change| format!("{} {} → {}", c.field.label(), brief(&c.from), brief(&c.to));
+    let mut said = String::new();
+    for (i, change) in changes.iter().enumerate() {
+        let told = told(change);
+        if i > 0 && said.chars().count() + told.chars().count() > SAID {
+            said.push_str(&format!(", {} more", changes.len() - i));
+            break;
+        }
+        said.push_str(if i > 0 { ", " } else { "" });
+        said.push_str(&told);
+    }
+    said
+}
+
+/// Ids masked, times by their day.
+fn brief(value: &Value) -> String {
+    match value {
+        Value::Text(text) if text.contains('_') => mask::id(text),
+        Value::Time(at) => at.format("%-d %b %Y").to_string(),
+        other => other.to_string(),
+    }
+}
+
 /// `1 field`, `5 fields`, thousands grouped.
 pub fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{} {noun}s", group(n as u64)) }
@@ -136,4 +165,26 @@ pub fn count(n: usize, noun: &str) -> String {
 
 pub fn day(at: At) -> String {
     at.format("%-d %b %Y %H:%MZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_is_said_within_a_line() {
+        let change = |field, from: &str, to: &str| {
+            let value = |text: &str| if text == "none" { Value::Null } else { Value::text(text) };
+            Change { field, from: value(from), to: value(to) }
+        };
+        let all = [
+            change(Field::Tier, "FREE", "PRO"),
+            change(Field::Subscription, "none", "sub_1PabcdefGH2x"),
+            change(Field::Status, "active", "past_due"),
+            change(Field::Interval, "month", "year"),
+        ];
+        assert_eq!(changed(&all[..1]), "tier FREE → PRO");
+        assert_eq!(changed(&all[..2]), "tier FREE → PRO, subscription none → sub_1…2x");
+        assert_eq!(changed(&all), "tier FREE → PRO, subscription none → sub_1…2x, 2 more");
+    }
 }

@@ -119,6 +119,12 @@ impl Command {
         matches!(self, Command::SetSubscriptionRow { .. } | Command::ResetCounters { .. } | Command::RestoreCounters { .. })
     }
 
+    /// Whether it brings somebody's subscription row in line with Stripe, by whatever writes rows here.
+    #[must_use]
+    pub fn writes_a_row(&self) -> bool {
+        matches!(self, Command::SetSubscriptionRow { .. } | Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. })
+    }
+
     /// What it touches, where that is one thing and known.
     #[must_use]
     pub fn touches(&self) -> Option<Touched> {

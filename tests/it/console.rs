@@ -28,6 +28,22 @@ fn the_frame_says_where_one_is_at_every_stage() {
 }
 
 #[test]
+fn home_keeps_the_call_for_help_on_its_line_where_there_is_little_room() {
+    let mut script = Script::connected(World::placeholder());
+    script.seconds(3);
+    script.sees("f fix   e why   : or paste an id   ! escalate").does_not_see("a actions");
+    assert!(script.screen_at(120, 36).contains("! escalate   a actions"));
+}
+
+#[test]
+fn what_is_longer_than_the_status_line_is_said_in_two() {
+    let mut script = Script::connected(World::empty());
+    script.event(Event::AccountKnown { name: "acme".into(), livemode: true, database: "staging".into() });
+    script.key(Key::Char('w'));
+    script.sees("a live key with a database not marked production").sees("configuration agrees with itself");
+}
+
+#[test]
 fn a_small_terminal_is_told_so() {
     let mut script = Script::connected(World::empty());
     assert_eq!(script.screen_at(52, 14).lines().next(), Some("needs 60x20, has 52x14"));

@@ -9,7 +9,7 @@ use nightdesk::protocol::command::Outcome;
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::event::Event;
 use nightdesk::protocol::key::Key;
-use nightdesk::protocol::run::{Inputs, Selection};
+use nightdesk::protocol::run::{Inputs, Selection, Step, StepKind};
 use uuid::Uuid;
 
 const RUN: Uuid = Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_7f3a);
@@ -223,6 +223,78 @@ fn a_typed_review_offers_letters_only_out_of_its_field() {
     script.fresh();
     let effects = script.key(Key::Enter);
     assert!(performs(&effects) > 0, "{}", script.screen());
+}
+
+/// A review that asks for something done by hand.
+fn by_hand() -> Script {
+    let mut script = review(World::placeholder());
+    let model = script.state.tasks.get_mut(RUN).expect("the run");
+    let plan = model.run.plan.as_mut().expect("its plan");
+    (plan.steps, plan.typed, plan.machine) = (vec![Step::new("mend", StepKind::Manual, "mend", "Set the secret")], None, Vec::new());
+    model.follow();
+    script.event(Event::Painted);
+    script.sees("Done by hand:");
+    script
+}
+
+#[test]
+fn what_was_done_by_hand_is_typed_into_its_field_from_wherever_the_focus_is() {
+    let typed = |script: &Script| script.state.tasks.get(RUN).expect("the run").typed.text().to_string();
+    let leave: [fn(&mut Script); 3] = [
+        |script| drop(script.key(Key::Tab)),
+        |script| {
+            script.key(Key::Tab);
+            script.key(Key::Char('e'));
+        },
+        |_| {},
+    ];
+    for leave in leave {
+        for brackets in [true, false] {
+            let mut script = by_hand();
+            leave(&mut script);
+            if brackets { script.paste("mended by the rota") } else { script.burst("mended by the rota") };
+            script.seconds(1);
+            assert_eq!(script.state.screens.top(), Screen::Run(RUN), "nothing is searched for");
+            assert_eq!(typed(&script), "mended by the rota");
+            script.sees("Done by hand: mended by the rota");
+        }
+    }
+}
+
+#[test]
+fn what_confirms_is_typed_in_its_field_and_an_id_is_looked_up_from_beside_it() {
+    let mut script = review(World::placeholder());
+    writes_on(&mut script);
+    let plan = |script: &mut Script| script.state.tasks.get_mut(RUN).and_then(|r| r.run.plan.clone()).expect("a plan");
+    let mut asks = plan(&mut script);
+    asks.typed = Some("restart".into());
+    let model = script.state.tasks.get_mut(RUN).expect("the run");
+    model.run.plan = Some(asks);
+    model.aside = true;
+    script.burst("restart");
+    script.seconds(1);
+    assert_eq!(script.state.screens.top(), Screen::Run(RUN));
+    script.sees("Not taken: what confirms is typed in its field");
+    assert_eq!(script.state.tasks.get(RUN).expect("the run").typed.text(), "");
+    script.paste("cus_QxAbCdEf98d");
+    assert_eq!(script.state.screens.top(), Screen::Customers);
+}
+
+#[test]
+fn the_probe_is_asked_about_on_live_alone() {
+    for live in [true, false] {
+        let mut script = Script::connected(World::placeholder());
+        let webhook_url = Some("https://acme.example/webhooks/stripe".to_string());
+        let env = nightdesk::protocol::environment::Environment { production: live, webhook_url, ..environment() };
+        script.event(Event::EnvironmentChanged(Box::new(env)));
+        script.event(Event::AccountKnown { name: "acme".into(), livemode: live, database: "prod-primary".into() });
+        script.key(Key::Char('6'));
+        script.key(Key::Enter);
+        let run = &script.state.tasks.runs.last().expect("it began").run;
+        assert_eq!(run.procedure, "endpoint-down");
+        let asks = matches!(&run.phase, Phase::Deciding(d) if d.id == "probe" && d.question.starts_with("May the endpoint be probed"));
+        assert_eq!((asks, run.inputs.attested.contains_key("probe")), (live, !live), "live: {live}, {:?}", run.phase);
+    }
 }
 
 #[test]

@@ -11,8 +11,10 @@ use nix::sys::signal::Signal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The bar: so many keys from Home to the end. Reasons and phrases are typed extra.
-const MOST: usize = 9;
+/// The bar: so many keys from Home to all effects applied. Reasons, phrases and the count are typed extra.
+const MOST: usize = 7;
+/// The answer to whether the endpoint may be probed, which is asked on LIVE alone.
+const ASKED_ON_LIVE: usize = 2;
 /// A system whose webhooks reach nobody, or are refused, and the place of the one who mends it.
 struct Night {
     bench: Bench,
@@ -77,9 +79,10 @@ impl Hands {
 
     fn begin(&mut self) {
         self.press("f");
-        self.terminal.wait_for("May the endpoint be probed?");
-        self.press("j");
-        self.press("\r");
+    }
+
+    fn is_within_the_bar(&self) {
+        assert!(self.pressed + ASKED_ON_LIVE <= MOST, "{} keys", self.pressed);
     }
 
     fn writes_on(&mut self) {
@@ -120,7 +123,7 @@ async fn by_command(manner: Manner) {
     night.bring_up().await;
     hands.terminal.wait_for("One step further");
     hands.backfill();
-    assert!(hands.pressed <= MOST, "{} keys", hands.pressed);
+    hands.is_within_the_bar();
     assert_eq!(night.restarts(), 1);
     night.is_over().await;
 }
@@ -136,7 +139,7 @@ async fn by_hand(incident: Incident, manner: Manner, why: &str, to_do: &str) {
     hands.enter("mended by the platform rota");
     hands.writes_on();
     hands.backfill();
-    assert!(hands.pressed <= MOST, "{} keys", hands.pressed);
+    hands.is_within_the_bar();
     night.is_over().await;
 }
 
@@ -228,7 +231,7 @@ async fn an_endpoint_that_is_off_or_gone_in_stripe_is_found_before_anything_is_m
     let mut hands = night.console();
     hands.terminal.wait_for("The webhook endpoint is disabled in Stripe");
     hands.press("f");
-    hands.terminal.wait_for("May the endpoint be probed?");
+    hands.terminal.wait_for("Done by hand:");
     drop(hands);
     assert_eq!(http().delete(&url).bearer_auth(night.bench.simulator.secret_key()).send().await.unwrap().status(), 200);
     night.console().terminal.wait_for("No endpoint in Stripe leads to /webhooks/stripe");

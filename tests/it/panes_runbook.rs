@@ -198,7 +198,7 @@ fn a_run_that_is_watched_here_is_not_told_as_one_left_behind() {
     desk.key(Key::Tab);
     desk.settle();
     desk.expect("watching");
-    desk.expect_not("unproven");
+    desk.expect_not("unverified");
     desk.expect_not("resume");
     desk.key(Key::Enter);
     assert_eq!(desk.state.screens.top(), Screen::Run(interrupted().run), "its screen opens");

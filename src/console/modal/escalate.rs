@@ -105,7 +105,7 @@ fn customer(state: &State) -> Vec<String> {
 
 fn run(state: &State, id: uuid::Uuid) -> Vec<String> {
     let Some(model) = state.tasks.get(id) else { return Vec::new() };
-    let mut lines = vec![format!("Run {} ({id}) of {}: {}", short(id), model.run.procedure, word(&model.run.phase))];
+    let mut lines = vec![format!("Run {} ({id}) of {}: {}", short(id), model.run.procedure, word(&model.run))];
     if let Phase::Halted(why) | Phase::Unknown(why) | Phase::Waiting(why) = &model.run.phase {
         lines.push(why.clone());
     }

@@ -120,7 +120,7 @@ fn all(state: &State) -> Vec<(Entry, Vec<String>)> {
         drawer(&mut add);
     }
     for run in state.tasks.runs.iter().rev() {
-        let label = format!("{} {}, {}", short(run.run.id), title(&run.run.procedure), word(&run.run.phase));
+        let label = format!("{} {}, {}", short(run.run.id), title(&run.run.procedure), word(&run.run));
         add("run", label, String::new(), Ok(Goes::Run(run.run.id)), vec!["tasks".into()]);
     }
     for run in state.tasks.interrupted() {

@@ -36,7 +36,7 @@ pub fn tasks(state: &State) -> Vec<Task> {
     let stuck = |r: &Run| matches!(r.phase, Phase::Halted(_)) && state.tasks.unfinished.iter().any(|u| u.run == r.id);
     let here = state.tasks.runs.iter().rev().filter(|r| r.run.is_open() || stuck(&r.run)).map(|r| Task {
         run: r.run.id,
-        word: word(&r.run.phase),
+        word: word(&r.run),
         calls: matches!(r.run.phase, Phase::Deciding(_) | Phase::Halted(_) | Phase::Unknown(_)),
         title: title(&r.run.procedure, r.run.undoing.is_some()),
         who: r.run.plan.as_ref().map(|p| p.who.clone()).unwrap_or_default(),
@@ -60,7 +60,7 @@ pub fn tasks(state: &State) -> Vec<Task> {
         word: match u.state {
             RunState::Open => "not sent",
             RunState::Unknown => "unknown",
-            RunState::Acted => "unproven",
+            RunState::Acted => "unverified",
             RunState::Closed(_) => "done",
         },
         calls: u.state != RunState::Open,

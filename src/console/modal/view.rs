@@ -184,13 +184,9 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
         }
         Modal::Actions { items } => items
             .iter()
-            .map(|item| match &item.does {
-                Ok(_) => Line::spans(vec![(format!("{}  ", item.letter), theme.bold()), (item.label.clone(), theme.plain())]),
-                Err(reason) => Line {
-                    spans: vec![(format!("{}  {}", item.letter, item.label), dim)],
-                    right: Some((reason.clone(), dim)),
-                    selected: false,
-                },
+            .flat_map(|item| match &item.does {
+                Ok(_) => vec![Line::spans(vec![(format!("{}  ", item.letter), theme.bold()), (item.label.clone(), theme.plain())])],
+                Err(reason) => impossible(&format!("{}  {}", item.letter, item.label), reason, dim, room),
             })
             .collect(),
         Modal::Help { filter, .. } => {
@@ -258,15 +254,25 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
     }
 }
 
+/// What cannot be done, and why: beside it, or below it where the reason is long. It decides what to do instead, so it is never cut.
+fn impossible(what: &str, reason: &str, style: Style, room: u16) -> Vec<Line> {
+    let what_line = Line::of(what, style);
+    if width(reason) <= room / 2 && width(what) + 2 + width(reason) <= room {
+        return vec![Line { right: Some((reason.to_string(), style)), ..what_line }];
+    }
+    let below = wrap(reason, room.saturating_sub(3)).into_iter().map(|l| Line::of(&format!("   {l}"), style));
+    std::iter::once(what_line).chain(below).collect()
+}
+
 /// A row of the drawer: the word, which run, what it does, for whom; its age or what keeps it closed on the right.
 fn task(task: &tasks::Task, selected: bool, theme: &Theme, room: u16) -> Line {
-    const FIXED: u16 = 10 + 6;
+    const FIXED: u16 = 12 + 6;
     let held = task.held.is_some();
     let plain = if held { theme.dim() } else { theme.plain() };
     let style = if task.calls && !held { theme.warn() } else { plain };
     let title = room.saturating_sub(FIXED) / 2;
     let spans = vec![
-        (format!("{:<10}", task.word), style),
+        (format!("{:<12}", task.word), style),
         (format!("{:<6}", short(task.run)), plain),
         (format!("{:<width$}", fit(&task.title, title.saturating_sub(2), theme), width = usize::from(title)), plain),
         (task.who.clone(), plain),

@@ -24,7 +24,7 @@ pub fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> R
     let look = Look::of(answers, env);
     if let (true, None | Some(Err(_))) = (probe_was_wanted(inputs), &look.probe) {
         let why = look.probe.as_ref().and_then(|p| p.as_ref().err()).map_or("not answered yet", |f| f.say.as_str());
-        return Err(Refusal::Because(sentence(&format!("The endpoint could not be probed: {why}"))));
+        return Err(Refusal::Decide(without_probe(why)));
     }
     let missing = found(&backfill(inputs), answers, env, now);
     match look.blocked(inputs, missing.as_ref().ok()) {
@@ -33,10 +33,22 @@ pub fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> R
     }
 }
 
-/// The probe posts forged events to the endpoint: it is asked about once.
+fn option(value: &str, say: &str, evidence: String) -> Choice {
+    Choice { value: value.into(), say: say.into(), evidence }
+}
+
+/// The log and the rows tell a part of it, too.
+fn without_probe(why: &str) -> Decision {
+    Decision {
+        id: PROBE.into(),
+        question: format!("{} Go on without the probe?", sentence(&format!("The endpoint could not be probed: {why}"))),
+        options: vec![option(LEAVE, "Go on without it", "the log and the rows have to do".into())],
+    }
+}
+
+/// The probe posts forged events to the endpoint: on LIVE it is asked about once.
 fn may_probe(env: &Environment) -> Decision {
     let signed = if env.offers.signed_probe { ", and one of an unknown type with a right signature" } else { "" };
-    let option = |value: &str, say: &str, evidence: String| Choice { value: value.into(), say: say.into(), evidence };
     Decision {
         id: PROBE.into(),
         question: "May the endpoint be probed? It changes nothing there.".into(),
@@ -114,7 +126,7 @@ fn back_fill(missing: &Found, inputs: &Inputs, look: &Look, env: &Environment) -
     }));
     // What a replay checks first was looked at here.
     steps.extend(plan.steps.into_iter().filter(|s| s.kind != StepKind::Check));
-    steps.push(Step::new("drift", StepKind::Verify, "drift 0", "No row of these customers differs from Stripe"));
+    steps.push(Step::new("drift", StepKind::Verify, "drift", "No row of these customers differs from Stripe"));
     plan.steps = steps;
     plan.notes.insert(0, well);
     let mut all = evidence(look);

@@ -109,6 +109,26 @@ fn it_asks_once_before_it_probes_and_reads_nothing_of_it_otherwise() {
 }
 
 #[test]
+fn on_test_it_probes_unasked_where_there_is_something_to_probe() {
+    let told = EndpointDown.on_test(Inputs::default(), &env(true));
+    assert_eq!(told, asked(SEND));
+    assert_eq!(EndpointDown.on_test(asked(LEAVE), &env(true)), asked(LEAVE), "what was chosen stays");
+    let nowhere = Environment { webhook_url: None, ..env(true) };
+    assert_eq!(EndpointDown.on_test(Inputs::default(), &nowhere), Inputs::default());
+}
+
+#[test]
+fn a_probe_that_could_not_be_sent_can_be_gone_on_without() {
+    let mut answers = answers(&asked(SEND), &answer(400));
+    answers.put(Query::Probe, Err(Fault::new(Source::Application, FaultKind::Timeout, "it took too long")), now());
+    let Err(Refusal::Decide(decision)) = EndpointDown.plan(&asked(SEND), &answers, &env(true), now()) else { panic!("no way on") };
+    assert!(decision.question.contains("could not be probed: it took too long"), "{}", decision.question);
+    assert_eq!(decision.options.iter().map(|o| o.value.as_str()).collect::<Vec<_>>(), [LEAVE]);
+    let answers_left = EndpointDown.plan(&asked(LEAVE), &answers, &env(true), now());
+    assert!(matches!(answers_left, Err(Refusal::AlreadyRight(_))), "{answers_left:?}");
+}
+
+#[test]
 fn what_is_down_is_restarted_by_the_command_or_by_hand() {
     let by_command = plan(&asked(SEND), &Came::Refused, true).expect("a plan");
     assert_eq!(by_command.commands(), [&Command::RunHook { hook: "restart_app".into() }]);

@@ -5,7 +5,7 @@ use super::words;
 use crate::domain::At;
 use crate::domain::mask;
 use crate::domain::webhooks::cause::Remedy;
-use crate::procedures::words::{count, how};
+use crate::procedures::words::{changed, count, how};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
 use crate::protocol::environment::{Environment, Writer};
@@ -93,7 +93,8 @@ pub fn steps_of(found: &Found, env: &Environment) -> Vec<Step> {
 }
 
 fn act(id: &str, title: &str, command: Command, l: &Lost) -> Step {
-    let say = format!("{}: {}", mask::id(l.customer.as_str()), how(&command));
+    let does = if command.writes_a_row() { changed(&l.changes) } else { how(&command).to_string() };
+    let say = format!("{}: {does}", mask::id(l.customer.as_str()));
     Step { command: Some(command), subject: Some(l.row.subject.clone()), ..Step::new(id, StepKind::Act, title, say) }
 }
 

@@ -42,6 +42,43 @@ fn compared() -> Desk {
     desk
 }
 
+#[test]
+fn the_review_of_several_names_them_and_what_changes() {
+    let mut desk = compared();
+    desk.keys("   f");
+    desk.settle();
+    for n in 0..3 {
+        desk.expect(&format!("cus_D…0{n}: tier FREE → PRO, "));
+    }
+    desk.expect("Copy Stripe's truth to 3 rows");
+    desk.expect_not("more: e");
+}
+
+#[test]
+fn who_a_list_from_home_is_about_is_read_where_drift_knows_ids_alone() {
+    let mut world = three();
+    world.records[0].subject.email = Some("jane@acme.com".into());
+    world.customers[1].email = Some("joe@firm.com".into());
+    let mut desk = Desk::settled(world);
+    desk.keys("2");
+    (0..2).for_each(|_| desk.key(Key::Tab));
+    desk.key(Key::Enter);
+    for _ in 0..5 {
+        desk.pass(2);
+        desk.settle();
+    }
+    desk.keys("1");
+    desk.pass(2);
+    desk.expect("3 customers paid and are not served");
+    desk.key(Key::Enter);
+    desk.expect_not("no address");
+    desk.settle();
+    desk.expect("j•••@a•••.com");
+    desk.expect("j•••@f•••.com");
+    assert_eq!(desk.shown().matches("no address").count(), 1, "one has none: {}", desk.shown());
+    assert_eq!(desk.shown().matches("EUR 49/mo · paid, not served").count(), 3, "{}", desk.shown());
+}
+
 fn accepted(desk: &Desk) -> Vec<(StripeId, Class)> {
     let of = |e: &Effect| match e {
         Effect::Desk(DeskWrite::AcceptDrift { customer, class, .. }) => Some((customer.clone(), *class)),

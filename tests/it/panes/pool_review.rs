@@ -86,6 +86,7 @@ fn what_leaks_is_ended_from_the_pane_in_a_review_that_no_key_confirms() {
     desk.expect("end the watch here");
     desk.keys("x");
     desk.expect("watched to the end.");
+    assert_eq!(desk.shown().matches("sessions let go").count(), 1, "the end says it, and nothing says it again: {}", desk.shown());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod hits;
 mod keys;
 mod model;
+mod named;
 mod view;
 
 pub use keys::{act, bindings, edit};

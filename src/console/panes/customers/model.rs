@@ -1,6 +1,7 @@
 //! What the customers pane knows: the text being searched for, and what each source has answered to it.
 
 use super::hits::{Found, merged};
+use super::named::Naming;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::form::TextField;
@@ -21,6 +22,9 @@ pub struct Model {
     pub(super) stripe: Side,
     /// Shown instead of a search: the customers behind a finding.
     pub(super) list: Option<(String, Vec<Hit>)>,
+    /// Who they are, where the finding knew no more than their ids.
+    #[serde(default)]
+    pub(super) naming: Naming,
     pub(super) cursor: Cursor,
     /// The text that Stripe was last asked for, and when: it is asked at most a few times a second.
     asked_stripe: Option<(String, u64)>,
@@ -67,6 +71,11 @@ impl Model {
 
     /// An answer to one of its reads: only those that are still wanted arrive.
     pub fn replied(&mut self, _slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) -> Vec<Ask> {
+        if let Some((_, hits)) = &mut self.list
+            && self.naming.replied(query, result, hits)
+        {
+            return self.name().into_iter().collect();
+        }
         let (Query::FindInDatabase { needle, .. } | Query::FindInStripe { needle, .. } | Query::FindInMirror { needle, .. }) = query else {
             return Vec::new();
         };
@@ -141,11 +150,19 @@ impl Model {
         self.field.set(&masked);
     }
 
-    /// Shows these instead of a search.
-    pub fn fill(&mut self, title: String, hits: Vec<Hit>) {
+    /// Shows these instead of a search, and asks who they are where that is not known.
+    pub fn fill(&mut self, title: String, hits: Vec<Hit>) -> Vec<Ask> {
+        self.naming = Naming::of(&hits);
         self.list = Some((title, hits));
         self.focused = false;
         self.cursor = Cursor::default();
+        self.name().into_iter().collect()
+    }
+
+    fn name(&mut self) -> Option<Ask> {
+        let query = self.naming.next(self.list.as_ref().map_or(&[], |(_, hits)| hits.as_slice()))?;
+        let slot = if query.source() == Source::Stripe { Slot::SearchStripe } else { Slot::SearchDatabase };
+        Some(Ask::Read { slot, query })
     }
 
     /// The rows on screen, best first.

@@ -3,6 +3,7 @@
 use super::Model;
 use super::hits::Found;
 use super::model::Side;
+use super::named::Nameless;
 use crate::console::context::Context;
 use crate::console::widgets::format::count;
 use crate::console::widgets::paint::{put, put_right, wrap};
@@ -24,7 +25,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     let rows = m.rows();
     match &m.list {
         Some((title, _)) => {
-            put(buf, theme, area.x + 1, area.y, title, theme.bold(), area.width.saturating_sub(16));
+            put(buf, theme, area.x + 1, area.y, title, theme.bold(), area.width.saturating_sub(2));
         }
         None => {
             put(buf, theme, area.x + 1, area.y, "search", theme.dim(), LABEL);
@@ -46,8 +47,8 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     if rows.is_empty() || y >= area.bottom() {
         return;
     }
-    let columns = columns(area.width);
-    let cells: Vec<_> = rows.iter().map(|f| cells(f, m.list.is_some(), cx, theme)).collect();
+    let columns = columns(area.width, m.list.is_some());
+    let cells: Vec<_> = rows.iter().map(|f| cells(f, m, cx, theme)).collect();
     table::draw(buf, theme, Rect { y, height: area.bottom() - y, ..area }, &columns, &cells, Some(m.cursor));
 }
 
@@ -95,29 +96,35 @@ fn state(m: &Model, cx: &Context, rows: &[Found], theme: &Theme) -> Vec<(String,
     lines
 }
 
-fn columns(width: u16) -> Vec<Column> {
+fn columns(width: u16, listed: bool) -> Vec<Column> {
     let wide = width >= 110;
     let (who, note) = if wide { (34, 34) } else { (22, 16) };
-    vec![
-        Column::new("who", who),
-        Column::new("profile", 9),
-        Column::new("customer", if wide { 20 } else { 13 }),
-        Column::new("", note),
-        Column::new("", 9),
-    ]
+    let mut columns =
+        vec![Column::new("who", who), Column::new("profile", 9), Column::new("customer", if wide { 20 } else { 13 })];
+    if listed {
+        // Everybody here came from one finding: what is said of each has the rest of the line.
+        let taken: u16 = columns.iter().map(|c| c.width + 2).sum();
+        columns.push(Column::new("", width.saturating_sub(taken + 2)));
+    } else {
+        columns.extend([Column::new("", note), Column::new("", 9)]);
+    }
+    columns
 }
 
-fn cells(f: &Found, listed: bool, cx: &Context, theme: &Theme) -> Vec<(String, Style)> {
+fn cells(f: &Found, m: &Model, cx: &Context, theme: &Theme) -> Vec<(String, Style)> {
     let hit = &f.hit;
     let who = match (&hit.email, &hit.name) {
         (Some(e), _) if cx.revealed => e.clone(),
         (Some(e), _) => mask::email(e),
         (None, Some(n)) if cx.revealed => n.clone(),
         (None, Some(n)) => mask::name(n),
-        (None, None) => "no address".to_string(),
+        (None, None) => match m.naming.nameless() {
+            Nameless::Reading if m.list.is_some() => theme.cut().to_string(),
+            Nameless::Unread if m.list.is_some() => "not read".to_string(),
+            _ => "no address".to_string(),
+        },
     };
-    let sources: Vec<_> = f.sources.iter().map(|s| s.word()).collect();
-    let known_by = if listed { String::new() } else { sources.join(" ") };
+    let known_by = f.sources.iter().map(|s| s.word()).collect::<Vec<_>>().join(" ");
     vec![
         (who, theme.plain()),
         (hit.subject.as_ref().map(|s| mask::id(s.as_str())).unwrap_or_default(), theme.plain()),

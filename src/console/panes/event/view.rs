@@ -17,6 +17,8 @@ use ratatui::layout::Rect;
 /// Where sentences begin.
 const TEXT: u16 = 7;
 const EVENT: u16 = 21;
+/// So many lines of why: the whole stands behind `e`.
+const BECAUSE: usize = 3;
 
 pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let survey = cx.survey;
@@ -34,7 +36,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     }
     y += 1;
     let because = survey.judgement(&line.id).map(|j| j.because).unwrap_or_default();
-    for text in wrap(&because, area.width.saturating_sub(TEXT + 1)).into_iter().take(2).filter(|t| !t.is_empty()) {
+    for text in wrap(&because, area.width.saturating_sub(TEXT + 1)).into_iter().take(BECAUSE).filter(|t| !t.is_empty()) {
         put(buf, theme, area.x + TEXT, y, &text, theme.dim(), area.width.saturating_sub(TEXT + 1));
         y += 1;
     }

@@ -107,7 +107,7 @@ fn hit(j: &Judged) -> Hit {
 
 fn hit_of_drift(d: &Drifted) -> Option<Hit> {
     let customer = d.customer.clone()?;
-    let money = d.monthly.as_ref().map(|m| format!(" · {}/mo", whole(m))).unwrap_or_default();
+    let money = d.monthly.as_ref().map(|m| format!("{}/mo · ", whole(m))).unwrap_or_default();
     Some(Hit {
         source: Source::Stripe,
         customer: Some(customer.to_string()),
@@ -115,7 +115,7 @@ fn hit_of_drift(d: &Drifted) -> Option<Hit> {
         name: None,
         email: None,
         subject: d.subject.clone(),
-        note: format!("{}{money}", d.class.word()),
+        note: format!("{money}{}", d.class.word()),
         rank: 0,
     })
 }

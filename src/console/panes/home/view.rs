@@ -3,7 +3,7 @@
 use super::Model;
 use crate::console::context::Context;
 use crate::console::widgets::format::{age, clock};
-use crate::console::widgets::paint::{put, put_right, select, width};
+use crate::console::widgets::paint::{put, put_right, select, width, wrap};
 use crate::console::widgets::panel::{self, Panel};
 use crate::console::widgets::theme::Theme;
 use crate::domain::diagnosis::Word;
@@ -38,31 +38,43 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     let notes: Vec<String> = [note(cx), mutes(cx)].into_iter().filter(|n| !n.is_empty()).collect();
     let mut y = area.bottom() - foot;
     if !notes.is_empty() {
-        put(buf, theme, area.x + TEXT + 1, y, &notes.join(&format!(" {} ", theme.dot())), theme.dim(), area.width.saturating_sub(TEXT + 1));
+        put(buf, theme, area.x + TEXT, y, &notes.join(&format!(" {} ", theme.dot())), theme.dim(), area.width.saturating_sub(TEXT + 1));
     }
     if !charts {
         return;
     }
     y += 1;
-    let room = area.width - TEXT - 2;
+    let room = area.width - TEXT - 1;
     let fine = in_room(fine(m, cx), &format!(" {} ", theme.dot()), room);
     if !fine.is_empty() {
         put(buf, theme, area.x + 1, y, "fine", theme.dim(), 4);
-        put(buf, theme, area.x + TEXT + 1, y, &fine, theme.plain(), room);
+        put(buf, theme, area.x + TEXT, y, &fine, theme.plain(), room);
     }
     sparklines(cx, Rect { y: y + 2, height: 2, ..area }, buf, theme);
 }
 
 fn findings(m: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    // Room decides the form: with gaps as long as all fit, then without, then scrolled.
+    // Room decides the form: whole reasons with gaps as long as all fit, then without gaps, then a line for each reason, then scrolled.
     let all = m.findings.len();
     let rows = usize::from(area.height);
+    let room = area.width.saturating_sub(TEXT + 1);
+    let reasons: Vec<Vec<String>> = m.findings.iter().map(|f| wrap(&f.reason, room)).collect();
+    let tall: usize = reasons.iter().map(|r| 1 + r.len()).sum();
+    if tall <= rows {
+        let gap = usize::from(tall + all - 1 <= rows);
+        let mut y = area.y;
+        for (i, (finding, reason)) in m.findings.iter().zip(&reasons).enumerate() {
+            one(finding, reason, i == m.cursor.at, Rect { y, height: 1, ..area }, buf, theme);
+            y += u16::try_from(1 + reason.len() + gap).unwrap_or(0);
+        }
+        return;
+    }
     let step = if all * 3 <= rows + 1 { 3 } else { 2 };
     let fit = if step == 3 { all } else { (rows / 2).max(1) };
     let first = m.cursor.first(all, fit);
     for (i, finding) in m.findings.iter().enumerate().skip(first).take(fit) {
         let y = area.y + u16::try_from((i - first) * step).unwrap_or(0);
-        one(finding, i == m.cursor.at, Rect { y, height: 2, ..area }, buf, theme);
+        one(finding, std::slice::from_ref(&finding.reason), i == m.cursor.at, Rect { y, height: 1, ..area }, buf, theme);
     }
     if first > 0 {
         // The line above the list is always clear.
@@ -73,16 +85,19 @@ fn findings(m: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
     }
 }
 
-fn one(finding: &Finding, selected: bool, area: Rect, buf: &mut Buffer, theme: &Theme) {
+/// `area`: the line of its sentence; the reason stands below it.
+fn one(finding: &Finding, reason: &[String], selected: bool, area: Rect, buf: &mut Buffer, theme: &Theme) {
     put(buf, theme, area.x + 1, area.y, finding.word.shown(), word_style(finding.word, theme), 5);
     let end = area.right().saturating_sub(1);
     let start = if finding.size.is_empty() { end } else { put_right(buf, theme, end, area.y, &finding.size, theme.plain(), 24) };
     let room = start.saturating_sub(area.x + TEXT + 1);
     put(buf, theme, area.x + TEXT, area.y, &finding.sentence, theme.plain(), room);
-    put(buf, theme, area.x + TEXT, area.y + 1, &finding.reason, theme.dim(), end.saturating_sub(area.x + TEXT));
+    for (y, line) in (area.y + 1..).zip(reason) {
+        put(buf, theme, area.x + TEXT, y, line, theme.dim(), end.saturating_sub(area.x + TEXT));
+    }
     if selected {
         put(buf, theme, area.x, area.y, theme.pointer(), theme.plain(), 1);
-        select(buf, theme, Rect { height: 1, ..area });
+        select(buf, theme, area);
     }
 }
 
@@ -215,7 +230,7 @@ fn fine(m: &Model, cx: &Context) -> Vec<String> {
 }
 
 fn sparklines(cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    const CHART: u16 = 17;
+    const CHART: u16 = 16;
     let (received, applied) = cx.survey.series().totals();
     let figure = |n: u32| if n == 0 { "none".to_string() } else { group(u64::from(n)) };
     let texts = match &cx.survey.series().silence {
@@ -229,7 +244,7 @@ fn sparklines(cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let most = a.iter().chain(&b).copied().max().unwrap_or(0);
     for (i, (label, values)) in [("received", a), ("applied", b)].into_iter().enumerate() {
         let y = area.y + u16::try_from(i).unwrap_or(0);
-        put(buf, theme, area.x + TEXT + 1, y, label, theme.dim(), 9);
+        put(buf, theme, area.x + TEXT, y, label, theme.dim(), 8);
         let chart: String = values.iter().map(|v| block(*v, most, theme)).collect();
         let end = put(buf, theme, area.x + CHART, y, &chart, theme.plain(), area.width - CHART);
         put(buf, theme, end + 2, y, &texts[i], theme.plain(), area.right().saturating_sub(end + 2));

@@ -3,13 +3,17 @@
 use super::keys::criterion;
 use super::model::{CRITERIA, Model};
 use crate::console::widgets::format::age;
-use crate::console::widgets::paint::put;
+use crate::console::widgets::paint::{put, width};
 use crate::console::widgets::table::{self, Column};
 use crate::console::widgets::theme::Theme;
 use crate::domain::sessions::Group;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+
+/// Columns for the name where roles are long, and the most that roles have.
+const NAME: u16 = 21;
+const ROLE: u16 = 11;
 
 pub fn draw(m: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
     if m.groups.is_empty() {
@@ -19,9 +23,12 @@ pub fn draw(m: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let several = CRITERIA[m.by % CRITERIA.len()].len() > 1;
     let name = if several { "application@client" } else { criterion(m.by) };
     let wide = area.width >= 110;
+    // Roles take what they need, so that names and addresses are whole as long as may be.
+    let role = |g: &Group| g.keys.get(1).map_or(0, |role| width(role));
+    let roles = if several { m.groups.iter().map(role).max().unwrap_or(0).clamp(4, ROLE) } else { 0 };
     let columns = [
-        Column::new(name, if wide { 40 } else { 21 }),
-        Column::new(if several { "role" } else { "" }, if several { 11 } else { 0 }),
+        Column::new(name, if wide { 40 } else { NAME + ROLE - roles }),
+        Column::new(if several { "role" } else { "" }, roles),
         Column::right("all", 4),
         Column::right("active", 6),
         Column::right("idle", 4),

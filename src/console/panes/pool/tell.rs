@@ -33,7 +33,7 @@ pub fn head(seen: &Seen, pool: &Pool, columns: u16) -> Head {
         format!("{of} {} has {} of the {} connections that its own limit grants.", l.name, l.used, l.limit)
     }));
     notes.extend(seen.caveats.iter().cloned());
-    notes.truncate(NOTES);
+    let notes = notes.iter().take(NOTES).flat_map(|note| wrap(note, columns.saturating_sub(TEXT + 1))).collect();
     Head { sentence, notes }
 }
 

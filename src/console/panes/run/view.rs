@@ -20,6 +20,9 @@ use std::collections::BTreeSet;
 pub(super) const INDENT: u16 = 7;
 /// The width of the labels in front of it.
 const LABEL: u16 = 10;
+/// So many of the rows that a plan writes stand in its review, and so many where there is little room.
+const ROWS: usize = 8;
+const ROWS_SHORT: usize = 3;
 
 /// What the rule above the run says: procedure, short name, whom.
 #[must_use]
@@ -38,7 +41,9 @@ enum Detail {
     Full,
     /// Its sentence and the first difference, the others behind `e`.
     First,
-    /// Where to find both.
+    /// Where to find both, below the rows that are written.
+    Rows,
+    /// The same, below the first of them.
     Pointer,
 }
 
@@ -59,7 +64,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     // A blank line stands between the plan and the question.
     let room_for = area.bottom().saturating_sub(y + foot_height + 1);
     let fits = |lines: &Vec<Line>| lines.len() <= usize::from(room_for);
-    let lines = [Detail::Full, Detail::First].into_iter().map(|d| body(m, cx, theme, room, d)).find(fits);
+    let lines = [Detail::Full, Detail::First, Detail::Rows].into_iter().map(|d| body(m, cx, theme, room, d)).find(fits);
     let lines = lines.unwrap_or_else(|| body(m, cx, theme, room, Detail::Pointer));
     let hidden = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(room_for);
     let chosen = chosen(m, room, lines.len());
@@ -209,9 +214,11 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
         if !lines.is_empty() {
             lines.push(Vec::new());
         }
-        lines.extend(plan_lines(plan, theme, room));
+        let said = if let Phase::Done(said) | Phase::Halted(said) = &m.run.phase { said.as_str() } else { "" };
+        lines.extend(plan_lines(plan, said, theme, room));
         // What was checked and what the book says matters while there is something to decide.
         if m.run.phase == Phase::Review {
+            lines.extend(rows(plan, detail, theme, room));
             lines.extend(notes(plan, theme, room));
             lines.extend(book(m, theme, room, detail));
         }
@@ -219,10 +226,11 @@ fn body(m: &Model, cx: &Context, theme: &Theme, room: u16, detail: Detail) -> Ve
     lines
 }
 
-fn plan_lines(plan: &Plan, theme: &Theme, room: u16) -> Vec<Line> {
+/// `said`: how it ended, which may have said what the plan was already.
+fn plan_lines(plan: &Plan, said: &str, theme: &Theme, room: u16) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
-    for line in wrap(&plan.summary, room) {
-        lines.push(vec![(INDENT, line, theme.bold())]);
+    if !said.contains(plan.summary.trim_end_matches('.')) {
+        lines.extend(wrap(&plan.summary, room).into_iter().map(|line| vec![(INDENT, line, theme.bold())]));
     }
     if !plan.blast.is_empty() {
         lines.extend(wrap(&plan.blast, room).into_iter().map(|l| vec![(INDENT, l, theme.plain())]));
@@ -254,6 +262,29 @@ fn notes(plan: &Plan, theme: &Theme, room: u16) -> Vec<Line> {
     let label = |i: usize| if i == 0 { "checked" } else { "" };
     let mut lines = vec![Vec::new()];
     lines.extend(plan.notes.iter().enumerate().flat_map(|(i, note)| labelled(label(i), note, theme, room)));
+    lines
+}
+
+/// Whose rows are written and what changes in them, the first of them; of one row every field stands in the plan itself.
+fn rows(plan: &Plan, detail: Detail, theme: &Theme, room: u16) -> Vec<Line> {
+    let writes: Vec<&Step> = plan.first_acts().filter(|s| s.command.as_ref().is_some_and(Command::writes_a_row)).collect();
+    if writes.len() < 2 {
+        return Vec::new();
+    }
+    let shown = if detail == Detail::Pointer { ROWS_SHORT } else { ROWS };
+    // A line for what is left out is no shorter than the one row.
+    let shown = if writes.len() == shown + 1 { shown + 1 } else { shown };
+    let mut lines = vec![Vec::new()];
+    lines.extend(writes.iter().take(shown).enumerate().map(|(i, step)| {
+        let label = if i == 0 { "rows" } else { "" };
+        vec![
+            (INDENT, label.to_string(), theme.dim()),
+            (INDENT + LABEL, fit(&step.say, room.saturating_sub(LABEL), theme), theme.plain()),
+        ]
+    }));
+    if let Some(more) = writes.len().checked_sub(shown).filter(|more| *more > 0) {
+        lines.push(vec![(INDENT + LABEL, format!("and {more} more: e"), theme.dim())]);
+    }
     lines
 }
 
@@ -296,7 +327,7 @@ fn book(m: &Model, theme: &Theme, room: u16, detail: Detail) -> Vec<Line> {
         return Vec::new();
     }
     let points = count(differs.len(), "point", "points");
-    if detail == Detail::Pointer {
+    if matches!(detail, Detail::Rows | Detail::Pointer) {
         let differs = if differs.is_empty() { String::new() } else { format!("{points} done otherwise here: ") };
         // What was checked leaves no line to spare; without it the book stands apart.
         let bare = m.run.plan.as_ref().is_some_and(|p| p.notes.is_empty());

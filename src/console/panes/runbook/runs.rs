@@ -45,7 +45,7 @@ fn row<'a>(run: &'a RunSummary, own: bool, cx: &Context) -> Row<'a> {
         _ if run.held => ("running", false),
         (RunState::Open, None) => ("not sent", true),
         (RunState::Unknown, None) => ("unknown", true),
-        (RunState::Acted, None) => ("unproven", true),
+        (RunState::Acted, None) => ("unverified", true),
     };
     let who = match &run.who {
         Some(who) => who.clone(),

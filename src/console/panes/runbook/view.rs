@@ -98,7 +98,7 @@ fn runs(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     }
     let wide = area.width >= 110;
     let columns = [
-        Column::new("", 9),
+        Column::new("", 11),
         Column::new("run", 4),
         Column::new("procedure", if wide { 34 } else { 24 }),
         Column::new("about", if wide { 26 } else { 14 }),

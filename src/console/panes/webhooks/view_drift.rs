@@ -5,9 +5,10 @@ use super::model::Model;
 use super::view::{Below, TEXT, below_room, stacked};
 use crate::console::context::Context;
 use crate::console::widgets::format::{clock, count};
-use crate::console::widgets::paint::{put, put_right, select, wrap};
+use crate::console::widgets::paint::{put, put_right, select, width, wrap};
 use crate::console::widgets::panel::{self, Panel};
 use crate::console::widgets::theme::Theme;
+use crate::domain::desk::Accepted;
 use crate::domain::diagnosis::Word;
 use crate::domain::fault::Source;
 use crate::domain::findings::whole;
@@ -18,6 +19,10 @@ use crate::procedures::drift_scan::{Scan, Standing};
 use crate::protocol::freshness::Health;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+
+/// Where the sentence about a subject begins, and the most that stands at its right.
+const SENTENCE: u16 = 17;
+const BESIDE: u16 = 24;
 
 pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let text = Rect { x: area.x + TEXT - 1, width: area.width - TEXT + 1, ..area };
@@ -67,17 +72,23 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         });
         return;
     }
-    let fit = usize::from(area.height);
-    let first = m.drift.cursor.first(rows.len(), fit);
-    for (i, row) in rows.iter().enumerate().skip(first).take(fit) {
-        let line = Rect { y: area.y + u16::try_from(i - first).unwrap_or(0), height: 1, ..area };
-        if let Row::Subject(d) = row {
-            subject(d, m.drift.marked.contains(d.key()), cx, line, buf, theme);
-        }
+    let subjects: Vec<&Drifted> = rows.iter().filter_map(|row| if let Row::Subject(d) = row { Some(*d) } else { None }).collect();
+    let whole: Vec<Vec<String>> = subjects.iter().map(|d| wrap(&d.sentence, sentence_room(d, cx, area))).collect();
+    // Whole sentences as long as all of them fit, then a line each.
+    let lines = |i: usize| whole[i].len();
+    let fits = (0..whole.len()).map(lines).sum::<usize>() <= usize::from(area.height);
+    let fit = if fits { whole.len() } else { usize::from(area.height) };
+    let first = m.drift.cursor.first(subjects.len(), fit);
+    let mut y = area.y;
+    for (i, d) in subjects.iter().enumerate().skip(first).take(fit) {
+        let line = Rect { y, height: 1, ..area };
+        let said = if fits { whole[i].as_slice() } else { std::slice::from_ref(&d.sentence) };
+        subject(d, said, m.drift.marked.contains(d.key()), cx, line, buf, theme);
         if i == m.drift.cursor.at {
             put(buf, theme, line.x, line.y, theme.pointer(), theme.plain(), 1);
             select(buf, theme, line);
         }
+        y += u16::try_from(said.len()).unwrap_or(1);
     }
 }
 
@@ -126,18 +137,32 @@ fn class(g: &Group, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     put(buf, theme, area.x + TEXT, area.y, g.class.word(), theme.plain(), end.saturating_sub(area.x + TEXT + 1));
 }
 
-fn subject(d: &Drifted, marked: bool, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
+/// `area`: the first of its lines; `said`: its sentence.
+fn subject(d: &Drifted, said: &[String], marked: bool, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     if marked {
         put(buf, theme, area.x + 1, area.y, theme.current(), theme.bold(), 1);
     }
     put(buf, theme, area.x + 2, area.y, &mask::id(d.key()), theme.plain(), 13);
-    let accepted = d.customer.as_ref().and_then(|c| cx.desk?.accepted(c, d.class, cx.now));
-    let right = match (accepted, &d.monthly) {
+    put_right(buf, theme, area.right() - 1, area.y, &beside(d, cx), theme.dim(), BESIDE);
+    let style = if accepted(d, cx).is_some() { theme.dim() } else { theme.plain() };
+    for (y, line) in (area.y..).zip(said) {
+        put(buf, theme, area.x + SENTENCE, y, line, style, sentence_room(d, cx, area));
+    }
+}
+
+fn accepted<'a>(d: &Drifted, cx: &Context<'a>) -> Option<&'a Accepted> {
+    d.customer.as_ref().and_then(|c| cx.desk?.accepted(c, d.class, cx.now))
+}
+
+/// What it costs, or until when it is let be.
+fn beside(d: &Drifted, cx: &Context) -> String {
+    match (accepted(d, cx), &d.monthly) {
         (Some(a), _) => format!("accepted until {}", a.until.format("%-d %b")),
         (None, Some(m)) => format!("{}/mo", whole(m)),
         (None, None) => String::new(),
-    };
-    let end = put_right(buf, theme, area.right() - 1, area.y, &right, theme.dim(), 24);
-    let style = if accepted.is_some() { theme.dim() } else { theme.plain() };
-    put(buf, theme, area.x + 17, area.y, &d.sentence, style, end.saturating_sub(area.x + 19));
+    }
+}
+
+fn sentence_room(d: &Drifted, cx: &Context, area: Rect) -> u16 {
+    area.width.saturating_sub(SENTENCE + 3 + width(&beside(d, cx)).min(BESIDE))
 }
