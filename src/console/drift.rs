@@ -71,10 +71,14 @@ impl Drift {
         self.go_on(now)
     }
 
-    /// The rows of these were written, by profile and customer: those of them that had drifted are compared again.
-    pub fn look_again(&mut self, written: &[(SubjectKey, Option<StripeId>)], now: At) -> Vec<Ask> {
+    /// The rows of these were written, by profile and customer: those of them that had drifted are compared again. `others`: more were, and
+    /// nobody knows whose.
+    pub fn look_again(&mut self, written: &[(SubjectKey, Option<StripeId>)], others: bool, now: At) -> Vec<Ask> {
         if let Some(scan) = &mut self.scan {
             scan.look_again(written);
+            if others {
+                scan.look_again_at_the_worst();
+            }
         }
         self.go_on(now)
     }

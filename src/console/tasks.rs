@@ -1,5 +1,6 @@
 //! The runs of this process and those that the journal shows unfinished.
 
+use super::acted::Acted;
 use super::exports::Exports;
 use super::panes::run;
 use crate::procedures::engine::{Phase, Run};
@@ -16,6 +17,9 @@ pub struct Tasks {
     pub runs: Vec<run::Model>,
     /// Unfinished runs of earlier processes, as the journal last told.
     pub unfinished: Vec<RunSummary>,
+    /// How far the journal's runs had come.
+    #[serde(default)]
+    pub(super) acted: Acted,
     /// Files being written, and the last that were.
     pub exports: Exports,
 }

@@ -3,7 +3,7 @@
 use super::screen::Screen;
 use super::state::State;
 use super::world::{Account, Start};
-use super::{burst, fulfil, keys, modal};
+use super::{acted, burst, fulfil, keys, modal};
 use crate::domain::fault::Fault;
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
@@ -190,6 +190,13 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     effects
 }
 
+fn journal_told(state: &mut State, whose: acted::Whose, result: &Result<Reply, Fault>, id: Uuid) -> Vec<Effect> {
+    match result {
+        Ok(Reply::Runs(runs)) => acted::heard(state, whose, runs, id),
+        _ => Vec::new(),
+    }
+}
+
 fn painted(state: &mut State) {
     let tick = state.world.tick;
     // On a terminal that is too small nobody has read anything; leaving is still possible.
@@ -266,8 +273,9 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
                 state.tasks.told(reply);
             }
             state.home.replied(ticket.slot, query, result, &cx);
-            Vec::new()
+            return journal_told(state, acted::Whose::Own, result, id);
         }
+        Slot::TeamRuns => return journal_told(state, acted::Whose::Team, result, id),
         Slot::Desk => {
             if let Ok(Reply::Desk(desk)) = result {
                 state.world.desk = Some(desk.clone());

@@ -9,6 +9,8 @@ use super::money::Money;
 use super::row::{Field, Subject};
 use super::stripe::{Interval, Subscription};
 use super::text::capitalised;
+use super::tiers::TierRules;
+use super::webhooks::drift;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -28,6 +30,9 @@ pub struct Judged {
     /// What the subscription bills per month.
     pub monthly: Option<Money>,
     pub diagnosis: Diagnosis,
+    /// What a drift scan calls it; `None` where the row is as Stripe demands.
+    #[serde(default)]
+    pub drift: Option<drift::Class>,
 }
 
 /// Why a run that is open here wants somebody.
@@ -336,7 +341,7 @@ impl Judged {
 
     /// What a case that was read to its end says about this customer.
     #[must_use]
-    pub fn of(customer: StripeId, case: &super::facts::Case, diagnosis: Diagnosis) -> Self {
+    pub fn of(customer: StripeId, case: &super::facts::Case, rules: &TierRules, diagnosis: Diagnosis) -> Self {
         let row = case.record().and_then(|r| r.row.as_ref());
         Self {
             subject: case.record().map(|r| r.subject.clone()),
@@ -345,6 +350,7 @@ impl Judged {
             held: row.and_then(|r| r.text(Field::Customer)).map(String::from),
             enforced: case.entitlement.value().and_then(Option::as_ref).map(|e| e.tier.clone()),
             monthly: case.subscription().or(case.live_subscriptions().first().copied()).and_then(monthly),
+            drift: drift::class_of(case, &customer, rules),
             customer,
             diagnosis,
         }

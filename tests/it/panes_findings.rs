@@ -57,6 +57,7 @@ fn judged(n: usize, word: Word, class: Class, cause: Cause, cents: Option<i64>, 
         held: None,
         monthly: cents.map(|c| Money::new(c, currency)),
         diagnosis: d,
+        drift: None,
     }
 }
 

@@ -180,7 +180,7 @@ impl Survey {
                 let case = assemble(&handle, None, answers);
                 let diagnosis = diagnose(&case, &m.env.tiers, m.now);
                 let begun = *begun;
-                check.outcome = Some((m.tick.max(1), Judged::of(customer.clone(), &case, diagnosis)));
+                check.outcome = Some((m.tick.max(1), Judged::of(customer.clone(), &case, &m.env.tiers, diagnosis)));
                 check.reading = None;
                 busy -= 1;
                 let due = case.subscriptions.value().cloned().unwrap_or_default();

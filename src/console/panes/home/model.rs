@@ -84,6 +84,10 @@ impl Model {
         if self.runs_read.is_none_or(|t| cx.tick.saturating_sub(t) >= RUNS_EVERY) {
             self.runs_read = Some(cx.tick);
             asks.push(Ask::Read { slot: Slot::Runs, query: Query::Runs });
+            // What others write is of interest to whoever was found drifted; the pane of runs reads them for itself.
+            if cx.drift.is_some_and(|scan| !scan.found().is_empty()) {
+                asks.push(Ask::Read { slot: Slot::TeamRuns, query: Query::TeamRuns });
+            }
         }
         self.refind(cx);
         asks
@@ -134,7 +138,7 @@ impl Model {
         let selected = self.selected().filter(|_| self.moved).cloned();
         let survey = cx.survey;
         // What is accepted is nobody's alarm, whoever found it.
-        let accepted = |j: &&Judged| cx.desk.is_some_and(|desk| desk.accepts(&j.customer, j.diagnosis.class, j.diagnosis.cause, cx.now));
+        let accepted = |j: &&Judged| j.drift.zip(cx.desk).is_some_and(|(class, desk)| desk.accepted(&j.customer, class, cx.now).is_some());
         self.judged = survey.suspects().iter().filter_map(|id| survey.judged(id)).filter(|j| !accepted(j)).cloned().collect();
         let muted = survey.silence_cause().filter(|c| cx.desk.is_some_and(|desk| desk.muted(*c, cx.now).is_some()));
         self.hushed = muted.is_some();
