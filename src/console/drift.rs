@@ -2,6 +2,7 @@
 
 use super::ask::Ask;
 use crate::domain::At;
+use crate::domain::diagnosis::Moment;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::tiers::TierRules;
@@ -61,8 +62,11 @@ impl Drift {
     }
 
     /// Once a second, on screen or not.
-    pub fn ticked(&mut self, now: At) -> Vec<Ask> {
-        self.go_on(now)
+    pub fn ticked(&mut self, moment: Moment) -> Vec<Ask> {
+        if let Some(scan) = &mut self.scan {
+            scan.allow(moment.allowance);
+        }
+        self.go_on(moment.now)
     }
 
     pub fn replied(&mut self, slot: u16, query: &Query, result: &Result<Reply, Fault>, rules: &TierRules, now: At) -> Vec<Ask> {

@@ -282,7 +282,7 @@ pub fn undo(state: &mut State, id: Uuid) -> Vec<Effect> {
 }
 
 /// Leaving never stops a run silently. Only one that has not been confirmed is let go of: nothing of it was sent.
-fn leave_run(state: &mut State, id: Uuid) -> Vec<Effect> {
+pub fn leave_run(state: &mut State, id: Uuid) -> Vec<Effect> {
     let Some(model) = state.tasks.get_mut(id) else { return Vec::new() };
     if !model.is_draft() {
         return Vec::new();

@@ -61,6 +61,8 @@ impl Going {
 
 /// Finished runs that can still be looked at, and undone.
 const FINISHED_KEPT: usize = 20;
+/// Reviews with nothing confirmed that can be gone back to: each holds the facts it rests on, and they grow old.
+const DRAFTS_KEPT: usize = 3;
 
 impl Tasks {
     #[must_use]
@@ -86,6 +88,13 @@ impl Tasks {
             surplus -= usize::from(goes);
             !goes
         });
+    }
+
+    /// Reviews that were left for other screens longest ago, beyond those that are kept.
+    #[must_use]
+    pub fn old_drafts(&self) -> Vec<Uuid> {
+        let drafts = self.runs.iter().rev().filter(|r| r.is_draft() && r.run.is_open());
+        drafts.skip(DRAFTS_KEPT).map(|r| r.run.id).collect()
     }
 
     pub fn remove(&mut self, id: Uuid) {

@@ -4,6 +4,7 @@ use super::screen::Screen;
 use super::state::State;
 use super::world::{Account, Start};
 use super::{acted, burst, fulfil, keys, modal};
+use crate::domain::diagnosis::Moment;
 use crate::domain::fault::Fault;
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
@@ -178,10 +179,15 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     if state.screens.top() == Screen::Runbook {
         asks.extend(state.runbook.ticked(&cx));
     }
-    asks.extend(state.world.drift.ticked(state.world.stripe_now()));
+    asks.extend(state.world.drift.ticked(Moment { now: state.world.stripe_now(), allowance: state.world.survey.allowance() }));
     effects.extend(fulfil::fulfil(state, asks, id));
     if state.world.wants_desk() {
         effects.push(state.tickets.read(Slot::Desk, Query::Desk));
+    }
+    for draft in state.tasks.old_drafts() {
+        if !state.screens.holds(Screen::Run(draft)) {
+            effects.extend(fulfil::leave_run(state, draft));
+        }
     }
     let runs: Vec<Uuid> = state.tasks.runs.iter().map(|r| r.run.id).collect();
     for run in runs {

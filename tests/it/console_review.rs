@@ -252,7 +252,11 @@ fn what_was_done_by_hand_is_typed_into_its_field_from_wherever_the_focus_is() {
         for brackets in [true, false] {
             let mut script = by_hand();
             leave(&mut script);
-            if brackets { script.paste("mended by the rota") } else { script.burst("mended by the rota") };
+            if brackets {
+                script.paste("mended by the rota")
+            } else {
+                script.burst("mended by the rota")
+            };
             script.seconds(1);
             assert_eq!(script.state.screens.top(), Screen::Run(RUN), "nothing is searched for");
             assert_eq!(typed(&script), "mended by the rota");
@@ -307,6 +311,22 @@ fn leaving_gives_up_a_draft_and_keeps_what_was_sent() {
     script.key(Key::Char('y'));
     script.key(Key::Esc);
     assert_eq!(script.state.tasks.runs.len(), 1);
+}
+
+#[test]
+fn only_the_newest_reviews_that_were_left_for_another_pane_are_kept() {
+    let mut script = review(World::placeholder());
+    let more = |n: u128| Uuid::from_u128(RUN.as_u128() + n);
+    for n in 1..=4 {
+        script.keys("1");
+        let (run, _) = Run::draft(more(n), "tier-update", Inputs::of(by_customer()));
+        script.state.tasks.add(run);
+        script.state.screens.open(Screen::Run(more(n)));
+    }
+    script.keys("1");
+    script.event(Event::Ticked);
+    let left: Vec<Uuid> = script.state.tasks.runs.iter().map(|r| r.run.id).collect();
+    assert_eq!(left, [more(2), more(3), more(4)]);
 }
 
 #[test]

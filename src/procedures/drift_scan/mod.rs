@@ -8,6 +8,7 @@ mod pages;
 mod tests;
 
 use crate::domain::At;
+use crate::domain::diagnosis::{Moment, SETTLING_SECONDS};
 use crate::domain::facts::Handle;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::{StripeId, SubjectKey};
@@ -50,6 +51,8 @@ pub struct Scan {
     found: Arc<Found>,
     progress: Progress,
     pressure_at: Option<At>,
+    /// How long effects are given, in seconds.
+    allowance: i64,
 }
 
 /// Whom a scan compares.
@@ -193,7 +196,18 @@ impl Scan {
             found: Arc::default(),
             progress: Progress::default(),
             pressure_at: None,
+            allowance: SETTLING_SECONDS,
         }
+    }
+
+    /// What was learned elsewhere about how long effects take.
+    pub fn allow(&mut self, allowance: Duration) {
+        self.allowance = allowance.num_seconds().max(SETTLING_SECONDS);
+    }
+
+    fn moment(&self, shape: &Shape, now: At) -> Moment {
+        let usual = Moment::from(now);
+        Moment { allowance: Duration::seconds(self.allowance).max(usual.allowance + shape.late()), ..usual }
     }
 
     #[must_use]

@@ -277,10 +277,7 @@ fn rows(plan: &Plan, detail: Detail, theme: &Theme, room: u16) -> Vec<Line> {
     let mut lines = vec![Vec::new()];
     lines.extend(writes.iter().take(shown).enumerate().map(|(i, step)| {
         let label = if i == 0 { "rows" } else { "" };
-        vec![
-            (INDENT, label.to_string(), theme.dim()),
-            (INDENT + LABEL, fit(&step.say, room.saturating_sub(LABEL), theme), theme.plain()),
-        ]
+        vec![(INDENT, label.to_string(), theme.dim()), (INDENT + LABEL, fit(&step.say, room.saturating_sub(LABEL), theme), theme.plain())]
     }));
     if let Some(more) = writes.len().checked_sub(shown).filter(|more| *more > 0) {
         lines.push(vec![(INDENT + LABEL, format!("and {more} more: e"), theme.dim())]);

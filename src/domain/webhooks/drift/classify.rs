@@ -2,7 +2,7 @@
 
 use super::{Class, Drifted, Judgement};
 use crate::domain::At;
-use crate::domain::diagnosis::{SETTLING_SECONDS, changed_at};
+use crate::domain::diagnosis::{Moment, SETTLING_SECONDS, changed_at};
 use crate::domain::expected::{NoExpectation, expected, tier_due};
 use crate::domain::facts::{Case, in_question, live_among};
 use crate::domain::findings::monthly;
@@ -73,16 +73,17 @@ pub fn glance(subscription: &Subscription, row: &SubscriptionRow, rules: &TierRu
     }
 }
 
-/// The worst class that applies to them, at `now`.
+/// The worst class that applies to them at that moment.
 #[must_use]
-pub fn classify(side: &Side, rules: &TierRules, shape: &Shape, now: At) -> Judgement {
+pub fn classify(side: &Side, rules: &TierRules, shape: &Shape, moment: impl Into<Moment>) -> Judgement {
+    let moment = moment.into();
+    let now = moment.now;
     let Some(found) = disagreement(side, rules, shape) else { return Judgement::Agrees };
     if let Some(reason) = shape.trust.reasons().first() {
         return Judgement::Unknown(reason.clone());
     }
-    let young = |at: At| (now - at).num_seconds() < SETTLING_SECONDS;
     let newest = live_among(side.subscriptions).into_iter().chain(side.subscriptions.first());
-    if newest.map(|s| changed_at(s, None, None, now)).any(young) || row_is_newer(side, now) {
+    if newest.map(|s| changed_at(s, None, None, now)).any(|at| moment.is_young(at)) || row_is_newer(side, now) {
         return Judgement::Settling;
     }
     Judgement::Drifted(Box::new(found))
