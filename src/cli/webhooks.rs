@@ -43,6 +43,8 @@ struct Answer<'a> {
     complete: bool,
     counts: BTreeMap<&'static str, usize>,
     last_applied: Option<At>,
+    /// Since when nothing is applied; `null`: something is, as far as can be told.
+    silence: Option<ShownSilence>,
     groups: Vec<ShownGroup<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<Vec<ShownEvent<'a>>>,
@@ -50,6 +52,20 @@ struct Answer<'a> {
     unreadable: usize,
     /// By how many seconds Stripe's clock is ahead of this machine's; events are judged by Stripe's.
     clock_ahead: i64,
+}
+
+#[derive(Serialize)]
+struct ShownSilence {
+    since: At,
+    /// It may be longer.
+    at_least: bool,
+    /// Events since then, and how many of them have no effect.
+    events: usize,
+    failed: usize,
+    customers: usize,
+    /// When the application was last seen to apply one.
+    last: Option<At>,
+    cause: Cause,
 }
 
 #[derive(Serialize)]
@@ -105,6 +121,7 @@ pub async fn run(hands: &Hands, args: &WebhooksArgs) -> Result<End, String> {
             complete: survey.is_complete(),
             counts,
             last_applied: survey.last_applied(),
+            silence: silence(&survey),
             groups: groups.iter().map(|g| shown(g)).collect(),
             events: listed.then(|| lines.iter().map(|l| event(&survey, l)).collect()),
             unreadable: survey.raw().len(),
@@ -170,6 +187,11 @@ fn print(survey: &Survey, groups: &[&Group], counts: &BTreeMap<&'static str, usi
     if let Some(clock) = survey.clock_finding() {
         println!("{}. Events are judged by Stripe's.", clock.sentence);
     }
+    if let Some(silence) = survey.silence_finding() {
+        println!();
+        println!("FAIL  {}, {}", silence.sentence, silence.size);
+        println!("      {}", silence.reason);
+    }
     for g in groups {
         println!();
         println!(
@@ -192,6 +214,13 @@ fn print(survey: &Survey, groups: &[&Group], counts: &BTreeMap<&'static str, usi
         let object = l.subscription.as_ref().or(l.object.as_ref()).map_or("", |o| o.as_str());
         println!("{}  {:<12} {:<30} {}  {object}  {cause}", l.at.format("%Y-%m-%d %H:%M:%SZ"), l.verdict.word(), l.kind, l.id);
     }
+}
+
+fn silence(survey: &Survey) -> Option<ShownSilence> {
+    let s = survey.series().silence.as_ref()?;
+    let cause = survey.silence_cause()?;
+    let (since, at_least, last) = (s.since, s.at_least, s.last);
+    Some(ShownSilence { since, at_least, events: s.received, failed: s.failed, customers: s.customers.len(), last, cause })
 }
 
 fn shown(g: &Group) -> ShownGroup<'_> {

@@ -5,6 +5,8 @@ mod cost;
 mod healthy;
 mod log;
 mod rules;
+mod same;
+mod secret;
 mod served;
 mod silence;
 mod survey;

@@ -56,6 +56,8 @@ pub struct Listed<'a> {
     pub selected: Vec<Told>,
     /// The newest snapshot of each subscription in the list, selected or not, with its time.
     pub newest: BTreeMap<&'a StripeId, (At, &'a Subscription)>,
+    /// The event that each of those snapshots is from, and its type.
+    pub carried: BTreeMap<&'a StripeId, (&'a StripeId, &'a str)>,
     /// When the newest event of each subscription in the list happened, selected or not, with or without a snapshot.
     pub last: BTreeMap<&'a StripeId, At>,
     /// The snapshot that each selected event of the list carries.
@@ -83,6 +85,7 @@ impl<'a> Listed<'a> {
         *at = event.created.max(*at);
         if let Some(s) = event.subscription.as_deref() {
             self.newest.entry(id).or_insert((event.created, s));
+            self.carried.entry(id).or_insert((&event.id, &event.kind));
         }
     }
 }

@@ -1,23 +1,21 @@
 //! What became of the selected events: each subscription's newest state against its row, why the effect is missing, and what would bring it about.
 
 use super::events::{Listed, Told, follows, is_handled, listed};
+use super::look::Look;
 use super::{link, witness};
 use crate::domain::At;
-use crate::domain::diagnosis::changed_at;
-use crate::domain::expected::{Expected, expected};
+use crate::domain::expected::Expected;
 use crate::domain::facts::Known;
 use crate::domain::fault::FaultKind;
-use crate::domain::ids::{StripeId, is_placeholder};
-use crate::domain::row::{Change, Field, SubscriptionRow, Value, diff};
+use crate::domain::ids::StripeId;
+use crate::domain::row::{Change, Field, SubscriptionRow, Value};
 use crate::domain::shape::Shape;
-use crate::domain::stripe::{Status, Subscription};
+use crate::domain::stripe::Subscription;
 use crate::domain::text::sentence;
 use crate::domain::tiers::TierRules;
-use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, Named, Remedy, Scene, Trail, attribute};
-use crate::domain::webhooks::demand::{Demand, Due};
+use crate::domain::webhooks::cause::{Cause, Remedy, Trail};
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::lag;
-use crate::domain::webhooks::verdict::Verdict;
 use crate::protocol::answers::Answers;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
@@ -93,7 +91,7 @@ pub(super) fn reads(inputs: &Inputs, answers: &Answers, rules: Option<&TierRules
         wanted.extend(ids.iter().cloned().map(Query::SubscriptionsOf));
     }
     if wanted.iter().all(|q| answers.get(q).is_some_and(|k| !k.is_waiting())) {
-        wanted.extend(closer(inputs, &listed, answers));
+        wanted.extend(closer(inputs, &listed, answers, rules));
     }
     wanted.retain(|q| answers.get(q).is_none());
     let mut once: BTreeSet<Query> = BTreeSet::new();
@@ -102,8 +100,8 @@ pub(super) fn reads(inputs: &Inputs, answers: &Answers, rules: Option<&TierRules
 }
 
 /// With the events and their rows known: the subscriptions whose newest snapshot does not tell what is due, the customers without a
-/// row, and the log of that time.
-fn closer(inputs: &Inputs, listed: &Listed, answers: &Answers) -> Vec<Query> {
+/// row, what the application noted of those without effect, and the log of that time.
+fn closer(inputs: &Inputs, listed: &Listed, answers: &Answers, rules: Option<&TierRules>) -> Vec<Query> {
     let mut wanted = Vec::new();
     let mut subscriptions = Vec::new();
     let rows = rows(answers);
@@ -127,8 +125,25 @@ fn closer(inputs: &Inputs, listed: &Listed, answers: &Answers) -> Vec<Query> {
         customers.extend(ids);
     }
     wanted.extend(customers.into_iter().filter(|c| !rows.contains_key(*c)).take(link::AT_MOST).flat_map(|c| link::reads(c, answers)));
+    wanted.extend(witness::receipts_of(&without_effect(listed, answers, &rows, rules)));
     wanted.extend(witness::reads(listed, answers));
     wanted
+}
+
+/// The newest selected event of each subscription whose row does not show its effect by the snapshots alone.
+fn without_effect<'a>(
+    listed: &'a Listed,
+    answers: &Answers,
+    rows: &BTreeMap<StripeId, SubscriptionRow>,
+    rules: Option<&TierRules>,
+) -> Vec<&'a Told> {
+    let Some(Known::Is { value: Reply::Shape(shape), .. }) = answers.get(&Query::Shape) else { return Vec::new() };
+    let is_there = |id: &StripeId, told: &Told| {
+        let row = told.customer.as_ref().and_then(|c| rows.get(c));
+        let snapshot = listed.newest.get(id).filter(|(at, _)| listed.last.get(id) == Some(at));
+        row.zip(snapshot).is_some_and(|(row, (_, s))| follows(row, s, shape, rules))
+    };
+    by_subscription(listed).into_iter().filter(|(id, told)| !is_there(id, told)).map(|(_, told)| told).collect()
 }
 
 /// Which tier it buys can be told without its product.
@@ -192,9 +207,11 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
     // What was written later than effects take came by hands.
     let written = came.iter().filter(|(at, written)| at <= written && *written - *at <= allowance).map(|(_, written)| *written).max();
     let accepted = written.max(scene.log.as_ref().and_then(Trail::last_processed));
-    let mut behind: BTreeMap<&StripeId, usize> = BTreeMap::new();
-    listed.selected.iter().filter_map(|t| t.subscription.as_ref()).for_each(|id| *behind.entry(id).or_default() += 1);
-    let look = Look { answers, env, now, allowance, shape, rows, scene, listed: &listed, behind };
+    let mut behind: BTreeMap<&StripeId, Vec<&Told>> = BTreeMap::new();
+    listed.selected.iter().filter_map(|t| Some((t.subscription.as_ref()?, t))).for_each(|(id, t)| behind.entry(id).or_default().push(t));
+    let recovered = recovered(&listed, &rows, &shape, &env.tiers, scene.log.as_ref());
+    let receipts = witness::receipts(answers);
+    let look = Look { answers, env, now, allowance, shape, rows, scene, listed: &listed, behind, recovered, receipts };
     let (before, unfinished) = sent_before(answers, &env.operator);
     let mut found = Found {
         events: listed.selected.len(),
@@ -225,7 +242,7 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
 
 fn needed(query: &Query) -> bool {
     let evidence = matches!(query, Query::Logs(_) | Query::SessionsOf(_) | Query::InvoicesOf(_) | Query::CustomersFor { .. });
-    !evidence && !matches!(query, Query::Records(_) | Query::Runs | Query::TeamRuns)
+    !evidence && !matches!(query, Query::Records(_) | Query::Runs | Query::TeamRuns | Query::Received(_))
 }
 
 /// When the newest events of the list happened, and when the rows that hold their state were written, where a column says so.
@@ -236,6 +253,28 @@ fn effects(listed: &Listed, rows: &BTreeMap<StripeId, SubscriptionRow>, shape: &
         (listed.last.get(*id) == Some(at) && follows(row, snapshot, shape, Some(rules))).then_some((*at, *written))
     };
     listed.newest.iter().filter_map(effect).collect()
+}
+
+/// By type, when the newest event happened whose effect is there: brought by the application itself, where its log tells.
+fn recovered<'a>(
+    listed: &Listed<'a>,
+    rows: &BTreeMap<StripeId, SubscriptionRow>,
+    shape: &Shape,
+    rules: &TierRules,
+    log: Option<&Trail>,
+) -> BTreeMap<&'a str, At> {
+    let log = log.filter(|t| t.tells_processed());
+    let mut newest: BTreeMap<&str, At> = BTreeMap::new();
+    for (id, (at, snapshot)) in &listed.newest {
+        let Some((event, kind)) = listed.carried.get(id) else { continue };
+        let is_there =
+            listed.last.get(id) == Some(at) && rows.get(&snapshot.customer).is_some_and(|r| follows(r, snapshot, shape, Some(rules)));
+        if is_there && log.is_none_or(|t| t.processed(event.as_str()).is_some()) {
+            let latest = newest.entry(kind).or_insert(*at);
+            *latest = (*latest).max(*at);
+        }
+    }
+    newest
 }
 
 /// How long effects take here, by those that came.
@@ -289,188 +328,4 @@ fn one_per_row(lost: Vec<Lost>, skipped: &mut Vec<(String, String)>) -> Vec<Lost
         }
     }
     kept
-}
-
-struct Look<'a> {
-    answers: &'a Answers,
-    env: &'a Environment,
-    now: At,
-    /// What effects are given to come.
-    allowance: Duration,
-    shape: Shape,
-    rows: BTreeMap<StripeId, SubscriptionRow>,
-    scene: Scene,
-    listed: &'a Listed<'a>,
-    /// How many selected events each subscription has.
-    behind: BTreeMap<&'a StripeId, usize>,
-}
-
-impl Look<'_> {
-    /// The subscription as Stripe has it now: asked for, else its newest snapshot.
-    fn truth(&self, id: &StripeId) -> Option<Subscription> {
-        match self.answers.get(&Query::Subscription(id.clone())) {
-            Some(Known::Is { value: Reply::Subscriptions(found), .. }) => found.first().cloned(),
-            _ => self.listed.newest.get(id).map(|(_, s)| (*s).clone()),
-        }
-    }
-
-    fn customer(&self, customer: &StripeId, lost: &mut Vec<Lost>, found: &mut Found) {
-        let all = match self.answers.get(&Query::SubscriptionsOf(customer.clone())) {
-            Some(Known::Is { value: Reply::Subscriptions(all), .. }) => all,
-            _ => return,
-        };
-        let live: Vec<_> = all.iter().filter(|s| s.status.is_live() && s.status != Status::Incomplete).collect();
-        match (live.as_slice(), all.first()) {
-            ([one], _) => self.compare((*one).clone(), None, lost, found),
-            ([], Some(last)) => self.compare(last.clone(), None, lost, found),
-            ([], None) => {
-                found.skipped.push((customer.to_string(), "Stripe has no subscription for them: there is nothing to copy".into()))
-            }
-            _ => {
-                let why = format!("{} subscriptions are live: open the customer and choose the one that counts", live.len());
-                found.skipped.push((customer.to_string(), why));
-            }
-        }
-    }
-
-    fn judge(&self, id: &StripeId, told: Option<&Told>, lost: &mut Vec<Lost>, found: &mut Found) {
-        if told.is_some_and(|t| self.is_young(t.at)) {
-            found.settling += 1;
-            return;
-        }
-        match self.truth(id) {
-            Some(truth) => self.compare(truth, told, lost, found),
-            None => found.skipped.push((id.to_string(), "Stripe no longer has this subscription: there is nothing to copy".into())),
-        }
-    }
-
-    /// What happened then may still be on its way.
-    fn is_young(&self, at: At) -> bool {
-        self.now - at < self.allowance
-    }
-
-    fn compare(&self, truth: Subscription, told: Option<&Told>, lost: &mut Vec<Lost>, found: &mut Found) {
-        let customer = truth.customer.clone();
-        let due = expected(&truth, &self.env.tiers, &self.shape, None);
-        let free = self.env.tiers.free();
-        let (row, unlinked) = match self.rows.get(&customer) {
-            Some(row) => (row.clone(), false),
-            // Nobody has what nobody is owed.
-            None if due.as_ref().is_ok_and(|d| d.tier == free) => {
-                found.right += 1;
-                return;
-            }
-            None => match link::row(&customer, self.answers) {
-                Ok((_, row)) => (row, true),
-                Err(why) => {
-                    found.skipped.push((customer.to_string(), why));
-                    return;
-                }
-            },
-        };
-        let due = match due {
-            Ok(due) => due,
-            Err(why) => {
-                found.skipped.push((customer.to_string(), why.to_string()));
-                return;
-            }
-        };
-        let changes = diff(&row.image, &due.image);
-        if changes.is_empty() || self.follows_another(&row, &truth) {
-            found.right += 1;
-            return;
-        }
-        if told.is_none() && self.is_young(changed_at(&truth, due.item_of(&truth), None, self.now)) {
-            found.settling += 1;
-            return;
-        }
-        if let Some(other) = self.live_other(&row, &truth) {
-            let why = format!("the row follows {other}, which is live too: open the customer and choose the one that counts");
-            found.skipped.push((customer.to_string(), why));
-            return;
-        }
-        let Attributed { cause, because, helps, remedy, .. } = self.attribute(&truth, told, &row, unlinked, &due);
-        if let Remedy::Skip(why) = &remedy {
-            found.skipped.push((customer.to_string(), why.clone()));
-            return;
-        }
-        let events = self.behind.get(&truth.id).copied().unwrap_or_default();
-        lost.push(Lost {
-            customer,
-            subscription: truth,
-            row,
-            due,
-            changes,
-            event: told.cloned(),
-            events,
-            cause,
-            because,
-            helps,
-            remedy,
-            unlinked,
-        });
-    }
-
-    /// What ended is of no concern to a row that follows another subscription by now.
-    fn follows_another(&self, row: &SubscriptionRow, truth: &Subscription) -> bool {
-        let named = row.text(Field::Subscription).filter(|n| *n != truth.id.as_str());
-        named.is_some() && (!truth.status.is_live() || truth.status == Status::Incomplete)
-    }
-
-    fn live_other(&self, row: &SubscriptionRow, truth: &Subscription) -> Option<StripeId> {
-        let named = row.text(Field::Subscription).filter(|n| *n != truth.id.as_str())?;
-        let other = StripeId::parse(named).ok()?;
-        let live = self.truth(&other).is_some_and(|s| s.status.is_live() && s.status != Status::Incomplete);
-        live.then_some(other)
-    }
-
-    fn attribute(&self, truth: &Subscription, told: Option<&Told>, row: &SubscriptionRow, unlinked: bool, due: &Expected) -> Attributed {
-        let held = match row.text(Field::Customer) {
-            _ if !unlinked => Held::Customer,
-            Some(id) if is_placeholder(id) => Held::Placeholder(id.into()),
-            other => Held::Other(other.map(String::from)),
-        };
-        let Some(told) = told else {
-            let remedy = if unlinked { Remedy::Link } else { Remedy::Apply };
-            return Attributed {
-                cause: Cause::Unknown,
-                rule: String::new(),
-                because: format!("{} is due, and the row says otherwise", due.tier),
-                helps: "Copying from Stripe helps whatever the cause.".into(),
-                remedy,
-                raw: None,
-                evidence: Vec::new(),
-            };
-        };
-        let mut evidence = Evidence::of(told.id.clone(), &told.kind, told.at, Verdict::Missing);
-        evidence.names = [Some(truth.id.clone()), Some(truth.customer.clone())].into_iter().flatten().collect();
-        evidence.api_version = told.api_version.clone();
-        evidence.livemode = told.livemode;
-        evidence.pending = told.pending;
-        evidence.named = if unlinked { Named::Profile(row.subject.clone()) } else { Named::Unknown };
-        evidence.held = held;
-        // Whether what stood in the way is over, the first one sent shows: until then nothing says that it is not.
-        evidence.recovered = true;
-        let mut attributed = attribute(&evidence, &self.scene, self.now);
-        if matches!(attributed.remedy, Remedy::Resend | Remedy::Deliver) && self.is_outdated(told, truth) {
-            attributed.remedy = Remedy::Apply;
-            attributed.helps = "Stripe has changed since this event: sent again it would bring the older values; copying helps.".into();
-        }
-        attributed
-    }
-
-    /// Something newer than this event is known: sent again, it would bring older values.
-    fn is_outdated(&self, told: &Told, truth: &Subscription) -> bool {
-        told.newest == Some(false)
-            || self.listed.last.get(&truth.id).is_some_and(|at| *at > told.at)
-            || self.listed.own.get(&told.id).is_some_and(|own| !self.says_the_same(own, truth))
-    }
-
-    /// Both demand the same row. What a price buys may be told only by its product, which no event carries: so prices are compared
-    /// instead of tiers.
-    fn says_the_same(&self, one: &Subscription, other: &Subscription) -> bool {
-        let prices = |s: &Subscription| s.items.iter().map(|i| i.price.id.clone()).collect::<BTreeSet<_>>();
-        let but_tier = |s: &Subscription| Demand::of(s, &self.env.tiers).with_tier(Due::Tier("".into()));
-        prices(one) == prices(other) && but_tier(one) == but_tier(other)
-    }
 }

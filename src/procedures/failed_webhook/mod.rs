@@ -3,6 +3,7 @@
 mod events;
 mod facts;
 mod link;
+mod look;
 mod plan;
 #[cfg(test)]
 mod tests;

@@ -114,10 +114,8 @@ impl Survey {
             };
         }
         e.receipt = match self.received.get(&line.id) {
-            None if self.scenery.has_receipts() => Receipt::Absent,
-            None => Receipt::Unknown,
-            Some(r) if r.processed == Some(false) => Receipt::Taken,
-            Some(r) => Receipt::Processed(r.processed_at),
+            None if !self.scenery.has_receipts() => Receipt::Unknown,
+            received => Receipt::of(received),
         };
         e
     }

@@ -1,9 +1,10 @@
 //! The engine alone: an act with another in its place, in a world in memory, with the real lane, gate and journal.
 
 use crate::procedures::planned;
-use crate::world::{Driver, Manner, World, by_customer};
+use crate::world::{CUSTOMER, Driver, Manner, World, by_customer};
 use chrono::{Duration, Utc};
 use nightdesk::domain::fault::Source;
+use nightdesk::domain::ids::StripeId;
 use nightdesk::domain::row::Field;
 use nightdesk::procedures::engine::{Phase, Run};
 use nightdesk::protocol::record::{Detail, OpenedDetail, RunState};
@@ -57,6 +58,19 @@ async fn what_one_delivery_did_not_settle_is_copied_and_not_sent_again() {
     done(&d, 1);
     assert_eq!(d.counts().0, 1);
     assert!((d.now - begun).num_seconds() >= 30, "the delivery is given its time");
+}
+
+#[tokio::test]
+async fn a_copy_that_was_planned_is_not_told_as_a_second_way() {
+    let state = tempdir().unwrap();
+    let customers = Selection::Customers(vec![StripeId::parse(CUSTOMER).unwrap()]);
+    let mut d = Driver::draft_of("failed-webhook", missed(false).shared(), state.path(), Inputs::about(customers)).await;
+    assert_eq!(d.run.phase, Phase::Review, "{:?}", d.run.phase);
+    d.confirm().await;
+    assert!(matches!(&d.run.phase, Phase::Done(say) if say == "1 of 1 effects applied."), "{:?}", d.run.phase);
+    assert_eq!(d.run.progress().map(|p| p.instead), Some(0));
+    assert_eq!(d.world().resent.len(), 0);
+    assert_eq!(d.counts().0, 1);
 }
 
 #[tokio::test]

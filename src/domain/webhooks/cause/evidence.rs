@@ -6,6 +6,7 @@ use crate::domain::At;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::webhooks::deploy::Deploy;
 use crate::domain::webhooks::endpoint::Endpoint;
+use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::probe::Probed;
 use crate::domain::webhooks::verdict::Verdict;
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,8 @@ pub struct Evidence {
     pub enforced: Option<String>,
     /// An event of the same type made later was applied, by the application where its log tells: what stood in the way is over.
     pub recovered: bool,
+    /// One is sent before the others, and shows whether what stood in the way is over.
+    pub canary: bool,
 }
 
 /// What the subject's row holds in place of the customer.
@@ -113,6 +116,18 @@ pub enum Receipt {
     Processed(Option<At>),
 }
 
+impl Receipt {
+    /// Where a record is kept: what it says, if it has the event.
+    #[must_use]
+    pub fn of(received: Option<&Received>) -> Self {
+        match received {
+            None => Receipt::Absent,
+            Some(r) if r.processed == Some(false) => Receipt::Taken,
+            Some(r) => Receipt::Processed(r.processed_at),
+        }
+    }
+}
+
 /// An answer to a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
@@ -160,7 +175,14 @@ impl Evidence {
             answer: None,
             enforced: None,
             recovered: false,
+            canary: false,
         }
+    }
+
+    /// What stood in the way of it need not stand there any more.
+    #[must_use]
+    pub fn may_be_over(&self) -> bool {
+        self.recovered || self.canary
     }
 }
 

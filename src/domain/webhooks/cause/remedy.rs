@@ -27,12 +27,12 @@ pub(super) fn remedy(cause: Cause, look: &Look) -> (Remedy, Option<String>) {
     let unsent = matches!(cause, Cause::EndpointDisabled | Cause::NotSubscribed);
     match cannot_resend(look) {
         // Where a handler has to run, and nobody but us can have it run.
-        why if (why.is_some() && passes(cause) && look.e.recovered || unsent) && can_deliver(look) => {
+        why if (why.is_some() && passes(cause) && look.e.may_be_over() || unsent) && can_deliver(look) => {
             let say = "Stripe sends it nothing; policy lets us deliver it ourselves, signed anew, so that the handler runs.";
             (Remedy::Deliver, Some(say.into()))
         }
         Some(why) => (Remedy::Apply, Some(why)),
-        None if passes(cause) && look.e.recovered => (Remedy::Resend, None),
+        None if passes(cause) && look.e.may_be_over() => (Remedy::Resend, None),
         // The handler finds the row now that it is linked.
         None if cause == Cause::NoRowForCustomer && look.e.held == Held::Customer => (Remedy::Resend, None),
         None => (Remedy::Apply, None),

@@ -19,7 +19,7 @@ pub fn attribute(evidence: &Evidence, scene: &Scene, now: At) -> Attributed {
         Some((rule, because)) => {
             let advice = match rule.advice {
                 Always(say) => say,
-                While(_, over) if evidence.recovered => over,
+                While(_, over) if evidence.may_be_over() => over,
                 While(still, _) => still,
             };
             (rule.cause, rule.name, because, advice)
