@@ -252,7 +252,11 @@ fn what_was_done_by_hand_is_typed_into_its_field_from_wherever_the_focus_is() {
         for brackets in [true, false] {
             let mut script = by_hand();
             leave(&mut script);
-            if brackets { script.paste("mended by the rota") } else { script.burst("mended by the rota") };
+            if brackets {
+                script.paste("mended by the rota")
+            } else {
+                script.burst("mended by the rota")
+            };
             script.seconds(1);
             assert_eq!(script.state.screens.top(), Screen::Run(RUN), "nothing is searched for");
             assert_eq!(typed(&script), "mended by the rota");

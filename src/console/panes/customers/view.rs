@@ -99,8 +99,7 @@ fn state(m: &Model, cx: &Context, rows: &[Found], theme: &Theme) -> Vec<(String,
 fn columns(width: u16, listed: bool) -> Vec<Column> {
     let wide = width >= 110;
     let (who, note) = if wide { (34, 34) } else { (22, 16) };
-    let mut columns =
-        vec![Column::new("who", who), Column::new("profile", 9), Column::new("customer", if wide { 20 } else { 13 })];
+    let mut columns = vec![Column::new("who", who), Column::new("profile", 9), Column::new("customer", if wide { 20 } else { 13 })];
     if listed {
         // Everybody here came from one finding: what is said of each has the rest of the line.
         let taken: u16 = columns.iter().map(|c| c.width + 2).sum();
