@@ -203,6 +203,9 @@ pub struct PoolExhausted {
     /// A session to end, by its process id; may be given more than once. Without it, those that leak.
     #[arg(long, value_name = "PID")]
     pub pid: Vec<i32>,
+    /// What you changed, so that it does not come back: then the application is to be restarted, which is a step of its own.
+    #[arg(long, value_name = "WHICH", value_parser = ["none", "timeout", "limit", "pool"], conflicts_with = "watch")]
+    pub setting: Option<String>,
     /// Stay for the ten minutes in which it shows whether it lasts; without it the command ends with the first good look.
     #[arg(long)]
     pub watch: bool,
@@ -303,6 +306,9 @@ pub enum RunsAction {
         /// What you changed after sessions were ended, where the run asks: none, timeout, limit or pool.
         #[arg(long, value_name = "WHICH")]
         setting: Option<String>,
+        /// What you did by hand, where the run waits for that; goes into the journal.
+        #[arg(long, value_name = "TEXT")]
+        attest: Option<String>,
         #[command(flatten)]
         how: How,
     },

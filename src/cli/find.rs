@@ -5,7 +5,7 @@ use super::hands::Hands;
 use super::shown::ShownDiagnosis;
 use super::{End, print_json};
 use crate::domain::At;
-use crate::domain::diagnosis::{Class, Diagnosis, Word, diagnose};
+use crate::domain::diagnosis::{Class, Diagnosis, Moment, Word, diagnose};
 use crate::domain::expected::tier_due;
 use crate::domain::facts::{Case, Known};
 use crate::domain::ids::{StripeId, SubjectKey};
@@ -13,8 +13,10 @@ use crate::domain::link::LinkedBy;
 use crate::domain::mask;
 use crate::domain::mirror::Copied;
 use crate::domain::row::Field;
+use crate::domain::shape::Shape;
 use crate::domain::stripe::Subscription;
 use crate::protocol::query::Hit;
+use chrono::Duration;
 use serde::Serialize;
 
 /// What `--json` prints. Personal data is left out: ids lead to it for whoever may see it.
@@ -76,7 +78,9 @@ pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
     match locate(hands, text).await? {
         Found::Exactly(handle) => {
             let Read { case, mirror } = read(hands, &handle, None).await;
-            let diagnosis = diagnose(&case, &hands.env.tiers, hands.stripe_now());
+            let late = case.shape.value().map_or_else(Duration::zero, Shape::late);
+            let usual = Moment::from(hands.stripe_now());
+            let diagnosis = diagnose(&case, &hands.env.tiers, Moment { allowance: usual.allowance + late, ..usual });
             let found = case.record().is_some() || !case.customers.is_empty();
             if json {
                 print_json(&Answer {

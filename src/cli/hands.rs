@@ -1,5 +1,6 @@
 //! The gateway as the command line holds it: questions to the sources, and the one lane that writes.
 
+use super::print::aside;
 use crate::config::Config;
 use crate::domain::At;
 use crate::domain::fault::Fault;
@@ -48,6 +49,12 @@ impl Hands {
     pub fn clock_ahead(&self) -> chrono::Duration {
         let ahead = self.sources().stripe().ok().and_then(Stripe::clock_ahead);
         skew::correction(ahead.unwrap_or(0))
+    }
+
+    /// The name under which the journal lies, where that is not the environment's own.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        self.reader.journal().ok().map(|j| j.environment().to_string()).filter(|place| *place != self.env.name)
     }
 
     pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {
@@ -106,11 +113,29 @@ impl Hands {
         self.reader.writes()?.reveal(None, detail).await
     }
 
+    /// Performs it. What a configured command prints is told beside the answer, as it comes.
     pub async fn perform(&self, perform: Perform) -> Performed {
-        match self.reader.writes() {
-            Ok(lane) => lane.perform(perform).await,
+        let lane = match self.reader.writes() {
+            Ok(lane) => lane,
             Err(fault) => {
-                Performed { attempt: perform.attempt, outcome: crate::protocol::command::Outcome::NotDone(fault), unrecorded: None }
+                let outcome = crate::protocol::command::Outcome::NotDone(fault);
+                return Performed { attempt: perform.attempt, outcome, unrecorded: None };
+            }
+        };
+        let mut lines = self.reader.sources().hear();
+        let performed = lane.perform(perform);
+        tokio::pin!(performed);
+        loop {
+            tokio::select! {
+                performed = &mut performed => {
+                    while let Ok(line) = lines.try_recv() {
+                        aside(&line);
+                    }
+                    return performed;
+                }
+                line = lines.recv() => if let Ok(line) = line {
+                    aside(&line);
+                }
             }
         }
     }
@@ -126,6 +151,5 @@ impl Hands {
 /// # Errors
 /// One sentence that names the file.
 pub fn journal(config: &Config) -> Result<Journal, String> {
-    let key = config.subject_key.as_ref().map(|k| k.expose().as_bytes());
-    Journal::open(&state_dir(), &config.name, &config.operator, key).map_err(|e| e.to_string())
+    Journal::of(&state_dir(), config).map_err(|e| e.to_string())
 }

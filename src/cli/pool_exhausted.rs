@@ -5,11 +5,12 @@ use super::args::{How, PoolExhausted};
 use super::drive::{drive, now};
 use super::hands::Hands;
 use super::procedures::{carry_out, report};
+use super::runs::{Told, by_hand};
 use crate::domain::sessions::Activity;
 use crate::procedures::engine::{Phase, Run};
 use crate::procedures::pool_exhausted::{NO_SETTING, shown};
 use crate::protocol::query::{Query, Reply};
-use crate::protocol::run::{Inputs, Plan, Selection, short};
+use crate::protocol::run::{Inputs, Selection, short};
 use std::ops::ControlFlow;
 use std::time::Duration;
 use uuid::Uuid;
@@ -32,23 +33,37 @@ pub async fn run(hands: &Hands, args: &PoolExhausted) -> Result<End, String> {
         }
         return Err(why);
     }
-    go_on(hands, run, &args.how, args.watch).await
+    let Some(setting) = args.setting.as_deref().filter(|s| *s != NO_SETTING) else {
+        return go_on(hands, run, &args.how, args.watch).await;
+    };
+    match carry_out(hands, run, &args.how).await? {
+        ControlFlow::Break(end) => Ok(end),
+        ControlFlow::Continue(run) => stands(hands, *run, Some(setting), &args.how).await,
+    }
 }
 
 /// A run that was left unfinished, perhaps by somebody at a screen: nothing is answered for the operator, and what waits goes on waiting.
-/// `setting`: what the operator says was changed.
 ///
 /// # Errors
 /// It cannot be confirmed here, or there is no such setting.
-pub async fn take_up(hands: &Hands, run: Run, setting: Option<&str>, how: &How) -> Result<End, String> {
-    let run = say(hands, run, setting).await?;
-    if let Some(step) = run.plan.as_ref().filter(|_| run.phase == Phase::Review).and_then(Plan::next_manual) {
-        let say = format!("run {} waits for what is done by hand and then said on screen: {}", short(run.id), step.say);
-        return Ok(End::Refused(say));
-    }
-    let run = match carry_out(hands, run, how).await? {
+pub async fn take_up(hands: &Hands, run: Run, told: Told<'_>, how: &How) -> Result<End, String> {
+    let run = say(hands, run, told.setting).await?;
+    let run = match by_hand(hands, run, told).await? {
         ControlFlow::Break(end) => return Ok(end),
-        ControlFlow::Continue(run) => say(hands, *run, setting).await?,
+        ControlFlow::Continue(run) => *run,
+    };
+    match carry_out(hands, run, how).await? {
+        ControlFlow::Break(end) => Ok(end),
+        ControlFlow::Continue(run) => stands(hands, *run, told.setting, how).await,
+    }
+}
+
+/// How it stands once what was confirmed is done: what comes next is a step of its own, for whoever confirms that or does it.
+async fn stands(hands: &Hands, run: Run, setting: Option<&str>, how: &How) -> Result<End, String> {
+    let run = say(hands, run, setting).await?;
+    let run = match by_hand(hands, run, Told { setting, attest: None }).await? {
+        ControlFlow::Break(end) => return Ok(end),
+        ControlFlow::Continue(run) => *run,
     };
     if let (Phase::Review, Some(plan)) = (&run.phase, &run.plan) {
         let say = format!(

@@ -11,7 +11,7 @@ use crate::domain::fault::Source;
 use crate::domain::ids::SubjectKey;
 use crate::domain::mask;
 use crate::domain::money::group;
-use crate::domain::quota::{Claim, NearPage, NearRow, QuotaFilter, QuotaTotal, ServedBy, Threshold, TierUse};
+use crate::domain::quota::{Claim, NearKey, NearPage, NearRow, PAGE, QuotaFilter, QuotaTotal, ServedBy, Threshold, TierUse};
 use crate::domain::shape::Trust;
 use crate::gateway::export;
 use crate::procedures::engine::{Phase, Run};
@@ -141,12 +141,27 @@ fn tell(doubts: &[String]) {
     }
 }
 
+/// The first rows, as many as make a page.
 async fn page(hands: &Hands, threshold: Threshold, filter: &QuotaFilter) -> Result<NearPage, String> {
-    match hands.ask(Query::NearLimit { threshold, filter: filter.clone(), after: None }).await {
+    let ask = async |after: Option<NearKey>| match hands.ask(Query::NearLimit { threshold, filter: filter.clone(), after }).await {
         Ok(Reply::NearLimit(page)) => Ok(page),
-        Ok(_) => Err("the answer does not fit the question".into()),
+        Ok(_) => Err("the answer does not fit the question".to_string()),
         Err(fault) => Err(fault.say),
+    };
+    let mut page = ask(None).await?;
+    // Those who pay may be fewer than that: then the others follow.
+    while page.rows.len() < usize::from(PAGE)
+        && let Some(after) = page.next.take()
+    {
+        let mut more = ask(Some(after)).await?;
+        page.rows.append(&mut more.rows);
+        page.next = more.next;
     }
+    if page.rows.len() > usize::from(PAGE) {
+        page.rows.truncate(PAGE.into());
+        page.next = page.rows.last().map(NearRow::key);
+    }
+    Ok(page)
 }
 
 async fn write(hands: &Hands, path: &std::path::Path, threshold: Threshold, filter: QuotaFilter, args: &QuotaArgs) -> Result<End, String> {

@@ -1,8 +1,9 @@
 //! `nightdesk runs`: what was begun here, what was left unfinished, finishing it, giving it up, and taking it back.
 
 use super::args::{How, RunsAction};
-use super::drive::drive;
+use super::drive::{drive, now};
 use super::hands::Hands;
+use super::print::aside;
 use super::procedures::{confirm_and_finish, report};
 use super::{End, pool_exhausted, print_json};
 use crate::domain::At;
@@ -10,8 +11,9 @@ use crate::domain::fault::FaultKind;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Closed, RunState, RunSummary};
-use crate::protocol::run::short;
+use crate::protocol::run::{Plan, short};
 use serde::Serialize;
+use std::ops::ControlFlow;
 use uuid::Uuid;
 
 #[derive(Serialize)]
@@ -29,6 +31,15 @@ struct Line<'a> {
     held: bool,
 }
 
+/// What the operator says with `runs resume` of what no source tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// Which setting was changed.
+    pub setting: Option<&'a str>,
+    /// What was done by hand.
+    pub attest: Option<&'a str>,
+}
+
 /// Lists the runs, finishes one, or takes one back.
 ///
 /// # Errors
@@ -41,9 +52,19 @@ pub async fn run(hands: &Hands, action: Option<RunsAction>, json: bool) -> Resul
     match action {
         None => {
             list(&runs, json);
+            if let Some(place) = hands.place() {
+                let name = &hands.env.name;
+                aside(&format!(
+                    "these are the runs of this database, kept as {place}: environments without a name are told apart by their database, and \
+                     {name} is another one's"
+                ));
+            }
             Ok(End::Well)
         }
-        Some(RunsAction::Resume { run, setting, how }) => resume(hands, named(&runs, &run)?, setting.as_deref(), &how).await,
+        Some(RunsAction::Resume { run, setting, attest, how }) => {
+            let told = Told { setting: setting.as_deref(), attest: attest.as_deref() };
+            resume(hands, named(&runs, &run)?, told, &how).await
+        }
         Some(RunsAction::Abandon { run, reason, settled_by_hand, json: here }) => {
             abandon(hands, named(&runs, &run)?, settled_by_hand, &reason, json || here).await
         }
@@ -113,8 +134,11 @@ fn named<'a>(runs: &'a [RunSummary], wanted: &str) -> Result<&'a RunSummary, Str
     }
 }
 
-async fn resume(hands: &Hands, summary: &RunSummary, setting: Option<&str>, how: &How) -> Result<End, String> {
-    if setting.is_some() && summary.procedure != "pool-exhausted" {
+async fn resume(hands: &Hands, summary: &RunSummary, told: Told<'_>, how: &How) -> Result<End, String> {
+    if told.attest.is_some_and(|words| words.trim().is_empty()) {
+        return Err("--attest: say in a few words what was done; it goes into the journal".into());
+    }
+    if told.setting.is_some() && summary.procedure != "pool-exhausted" {
         return Err(format!("--setting is for pool-exhausted; run {} is of {}", short(summary.run), summary.procedure));
     }
     if summary.is_finished() {
@@ -137,9 +161,39 @@ async fn resume(hands: &Hands, summary: &RunSummary, setting: Option<&str>, how:
     let (mut run, effects) = Run::resume(summary);
     drive(&mut run, effects, hands, &hands.env).await;
     if run.procedure == "pool-exhausted" {
-        return pool_exhausted::take_up(hands, run, setting, how).await;
+        return pool_exhausted::take_up(hands, run, told, how).await;
     }
+    let run = match by_hand(hands, run, told).await? {
+        ControlFlow::Break(end) => return Ok(end),
+        ControlFlow::Continue(run) => *run,
+    };
     if run.phase == Phase::Review { confirm_and_finish(hands, run, how).await } else { Ok(report(&run, how)) }
+}
+
+/// Where the run waits for what is done by hand: takes the operator's word for it, or ends with the sentence that asks for one. A word
+/// for which there is no such step is not lost in silence.
+///
+/// # Errors
+/// It cannot be taken: one sentence.
+pub async fn by_hand(hands: &Hands, mut run: Run, told: Told<'_>) -> Result<ControlFlow<End, Box<Run>>, String> {
+    let step = run.plan.as_ref().filter(|_| run.phase == Phase::Review).and_then(Plan::next_manual).map(|s| s.say.clone());
+    match (step, told.attest) {
+        (Some(_), Some(words)) => {
+            let effects = run.attest(words, now())?;
+            drive(&mut run, effects, hands, &hands.env).await;
+        }
+        (Some(say), None) => {
+            let run = short(run.id);
+            let say = format!("run {run} waits for what is done by hand: {say}; then: nightdesk runs resume {run} --attest TEXT");
+            return Ok(ControlFlow::Break(End::Refused(say)));
+        }
+        (None, Some(_)) => {
+            let say = format!("run {} waits for nothing that is done by hand now: --attest was not journaled", short(run.id));
+            return Ok(ControlFlow::Break(End::Refused(say)));
+        }
+        (None, None) => {}
+    }
+    Ok(ControlFlow::Continue(Box::new(run)))
 }
 
 /// Ends it short of its goal. What was sent stays sent; what is missing is for a new run, or for hands.

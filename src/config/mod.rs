@@ -4,6 +4,7 @@
 //! what the file leaves out. Every error is one sentence with its place and what to do.
 
 pub mod file;
+pub mod place;
 pub mod schema;
 pub mod secret;
 
@@ -21,6 +22,8 @@ use std::time::Duration;
 pub struct Config {
     /// The environment's name: `prod`, `sandbox`, or `env` when only variables are set.
     pub name: String,
+    /// Nobody named it: which database it is about, as [`place`] tells it. `None` where it has a name, or no database.
+    pub unnamed: Option<String>,
     pub production: bool,
     pub operator: String,
     pub database_url: Option<Credential>,
@@ -204,6 +207,7 @@ impl Config {
                 other => Ok(other.map(|t| t.trim_end_matches('/').to_string())),
             }
         };
+        let named = !file.env.is_empty();
         let mut tiers = TierRules::default();
         if let Some(t) = file.tiers {
             tiers.prices = t.prices;
@@ -240,10 +244,12 @@ impl Config {
             }
             max => max,
         };
+        let database_url = credential("database_url", env.database_url, "DATABASE_URL")?;
         Ok(Self {
             production: env.production,
             operator: operator.unwrap_or_else(|| "operator".into()),
-            database_url: credential("database_url", env.database_url, "DATABASE_URL")?,
+            unnamed: database_url.as_ref().filter(|_| !named).and_then(|url| place::of(url.expose())),
+            database_url,
             admin_url: kept("admin_url", env.admin_url, "ADMIN_DATABASE_URL")?,
             rescue_url: credential("rescue_url", env.rescue_url, "")?,
             pooler_url: credential("pooler_url", env.pooler_url, "")?,

@@ -2,6 +2,7 @@
 
 use super::ask::Ask;
 use crate::domain::At;
+use crate::domain::diagnosis::Moment;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::tiers::TierRules;
@@ -61,8 +62,11 @@ impl Drift {
     }
 
     /// Once a second, on screen or not.
-    pub fn ticked(&mut self, now: At) -> Vec<Ask> {
-        self.go_on(now)
+    pub fn ticked(&mut self, moment: Moment) -> Vec<Ask> {
+        if let Some(scan) = &mut self.scan {
+            scan.allow(moment.allowance);
+        }
+        self.go_on(moment.now)
     }
 
     pub fn replied(&mut self, slot: u16, query: &Query, result: &Result<Reply, Fault>, rules: &TierRules, now: At) -> Vec<Ask> {
@@ -71,10 +75,14 @@ impl Drift {
         self.go_on(now)
     }
 
-    /// The rows of these were written, by profile and customer: those of them that had drifted are compared again.
-    pub fn look_again(&mut self, written: &[(SubjectKey, Option<StripeId>)], now: At) -> Vec<Ask> {
+    /// The rows of these were written, by profile and customer: those of them that had drifted are compared again. `others`: more were, and
+    /// nobody knows whose.
+    pub fn look_again(&mut self, written: &[(SubjectKey, Option<StripeId>)], others: bool, now: At) -> Vec<Ask> {
         if let Some(scan) = &mut self.scan {
             scan.look_again(written);
+            if others {
+                scan.look_again_at_the_worst();
+            }
         }
         self.go_on(now)
     }

@@ -282,7 +282,7 @@ pub fn undo(state: &mut State, id: Uuid) -> Vec<Effect> {
 }
 
 /// Leaving never stops a run silently. Only one that has not been confirmed is let go of: nothing of it was sent.
-fn leave_run(state: &mut State, id: Uuid) -> Vec<Effect> {
+pub fn leave_run(state: &mut State, id: Uuid) -> Vec<Effect> {
     let Some(model) = state.tasks.get_mut(id) else { return Vec::new() };
     if !model.is_draft() {
         return Vec::new();
@@ -317,7 +317,7 @@ pub fn run(state: &mut State, run: Uuid, id: Uuid, f: impl FnOnce(&mut Run, &Env
         let written = model.run.touched();
         effects.push(state.tickets.read(Slot::Runs, Query::Runs));
         state.world.survey.written(written.iter().filter_map(|(_, customer)| customer.as_ref()));
-        let mut asks = state.world.drift.look_again(&written, state.world.stripe_now());
+        let mut asks = state.world.drift.look_again(&written, false, state.world.stripe_now());
         let cx = state.world.context();
         asks.extend(state.home.entered(&cx));
         if state.customer.handle().is_some() {

@@ -339,7 +339,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
         Slot::Event(_) => screen == Screen::Event,
         Slot::Survey(_) => matches!(screen, Screen::Home | Screen::Webhooks),
         Slot::Runs => screen == Screen::Home,
-        Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
+        Slot::TeamRuns | Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => false,
         Slot::Activity | Slot::SessionText | Slot::Pooler => screen == Screen::Pool,
     });
     if given_up.is_empty() {
@@ -370,7 +370,7 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
                 Vec::new()
             }
             Slot::Survey(_) | Slot::Run(..) | Slot::Bulk(..) | Slot::Drift(_) | Slot::Desk | Slot::Beside(_) | Slot::Log => Vec::new(),
-            Slot::Activity | Slot::SessionText | Slot::Pooler => Vec::new(),
+            Slot::Activity | Slot::SessionText | Slot::Pooler | Slot::TeamRuns => Vec::new(),
         };
         for ask in follow {
             match ask {

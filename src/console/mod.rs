@@ -1,5 +1,6 @@
 //! The terminal UI: a pure function of its state. Keys and replies in, effects and cells out; no network, no clock.
 
+mod acted;
 pub mod ask;
 mod burst;
 pub mod context;

@@ -1,5 +1,6 @@
 //! The runs of this process and those that the journal shows unfinished.
 
+use super::acted::Acted;
 use super::exports::Exports;
 use super::panes::run;
 use crate::procedures::engine::{Phase, Run};
@@ -16,21 +17,52 @@ pub struct Tasks {
     pub runs: Vec<run::Model>,
     /// Unfinished runs of earlier processes, as the journal last told.
     pub unfinished: Vec<RunSummary>,
+    /// How far the journal's runs had come.
+    #[serde(default)]
+    pub(super) acted: Acted,
     /// Files being written, and the last that were.
     pub exports: Exports,
 }
 
-/// What a run that is open here is doing. One that only watches has let its lock go, so the journal cannot tell it from one left behind.
+/// What a run that is open here is doing: the journal cannot tell one that this process holds from one left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Going {
     Running,
     Watching,
+    /// It goes on by itself when a source answers, or when its time has come.
+    Waiting,
     /// It waits for the operator's answer.
     Asking,
+    /// It stands still until somebody says that it may go on.
+    Paused,
+    /// Whether its last act took effect is not known.
+    Unknown,
+}
+
+impl Going {
+    /// Whether somebody has to look at it.
+    #[must_use]
+    pub fn calls(self) -> bool {
+        matches!(self, Self::Asking | Self::Paused | Self::Unknown)
+    }
+
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Watching => "watching",
+            Self::Waiting => "waiting",
+            Self::Asking => "asks",
+            Self::Paused => "paused",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// Finished runs that can still be looked at, and undone.
 const FINISHED_KEPT: usize = 20;
+/// Reviews with nothing confirmed that can be gone back to: each holds the facts it rests on, and they grow old.
+const DRAFTS_KEPT: usize = 3;
 
 impl Tasks {
     #[must_use]
@@ -58,6 +90,13 @@ impl Tasks {
         });
     }
 
+    /// Reviews that were left for other screens longest ago, beyond those that are kept.
+    #[must_use]
+    pub fn old_drafts(&self) -> Vec<Uuid> {
+        let drafts = self.runs.iter().rev().filter(|r| r.is_draft() && r.run.is_open());
+        drafts.skip(DRAFTS_KEPT).map(|r| r.run.id).collect()
+    }
+
     pub fn remove(&mut self, id: Uuid) {
         self.runs.retain(|r| r.run.id != id);
     }
@@ -79,7 +118,10 @@ impl Tasks {
     pub fn going(&self) -> BTreeMap<Uuid, Going> {
         let doing = |r: &Run| match r.phase {
             _ if r.is_watching() => Going::Watching,
+            _ if r.is_paused() => Going::Paused,
             Phase::Deciding(_) | Phase::Review => Going::Asking,
+            Phase::Unknown(_) => Going::Unknown,
+            Phase::Waiting(_) => Going::Waiting,
             _ => Going::Running,
         };
         self.runs.iter().filter(|r| r.run.is_open()).map(|r| (r.run.id, doing(&r.run))).collect()

@@ -3,7 +3,8 @@
 use super::screen::Screen;
 use super::state::State;
 use super::world::{Account, Start};
-use super::{burst, fulfil, keys, modal};
+use super::{acted, burst, fulfil, keys, modal};
+use crate::domain::diagnosis::Moment;
 use crate::domain::fault::Fault;
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
@@ -178,16 +179,28 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
     if state.screens.top() == Screen::Runbook {
         asks.extend(state.runbook.ticked(&cx));
     }
-    asks.extend(state.world.drift.ticked(state.world.stripe_now()));
+    asks.extend(state.world.drift.ticked(Moment { now: state.world.stripe_now(), allowance: state.world.survey.allowance() }));
     effects.extend(fulfil::fulfil(state, asks, id));
     if state.world.wants_desk() {
         effects.push(state.tickets.read(Slot::Desk, Query::Desk));
+    }
+    for draft in state.tasks.old_drafts() {
+        if !state.screens.holds(Screen::Run(draft)) {
+            effects.extend(fulfil::leave_run(state, draft));
+        }
     }
     let runs: Vec<Uuid> = state.tasks.runs.iter().map(|r| r.run.id).collect();
     for run in runs {
         effects.extend(fulfil::run(state, run, id, |r, _, now| r.ticked(now)));
     }
     effects
+}
+
+fn journal_told(state: &mut State, whose: acted::Whose, result: &Result<Reply, Fault>, id: Uuid) -> Vec<Effect> {
+    match result {
+        Ok(Reply::Runs(runs)) => acted::heard(state, whose, runs, id),
+        _ => Vec::new(),
+    }
 }
 
 fn painted(state: &mut State) {
@@ -266,8 +279,9 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
                 state.tasks.told(reply);
             }
             state.home.replied(ticket.slot, query, result, &cx);
-            Vec::new()
+            return journal_told(state, acted::Whose::Own, result, id);
         }
+        Slot::TeamRuns => return journal_told(state, acted::Whose::Team, result, id),
         Slot::Desk => {
             if let Ok(Reply::Desk(desk)) = result {
                 state.world.desk = Some(desk.clone());

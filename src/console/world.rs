@@ -18,6 +18,7 @@ use crate::protocol::event::KnownIncident;
 use crate::protocol::freshness::Freshness;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::ticket::Slot;
+use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -99,9 +100,10 @@ impl World {
         }
     }
 
-    /// Time goes on, never back.
+    /// Time goes on, never back: while a clock that was set back is behind, by the ticks, or everything that waits would wait for it.
     pub fn advance(&mut self, at: At, tick: u64) {
-        self.now = self.now.max(at);
+        let passed = Duration::milliseconds(i64::try_from(tick.saturating_sub(self.tick)).unwrap_or(0));
+        self.now = if at < self.now { self.now + passed } else { at };
         self.tick = self.tick.max(tick);
         if self.revealed_until.is_some_and(|until| until <= self.now) {
             self.revealed_until = None;
@@ -220,5 +222,21 @@ impl World {
             (Some(fault), Some(entry)) if entry.failed_within_interval(now) => entry.last_fault = Some(fault.clone()),
             _ => self.reported(source, fault),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_stops_no_time() {
+        let at = |s: i64| At::from_timestamp(1_800_000_000 + s, 0).expect("in range");
+        let mut world = World::new(at(0));
+        world.advance(at(0), 1_000);
+        world.advance(at(-600), 61_000);
+        assert_eq!(world.now, at(60));
+        world.advance(at(700), 62_000);
+        assert_eq!(world.now, at(700));
     }
 }

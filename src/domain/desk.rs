@@ -1,7 +1,6 @@
 //! What operators have said about causes and drift: who has it, what is muted until when, what is accepted. Rules only; where it is kept is somebody else's.
 
 use super::At;
-use super::diagnosis;
 use super::ids::StripeId;
 use super::webhooks::cause::Cause;
 use super::webhooks::drift::Class;
@@ -88,25 +87,6 @@ impl DeskState {
     pub fn accepted(&self, customer: &StripeId, class: Class, now: At) -> Option<&Accepted> {
         self.accepted.iter().find(|a| a.customer == *customer && a.class == class && a.until > now)
     }
-
-    /// What the case of a customer found is what was accepted of them: the same difference, in the words of one who looked at it alone.
-    #[must_use]
-    pub fn accepts(&self, customer: &StripeId, found: diagnosis::Class, cause: diagnosis::Cause, now: At) -> bool {
-        let same = |class| match class {
-            Class::PaidNotServed => found == diagnosis::Class::PaidNotServed,
-            Class::ServedNotPaid => found == diagnosis::Class::ServedNotPaid,
-            Class::WrongTier => found == diagnosis::Class::WrongTier,
-            Class::SeveralLive => found == diagnosis::Class::SeveralLive,
-            Class::Unlinked | Class::OrphanCustomer => found == diagnosis::Class::Unlinked,
-            Class::OrphanRow => matches!(found, diagnosis::Class::Unlinked | diagnosis::Class::ServedNotPaid),
-            Class::UnknownPrice => found == diagnosis::Class::NoPlan,
-            Class::WrongStatus | Class::Period | Class::CancelFlags | Class::Interval => {
-                // Without a cause the row is right, and what the application enforces is not.
-                found == diagnosis::Class::Differs && cause != diagnosis::Cause::None
-            }
-        };
-        self.accepted.iter().any(|a| a.customer == *customer && a.until > now && same(a.class))
-    }
 }
 
 #[cfg(test)]
@@ -136,27 +116,5 @@ mod tests {
         desk.muted.insert(Cause::Timeout, muted);
         assert!(desk.muted(Cause::Timeout, at(59)).is_some() && desk.muted(Cause::Timeout, at(60)).is_none());
         assert!(desk.muted(Cause::Down, at(0)).is_none());
-    }
-
-    #[test]
-    fn what_was_accepted_hides_nothing_that_is_worse() {
-        use diagnosis::{Cause as Why, Class as Found};
-        let customer = StripeId::parse("cus_RaPaPaPaPaPaPa").expect("an id");
-        let desk = |class| DeskState {
-            accepted: vec![Accepted {
-                customer: customer.clone(),
-                class,
-                by: "ada".into(),
-                at: at(0),
-                until: at(60),
-                reason: "a gift".into(),
-            }],
-            ..DeskState::default()
-        };
-        let accepts = |class, found, why| desk(class).accepts(&customer, found, why, at(30));
-        assert!(accepts(Class::ServedNotPaid, Found::ServedNotPaid, Why::None));
-        assert!(!accepts(Class::ServedNotPaid, Found::PaidNotServed, Why::Unapplied), "they pay by now, and are not served");
-        assert!(accepts(Class::CancelFlags, Found::Differs, Why::Unapplied));
-        assert!(!accepts(Class::CancelFlags, Found::Differs, Why::None), "the row is right: the application enforces something else");
     }
 }

@@ -1,6 +1,5 @@
 //! The sentence about a customer: what is wrong, why, and which procedure mends it. One function, from the case to the words.
 
-use super::At;
 use super::expected::{Expected, NoExpectation, expected};
 use super::facts::Case;
 use super::fault::{FaultKind, Source};
@@ -12,6 +11,8 @@ use super::row::{Change, Field, SubscriptionRow, Value, diff};
 use super::stripe::{Invoice, Item, Status, Subscription};
 use super::text::sentence;
 use super::tiers::TierRules;
+use super::{At, age};
+use chrono::Duration;
 use serde::{Deserialize, Serialize};
 
 /// What was found, worst last.
@@ -86,9 +87,32 @@ pub struct Fix {
 /// Younger effects than this are given time before anybody calls them missing, in seconds.
 pub const SETTLING_SECONDS: i64 = 60;
 
-/// What the case says, at `now`.
+/// The present, and how long effects are given: a minute at least, longer where they were seen to take longer.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    pub now: At,
+    pub allowance: Duration,
+}
+
+impl From<At> for Moment {
+    fn from(now: At) -> Self {
+        Self { now, allowance: Duration::seconds(SETTLING_SECONDS) }
+    }
+}
+
+impl Moment {
+    /// What changed then may still have its effect to come.
+    #[must_use]
+    pub fn is_young(self, at: At) -> bool {
+        self.now - at < self.allowance
+    }
+}
+
+/// What the case says at that moment.
 #[must_use]
-pub fn diagnose(case: &Case, rules: &TierRules, now: At) -> Diagnosis {
+pub fn diagnose(case: &Case, rules: &TierRules, moment: impl Into<Moment>) -> Diagnosis {
+    let moment = moment.into();
+    let now = moment.now;
     if let Some(d) = unanswered(case) {
         return d;
     }
@@ -150,7 +174,7 @@ pub fn diagnose(case: &Case, rules: &TierRules, now: At) -> Diagnosis {
         evidence.push(format!("stripe: price {} buys {} {}", decided.price, demanded.tier, decided.by.say()));
     }
     evidence.extend(demanded.left_alone.iter().map(|l| format!("left alone: {l}")));
-    let facts = Facts { case, row, subscription, invoice, demanded: &demanded, served: &served, rules, now };
+    let facts = Facts { case, row, subscription, invoice, demanded: &demanded, served: &served, rules, now, moment };
     let changes = diff(&row.image, &demanded.image);
     let mut d = match (changes.is_empty(), doubt) {
         (true, _) => agreed(&facts),
@@ -174,6 +198,7 @@ struct Facts<'a> {
     served: &'a str,
     rules: &'a TierRules,
     now: At,
+    moment: Moment,
 }
 
 /// A source that failed or has not answered decides first: nothing is called missing on half the facts.
@@ -316,13 +341,15 @@ fn held_up(facts: &Facts) -> Option<String> {
 
 /// The row is not as Stripe demands: too young to say, not served, served too much, or different in detail.
 fn differing(facts: &Facts, changes: &[Change]) -> Diagnosis {
-    let Facts { row, subscription, demanded, served, rules, now, .. } = facts;
+    let Facts { row, subscription, demanded, served, rules, now, moment, .. } = facts;
     let held = row.text(Field::Customer).unwrap_or("no customer id");
     let linked = held == subscription.customer.as_str();
     let since = changed_at(subscription, demanded.item_of(subscription), facts.invoice, *now);
-    if (*now - since).num_seconds() < SETTLING_SECONDS {
-        let why = "The webhook may still be on its way; it is given a minute before this is called missing.";
-        return plain(Word::Settling, Class::Undecided, "Changed at Stripe just now", Some(why));
+    if moment.is_young(since) {
+        let given = moment.allowance.num_seconds();
+        let given = if given == SETTLING_SECONDS { "a minute".into() } else { age::rounded(given) };
+        let why = format!("The webhook may still be on its way; it is given {given} before this is called missing.");
+        return plain(Word::Settling, Class::Undecided, "Changed at Stripe just now", Some(&why));
     }
     let rank = |tier: &str| rules.ladder.iter().position(|t| t == tier);
     let tier_changes = changes.iter().any(|c| c.field == Field::Tier);

@@ -9,6 +9,8 @@ use super::money::Money;
 use super::row::{Field, Subject};
 use super::stripe::{Interval, Subscription};
 use super::text::capitalised;
+use super::tiers::TierRules;
+use super::webhooks::drift;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -28,6 +30,18 @@ pub struct Judged {
     /// What the subscription bills per month.
     pub monthly: Option<Money>,
     pub diagnosis: Diagnosis,
+    /// What a drift scan calls it; `None` where the row is as Stripe demands.
+    #[serde(default)]
+    pub drift: Option<drift::Class>,
+}
+
+/// Why a run that is open here wants somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Here {
+    Asks,
+    Paused,
+    /// Whether its last act took effect is not known.
+    InDoubt,
 }
 
 /// A run that is not finished and that nobody works on.
@@ -40,8 +54,8 @@ pub struct Interrupted {
     pub operator: Option<String>,
     /// The title of the last step that was begun.
     pub step: Option<String>,
-    /// It is open in this console, and waits for an answer.
-    pub asks: bool,
+    /// It is open in this console, and why somebody has to look at it.
+    pub here: Option<Here>,
     pub state: String,
     pub last: At,
 }
@@ -270,10 +284,11 @@ fn of_source(s: &Silent) -> Finding {
 fn of_run(r: &Interrupted, now: At) -> Finding {
     let whose = r.operator.as_ref().map_or_else(|| format!("Your run {}", r.name), |o| format!("Run {} of {o}", r.name));
     let begun = r.step.as_ref().map_or_else(|| " stopped before it sent anything".to_string(), |s| format!(" stopped at step {s}"));
-    let (how, reason) = if r.asks {
-        (" waits for your answer".to_string(), "Enter shows what it asks.".to_string())
-    } else {
-        (begun, format!("{} It looks first, it repeats nothing.", r.state))
+    let (how, reason) = match r.here {
+        Some(Here::Asks) => (" waits for your answer".into(), "Enter shows what it asks.".into()),
+        Some(Here::Paused) => (" is paused".into(), "Enter shows how far it came.".into()),
+        Some(Here::InDoubt) => (" may or may not have taken effect".into(), "It goes on looking, and repeats nothing.".into()),
+        None => (begun, format!("{} It looks first, it repeats nothing.", r.state)),
     };
     Finding {
         word: Word::Warn,
@@ -326,7 +341,7 @@ impl Judged {
 
     /// What a case that was read to its end says about this customer.
     #[must_use]
-    pub fn of(customer: StripeId, case: &super::facts::Case, diagnosis: Diagnosis) -> Self {
+    pub fn of(customer: StripeId, case: &super::facts::Case, rules: &TierRules, diagnosis: Diagnosis) -> Self {
         let row = case.record().and_then(|r| r.row.as_ref());
         Self {
             subject: case.record().map(|r| r.subject.clone()),
@@ -335,6 +350,7 @@ impl Judged {
             held: row.and_then(|r| r.text(Field::Customer)).map(String::from),
             enforced: case.entitlement.value().and_then(Option::as_ref).map(|e| e.tier.clone()),
             monthly: case.subscription().or(case.live_subscriptions().first().copied()).and_then(monthly),
+            drift: drift::class_of(case, &customer, rules),
             customer,
             diagnosis,
         }

@@ -137,7 +137,7 @@ mod tests {
                     session: SessionId { pid: 1, began_us: 0 },
                     who: "api".into(),
                     states: vec![State::IdleInTransaction],
-                    since: At::UNIX_EPOCH,
+                    since: Some(At::UNIX_EPOCH),
                     at_least_ms: 1_000,
                     reach: Reach::default(),
                 },

@@ -42,8 +42,7 @@ impl Reader {
     pub fn open(config: Arc<Config>, state: &Path) -> Self {
         let sources = Sources::open(Arc::clone(&config));
         let gate = Arc::new(Gate::new(config.production));
-        let key = config.subject_key.as_ref().map(|k| k.expose().as_bytes().to_vec());
-        let journal = Journal::open(state, &config.name, &config.operator, key.as_deref()).map_err(Fault::from);
+        let journal = Journal::of(state, &config).map_err(Fault::from);
         let stop = CancellationToken::new();
         let store = store(&config);
         let mut shipped = None;

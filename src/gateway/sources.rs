@@ -11,6 +11,7 @@ use crate::config::{Config, Writer};
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::runbook::book;
+use crate::domain::sessions::SessionId;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::environment::{self, Contact, Environment, Offers};
 use crate::protocol::gate::Permit;
@@ -243,12 +244,13 @@ impl Performer for Sources {
                 Ok(stripe) => application::deliver::deliver(&self.config, stripe, event).await,
                 Err(fault) => Outcome::NotDone(fault),
             },
-            Command::EndSession { session, states, since, at_least_ms, reach, .. } => match self.database() {
-                Ok(database) => {
-                    let (session, states, since, at_least_ms, reach) = (*session, states.clone(), *since, *at_least_ms, *reach);
+            Command::EndSession { session, states, since, at_least_ms, reach, .. } => match (self.database(), *since) {
+                (Ok(database), Some(since)) => {
+                    let (session, states, at_least_ms, reach) = (*session, states.clone(), *at_least_ms, *reach);
                     database.end_session(Ending { session, states, since, at_least_ms, reach }).await
                 }
-                Err(fault) => Outcome::NotDone(fault),
+                (Ok(_), None) => Outcome::NotDone(undated(*session)),
+                (Err(fault), _) => Outcome::NotDone(fault),
             },
             Command::RunHook { hook } => match hooks::argv(&self.config.hooks, hook) {
                 Ok(argv) => hooks::run(argv, None, self.config.hooks.limit, key, &self.said).await,
@@ -292,6 +294,15 @@ fn contacts(config: &Config) -> Vec<Contact> {
         return book().contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect();
     }
     config.contacts.iter().map(|c| contact(&c.issue, &c.contact, &c.responds)).collect()
+}
+
+/// A later state of the same session could not be told from the one that was shown.
+fn undated(session: SessionId) -> Fault {
+    let say = format!(
+        "since when session {} was as shown was not kept, so that it may have moved on: nothing was signalled; look again with nightdesk pool",
+        session.pid
+    );
+    Fault::new(Source::Database, FaultKind::Refused, say)
 }
 
 fn not_set_up(source: Source, say: &str) -> Fault {

@@ -72,7 +72,10 @@ pub fn machine(command: &Command) -> Vec<String> {
                 format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity  -- {who}"),
                 format!(" WHERE pid = {} AND backend_start = '{}'", session.pid, time(session.began())),
                 format!("   AND backend_type = 'client backend' AND state IN ({})", states.join(", ")),
-                format!("   AND state_change = '{}'", time(*since)),
+                since.map_or_else(
+                    || "-- since when was not kept: no signal is sent".into(),
+                    |since| format!("   AND state_change = '{}'", time(since)),
+                ),
                 format!("   AND clock_timestamp() - state_change >= interval '{at_least_ms} ms';"),
                 "-- not a console's, not a superuser's, and in no database but the chosen ones".into(),
             ]

@@ -42,8 +42,10 @@ pub enum Command {
         /// Whose it is, for whoever reads the journal: application, role and client.
         who: String,
         states: Vec<State>,
-        /// Since when it has been in its state, by the server's clock: one that has moved on has another time.
-        since: At,
+        /// Since when it has been in its state, by the server's clock: one that has moved on has another time. `None` only in records of
+        /// before this was kept: they are read, and never sent.
+        #[serde(default)]
+        since: Option<At>,
         /// How long it has been in its state at least, in milliseconds.
         at_least_ms: u64,
         reach: Reach,
@@ -160,5 +162,18 @@ impl Command {
             Command::ResyncByHttp { customer, .. } | Command::ResyncByCommand { customer, .. } => Some(customer),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_journaled_before_its_time_was_kept_still_reads() {
+        let old = r#"{"EndSession":{"session":{"pid":4711,"began_us":7},"who":"api","states":["idle_in_transaction"],"at_least_ms":31000,
+                      "reach":{"other_databases":false}}}"#;
+        let read: Command = serde_json::from_str(old).expect("the old form");
+        assert!(matches!(&read, Command::EndSession { session, since: None, .. } if session.pid == 4711), "{read:?}");
     }
 }

@@ -3,7 +3,7 @@
 use super::command::{Command, Outcome};
 use super::run::{Attempt, Inputs, Undoing, short};
 use crate::domain::At;
-use crate::domain::ids::SubjectKey;
+use crate::domain::ids::{StripeId, StripeKind, SubjectKey};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -237,5 +237,21 @@ impl RunSummary {
     /// The steps whose act was sent, or may have been.
     pub fn sent(&self) -> impl Iterator<Item = &str> {
         self.attempts.iter().filter(|(_, o)| !matches!(o, Some(Outcome::NotDone(_)))).map(|(a, _)| a.step.as_str())
+    }
+
+    /// Whose rows it wrote or had written, or may have, by its attempts from that one on: by profile, with the customer that the row is to
+    /// hold, as far as the payloads tell.
+    pub fn wrote_from(&self, first: usize) -> impl Iterator<Item = (SubjectKey, Option<StripeId>)> {
+        let sent = self.attempts.iter().zip(&self.commands).skip(first).filter(|((_, o), _)| !matches!(o, Some(Outcome::NotDone(_))));
+        sent.filter_map(|(_, command)| {
+            let (command, _) = command.as_ref()?;
+            Some((command.subject()?.clone(), command.customer().and_then(|c| StripeId::of(StripeKind::Customer, c))))
+        })
+    }
+
+    /// It sent something, and what that was is not known here.
+    #[must_use]
+    pub fn writes_unnamed(&self) -> bool {
+        self.attempts.iter().zip(&self.commands).any(|((_, o), c)| c.is_none() && !matches!(o, Some(Outcome::NotDone(_))))
     }
 }

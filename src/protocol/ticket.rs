@@ -29,6 +29,8 @@ pub enum Slot {
     Bulk(Uuid, u16),
     /// What unfinished runs there are.
     Runs,
+    /// What runs other operators have begun.
+    TeamRuns,
     /// What stands on the desk.
     Desk,
     /// What Home wants to know beside its scan: payments, deploys.

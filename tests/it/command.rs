@@ -23,6 +23,37 @@ pub struct Said {
     pub err: String,
 }
 
+/// A command under way; killed when dropped.
+pub struct Begun {
+    child: std::process::Child,
+    place: std::path::PathBuf,
+}
+
+impl Begun {
+    /// What it has said so far.
+    pub fn said(&mut self) -> Said {
+        let read = |name: &str| std::fs::read_to_string(self.place.join(name)).expect("text");
+        let code = self.child.try_wait().expect("it can be waited for").and_then(|status| status.code());
+        Said { code, out: read("out.txt"), err: read("err.txt") }
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a pid");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).expect("it runs");
+    }
+
+    pub async fn ended(&mut self) {
+        bench::until("it ends", async || self.child.try_wait().expect("it can be waited for").is_some()).await;
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Every command prints the same way, so two stand for all: one with a list of its own, one whose text is made elsewhere.
 #[test]
 fn a_reader_that_goes_away_ends_a_command_quietly() {
@@ -86,6 +117,18 @@ impl Desk {
             out: String::from_utf8(output.stdout).expect("text"),
             err: String::from_utf8(output.stderr).expect("text"),
         }
+    }
+
+    /// Gives the command and does not wait for it; what it says is in these files of the state directory.
+    pub fn begin(&self, arguments: &[&str]) -> Begun {
+        let file = |name: &str| std::fs::File::create(self.state.path().join(name)).expect("a file");
+        let mut command = std::process::Command::new(bench::executable());
+        command.args(arguments).env_clear().stdin(Stdio::null()).stdout(file("out.txt")).stderr(file("err.txt"));
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("NIGHTDESK_STATE_DIR", self.state.path()).env("NIGHTDESK_OPERATOR", "test");
+        command.envs(self.variables.iter().map(|(n, v)| (n, v)));
+        let child = command.spawn().expect("it starts");
+        Begun { child, place: self.state.path().to_path_buf() }
     }
 
     /// `nightdesk run tier-update` for this customer, confirmed. Where a busy machine is too slow for the sources' time limits, the

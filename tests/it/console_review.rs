@@ -314,6 +314,22 @@ fn leaving_gives_up_a_draft_and_keeps_what_was_sent() {
 }
 
 #[test]
+fn only_the_newest_reviews_that_were_left_for_another_pane_are_kept() {
+    let mut script = review(World::placeholder());
+    let more = |n: u128| Uuid::from_u128(RUN.as_u128() + n);
+    for n in 1..=4 {
+        script.keys("1");
+        let (run, _) = Run::draft(more(n), "tier-update", Inputs::of(by_customer()));
+        script.state.tasks.add(run);
+        script.state.screens.open(Screen::Run(more(n)));
+    }
+    script.keys("1");
+    script.event(Event::Ticked);
+    let left: Vec<Uuid> = script.state.tasks.runs.iter().map(|r| r.run.id).collect();
+    assert_eq!(left, [more(2), more(3), more(4)]);
+}
+
+#[test]
 fn leaving_while_the_lock_is_taken_gives_it_back_when_it_comes() {
     let mut world = World::healthy();
     let mut left = super::panes::interrupted();

@@ -1,13 +1,14 @@
 //! Sessions through the engine: one ended, looked at, then the rest; settings asked about, watched; a signal that nobody answered for is never repeated.
 
-use crate::world::{Driver, Manner, Shared, World, sessions};
+use crate::made;
+use crate::world::{Driver, Manner, Shared, World};
 use chrono::Duration;
 use nightdesk::domain::fault::Source;
 use nightdesk::procedures::engine::{Phase, Run};
-use nightdesk::protocol::command::Command;
+use nightdesk::protocol::command::{Command, Outcome};
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::query::Query;
-use nightdesk::protocol::record::{Closed, Entry, RunState};
+use nightdesk::protocol::record::{Closed, Detail, Entry, IntendedDetail, OpenedDetail, RunState};
 use nightdesk::protocol::run::Inputs;
 use std::path::Path;
 
@@ -120,6 +121,50 @@ async fn a_signal_that_nobody_answered_for_is_read_back_after_a_death_and_not_re
     }
 }
 
+/// What this run has opened and intended, as it was journaled before signals kept since when their session was as shown.
+async fn as_journaled_before(desk: &Driver) -> tempfile::TempDir {
+    let summary = desk.journal.runs().await.unwrap().remove(0);
+    let state = tempfile::tempdir().unwrap();
+    let journal = nightdesk::gateway::journal::Journal::open(state.path(), "test", "ada", None).unwrap();
+    let who = summary.who.clone().expect("it is in the payload");
+    let opened = OpenedDetail { inputs: summary.inputs.clone().expect("so are they"), subject: None, who, undoes: None };
+    let entry = Entry::RunOpened { run: summary.run, procedure: summary.procedure.clone() };
+    journal.append(None, entry, Detail::of(&opened)).await.unwrap();
+    for ((attempt, _), command) in summary.attempts.iter().zip(&summary.commands) {
+        let (command, undo) = command.clone().expect("it is in the payload");
+        let entry = Entry::Intended { attempt: attempt.clone(), command: command.name().into(), key: "nd-1".into() };
+        let mut detail = Detail::of(&IntendedDetail { command, undo });
+        detail.0["command"]["EndSession"].as_object_mut().expect("a signal").remove("since").expect("it is kept by now");
+        journal.append(None, entry, detail).await.unwrap();
+    }
+    state
+}
+
+#[tokio::test]
+async fn a_run_journaled_before_signals_kept_their_time_is_listed_and_taken_up() {
+    let state = tempfile::tempdir().unwrap();
+    let mut desk = draft(World::leaking().shared(), state.path()).await;
+    desk.world().manner = Manner::DoesAndFalls;
+    let effects = desk.run.confirm("3", desk.now).expect("a plan is under review");
+    desk.go_for(effects, 0).await;
+    desk.world().down.remove(&Source::Database);
+    desk.world().manner = Manner::Answers;
+    let old = as_journaled_before(&desk).await;
+    let journal = nightdesk::gateway::journal::Journal::open(old.path(), "test", "ada", None).unwrap();
+    let listed = journal.runs().await.unwrap().remove(0);
+    assert_eq!((listed.run, listed.state), (desk.run.id, RunState::Unknown));
+    let told = listed.commands[0].as_ref().map(|(command, _)| command.clone());
+    assert!(matches!(&told, Some(Command::EndSession { session, since: None, .. }) if session.pid == 2), "{told:?}");
+    drop(journal);
+    let mut desk = taken_up(desk, 1, old.path()).await;
+    assert_eq!((signals(&desk), state_of(&desk)), (1, &Phase::Review), "it only reads");
+    let settled = desk.journal.runs().await.unwrap().remove(0).attempts.remove(0).1;
+    let gone = "read back: the session is gone";
+    assert!(matches!(&settled, Some(Outcome::Done { note }) if note == gone), "{settled:?}");
+    confirm(&mut desk, "2").await;
+    assert_eq!(signals(&desk), 3);
+}
+
 #[tokio::test]
 async fn a_watch_outlives_its_process_and_asks_nothing_twice() {
     let state = tempfile::tempdir().unwrap();
@@ -140,7 +185,7 @@ async fn a_watch_can_be_left_and_what_leaks_anew_is_offered_in_it() {
     let mut desk = draft(World::leaking().shared(), state.path()).await;
     confirm(&mut desk, "3").await;
     desk.decide(0).await;
-    desk.world().pool.push(sessions::leak(7));
+    desk.world().pool.push(made::leak(chrono::Utc::now(), 7, 14));
     desk.go_for(Vec::new(), 10).await;
     assert_eq!(state_of(&desk), &Phase::Review);
     assert_eq!(desk.run.plan.as_ref().and_then(|p| p.typed.as_deref()), Some("7"), "one is named by its process id");

@@ -4,15 +4,21 @@ use super::console_review::{review, writes_on};
 use super::fixtures::*;
 use super::panes::findings::unserved;
 use super::script::*;
+use chrono::Duration;
 use nightdesk::console::screen::Screen;
 use nightdesk::domain::fault::{Fault, FaultKind, Source};
+use nightdesk::domain::row::{Field, Record};
 use nightdesk::domain::webhooks::probe::Probed;
 use nightdesk::procedures::engine::Phase;
+use nightdesk::protocol::command::{Command, Outcome};
 use nightdesk::protocol::event::Event;
 use nightdesk::protocol::freshness::Health;
 use nightdesk::protocol::key::Key;
 use nightdesk::protocol::query::{Query, Reply};
+use nightdesk::protocol::record::{Closed, RunState, RunSummary};
+use nightdesk::protocol::run::Attempt;
 use nightdesk::protocol::ticket::{Slot, Ticket};
+use uuid::Uuid;
 
 /// The whole account was compared, and Home is on screen.
 fn compared(world: World) -> Script {
@@ -53,6 +59,58 @@ fn what_a_run_has_put_right_is_no_finding_any_more() {
     script.seconds(1);
     script.sees("1 customer paid and is not served");
     script.does_not_see("2 customers");
+}
+
+/// A run of another console, or of the command line, that has copied these rows; what it wrote is known where its payloads are here.
+fn copied(world: &World, these: &[&str], payloads: bool) -> RunSummary {
+    let run = Uuid::from_u128(0x7f3a);
+    let of = |customer: &&str| {
+        let held = |r: &&Record| r.row.as_ref().and_then(|r| r.text(Field::Customer)) == Some(*customer);
+        let subject = world.records.iter().find(held).expect("a row").subject.key.clone();
+        payloads.then(|| (Command::ResyncByHttp { subject, customer: (*customer).into() }, None))
+    };
+    let attempt = |n: usize| Attempt { run, step: format!("apply-{n}"), attempt: 1 };
+    RunSummary {
+        run,
+        procedure: "drift-fix".into(),
+        operator: "eve".into(),
+        opened: now(),
+        last: now() + Duration::seconds(1),
+        inputs: None,
+        who: None,
+        state: RunState::Closed(Closed::Done),
+        attempts: (0..these.len()).map(|n| (attempt(n), Some(Outcome::Done { note: String::new() }))).collect(),
+        commands: these.iter().map(of).collect(),
+        subject: None,
+        undoes: None,
+        proven: Vec::new(),
+        held: false,
+    }
+}
+
+#[test]
+fn what_another_console_has_put_right_is_no_finding_any_more_either() {
+    for here in [true, false] {
+        let mut world = World::empty();
+        [8, 9].into_iter().for_each(|n| unserved(&mut world, n, 60 * 24 * 9));
+        world.events.clear();
+        let mut script = compared(world);
+        script.sees("2 customers paid and are not served");
+        let right = script.world.subscriptions[0].clone();
+        let run = copied(&script.world, &[right.customer.as_str()], here);
+        let theirs = |r: &&mut Record| r.row.as_ref().is_some_and(|row| row.text(Field::Customer) == Some(right.customer.as_str()));
+        let record = script.world.records.iter_mut().find(theirs).expect("a record");
+        record.row = Some(right_row(&record.subject.key.0, &right));
+        if here {
+            script.world.runs.push(run);
+        } else {
+            script.world.team.push(run);
+        }
+        script.seconds(32);
+        let scan = script.state.world.drift.scan().expect("it was compared");
+        assert_eq!(scan.found().len(), 1, "compared again without a new scan");
+        script.sees("1 customer paid and is not served");
+    }
 }
 
 #[test]

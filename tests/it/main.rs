@@ -25,6 +25,7 @@ mod hands;
 mod home;
 mod journal;
 mod logs;
+mod made;
 mod mirror;
 mod panes;
 mod panes_desk;

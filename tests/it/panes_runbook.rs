@@ -159,8 +159,8 @@ fn a_selected_run_is_followed_to_where_it_goes() {
     assert!(row.starts_with('›'), "{shown}");
 }
 
-/// A run that has acted and let its lock go, as the journal shows it.
-fn let_go() -> RunSummary {
+/// A run that has acted and is not finished, as the journal shows it.
+fn acted() -> RunSummary {
     let attempt = Attempt { run: interrupted().run, step: step_id("end", "app_rw 4711"), attempt: 1 };
     let done = Outcome::Done { note: "signalled".into() };
     RunSummary { state: RunState::Acted, attempts: vec![(attempt, Some(done))], ..interrupted() }
@@ -169,12 +169,12 @@ fn let_go() -> RunSummary {
 #[test]
 fn a_run_that_is_watched_here_is_not_told_as_one_left_behind() {
     let mut world = world();
-    world.runs = vec![let_go()];
+    world.runs = vec![acted()];
     let mut desk = desk(world);
     desk.pass(2);
     desk.expect("stopped at step end");
     desk.expect_not(&step_id("end", "app_rw 4711"));
-    let (mut run, _) = Run::resume(&let_go());
+    let (mut run, _) = Run::resume(&acted());
     run.phase = Phase::Waiting("Watched until 04:40:00Z".into());
     let wait = Step::new("watch", StepKind::Wait, "watch", "Watched until 04:40:00Z");
     run.plan = Some(Plan {
@@ -202,8 +202,15 @@ fn a_run_that_is_watched_here_is_not_told_as_one_left_behind() {
     desk.expect_not("resume");
     desk.key(Key::Enter);
     assert_eq!(desk.state.screens.top(), Screen::Run(interrupted().run), "its screen opens");
-    let run = desk.state.tasks.get_mut(interrupted().run).expect("it is here");
-    run.run.phase = Phase::Halted("The proof is missing.".into());
+    let run = |desk: &mut Desk, phase| desk.state.tasks.get_mut(interrupted().run).expect("it is here").run.phase = phase;
+    run(&mut desk, Phase::Unknown("The answer never came.".into()));
+    desk.keys("1");
+    desk.pass(2);
+    desk.expect("may or may not have taken effect");
+    desk.keys("6");
+    desk.settle();
+    desk.expect("unknown");
+    run(&mut desk, Phase::Halted("The proof is missing.".into()));
     desk.keys("1");
     desk.pass(2);
     desk.expect("stopped at step end");

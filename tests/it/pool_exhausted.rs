@@ -1,5 +1,7 @@
 //! The emergency *Connection pool exhausted* in the real binary: every slot taken, keys counted from Home, the runbook's query beside it, a kill in between.
 
+mod restart;
+
 use crate::bench::{self, Bench, Options, until};
 use crate::command::{Desk, Said};
 use crate::hands::Hands;
@@ -228,18 +230,14 @@ async fn killed_in_the_middle_it_reads_and_signals_nobody_twice() {
     // The one that most wait for goes first: as long as it stands still, it hears no signal.
     let frozen = Pid::from_raw(pids[0]);
     kill(frozen, Signal::SIGSTOP).unwrap();
-    let mut command = std::process::Command::new(bench::executable());
-    command.args(["run", "pool-exhausted", "--confirm", "2", "--reason", "a test", "--json"]).env_clear();
-    command.env("NIGHTDESK_STATE_DIR", night.desk.state.path()).env("NIGHTDESK_OPERATOR", "test");
-    command.envs(night.desk.variables.iter().map(|(n, v)| (n, v)));
-    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = night.desk.begin(&["run", "pool-exhausted", "--confirm", "2", "--reason", "a test", "--json"]);
     until("the signal is on its way", async || {
         let runs = night.desk.say(&["runs", "--json"]).await;
         runs.code == Some(0) && runs.json()[0]["state"] == "unknown"
     })
     .await;
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.signal(Signal::SIGKILL);
+    child.ended().await;
     kill(frozen, Signal::SIGCONT).unwrap();
     until("it hears the signal", async || night.well(&labels, Fate::End).await == 1).await;
     let runs = night.desk.say(&["runs", "--json"]).await.well();
@@ -267,6 +265,35 @@ async fn killed_in_the_middle_it_reads_and_signals_nobody_twice() {
     assert_eq!(steps.len(), 2);
     let audit = night.desk.say(&["audit", "verify", "--json"]).await;
     assert_eq!(audit.code, Some(0), "{audit:?}");
+    night.sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_between_review_and_confirmation_is_sent_no_signal() {
+    let night = Night::begin().await;
+    let labels = night.strike(2).await;
+    night.aged(4).await;
+    let leaks: Vec<i32> = labels.iter().map(session).filter(|s| s.fate == Fate::End).map(|s| s.pid).collect();
+    let (terminal, _state) = night.console(&[("NIGHTDESK_STATE_DIR", night.desk.state.path().to_string_lossy().into_owned())]);
+    let mut hands = Hands { terminal, pressed: 0 };
+    hands.terminal.wait_until("Home says so", |s| s.contains("3 waiting") && s.contains("of report-worker idle in a transaction"));
+    hands.press("f");
+    hands.terminal.wait_for("turns writes on");
+    hands.press("w");
+    hands.terminal.wait_for("Why? The reason is journaled");
+    hands.enter("ticket 4411");
+    hands.terminal.wait_for("Type 2");
+    let mut admin = night.admin().await;
+    sqlx::query("SELECT pg_terminate_backend($1)").bind(leaks[1]).execute(&mut admin).await.unwrap();
+    until("it is gone", async || night.well(&labels, Fate::End).await == 1).await;
+    hands.enter("2");
+    let screen = hands.terminal.wait_for("Was a setting changed");
+    assert!(screen.contains("1 had ended or moved on before we came"), "{screen}");
+    until("the waiters got through", async || night.well(&labels, Fate::GetThrough).await == 3).await;
+    let signals = intents(&night.desk);
+    assert_eq!(signals.len(), 1, "{signals:?}");
+    assert_eq!((night.well(&labels, Fate::End).await, night.well(&labels, Fate::Live).await), (2, 6));
+    drop(hands);
     night.sandbox.stop().await;
 }
 
@@ -314,6 +341,11 @@ fn text(list: &Value) -> String {
 
 /// The signals that the journal knows of.
 fn intents(desk: &Desk) -> Vec<Value> {
+    journaled(desk).into_iter().filter(|e| e["entry"] == "intended").collect()
+}
+
+/// Every entry of the desk's journal.
+fn journaled(desk: &Desk) -> Vec<Value> {
     let mut found = Vec::new();
     let mut open = vec![desk.state.path().to_path_buf()];
     while let Some(path) = open.pop() {
@@ -321,7 +353,7 @@ fn intents(desk: &Desk) -> Vec<Value> {
             open.extend(std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
         } else if let Ok(text) = std::fs::read_to_string(&path) {
             let records = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
-            found.extend(records.filter_map(|r| r.pointer("/body/entry").or(r.get("entry")).cloned()).filter(|e| e["entry"] == "intended"));
+            found.extend(records.filter_map(|r| r.get("entry").filter(|e| e.is_object()).cloned()));
         }
     }
     found

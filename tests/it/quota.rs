@@ -1,9 +1,11 @@
 //! Quotas on a real Postgres and a real application: who is near, by every way there is; resets, their proof and their undo.
 
+mod files;
 mod lists;
 mod renewed;
 mod resets;
 mod search;
+mod sizes;
 
 use crate::bench::Bench;
 use nightdesk::config::Config;

@@ -146,6 +146,22 @@ async fn every_call_without_an_answer_ends_by_one_table_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_a_name_two_databases_share_no_runs() {
+    let (one, other) = (Bench::start(Options::default()).await, Bench::start(Options::default()).await);
+    let mut desk = Desk::of(&one);
+    let label = one.strike(Incident::PlaceholderCustomers, 1).await.remove(0);
+    let run = desk.repair(&label.expected.customer, &[]).await.well()["run"].as_str().unwrap().to_string();
+    let elsewhere = Desk::of(&other).variables;
+    let here = std::mem::replace(&mut desk.variables, elsewhere);
+    let listed = desk.say(&["runs"]).await;
+    assert!(listed.out.starts_with("no runs") && listed.err.contains("are told apart by their database"), "{listed:?}");
+    desk.say(&["runs", "resume", &run, "--reason", "a test"]).await.refused(&["no run ends in"]);
+    desk.variables = here;
+    let listed = desk.say(&["runs"]).await;
+    assert!(listed.out.contains(&run[run.len() - 4..]) && listed.err.is_empty(), "{listed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_list_of_runs_is_a_table_with_the_newest_first() {
     let bench = Bench::start(Options::default()).await;
     let desk = Desk::of(&bench);

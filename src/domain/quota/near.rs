@@ -65,7 +65,8 @@ pub enum ServedBy {
     Watch(String),
 }
 
-/// One page of counters near their limit.
+/// One page of counters near their limit. One that ends where those who pay end may be short of [`PAGE`] and have a next one: over the
+/// plain tables the others cost as much again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NearPage {
     pub rows: Vec<NearRow>,

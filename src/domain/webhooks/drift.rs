@@ -3,7 +3,7 @@
 mod classify;
 mod found;
 
-pub use classify::{Glance, Side, classify, glance};
+pub use classify::{Glance, Side, class_of, classify, glance};
 pub use found::{Found, Group, KEPT, finding};
 
 use crate::domain::diagnosis::Word;

@@ -47,7 +47,7 @@ impl Reads {
 /// Scans are asked for by nobody in particular, and of the reads of a run about many nobody waits for one.
 fn priority(slot: Slot) -> Priority {
     match slot {
-        Slot::Survey(_) | Slot::Beside(_) | Slot::Drift(_) | Slot::Bulk(..) => Priority::Background,
+        Slot::Survey(_) | Slot::Beside(_) | Slot::Drift(_) | Slot::Bulk(..) | Slot::TeamRuns => Priority::Background,
         Slot::SearchDatabase
         | Slot::SearchStripe
         | Slot::SearchMirror

@@ -6,6 +6,7 @@ mod file;
 mod format;
 mod locks;
 mod payloads;
+mod place;
 mod runs;
 mod shipping;
 pub mod store;
@@ -16,6 +17,7 @@ pub use format::{Body, Line, genesis};
 pub use shipping::{Shipped, Shipping, compare, ship};
 pub use verify::{Break, Verification};
 
+use crate::config::Config;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::text::capitalised;
@@ -152,6 +154,19 @@ impl Journal {
         let (own, appended) = (Mutex::default(), Notify::new());
         let inner = Inner { places, operator: operator.into(), environment: environment.into(), key, own, appended };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The journal of this configuration's environment and operator. Environments that nobody named are told apart by their database.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn of(state: &Path, config: &Config) -> Result<Self, JournalError> {
+        let key = config.subject_key.as_ref().map(|k| k.expose().as_bytes());
+        let environment = match &config.unnamed {
+            Some(database) => place::of(state, &config.name, database)?,
+            None => config.name.clone(),
+        };
+        Self::open(state, &environment, &config.operator, key)
     }
 
     #[must_use]

@@ -2,6 +2,7 @@
 
 use super::file::joined;
 use super::hunt::{Found, Wanted, hunt};
+use super::parse;
 use super::redact::redact;
 use super::ring::{Lines, Ring};
 use crate::domain::At;
@@ -45,6 +46,8 @@ struct State {
     /// What it said on standard error first, in this run.
     complaint: Option<String>,
     begun: Option<Instant>,
+    /// When the first run was started.
+    started: Option<At>,
     last: Option<(Instant, At)>,
 }
 
@@ -91,7 +94,10 @@ impl CommandLog {
     /// Starts it, the first time; needs a runtime.
     pub fn begin(&self) {
         self.shared.begin.call_once(|| {
-            self.state().begun = Some(Instant::now());
+            {
+                let mut state = self.state();
+                (state.begun, state.started) = (Some(Instant::now()), Some(Utc::now()));
+            }
             let (own, ended) = (self.clone(), self.shared.ended.clone().drop_guard());
             tokio::spawn(async move {
                 own.run().await;
@@ -147,20 +153,26 @@ impl CommandLog {
     /// # Errors
     /// It failed, and printed nothing.
     pub fn search(&self, wanted: &Wanted) -> Result<Found, Fault> {
-        let (former, current, overflowed) = {
+        let (former, current, started) = {
             let state = self.state();
-            (state.former.copy(), state.current.copy(), state.current.overflowed())
+            (state.former.copy(), state.current.copy(), state.started)
         };
         if former.is_empty() && current.is_empty() {
             self.health()?;
         }
-        let parts: Vec<Found> = [current, former].iter().filter(|t| !t.is_empty()).filter_map(|t| hunt(t, wanted).ok()).collect();
+        let texts = [&current, &former];
+        let parts: Vec<Found> = texts.into_iter().filter(|t| !t.is_empty()).filter_map(|t| hunt(t, wanted).ok()).collect();
+        let begins: Vec<Option<At>> = parts.iter().map(|p| p.begins).collect();
         let mut found = joined(parts, wanted);
         found.note = self.health().err().map(|fault| fault.say);
-        // What it did not print may never have been: only what is gone from memory is missing.
-        if !overflowed {
-            found.begins = None;
-        }
+        // It may print its last lines only: before the first of them, or before it was started where none says when it was written,
+        // everything may be lacking; and between two runs what neither of them printed.
+        found.begins = match begins.as_slice() {
+            [Some(current), Some(former_begins)] if last_time(&former, wanted.now).is_none_or(|last| last < *current) => {
+                Some((*current).max(*former_begins))
+            }
+            _ => found.begins.or(started),
+        };
         Ok(found)
     }
 
@@ -313,6 +325,11 @@ impl State {
             self.phase = Phase::Running;
         }
     }
+}
+
+/// The time of the last line that has one.
+fn last_time(text: &[u8], now: At) -> Option<At> {
+    text.rsplit(|b| *b == b'\n').find_map(|line| parse::time_of(line, now))
 }
 
 /// The processes of one run; dropping it ends them.

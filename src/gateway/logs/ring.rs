@@ -6,8 +6,6 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub struct Ring {
     bytes: VecDeque<u8>,
-    /// Lines have gone.
-    overflowed: bool,
 }
 
 /// Cuts a stream into lines, however it arrives; of an endless one the beginning stays.
@@ -27,7 +25,6 @@ impl Ring {
     pub fn push(&mut self, line: &[u8]) {
         let needed = line.len() + 1;
         while self.bytes.len() + needed > ROOM {
-            self.overflowed = true;
             let Some(end) = self.bytes.iter().position(|b| *b == b'\n') else {
                 self.bytes.clear();
                 break;
@@ -43,11 +40,6 @@ impl Ring {
 
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
-    }
-
-    /// Whether older lines were there and have gone.
-    pub fn overflowed(&self) -> bool {
-        self.overflowed
     }
 
     /// All that is remembered.
@@ -100,7 +92,7 @@ mod tests {
             ring.push(format!("line {n} {}", "x".repeat(40)).as_bytes());
         }
         let text = String::from_utf8(ring.copy()).unwrap();
-        assert!(text.len() <= ROOM && text.len() > ROOM / 2 && ring.overflowed());
+        assert!(text.len() <= ROOM && text.len() > ROOM / 2);
         assert!(text.starts_with("line ") && text.contains("line 199999 ") && text.ends_with("x\n"), "{}", &text[..80]);
     }
 

@@ -45,8 +45,10 @@ struct Role {
 
 /// Names and limits are read again after this: somebody may limit a role in the middle of an incident.
 const NAMES_KEPT: Duration = Duration::from_secs(30);
-/// What our role may see is read again after this: it may be granted more in the middle of the night.
+/// What our role may see and do is read again after this.
 const GROUND_KEPT: Duration = Duration::from_secs(60);
+/// The same while it lacks something: whoever was told which grant is missing may be making it.
+const GROUND_KEPT_LACKING: Duration = Duration::from_secs(10);
 /// So much of a statement is asked for, and shown, in characters.
 const TEXT: usize = 2_000;
 /// Sessions whose statements are asked for at once.
@@ -127,7 +129,7 @@ pub fn direct(session: &Session) -> Result<(), Trouble> {
 }
 
 async fn ground(session: &mut Session) -> Result<Arc<Ground>, Trouble> {
-    if let Some(ground) = session.ground.as_ref().filter(|g| g.read.elapsed() < GROUND_KEPT) {
+    if let Some(ground) = session.ground.as_ref().filter(|g| g.read.elapsed() < g.kept()) {
         return Ok(Arc::clone(ground));
     }
     let row = session.sql(LOOK.into()).fetch_one(&mut session.conn).await?;
@@ -276,6 +278,13 @@ impl Columns {
             leader: self.leader[i],
             ours,
         }
+    }
+}
+
+impl Ground {
+    fn kept(&self) -> Duration {
+        let sight = &self.sight;
+        if sight.superuser || (sight.reads_all && sight.signals) { GROUND_KEPT } else { GROUND_KEPT_LACKING }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Asked, Heard, LOOKS_AT_ONCE, Scan, Work, fingerprint};
 use crate::domain::At;
-use crate::domain::facts::{Handle, Known};
+use crate::domain::facts::Handle;
 use crate::domain::fault::Fault;
 use crate::domain::ids::StripeId;
 use crate::domain::row::{Field, SubscriptionRow};
@@ -150,13 +150,9 @@ impl Scan {
             return;
         }
         self.progress.looked += 1;
-        let named = case.customer.value().and_then(Option::as_ref).map(|c| &c.id);
         let of_handle = if let Handle::Stripe(id) = handle { Some(id) } else { None };
-        let subject = case.record().map(|r| &r.subject.key);
-        let row = case.record().and_then(|r| r.row.as_ref());
         let read_at = case.subscriptions.at().unwrap_or(now);
-        let side = Side { customer: named.or(of_handle), subscriptions: &[], row, subject, read_at };
-        let Known::Is { value: subscriptions, .. } = &case.subscriptions else { return };
-        self.judge_side(subscriptions, &side, rules, now);
+        let Some(side) = Side::of(&case, of_handle, read_at) else { return };
+        self.judge_side(side.subscriptions, &side, rules, now);
     }
 }

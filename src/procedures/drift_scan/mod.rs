@@ -8,6 +8,7 @@ mod pages;
 mod tests;
 
 use crate::domain::At;
+use crate::domain::diagnosis::{Moment, SETTLING_SECONDS};
 use crate::domain::facts::Handle;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::{StripeId, SubjectKey};
@@ -15,7 +16,7 @@ use crate::domain::row::SubscriptionRow;
 use crate::domain::shape::Shape;
 use crate::domain::stripe::Subscription;
 use crate::domain::tiers::TierRules;
-use crate::domain::webhooks::drift::Found;
+use crate::domain::webhooks::drift::{Drifted, Found};
 use crate::procedures::shared;
 use crate::protocol::answers::Answers;
 use crate::protocol::query::{Query, Reply};
@@ -50,6 +51,8 @@ pub struct Scan {
     found: Arc<Found>,
     progress: Progress,
     pressure_at: Option<At>,
+    /// How long effects are given, in seconds.
+    allowance: i64,
 }
 
 /// Whom a scan compares.
@@ -162,6 +165,8 @@ const ROWS_AT_ONCE: usize = 4;
 const LOOKS_AT_ONCE: usize = 3;
 /// Customers waiting to be looked at: beyond that no further page is asked for.
 const QUEUE: usize = 200;
+/// Of those found drifted so many are read again where somebody may have written to any of them.
+const AGAIN_AT_MOST: usize = 200;
 /// How often it is asked whether to stand back, in seconds.
 const PRESSURE_EVERY: i64 = 5;
 /// The longest wait before an unanswered question is asked again, in seconds.
@@ -191,7 +196,18 @@ impl Scan {
             found: Arc::default(),
             progress: Progress::default(),
             pressure_at: None,
+            allowance: SETTLING_SECONDS,
         }
+    }
+
+    /// What was learned elsewhere about how long effects take.
+    pub fn allow(&mut self, allowance: Duration) {
+        self.allowance = allowance.num_seconds().max(SETTLING_SECONDS);
+    }
+
+    fn moment(&self, shape: &Shape, now: At) -> Moment {
+        let usual = Moment::from(now);
+        Moment { allowance: Duration::seconds(self.allowance).max(usual.allowance + shape.late()), ..usual }
     }
 
     #[must_use]
@@ -277,6 +293,19 @@ impl Scan {
             };
             self.suspect_again(suspect);
         }
+    }
+
+    /// Somebody has written rows, and nobody can tell whose: of those whom it found drifted it reads the worst again, so many.
+    pub fn look_again_at_the_worst(&mut self) {
+        let groups = self.found.groups();
+        let worst = groups.iter().flat_map(|g| &g.named).take(AGAIN_AT_MOST);
+        let suspect = |d: &&Drifted| match (&d.customer, &d.subject) {
+            (Some(customer), _) => Some(Suspect::All(customer.clone())),
+            (None, subject) => Some(Suspect::Case(Handle::Subject(subject.clone()?))),
+        };
+        // Each goes to the front of the line: the worst last.
+        let suspects: Vec<Suspect> = worst.filter_map(suspect).collect();
+        suspects.into_iter().rev().for_each(|s| self.suspect_again(s));
     }
 
     /// It is over, and somebody is being looked at again.

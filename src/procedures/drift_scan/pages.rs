@@ -139,7 +139,7 @@ impl Scan {
                         subject: None,
                         read_at: heard.at,
                     };
-                    match classify(&side, rules, &shape, now) {
+                    match classify(&side, rules, &shape, self.moment(&shape, now)) {
                         // Beside an ended one there may be one that pays; and a snapshot may be old.
                         Judgement::Drifted(_) if heard.snapshots || !s.status.is_live() => self.suspect(Suspect::All(s.customer.clone())),
                         judgement => self.judged(judgement, row.subject.as_str(), false),
@@ -165,7 +165,7 @@ impl Scan {
                 Some(row) if !heard.snapshots => {
                     let subscriptions = std::slice::from_ref(s);
                     let side = Side { customer: Some(&s.customer), subscriptions, row: Some(row), subject: None, read_at: heard.at };
-                    self.judged(classify(&side, rules, &shape, now), row.subject.as_str(), false);
+                    self.judged(classify(&side, rules, &shape, self.moment(&shape, now)), row.subject.as_str(), false);
                 }
                 // Metadata alone is no certain link: all the evidence decides.
                 _ => self.suspect(Suspect::Case(Handle::Stripe(s.customer.clone()))),
@@ -215,7 +215,7 @@ impl Scan {
             Arc::make_mut(&mut self.found).remove(customer);
         }
         let key = key.or(of_customer).unwrap_or_default().to_string();
-        self.judged(classify(&side, rules, &shape, now), &key, true);
+        self.judged(classify(&side, rules, &shape, self.moment(&shape, now)), &key, true);
     }
 
     fn judged(&mut self, judgement: Judgement, key: &str, whole: bool) {

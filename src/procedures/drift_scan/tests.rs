@@ -241,6 +241,13 @@ fn what_changed_within_the_minute_settles() {
     world.set(2, Field::UpdatedAt, Value::Time(now()));
     let scan = world.scanned();
     assert_eq!((scan.found().len(), scan.progress().settling), (0, 2));
+    // Five minutes ago: too long where effects take a minute, and not where they were seen to take ten.
+    world.subscriptions[1].items[0].period = Some(Period { start: now() - Duration::minutes(5), end: now() + Duration::days(30) });
+    assert_eq!(world.scanned().found().len(), 1);
+    let mut slow = Scan::new(Scope::Account, now());
+    slow.allow(Duration::minutes(10));
+    world.run(&mut slow);
+    assert_eq!((slow.found().len(), slow.progress().settling), (0, 2));
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn act(target: &Target) -> Step {
         session: shown.session,
         who: words::who(session),
         states: vec![shown.state],
-        since: shown.since,
+        since: Some(shown.since),
         at_least_ms: shown.at_least_ms,
         reach: *reach,
     };

@@ -2,7 +2,7 @@
 
 use super::{PAUSE, Present, Survey};
 use crate::domain::At;
-use crate::domain::diagnosis::{self, Word, diagnose};
+use crate::domain::diagnosis::{self, Moment, Word, diagnose};
 use crate::domain::facts::{Handle, Known};
 use crate::domain::fault::{Fault, Source};
 use crate::domain::findings::Judged;
@@ -160,6 +160,7 @@ impl Survey {
         let mut order = Vec::new();
         let mut finished = Vec::new();
         let mut busy = self.cases.checks.values().filter(|c| c.reading.is_some()).count();
+        let moment = Moment { now: m.now, allowance: self.allowance() };
         for customer in &self.cases.suspects {
             let Some(check) = self.cases.checks.get_mut(customer) else { continue };
             if check.reading.is_none() && busy < AT_ONCE && check.is_due(m.tick) {
@@ -178,9 +179,9 @@ impl Survey {
             }
             if answers.outstanding().next().is_none() {
                 let case = assemble(&handle, None, answers);
-                let diagnosis = diagnose(&case, &m.env.tiers, m.now);
+                let diagnosis = diagnose(&case, &m.env.tiers, moment);
                 let begun = *begun;
-                check.outcome = Some((m.tick.max(1), Judged::of(customer.clone(), &case, diagnosis)));
+                check.outcome = Some((m.tick.max(1), Judged::of(customer.clone(), &case, &m.env.tiers, diagnosis)));
                 check.reading = None;
                 busy -= 1;
                 let due = case.subscriptions.value().cloned().unwrap_or_default();

@@ -5,6 +5,7 @@ mod cases;
 mod clock;
 mod feed;
 mod groups;
+mod hands;
 mod mirror;
 mod reads;
 mod rows;
@@ -73,6 +74,8 @@ pub struct Survey {
     rows: Arc<BTreeMap<StripeId, SubscriptionRow>>,
     #[serde(with = "shared")]
     received: Arc<BTreeMap<StripeId, Received>>,
+    #[serde(with = "shared", default)]
+    hands: Arc<hands::Hands>,
     reading: Reading,
     cases: Cases,
     lag: Lag,
@@ -147,6 +150,7 @@ impl Survey {
     pub fn written<'a>(&mut self, customers: impl Iterator<Item = &'a StripeId>) {
         for customer in customers {
             self.cases.recheck(customer);
+            self.scenery.ask_for_runs();
             if self.feed.of_customer.contains_key(customer) {
                 self.reading.want([customer.clone()]);
                 self.last_round = None;

@@ -21,6 +21,7 @@ use std::sync::Arc;
 /// How often each is read while there are failures, in milliseconds. The application's record also without: it teaches the lag.
 const ENDPOINTS_EVERY: u64 = 60_000;
 const LOG_EVERY: u64 = 15_000;
+const RUNS_EVERY: u64 = 15_000;
 const RECEIPTS_EVERY: u64 = 30_000;
 const NO_RECEIPTS_EVERY: u64 = 600_000;
 /// The application's record is looked up for so many failures, the newest.
@@ -51,6 +52,8 @@ pub struct Scenery {
     #[serde(default)]
     looked_back_to: Option<At>,
     deploys_asked: Option<u64>,
+    #[serde(default)]
+    runs_asked: Option<u64>,
     receipts: bool,
     receipts_asked: Option<u64>,
     /// There were failures when it was last looked around.
@@ -70,6 +73,11 @@ impl Scenery {
     /// The application keeps a record of events, and it was read.
     pub fn has_receipts(&self) -> bool {
         self.receipts
+    }
+
+    /// The journal has news: it is read at the next occasion.
+    pub fn ask_for_runs(&mut self) {
+        self.runs_asked = None;
     }
 
     pub fn keeps_receipts(&mut self, keeps: bool) {
@@ -147,6 +155,10 @@ impl Survey {
             self.scenery.endpoints_asked = Some(m.tick);
             asks.push(Query::Endpoints);
         }
+        if due(self.scenery.runs_asked, RUNS_EVERY) {
+            self.scenery.runs_asked = Some(m.tick);
+            asks.push(Query::Runs);
+        }
         if due(self.scenery.deploys_asked, ENDPOINTS_EVERY) && m.env.offers.deploys {
             self.scenery.deploys_asked = Some(m.tick);
             asks.push(Query::Deploys);
@@ -167,6 +179,7 @@ impl Survey {
                 self.version += 1;
             }
             (Query::Deploys, Ok(Reply::Deploys(deploys))) => self.deployed(deploys),
+            (Query::Runs, Ok(Reply::Runs(runs))) => self.take_runs(runs),
             (Query::Logs(search), Ok(Reply::Logs { lines, covers, .. })) if self.scenery.search.as_ref() == Some(search) => {
                 let trail = Trail::new(lines.iter().cloned(), *covers);
                 let trail = self.with_known(trail, self.scene.log.as_ref());

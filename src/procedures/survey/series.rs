@@ -41,7 +41,7 @@ pub struct Silence {
     pub at_least: bool,
     /// Events since then, those that cannot be judged yet included.
     pub received: usize,
-    /// How many of them are failures.
+    /// How many of them have no effect; others consoles have put right since.
     pub failed: usize,
     /// Whom that hurts, those of the newest events first.
     pub customers: Vec<StripeId>,
@@ -55,8 +55,19 @@ enum Witness {
     Worked(At),
     /// Nothing: the row was right anyway, or somebody else put it right.
     None,
+    /// A console has put it right, since the application had not.
+    Repaired,
     /// Whose doing it is cannot be told: the row does not say when it was written.
     Open,
+}
+
+/// An event that the application has not applied.
+struct Unapplied<'a> {
+    line: &'a Line,
+    /// So many events there are from it on.
+    later: usize,
+    /// It has no effect to this day.
+    failed: bool,
 }
 
 /// So many effects of which it cannot be told are looked behind.
@@ -121,52 +132,85 @@ impl Survey {
     /// Since when nothing is applied: the newest events are failures, of several customers whose rows could have been found. What is right
     /// without the application's doing neither ends it nor belongs to it.
     fn silence(&self) -> Option<Silence> {
-        let mut failures: Vec<(&Line, usize)> = Vec::new();
-        // How many failures are younger than the first effect of which nobody can tell whose it is; and how many of those effects there are.
+        let mut unapplied: Vec<Unapplied> = Vec::new();
+        // How many of those are younger than the first effect of which nobody can tell whose it is; and how many of those effects there are.
         let (mut sure, mut open) = (None, 0);
         let (mut later, mut last, mut idle) = (0, None, 0);
+        let swallows = self.swallows();
         for line in self.feed.lines.iter().filter(|l| HANDLED.contains(&&*l.kind)) {
             if open > FAR || idle > FARTHEST || last.is_some_and(|worked| line.at <= worked) {
                 break;
             }
             later += 1;
             match line.verdict {
-                Verdict::Applied | Verdict::Superseded => match self.witness(line, failures.iter().any(|(l, _)| !l.pending)) {
+                Verdict::Applied | Verdict::Superseded => match self.witness(line, swallows) {
                     Witness::Worked(at) => {
                         last = last.max(Some(at));
-                        failures.retain(|(l, _)| l.at > at);
+                        unapplied.retain(|u| u.line.at > at);
                     }
                     Witness::Open => {
                         open += 1;
-                        sure.get_or_insert(failures.len());
+                        sure.get_or_insert(unapplied.len());
+                    }
+                    Witness::Repaired => {
+                        idle += 1;
+                        unapplied.push(Unapplied { line, later, failed: false });
                     }
                     Witness::None => idle += 1,
                 },
                 // A row that nobody linked would not be found on the best of days either: it says nothing about the endpoint.
-                Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) => failures.push((line, later)),
+                Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) => {
+                    unapplied.push(Unapplied { line, later, failed: true });
+                }
                 _ => {}
             }
         }
-        let certain = sure.map_or(failures.len(), |n| n.min(failures.len()));
-        let at_least = certain < failures.len() || idle > FARTHEST;
-        failures.truncate(certain);
-        let (oldest, received) = failures.last()?;
+        let certain = sure.map_or(unapplied.len(), |n| n.min(unapplied.len()));
+        let at_least = certain < unapplied.len() || idle > FARTHEST;
+        unapplied.truncate(certain);
+        let oldest = unapplied.last()?;
+        let failed = || unapplied.iter().filter(|u| u.failed);
         let mut met = BTreeSet::new();
-        let customers: Vec<StripeId> =
-            failures.iter().filter_map(|(l, _)| l.customer.as_ref()).filter(|c| met.insert(*c)).cloned().collect();
+        let hurt = failed().filter_map(|u| u.line.customer.as_ref()).filter(|c| met.insert(*c));
+        let customers: Vec<StripeId> = hurt.cloned().collect();
         (customers.len() >= SEVERAL).then_some(Silence {
-            since: oldest.at,
+            since: oldest.line.at,
             at_least,
-            received: *received,
-            failed: failures.len(),
+            received: oldest.later,
+            failed: failed().count(),
             customers,
             last,
         })
     }
 
-    /// What an event whose effect is there says about the application. `answered`: it answers events with success that come to nothing, so
+    /// Most of what has come to nothing since the application was last seen at work was answered with success: then none of it is delivered a
+    /// second time. By most, since some may never have been sent at all, wherever they stand among the others.
+    fn swallows(&self) -> bool {
+        let (mut answered, mut owed, mut idle) = (0usize, 0usize, 0usize);
+        for line in self.feed.lines.iter().filter(|l| HANDLED.contains(&&*l.kind)) {
+            match line.verdict {
+                Verdict::Applied | Verdict::Superseded => {
+                    idle += 1;
+                    if idle > FARTHEST || matches!(self.witness(line, true), Witness::Worked(_)) {
+                        break;
+                    }
+                }
+                Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) => {
+                    if line.pending {
+                        owed += 1;
+                    } else {
+                        answered += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        answered > owed
+    }
+
+    /// What an event whose effect is there says about the application. `swallows`: it answers events with success that come to nothing, so
     /// that none of them is delivered a second time.
-    fn witness(&self, line: &Line, answered: bool) -> Witness {
+    fn witness(&self, line: &Line, swallows: bool) -> Witness {
         let Some(h) = line.subscription.as_ref().and_then(|s| self.feed.courses.get(s)) else { return Witness::Open };
         let idle = || if self.says_processed(line) { Witness::Worked(line.at) } else { Witness::None };
         match h.written.filter(|_| self.stamps_move) {
@@ -175,9 +219,11 @@ impl Survey {
                 let odd = line.at - written <= MOVES_WITHIN && !h.demanded_nothing(&line.id);
                 if odd { Witness::Open } else { idle() }
             }
+            // Copied from Stripe by a console.
+            Some(written) if self.is_by_hand(&h.customer, written) => Witness::Repaired,
             Some(written) if written <= line.at + self.allowance() => Witness::Worked(line.at),
             // Long after: a delivery that Stripe repeated, or somebody's hands.
-            Some(_) if line.pending || answered => Witness::None,
+            Some(_) if line.pending || swallows => Witness::None,
             Some(written) => Witness::Worked(written),
             None if h.demanded_nothing(&line.id) => idle(),
             None => match h.stand {

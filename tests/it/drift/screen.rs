@@ -5,6 +5,7 @@ use crate::panes_desk::Desk;
 use chrono::Duration;
 use nightdesk::domain::desk::{Accepted, DeskState};
 use nightdesk::domain::ids::StripeId;
+use nightdesk::domain::row::{Field, Value};
 use nightdesk::domain::webhooks::drift::Class;
 use nightdesk::protocol::desk::DeskWrite;
 use nightdesk::protocol::effect::Effect;
@@ -169,6 +170,48 @@ fn without_marks_the_row_under_the_cursor_is_named() {
     desk.keys("a gift");
     enter(&mut desk);
     assert_eq!(accepted(&desk).len(), 1, "of one no number is asked");
+}
+
+#[test]
+fn a_wrong_tier_that_is_accepted_is_no_finding_whatever_their_case_calls_it() {
+    // Between two tiers that are both paid for a scan says `wrong tier`; the case says who is the worse for it.
+    for (served, due, says) in [("PRO", "ENTERPRISE", "1 customer paid and is still PRO"), ("ENTERPRISE", "PRO", "served what nobody pays")]
+    {
+        let mut world = World::healthy();
+        let buys = |tier| {
+            let mut s = subscription(SUBSCRIPTION, CUSTOMER);
+            s.items[0].price = price("price_some_month", Some(tier));
+            s
+        };
+        world.records[0].row = Some(right_row(PROFILE, &buys(served)));
+        world.enforce(PROFILE, served, 500);
+        world.subscriptions = vec![buys(due)];
+        world.events = vec![event("evt_1Pabcdefghijka", "customer.subscription.created", &buys(due), buys(due).created)];
+        let mut desk = Desk::settled(world);
+        desk.expect(says);
+        let accepted = Accepted {
+            customer: id(CUSTOMER),
+            class: Class::WrongTier,
+            by: "eve".into(),
+            at: now(),
+            until: now() + Duration::days(1),
+            reason: "known".into(),
+        };
+        desk.world.desk = DeskState { accepted: vec![accepted], ..DeskState::default() };
+        desk.pass(30);
+        desk.settle();
+        desk.pass(2);
+        desk.expect_not(says);
+        if due == "ENTERPRISE" {
+            let row = desk.world.records[0].row.as_mut().expect("a row");
+            row.image.insert(Field::Tier, Value::text("FREE"));
+            desk.world.enforce(PROFILE, "FREE", 5);
+            desk.pass(40);
+            desk.settle();
+            desk.pass(2);
+            desk.expect("1 customer paid and is still FREE");
+        }
+    }
 }
 
 #[test]

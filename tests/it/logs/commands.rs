@@ -89,6 +89,39 @@ async fn one_that_never_prints_or_never_stops_printing_holds_nobody_up() {
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
 
+/// By how many minutes ago no line is lacking.
+fn reach(found: &super::Lines) -> Option<i64> {
+    found.covers.map(|at| (chrono::Utc::now() - at).num_minutes())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_prints_its_last_lines_reaches_back_no_further_than_they_do() {
+    let lines = [20, 10].map(|m| quoted(&pino(ago(m), 50, "Webhook error: one of the last"))).join("; ");
+    let tail = shell(&format!("{lines}; exec sleep 1000"));
+    let found = ask(&tail, search("webhook", ago(60), 9)).await.unwrap();
+    assert_eq!((found.lines.len(), reach(&found), found.complete), (2, Some(20), false), "{found:?}");
+    assert!(found.note.as_ref().is_some_and(|n| n.contains("begins at")), "{found:?}");
+    let found = ask(&tail, search("webhook", ago(15), 9)).await.unwrap();
+    assert_eq!((found.lines.len(), reach(&found), found.complete), (1, Some(15), true), "{found:?}");
+
+    let silent = shell("exec sleep 1000");
+    let found = ask(&silent, search("webhook", ago(60), 9)).await.unwrap();
+    assert_eq!((found.lines.len(), reach(&found)), (0, Some(0)), "nothing is known of before it was started: {found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn between_two_runs_that_do_not_meet_lines_may_be_lacking() {
+    let dir = tempfile::tempdir().unwrap();
+    let again = dir.path().join("again");
+    let (old, new) = (quoted(&pino(ago(30), 50, "Webhook error: old")), quoted(&pino(ago(5), 50, "Webhook error: new")));
+    let logs = shell(&format!("if [ -e {0} ]; then {new}; exec sleep 1000; else {old}; touch {0}; fi", again.display()));
+    let found = ask(&logs, search("webhook", ago(60), 9)).await.unwrap();
+    assert_eq!((found.texts(), reach(&found)), (vec!["Webhook error: old"], Some(30)));
+    until("it was begun anew", async || ask(&logs, search("webhook", ago(60), 9)).await.is_ok_and(|f| f.lines.len() == 2)).await;
+    let found = ask(&logs, search("webhook", ago(60), 9)).await.unwrap();
+    assert_eq!(reach(&found), Some(5), "{found:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_ends_is_begun_anew_and_says_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();

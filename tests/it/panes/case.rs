@@ -2,7 +2,7 @@
 
 use crate::fixtures::*;
 use chrono::Duration;
-use nightdesk::domain::diagnosis::{Cause, Class, Word, diagnose};
+use nightdesk::domain::diagnosis::{Cause, Class, Moment, Word, diagnose};
 use nightdesk::domain::expected::{NoExpectation, expected};
 use nightdesk::domain::facts::{Handle, Known};
 use nightdesk::domain::fault::Source;
@@ -322,6 +322,11 @@ fn what_changed_within_the_minute_settles_and_never_alarms() {
     assert_eq!(ended.diagnose(&by_profile()).word, Word::Settling);
     ended.subscriptions[0].ended_at = Some(now() - Duration::seconds(60));
     assert_eq!(ended.diagnose(&by_profile()).word, Word::Fail);
+    let case = ended.read(&by_profile(), None).case;
+    let slow = Moment { now: now(), allowance: Duration::seconds(300) };
+    let d = diagnose(&case, &TierRules::default(), slow);
+    assert_eq!(d.word, Word::Settling, "effects were seen to take longer");
+    assert!(d.reason.is_some_and(|r| r.contains("it is given 5 min")));
 }
 
 #[test]

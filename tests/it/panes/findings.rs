@@ -57,6 +57,7 @@ fn judged(n: usize, word: Word, class: Class, cause: Cause, cents: Option<i64>, 
         held: None,
         monthly: cents.map(|c| Money::new(c, currency)),
         diagnosis: d,
+        drift: None,
     }
 }
 
@@ -75,7 +76,7 @@ fn findings_stand_in_the_order_of_the_harm() {
         run: Uuid::nil(),
         name: "7f3a".into(),
         operator: Some("alex".into()),
-        asks: false,
+        here: None,
         step: None,
         state: "Nothing was sent.".into(),
         last: ago(200),

@@ -3,55 +3,25 @@
 use super::quiet;
 use crate::fixtures::World;
 use crate::fixtures::now;
+use crate::made;
 use crate::panes_desk::Desk;
 use chrono::TimeDelta;
 use nightdesk::domain::fault::{Fault, FaultKind, Source};
-use nightdesk::domain::sessions::{Activity, Kind, Ours, PoolerPool, Room, Session, Sight, State};
+use nightdesk::domain::sessions::{Activity, Ours, PoolerPool, Session, Sight, State};
 use nightdesk::protocol::event::Event;
 use nightdesk::protocol::key::Key;
 use nightdesk::protocol::query::Query;
 
-/// An idle connection of `api`.
 fn session(pid: i32) -> Session {
-    Session {
-        pid,
-        began: Some(now() - TimeDelta::hours(2)),
-        kind: Some(Kind::Client),
-        database: Some("app".into()),
-        role: Some("app".into()),
-        superuser: false,
-        may_signal: true,
-        application: "api".into(),
-        client: Some(format!("10.0.0.{}", pid % 7).as_str().into()),
-        state: Some(State::Idle),
-        state_change: Some(now() - TimeDelta::minutes(5)),
-        xact_start: None,
-        query_start: Some(now() - TimeDelta::hours(1)),
-        wait: Some(("Client".into(), "ClientRead".into())),
-        blocked_by: Vec::new(),
-        leader: None,
-        ours: Ours::No,
-    }
+    made::idle(now(), pid)
 }
 
 fn leak(pid: i32, minutes: i64) -> Session {
-    let since = Some(now() - TimeDelta::minutes(minutes));
-    let application = "report-worker".into();
-    Session { application, state: Some(State::IdleInTransaction), state_change: since, xact_start: since, ..session(pid) }
+    made::leak(now(), pid, minutes)
 }
 
 fn waiter(pid: i32, blocked_by: &[i32]) -> Session {
-    let since = Some(now() - TimeDelta::minutes(2));
-    Session {
-        application: "checkout".into(),
-        state: Some(State::Active),
-        state_change: since,
-        xact_start: since,
-        query_start: since,
-        wait: Some(("Lock".into(), "transactionid".into())),
-        blocked_by: blocked_by.to_vec(),
-        ..session(pid)
-    }
+    made::waiter(now(), pid, blocked_by)
 }
 
 fn working(pid: i32) -> Session {
@@ -59,16 +29,7 @@ fn working(pid: i32) -> Session {
 }
 
 fn activity(sessions: Vec<Session>) -> Activity {
-    let used = u32::try_from(sessions.iter().filter(|s| s.is_client()).count()).expect("few");
-    Activity {
-        at: now(),
-        database: "app".into(),
-        sessions,
-        room: Room { max_connections: 100, superuser_reserved: 3, reserved: 0, used, limits: Vec::new() },
-        sight: Sight { superuser: false, reads_all: true, signals: true, lacking: Vec::new() },
-        standby: false,
-        version: 150_018,
-    }
+    made::activity(now(), sessions)
 }
 
 fn with(sessions: Vec<Session>) -> World {

@@ -172,13 +172,11 @@ async fn a_console_started_on_a_full_server_says_so_and_is_in_at_the_first_free_
     assert!(screen.contains("db FULL") && screen.contains("rescue_url"), "{screen}");
     // On the command line too: it waits, and is told the sessions once there is a slot.
     let desk = Desk::with(variables);
-    let free = async {
-        until("it says that it waits", async || console.screen().contains("db FULL")).await;
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        drop(crowd.idle.split_off(crowd.idle.len() - 6));
-    };
-    let (said, ()) = tokio::join!(desk.say(&["pool"]), free);
-    assert!(said.err.contains("server full, trying again"), "{said:?}");
+    let mut asked = desk.begin(&["pool"]);
+    until("it says that it waits", async || asked.said().err.contains("server full, trying again")).await;
+    drop(crowd.idle.split_off(crowd.idle.len() - 6));
+    asked.ended().await;
+    let said = asked.said();
     assert!(said.code == Some(1) && said.out.contains("idle in a transaction"), "{said:?}");
     console.wait_until("it is in", |s| s.contains("db ") && !s.contains("db FULL"));
     drop(console);

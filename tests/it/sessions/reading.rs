@@ -3,6 +3,7 @@
 use super::{Place, activity, console, fresh, id, lock_key, of, say, seen};
 use crate::bench::{self, Bench, Options, until};
 use crate::command::Desk;
+use crate::pty::Console;
 use nightdesk::domain::fault::FaultKind;
 use nightdesk::domain::sessions::{Blocking, Class, Kind, Ours, Reach, Rules, SessionId, Spared, State, classes, explain, leaks, may_end};
 use nightdesk::gateway::postgres::{Database, Ending};
@@ -83,12 +84,40 @@ async fn a_role_that_sees_little_says_so_and_ends_nothing() {
     );
     // Counting them works all the same, and our own are seen.
     assert!(hidden.is_client() && found.sessions.iter().any(|s| s.ours == Ours::This && s.state == Some(State::Active)));
+    let told = Desk::with(vec![("DATABASE_URL".into(), place.url(&role, "x"))]).say(&["pool"]).await;
+    assert!(told.code == Some(1) && told.out.contains("are hidden from our role") && told.out.contains("grant it pg_monitor"), "{told:?}");
     let session = SessionId { pid: hidden.pid, began_us: 0 };
     let refused =
         database.end_session(Ending { session, states: vec![State::Idle], since: found.at, at_least_ms: 0, reach: Reach::default() }).await;
     let Outcome::NotDone(fault) = refused else { panic!("{refused:?}") };
     assert!(matches!(&fault.kind, FaultKind::Permission { missing: Some(m) } if m == "pg_monitor"), "{fault:?}");
     database.close().await;
+    until("the role is free", async || {
+        let text = sqlx::AssertSqlSafe(format!("DROP ROLE {role}"));
+        sqlx::raw_sql(text).execute(&mut admin).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_role_is_granted_while_the_console_runs_is_seen_at_once_and_what_it_may_do_soon() {
+    let place = Place::shared().await;
+    let mut admin = place.superuser().await;
+    let role = fresh("growing").replace('-', "_");
+    say(&mut admin, &format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await;
+    let web = fresh("web");
+    let _idle = place.app(&web).connect().await.unwrap();
+    let mut console = Console::start(&[("DATABASE_URL".to_string(), place.url(&role, "x"))], 200, 50, &[]);
+    console.wait_until("it is connected", |s| s.contains("db 0s"));
+    console.send("5");
+    let (hidden, signals) = ("hidden from our role", "grant it pg_signal_backend");
+    console.wait_until("what it lacks", |s| s.contains(hidden) && s.contains(signals));
+    say(&mut admin, &format!("GRANT pg_read_all_stats TO {role}")).await;
+    let screen = console.wait_until("every session", |s| s.contains("Our role may end only") && !s.contains(hidden));
+    assert!(screen.contains(signals), "{screen}");
+    say(&mut admin, &format!("GRANT pg_signal_backend TO {role}")).await;
+    console.wait_until("nothing is lacking", |s| s.contains("of 397") && !s.contains(signals) && !s.contains(hidden));
+    drop(console);
     until("the role is free", async || {
         let text = sqlx::AssertSqlSafe(format!("DROP ROLE {role}"));
         sqlx::raw_sql(text).execute(&mut admin).await.is_ok()
@@ -120,7 +149,11 @@ async fn an_old_version_without_some_columns_is_read_and_named() {
     assert_eq!((idle.kind.clone(), idle.leader), (Some(Kind::Client), None));
     let found = activity(&database).await;
     assert_eq!(found.sight.lacking.len(), 2);
-    assert!(found.caveats().iter().any(|c| c.contains("does not tell what kind a process is")), "{:?}", found.caveats());
+    let lacks = "does not tell what kind a process is, whom a parallel worker works for";
+    assert!(found.caveats().iter().any(|c| c.contains(lacks)), "{:?}", found.caveats());
+    let url = place.console_url().replace("/postgres", &format!("/{name}"));
+    let told = Desk::with(vec![("DATABASE_URL".into(), url)]).say(&["pool"]).await;
+    assert!(told.out.contains(lacks), "{told:?}");
     let done = database
         .end_session(Ending {
             session: id(&idle),

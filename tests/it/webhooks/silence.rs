@@ -6,6 +6,10 @@ use chrono::Duration;
 use nightdesk::domain::row::{Field, Value};
 use nightdesk::domain::stripe::Subscription;
 use nightdesk::procedures::survey::Survey;
+use nightdesk::protocol::command::{Command, Outcome};
+use nightdesk::protocol::record::{Closed, RunState, RunSummary};
+use nightdesk::protocol::run::Attempt;
+use uuid::Uuid;
 
 /// Twelve customers, each with a change, five minutes apart from 100 minutes ago on. From the seventh on, 70 minutes ago, nothing came through.
 struct Night {
@@ -52,10 +56,48 @@ impl Night {
     }
 
     /// The ninth customer, whose event of 60 minutes ago came to nothing, was put right ten minutes ago.
-    fn put_right(mut self) -> Self {
-        let mut row = right_row(&profile(8), &self.all[8]);
+    fn put_right(self) -> Self {
+        self.puts_right(8)
+    }
+
+    fn puts_right(mut self, n: u32) -> Self {
+        let at = n as usize;
+        let mut row = right_row(&profile(n), &self.all[at]);
         row.image.insert(Field::UpdatedAt, Value::Time(ago(10)));
-        self.world.records[8].row = Some(row);
+        self.world.records[at].row = Some(row);
+        self
+    }
+
+    /// A console's run has copied these rows ten minutes ago, as the journal has it.
+    fn copied_by_a_run(mut self, these: &[u32]) -> Self {
+        let run = Uuid::from_u128(0x7f3a);
+        let copy = |n: &u32| Command::ResyncByHttp { subject: key(&profile(*n)), customer: self.all[*n as usize].customer.to_string() };
+        self.world.runs = vec![RunSummary {
+            run,
+            procedure: "failed-webhook".into(),
+            operator: "oncall".into(),
+            opened: ago(11),
+            last: ago(10),
+            inputs: None,
+            who: None,
+            state: RunState::Closed(Closed::Done),
+            attempts: these.iter().map(|n| (attempt(run, *n), Some(Outcome::Done { note: String::new() }))).collect(),
+            commands: these.iter().map(|n| Some((copy(n), None))).collect(),
+            subject: None,
+            undoes: None,
+            proven: Vec::new(),
+            held: false,
+        }];
+        these.iter().fold(self, |night, n| night.puts_right(*n))
+    }
+
+    /// Stripe never sent these: it owes no delivery of them.
+    fn unsent(mut self, these: &[u32]) -> Self {
+        for event in &mut self.world.events {
+            if these.iter().any(|n| event.id.as_str() == format!("evt_Silent{n:04}")) {
+                event.pending_webhooks = 0;
+            }
+        }
         self
     }
 
@@ -70,6 +112,10 @@ impl Night {
     fn survey(&self) -> Survey {
         Watch::of(&self.world).survey
     }
+}
+
+fn attempt(run: Uuid, n: u32) -> Attempt {
+    Attempt { run, step: format!("apply-{n}"), attempt: 1 }
 }
 
 fn profile(n: u32) -> String {
@@ -95,6 +141,26 @@ fn what_had_nothing_to_change_or_was_put_right_by_somebody_does_not_end_it() {
         let seen = format!("last seen to apply one at {}", ago(75).format("%-d %b %H:%M:%SZ"));
         assert!(finding.evidence.iter().any(|l| l.contains(&seen)), "{finding:?}");
     }
+}
+
+#[test]
+fn a_partial_repair_by_hand_moves_no_beginning_whoever_is_put_right_first() {
+    for swallows in [true, false] {
+        for n in 6..12 {
+            // Of the oldest nothing tells that it had come to nothing, unless the journal has it.
+            let began = if n == 6 { 65 } else { 70 };
+            assert_eq!(since(&Night::fell(swallows).puts_right(n).survey()), Some((began, false)), "swallows {swallows}, {n}");
+            assert_eq!(since(&Night::fell(swallows).copied_by_a_run(&[n]).survey()), Some((70, false)), "swallows {swallows}, {n}");
+        }
+        let newest = Night::fell(swallows).puts_right(11).puts_right(10).puts_right(9);
+        assert_eq!(since(&newest.survey()), Some((70, false)), "swallows {swallows}");
+    }
+    // Two among those that were refused were never sent, and a run has copied them: nothing was delivered late.
+    let copied = Night::fell(false).unsent(&[8, 11]).copied_by_a_run(&[8, 11]);
+    assert_eq!(since(&copied.survey()), Some((70, false)));
+    let mut unknown = Night::fell(false).unsent(&[8, 11]).copied_by_a_run(&[8, 11]);
+    unknown.world.runs.clear();
+    assert_eq!(since(&unknown.survey()), None, "without the journal it may be a late delivery");
 }
 
 #[test]

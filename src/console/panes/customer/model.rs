@@ -4,7 +4,7 @@ use super::mirror::Asked;
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::domain::At;
-use crate::domain::diagnosis::{Diagnosis, diagnose};
+use crate::domain::diagnosis::{Diagnosis, Moment, diagnose};
 use crate::domain::facts::{Case, Handle};
 use crate::domain::fault::{Fault, Source};
 use crate::domain::mask;
@@ -211,7 +211,7 @@ impl Model {
     fn judge(&mut self, cx: &Context) {
         let (Some(handle), Some(env), true) = (&self.handle, cx.env, self.began.is_some()) else { return };
         let case = assemble(handle, None, &self.answers);
-        self.verdict = Some(diagnose(&case, &env.tiers, cx.stripe_now()));
+        self.verdict = Some(diagnose(&case, &env.tiers, Moment { now: cx.stripe_now(), allowance: cx.survey.allowance() }));
         self.case = Some(case);
         if self.is_reading() {
             self.read_at = self.read_at.filter(|_| self.earlier.is_some());

@@ -9,7 +9,7 @@ use crate::console::tasks::Going;
 use crate::console::widgets::table::Cursor;
 use crate::domain::diagnosis::{Class, Word};
 use crate::domain::fault::{Fault, Source};
-use crate::domain::findings::{About, Finding, Interrupted, Judged, Silent, billed, findings};
+use crate::domain::findings::{About, Finding, Here, Interrupted, Judged, Silent, billed, findings};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::{Drifted, Group, finding};
@@ -84,6 +84,10 @@ impl Model {
         if self.runs_read.is_none_or(|t| cx.tick.saturating_sub(t) >= RUNS_EVERY) {
             self.runs_read = Some(cx.tick);
             asks.push(Ask::Read { slot: Slot::Runs, query: Query::Runs });
+            // What others write is of interest to whoever was found drifted; the pane of runs reads them for itself.
+            if cx.drift.is_some_and(|scan| !scan.found().is_empty()) {
+                asks.push(Ask::Read { slot: Slot::TeamRuns, query: Query::TeamRuns });
+            }
         }
         self.refind(cx);
         asks
@@ -134,7 +138,7 @@ impl Model {
         let selected = self.selected().filter(|_| self.moved).cloned();
         let survey = cx.survey;
         // What is accepted is nobody's alarm, whoever found it.
-        let accepted = |j: &&Judged| cx.desk.is_some_and(|desk| desk.accepts(&j.customer, j.diagnosis.class, j.diagnosis.cause, cx.now));
+        let accepted = |j: &&Judged| j.drift.zip(cx.desk).is_some_and(|(class, desk)| desk.accepted(&j.customer, class, cx.now).is_some());
         self.judged = survey.suspects().iter().filter_map(|id| survey.judged(id)).filter(|j| !accepted(j)).cloned().collect();
         let muted = survey.silence_cause().filter(|c| cx.desk.is_some_and(|desk| desk.muted(*c, cx.now).is_some()));
         self.hushed = muted.is_some();
@@ -233,14 +237,18 @@ impl Model {
 
     fn interrupted(&self, cx: &Context) -> Vec<Interrupted> {
         let me = cx.env.map(|e| e.operator.as_str()).unwrap_or_default();
-        let left = |r: &&RunSummary| !r.is_finished() && !r.held && cx.going.get(&r.run).is_none_or(|g| *g == Going::Asking);
+        let left = |r: &&RunSummary| !r.is_finished() && !r.held && cx.going.get(&r.run).is_none_or(|g| g.calls());
         let open = self.runs.iter().filter(left);
         open.map(|r| Interrupted {
             run: r.run,
             name: short(r.run),
             operator: (r.operator != me).then(|| r.operator.clone()),
             step: r.attempts.last().map(|(a, _)| step_title(&a.step).to_string()),
-            asks: cx.going.contains_key(&r.run),
+            here: cx.going.get(&r.run).map(|g| match g {
+                Going::Unknown => Here::InDoubt,
+                Going::Paused => Here::Paused,
+                Going::Running | Going::Watching | Going::Waiting | Going::Asking => Here::Asks,
+            }),
             state: match r.state {
                 RunState::Open => "Nothing was sent.",
                 RunState::Unknown => "Whether it took effect is unknown.",

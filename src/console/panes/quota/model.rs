@@ -9,7 +9,7 @@ use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::filter::{Fields, Filter, words};
 use crate::domain::mask;
-use crate::domain::quota::{NearKey, NearPage, NearRow, QuotaFilter, QuotaTotal, ServedBy, Threshold, TierUse};
+use crate::domain::quota::{NearKey, NearPage, NearRow, PAGE as PER_PAGE, QuotaFilter, QuotaTotal, ServedBy, Threshold, TierUse};
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::ticket::Slot;
@@ -268,8 +268,12 @@ impl Model {
             self.totals = Known::Is { value: Vec::new(), at: cx.now };
             return Vec::new();
         }
+        // Those who pay may be few: the others, who cost as much again, are read on behind them.
+        let short = self.list.as_ref().is_some_and(|l| l.rows.len() < usize::from(PER_PAGE));
+        let mut asks = if short { self.more(cx) } else { Vec::new() };
         let Wanted { threshold, filter } = self.wanted.clone();
-        vec![Ask::Read { slot: TOTALS, query: Query::QuotaTotals { threshold, filter } }]
+        asks.push(Ask::Read { slot: TOTALS, query: Query::QuotaTotals { threshold, filter } });
+        asks
     }
 
     /// What of the filter is asked of the database. Names are meant as they are written there, whatever case they are typed in.

@@ -2,7 +2,6 @@
 
 use super::Model;
 use crate::console::context::Context;
-use crate::console::tasks::Going;
 use crate::console::widgets::format::{age, moment};
 use crate::domain::At;
 use crate::procedures::by_id;
@@ -39,16 +38,14 @@ impl Model {
 }
 
 fn row<'a>(run: &'a RunSummary, own: bool, cx: &Context) -> Row<'a> {
-    let here = cx.going.get(&run.run).filter(|_| !run.is_finished());
-    let (word, calls) = match run.state {
-        RunState::Closed(how) => (closed(how), false),
-        _ if here == Some(&Going::Asking) => ("asks", true),
-        _ if here == Some(&Going::Watching) => ("watching", false),
-        _ if here.is_some() => ("running", false),
+    let here = cx.going.get(&run.run).copied().filter(|_| !run.is_finished());
+    let (word, calls) = match (run.state, here) {
+        (RunState::Closed(how), _) => (closed(how), false),
+        (_, Some(going)) => (going.word(), going.calls()),
         _ if run.held => ("running", false),
-        RunState::Open => ("not sent", true),
-        RunState::Unknown => ("unknown", true),
-        RunState::Acted => ("unverified", true),
+        (RunState::Open, None) => ("not sent", true),
+        (RunState::Unknown, None) => ("unknown", true),
+        (RunState::Acted, None) => ("unverified", true),
     };
     let who = match &run.who {
         Some(who) => who.clone(),

@@ -2,9 +2,9 @@
 
 use super::{Class, Drifted, Judgement};
 use crate::domain::At;
-use crate::domain::diagnosis::{SETTLING_SECONDS, changed_at};
+use crate::domain::diagnosis::{Moment, SETTLING_SECONDS, changed_at};
 use crate::domain::expected::{NoExpectation, expected, tier_due};
-use crate::domain::facts::{in_question, live_among};
+use crate::domain::facts::{Case, in_question, live_among};
 use crate::domain::findings::monthly;
 use crate::domain::ids::{StripeId, SubjectKey, is_placeholder};
 use crate::domain::mask;
@@ -26,6 +26,22 @@ pub struct Side<'a> {
     pub subject: Option<&'a SubjectKey>,
     /// When Stripe's side was read; the row was read after it.
     pub read_at: At,
+}
+
+impl<'a> Side<'a> {
+    /// As a case has them that was begun with this customer. `None`: Stripe has not answered.
+    #[must_use]
+    pub fn of(case: &'a Case, customer: Option<&'a StripeId>, read_at: At) -> Option<Self> {
+        let named = case.customer.value().and_then(Option::as_ref).map(|c| &c.id);
+        let record = case.record();
+        Some(Self {
+            customer: named.or(customer),
+            subscriptions: case.subscriptions.value()?,
+            row: record.and_then(|r| r.row.as_ref()),
+            subject: record.map(|r| &r.subject.key),
+            read_at,
+        })
+    }
 }
 
 /// How far one subscription of a customer, seen by itself beside the row, decides.
@@ -57,19 +73,28 @@ pub fn glance(subscription: &Subscription, row: &SubscriptionRow, rules: &TierRu
     }
 }
 
-/// The worst class that applies to them, at `now`.
+/// The worst class that applies to them at that moment.
 #[must_use]
-pub fn classify(side: &Side, rules: &TierRules, shape: &Shape, now: At) -> Judgement {
+pub fn classify(side: &Side, rules: &TierRules, shape: &Shape, moment: impl Into<Moment>) -> Judgement {
+    let moment = moment.into();
+    let now = moment.now;
     let Some(found) = disagreement(side, rules, shape) else { return Judgement::Agrees };
     if let Some(reason) = shape.trust.reasons().first() {
         return Judgement::Unknown(reason.clone());
     }
-    let young = |at: At| (now - at).num_seconds() < SETTLING_SECONDS;
     let newest = live_among(side.subscriptions).into_iter().chain(side.subscriptions.first());
-    if newest.map(|s| changed_at(s, None, None, now)).any(young) || row_is_newer(side, now) {
+    if newest.map(|s| changed_at(s, None, None, now)).any(|at| moment.is_young(at)) || row_is_newer(side, now) {
         return Judgement::Settling;
     }
     Judgement::Drifted(Box::new(found))
+}
+
+/// The class that a whole case comes to, however young the difference is: what a scan calls it once that has settled. `None`: they agree, or
+/// not all of it is known.
+#[must_use]
+pub fn class_of(case: &Case, customer: &StripeId, rules: &TierRules) -> Option<Class> {
+    let side = Side::of(case, Some(customer), At::default())?;
+    disagreement(&side, rules, case.shape.value()?).map(|d| d.class)
 }
 
 /// The row was written after Stripe's side was read: it may follow something that this reading has not seen.

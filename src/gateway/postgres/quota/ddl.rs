@@ -1,5 +1,7 @@
 //! The DDL that would make questions about limits a matter of milliseconds, for the database's owner to read and run: never run here.
 
+mod size;
+
 use super::super::connect::Session;
 use super::super::fault::{self, Trouble};
 use super::super::found::{self, ColumnFound, CounterFound, Found, same_key};
@@ -11,15 +13,11 @@ use crate::domain::fault::FaultKind;
 use crate::domain::money::group;
 use crate::domain::quota::Claim;
 use crate::domain::row::Field;
+use size::Size;
 use sqlx::Row;
 
 /// From so many thousandths of a limit on counters are watched: thresholds below half of a limit are read from the plain tables.
 const LEAST: i64 = 500;
-
-/// One counter in its own table or index, in bytes: the row, its key, the index; as measured on 5 million of them.
-const WATCHED_BYTES: f64 = 230.0;
-/// The same for the columns and the index beside each counter.
-const BESIDE_BYTES: f64 = 24.0;
 
 /// What a column is called and how it is declared, as the server has it.
 struct Declared {
@@ -31,8 +29,8 @@ const DECLARED: &str = "
 SELECT format_type(atttypid, atttypmod) AS kind FROM pg_attribute WHERE attrelid = $1::int8::oid AND attname = $2";
 
 const COUNTED: &str =
-    "SELECT greatest(reltuples, 0)::float8 AS rows, pg_table_size(oid)::float8 AS bytes, relnamespace::regnamespace::text AS place,
-       current_user::text AS role
+    "SELECT greatest(reltuples, 0)::float8 AS rows, pg_table_size(oid)::float8 AS bytes, pg_indexes_size(oid)::float8 AS indexes,
+       relnamespace::regnamespace::text AS place, current_user::text AS role
 FROM pg_class WHERE oid = $1::int8::oid";
 
 /// Both ways as SQL with their sizes and write prices in comments.
@@ -58,7 +56,7 @@ pub async fn print(session: &mut Session, config: &Config) -> Result<String, Tro
         None => None,
     };
     let size = session.sql(COUNTED.into()).bind(counter.table.oid).fetch_one(&mut session.conn).await?;
-    let (rows, bytes): (f64, f64) = (size.try_get("rows")?, size.try_get("bytes")?);
+    let known = Size::unknown(size.try_get("rows")?, size.try_get("bytes")?, size.try_get("indexes")?);
     let path = format!("{}, public, pg_temp", size.try_get::<String, _>("place")?);
     let role = ident(&size.try_get::<String, _>("role")?);
     let watch = Watch {
@@ -75,7 +73,8 @@ pub async fn print(session: &mut Session, config: &Config) -> Result<String, Tro
         name: &config.quota.watch,
         renewal: Renewal::of(&found, counter),
     };
-    Ok(watch.text(rows, bytes))
+    let size = watch.sized(session, known).await?;
+    Ok(watch.text(&size))
 }
 
 async fn declared(session: &mut Session, table: i64, name: &str) -> Result<Declared, Trouble> {
@@ -101,35 +100,38 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    fn text(&self, rows: f64, bytes: f64) -> String {
-        // As many as in the measurement: of five million counters four hundred thousand from four fifths on, half as many again from half on.
-        let size = |bytes: f64| {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive estimate, for people")]
-            let mib = (bytes / 1_048_576.0).ceil() as u64;
-            format!("{} MiB", group(mib))
-        };
+    fn text(&self, size: &Size) -> String {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive estimate, for people")]
-        let counted = group(rows as u64);
+        let whole = |n: f64| group(n.ceil() as u64);
+        let mib = |bytes: f64| format!("{} MiB", whole(bytes / 1_048_576.0));
+        let far = if size.sampled {
+            format!("for the {} counters that are that far now, by a sample", whole(size.watched))
+        } else {
+            "if an eighth of all counters is that far: no sample of them could be read".into()
+        };
         let table = &self.counter.table.name;
         format!(
             "-- Two ways to find who is near a limit in milliseconds, for the owner of the database to choose from. The console runs
 -- neither, and needs neither: it uses what it finds. Choose ONE.
 --   A  a table of its own: for counters that are written often. Keeps their updates in place (HOT).
 --   B  columns beside each counter: for counters that are written rarely. Rewrites {table} once, under an exclusive lock.
--- {table} holds about {counted} counters in {}.
+-- {table} holds about {} counters in {}.
 
 -- == A: a table of the counters from half of their limit on ==
--- Size: about {} where an eighth of all counters is that far. Price: a trigger on each write of a counter, measured as 22 %
--- fewer updates a second; updates stay in place. When limits change, run the part from \"fill\" on again.
+-- Size: about {} {far}.
+-- Price: a trigger on each write of a counter, measured as 22 % fewer updates a second; updates stay in place. When limits change, run the
+-- part from \"fill\" on again.
 {}
 -- == B: the share used beside each counter ==
--- Size: about {} more. Price: every update of a counter changes an index entry, so that none stays in place: measured as 22 % fewer
--- updates a second, and more work for vacuum. Adding the columns rewrites the table under an exclusive lock.
+-- Size: about {} more, since the fill writes every counter anew; what the former rows took is free for later ones. Price: every update of
+-- a counter changes an index entry, so that none stays in place: measured as 22 % fewer updates a second, and more work for vacuum. Adding
+-- the columns rewrites the table under an exclusive lock.
 {}",
-            size(bytes),
-            size(rows / 8.0 * WATCHED_BYTES),
+            whole(size.rows),
+            mib(size.bytes),
+            mib(size.of_its_own()),
             self.table_of_its_own(),
-            size(rows * BESIDE_BYTES + rows / 8.0 * 60.0),
+            mib(size.beside_each()),
             self.beside_each_counter(),
         )
     }

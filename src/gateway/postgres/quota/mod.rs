@@ -137,7 +137,8 @@ async fn asked(
             if (watch.is_none() && counter.table.rows > SMALL) || claim::Renewal::of(found, counter).is_none() {
                 return Ok(Reply::Unreset(None));
             }
-            let mut page = ground.page(session, Threshold::ALL, &(&QuotaFilter::default()).into(), None, watch.as_deref()).await?;
+            let whose = Scope { tier: None, feature: None, paying: true };
+            let mut page = ground.page(session, Threshold::ALL, &whose, None, watch.as_deref()).await?;
             let read = page.rows.len();
             page.rows.retain(|r| r.claim == Claim::Renewed);
             page.next = page.next.filter(|_| page.rows.len() == read);
@@ -278,24 +279,25 @@ impl Ground<'_> {
         let after = after.and_then(|a| Some((a.claim, a.permille, well_formed(kind, a.subject.as_str())?, a.feature.clone())));
         let bound = format!("($1::smallint, $2::bigint, $3::text::{}, $4::text)", key_cast(kind));
         let beyond = |order: &str| after.as_ref().map(|_| format!(" AND ({order}) < {bound}")).unwrap_or_default();
-        // Those who pay come first, are fewer, and have limits that fewer reach: mostly a page of them spares the look at all others.
-        let parts = match &filter.tier {
-            None if watch.is_none() => {
+        // Those who pay come first, are fewer, and have limits that fewer reach: whoever is found among them spares the look at all others,
+        // who begin a page of their own.
+        let mut parts = match &filter.tier {
+            None if watch.is_none() && !filter.paying => {
                 let paying = Scope { paying: true, ..filter.clone() };
                 let free = Scope { tier: Some(self.free.to_string()), ..filter.clone() };
                 if after.as_ref().is_some_and(|a| a.0 == Claim::Free) { vec![free] } else { vec![paying, free] }
             }
             _ => vec![filter.clone()],
         };
-        let most = usize::from(PAGE);
+        parts.retain(|part| self.finite(part).next().is_some());
+        let mut parts = parts.into_iter();
         let mut read = Vec::new();
-        for part in parts {
-            if read.len() == most || self.finite(&part).next().is_none() {
-                continue;
-            }
+        while read.is_empty()
+            && let Some(part) = parts.next()
+        {
             let statement = match watch {
                 Some(watch) => self.page_of_watch(watch, threshold, &part, after.as_ref().map(|a| a.0), &beyond),
-                None => self.page_of_tables(threshold, &part, most - read.len(), &beyond),
+                None => self.page_of_tables(threshold, &part, &beyond),
             };
             let mut query = session.sql(statement);
             if let Some((claim, permille, key, feature)) = &after {
@@ -303,14 +305,18 @@ impl Ground<'_> {
             }
             read.extend(query.fetch_all(&mut session.conn).await?);
         }
-        let next = match read.last() {
-            Some(last) if read.len() == most => Some(NearKey {
-                claim: Claim::of_rank(last.try_get("rank")?),
-                permille: last.try_get("permille")?,
-                subject: SubjectKey(last.try_get("key")?),
-                feature: last.try_get("feature")?,
-            }),
-            _ => None,
+        let full = read.len() == usize::from(PAGE);
+        let next = match read.last().filter(|_| full || parts.next().is_some()) {
+            Some(last) => {
+                let (subject, feature) = (SubjectKey(last.try_get("key")?), last.try_get("feature")?);
+                Some(if full {
+                    NearKey { claim: Claim::of_rank(last.try_get("rank")?), permille: last.try_get("permille")?, subject, feature }
+                } else {
+                    // Above everybody who pays nothing, whatever stands behind it.
+                    NearKey { claim: Claim::Free, permille: i64::MAX, subject, feature }
+                })
+            }
+            None => None,
         };
         let mut rows = Vec::with_capacity(read.len());
         for row in &read {

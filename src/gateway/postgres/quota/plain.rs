@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 const LARGEST: i64 = 9_000_000_000_000_000;
 
 impl Ground<'_> {
-    /// At most so many rows over the plain tables. Limits stand in it as constants: a row is left behind as soon as its own two columns are read, and
+    /// A page over the plain tables. Limits stand in it as constants: a row is left behind as soon as its own two columns are read, and
     /// who pays for what is looked up for the few that remain, among those alone who pay for something.
-    pub(super) fn page_of_tables(&self, threshold: Threshold, filter: &Scope, most: usize, beyond: &dyn Fn(&str) -> String) -> String {
+    pub(super) fn page_of_tables(&self, threshold: Threshold, filter: &Scope, beyond: &dyn Fn(&str) -> String) -> String {
         let c = self.counter;
         let (key, feature, value) = (c.subject.key("c"), c.feature.comparable("c"), self.by_tier_and_feature(filter, &|limit| limit));
         let share = format!("(least({}, {LARGEST})::bigint * 1000 / {value})", self.used());
@@ -28,7 +28,7 @@ impl Ground<'_> {
         self.dressed(&format!(
             "SELECT {key} AS k, {} AS feature, {}::bigint AS used, {} AS ends, coalesce(s.tier, {}) AS tier, {value}::bigint AS value,
                     {claim} AS rank, {claim} AS claim, {share} AS permille, {feature} AS f, true AS lives
-             {} {} ORDER BY {claim} DESC, {share} DESC, {key} DESC, {feature} DESC LIMIT {most}",
+             {} {} ORDER BY {claim} DESC, {share} DESC, {key} DESC, {feature} DESC LIMIT {PAGE}",
             c.feature.text("c"),
             self.used(),
             self.ends(),
@@ -62,7 +62,10 @@ impl Ground<'_> {
     ) -> String {
         let c = self.counter;
         let (key, feature) = (watch.key.key("w"), watch.feature.comparable("w"));
-        let of_tier = |claim: Claim| filter.tier.as_ref().is_none_or(|t| (t == self.free) == (claim == Claim::Free));
+        let of_tier = |claim: Claim| match &filter.tier {
+            Some(tier) => (tier == self.free) == (claim == Claim::Free),
+            None => !(filter.paying && claim == Claim::Free),
+        };
         let left = Claim::ALL.into_iter().filter(|claim| after.is_none_or(|a| *claim <= a) && of_tier(*claim));
         let ranges = left.map(|claim| {
             format!(
