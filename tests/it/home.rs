@@ -2,7 +2,7 @@
 
 use super::console_review::{review, writes_on};
 use super::fixtures::*;
-use super::panes_findings::unserved;
+use super::panes::findings::unserved;
 use super::script::*;
 use chrono::Duration;
 use nightdesk::console::screen::Screen;

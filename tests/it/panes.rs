@@ -1,10 +1,14 @@
 //! The panes on screen: every state of every pane at both sizes, and the ways between them.
 
+mod case;
 mod customer;
 mod customers;
+pub mod findings;
 mod pool;
 mod pool_review;
+mod quota;
 mod subscription;
+mod webhooks;
 
 use super::fixtures::*;
 use super::panes_desk::Desk;

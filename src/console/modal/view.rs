@@ -266,13 +266,13 @@ fn impossible(what: &str, reason: &str, style: Style, room: u16) -> Vec<Line> {
 
 /// A row of the drawer: the word, which run, what it does, for whom; its age or what keeps it closed on the right.
 fn task(task: &tasks::Task, selected: bool, theme: &Theme, room: u16) -> Line {
-    const FIXED: u16 = 12 + 6;
+    const FIXED: u16 = 11 + 6;
     let held = task.held.is_some();
     let plain = if held { theme.dim() } else { theme.plain() };
     let style = if task.calls && !held { theme.warn() } else { plain };
     let title = room.saturating_sub(FIXED) / 2;
     let spans = vec![
-        (format!("{:<12}", task.word), style),
+        (format!("{:<11}", task.word), style),
         (format!("{:<6}", short(task.run)), plain),
         (format!("{:<width$}", fit(&task.title, title.saturating_sub(2), theme), width = usize::from(title)), plain),
         (task.who.clone(), plain),

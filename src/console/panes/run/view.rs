@@ -275,12 +275,9 @@ fn rows(plan: &Plan, detail: Detail, theme: &Theme, room: u16) -> Vec<Line> {
     // A line for what is left out is no shorter than the one row.
     let shown = if writes.len() == shown + 1 { shown + 1 } else { shown };
     let mut lines = vec![Vec::new()];
-    lines.extend(writes.iter().take(shown).enumerate().map(|(i, step)| {
-        let label = if i == 0 { "rows" } else { "" };
-        vec![(INDENT, label.to_string(), theme.dim()), (INDENT + LABEL, fit(&step.say, room.saturating_sub(LABEL), theme), theme.plain())]
-    }));
+    lines.extend(writes.iter().take(shown).map(|step| vec![(INDENT, fit(&step.say, room, theme), theme.plain())]));
     if let Some(more) = writes.len().checked_sub(shown).filter(|more| *more > 0) {
-        lines.push(vec![(INDENT + LABEL, format!("and {more} more: e"), theme.dim())]);
+        lines.push(vec![(INDENT, format!("and {more} more: e"), theme.dim())]);
     }
     lines
 }

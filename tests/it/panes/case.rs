@@ -1,6 +1,6 @@
 //! The reading of a case and its judgement, walked through a simulated world: every handle, every way a source can fail.
 
-use super::fixtures::*;
+use crate::fixtures::*;
 use chrono::Duration;
 use nightdesk::domain::diagnosis::{Cause, Class, Moment, Word, diagnose};
 use nightdesk::domain::expected::{NoExpectation, expected};

@@ -1,7 +1,7 @@
 //! The webhooks pane: its tabs in every state, the way from a cause to one event, and that no letter of it writes.
 
-use super::fixtures::*;
-use super::panes_desk::Desk;
+use crate::fixtures::*;
+use crate::panes_desk::Desk;
 use chrono::Duration;
 use nightdesk::console::screen::Screen;
 use nightdesk::domain::fault::Source;
@@ -270,7 +270,7 @@ fn an_endpoint_deleted_in_between_is_said_and_the_selection_stays_on_its_own() {
     assert!(desk.shown().lines().any(|l| l.starts_with('›') && l.contains("stripe3")), "{}", desk.shown());
     desk.keys("f");
     assert!(matches!(desk.state.screens.top(), Screen::Run(_)), "the emergency begins");
-    let env = super::panes_desk::environment();
+    let env = crate::panes_desk::environment();
     let env = nightdesk::protocol::environment::Environment { webhook_url: Some(endpoint(1, true, HANDLED).url), ..env };
     let mut desk = Desk::settled(World::placeholder());
     desk.event(Event::EnvironmentChanged(Box::new(env)));

@@ -1,7 +1,7 @@
 //! The quota pane: both tabs in every state, pages as one scrolls, the filter, the ways to a reset and to a file.
 
-use super::fixtures::*;
-use super::panes_desk::Desk;
+use crate::fixtures::*;
+use crate::panes_desk::Desk;
 use nightdesk::console::screen::Screen;
 use nightdesk::domain::export::Format;
 use nightdesk::domain::fault::{Fault, FaultKind, Source};

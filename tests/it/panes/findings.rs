@@ -1,7 +1,7 @@
 //! Home's rules: the verdict on an event's snapshot, the amounts, the order and the words of findings.
 
-use super::fixtures::*;
-use super::panes_desk::{Desk, environment};
+use crate::fixtures::*;
+use crate::panes_desk::{Desk, environment};
 use chrono::Duration;
 use nightdesk::console::screen::Screen;
 use nightdesk::domain::desk::DeskState;
@@ -143,7 +143,7 @@ fn every_class_has_words_of_its_own_and_no_empty_reason() {
 
 #[test]
 fn the_scan_survives_being_written_down() {
-    let mut desk = super::panes_desk::Desk::settled(World::placeholder());
+    let mut desk = crate::panes_desk::Desk::settled(World::placeholder());
     desk.pass(1);
     let text = serde_json::to_string(&desk.state.home).expect("plain data");
     let back: nightdesk::console::panes::home::Model = serde_json::from_str(&text).expect("the same");
