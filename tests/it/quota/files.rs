@@ -13,9 +13,9 @@ async fn a_file_that_was_broken_off_is_never_taken_for_a_whole_one() {
     let (whole, partial) = (desk.state.path().join("near.csv"), desk.state.path().join("near.csv.partial"));
     let arguments = ["quota", "--threshold", "1", "--unmasked", "--export", &whole.to_string_lossy()];
     for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGINT] {
-        // With the counters locked no page comes: the file begins and goes no further.
+        // With the limits locked no page comes: the file begins and goes no further.
         let mut lock = bench.admin.begin().await.unwrap();
-        sqlx::raw_sql("LOCK TABLE rate_limits IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+        sqlx::raw_sql("LOCK TABLE plan_features IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
         let mut child = desk.begin(&arguments);
         until("the file is begun", async || partial.exists()).await;
         child.signal(signal);
