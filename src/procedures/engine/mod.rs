@@ -152,7 +152,7 @@ struct Confirmation {
 /// A try, and a proof, are given this long to show their effect, in seconds.
 const PATIENCE_SECONDS: i64 = 10;
 /// The same for what a command set going: an application that starts takes its time until it answers.
-const START_SECONDS: i64 = 120;
+pub(super) const START_SECONDS: i64 = 120;
 /// How long a done run can be taken back with one key, in minutes.
 pub const UNDO_MINUTES: i64 = 10;
 
@@ -395,7 +395,13 @@ impl Run {
                 self.goal = Goal::Reconcile;
                 self.sent = Some(now);
                 self.patience = Some(now + chrono::Duration::seconds(PATIENCE_SECONDS));
-                self.doubt(format!("Sent, and no answer: {}. The row is read before anything else.", fault.say.trim_end_matches('.')));
+                let why = fault.say.trim_end_matches('.');
+                let say = if self.has_run_a_command() {
+                    format!("Nobody knows how far it came: {why}. Whether it helped is being read; it is not run twice.")
+                } else {
+                    format!("Sent, and no answer: {why}. The row is read before anything else.")
+                };
+                self.doubt(say);
                 self.gather()
             }
         }
