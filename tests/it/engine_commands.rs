@@ -5,7 +5,7 @@ use chrono::Duration;
 use nightdesk::domain::webhooks::probe::Came;
 use nightdesk::procedures::engine::{Phase, Run};
 use nightdesk::protocol::effect::Effect;
-use nightdesk::protocol::record::{Entry, RunState};
+use nightdesk::protocol::record::{Closed, Entry, RunState};
 use nightdesk::protocol::run::Inputs;
 use std::path::Path;
 use tempfile::tempdir;
@@ -103,4 +103,15 @@ async fn a_failed_restart_is_looked_at_by_whoever_takes_the_run_up_later() {
     desk.go(effects).await;
     assert_eq!(desk.run.phase, Phase::Review);
     assert_eq!(desk.run.plan.as_ref().and_then(|p| p.next_manual()).map(|s| s.id.as_str()), Some("restarted"));
+}
+
+#[tokio::test]
+async fn a_restart_that_does_not_help_is_journaled_by_its_own_name() {
+    let state = tempdir().unwrap();
+    let mut desk = down("echo restarted", state.path()).await;
+    restart(&mut desk, 125).await;
+    let Phase::Halted(say) = &desk.run.phase else { panic!("{:?}", desk.run.phase) };
+    assert!(say.starts_with("It was answered as done, and this still remains: Restart the application"), "{say}");
+    assert_eq!(verified(&desk), [("restart", false)], "it has no row, and nobody asked what is enforced");
+    assert_eq!(desk.journal.runs().await.unwrap()[0].state, RunState::Closed(Closed::Halted));
 }

@@ -323,7 +323,13 @@ impl Run {
             return Vec::new();
         }
         let mut effects = self.recorded_again();
-        if self.goal == Goal::Verify {
+        if self.goal == Goal::Verify && self.many {
+            // A run about many, or of a command, has no row of its own: its acts have their verdicts, but for a command that was answered.
+            if let Some(id) = self.tries.last().filter(|t| t.ran() == Ran::Done).map(|t| t.attempt.step.clone()) {
+                effects.push(self.verified(&id, false));
+            }
+            self.mark_proofs(|_| StepState::Failed(say.clone()));
+        } else if self.goal == Goal::Verify {
             let row_holds = self.tries.last().is_some_and(|t| seen(t, &self.answers) == Seen::Applied);
             effects.push(self.verified(ROW, row_holds));
             if row_holds {
