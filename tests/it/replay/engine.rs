@@ -3,7 +3,7 @@
 use crate::procedures::planned;
 use crate::world::{Driver, Manner, World, by_customer};
 use chrono::{Duration, Utc};
-use nightdesk::domain::fault::Source;
+use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::row::Field;
 use nightdesk::procedures::engine::{Phase, Run};
 use nightdesk::protocol::record::{Detail, OpenedDetail, RunState};
@@ -219,4 +219,22 @@ async fn who_was_put_right_by_somebody_else_a_moment_before_is_told_apart() {
     assert!(matches!(&d.run.phase, Phase::Done(say) if say.contains("1 was right before we came")), "{:?}", d.run.phase);
     assert_eq!(d.run.progress().map(|p| (p.applied, p.right, p.failed)), Some((1, 1, 0)));
     assert_eq!(d.counts().0, 0, "nothing is written over it");
+}
+
+fn refused(kind: FaultKind, say: &str) -> Fault {
+    Fault::new(Source::Stripe, kind, say)
+}
+
+#[tokio::test]
+async fn what_is_done_in_place_of_an_overtaken_act_is_our_own_doing() {
+    let state = tempdir().unwrap();
+    let mut world = missed(false);
+    world.refusals.push_back(refused(FaultKind::Conflict, "somebody was there first"));
+    let mut d = reviewed(world, state.path()).await;
+    d.confirm().await;
+    let Phase::Done(say) = &d.run.phase else { panic!("{:?}", d.run.phase) };
+    assert!(!say.contains("right before we came"), "this run has written the row: {say}");
+    let progress = d.run.progress().expect("acts");
+    assert_eq!((progress.applied, progress.instead, progress.right), (1, 1, 0));
+    assert_eq!(d.counts().0, 1);
 }
