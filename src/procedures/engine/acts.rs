@@ -170,7 +170,6 @@ impl Run {
         let mut why_paused = performed.unrecorded.as_ref().map(|why| format!("an outcome could not be journaled: {why}"));
         let mut missed = None;
         match &performed.outcome {
-            Outcome::Done { .. } if plan.steps[step].expect.is_none() => item.stage = Stage::Applied(step),
             Outcome::Done { .. } => {
                 item.stage = Stage::Effect { step, since: now, open: false };
                 bulk.backoffs = 0;
