@@ -18,6 +18,7 @@ pub struct Store {
     pool: PgPool,
     /// When it was last asked and did not answer, and how.
     silent: Arc<Mutex<Option<(Instant, Fault)>>>,
+    lease: Duration,
 }
 
 /// Something wrong in the store's chain.
@@ -27,8 +28,8 @@ pub struct StoreBreak {
     pub problem: String,
 }
 
-/// A lease is renewed with every try of its run; it outlives a hung console by this.
-const LEASE: &str = "10 minutes";
+/// A lease is renewed while its run is open, and with every try; it outlives a hung console by this.
+const LEASE: Duration = Duration::from_mins(10);
 /// A store that does not answer in this time is left out.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// For reading all of it, or hashing it anew.
@@ -61,7 +62,19 @@ impl Store {
     pub fn new(options: PgConnectOptions) -> Self {
         let pool =
             PgPoolOptions::new().max_connections(1).min_connections(0).acquire_timeout(PATIENCE).idle_timeout(Duration::from_secs(60));
-        Self { pool: pool.connect_lazy_with(options), silent: Arc::default() }
+        Self { pool: pool.connect_lazy_with(options), silent: Arc::default(), lease: LEASE }
+    }
+
+    /// With leases that last so long.
+    #[must_use]
+    pub fn leasing_for(self, lease: Duration) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// How often a lease is to be renewed, so that it does not run out even where one renewal fails.
+    #[must_use]
+    pub fn renews_every(&self) -> Duration {
+        self.lease / 3
     }
 
     /// The environment's: at its own address, else in the product's database. Subjects must be called the same by all consoles,
@@ -116,13 +129,14 @@ impl Store {
     /// [`Fault`] where the store cannot be reached, is not migrated, or lets us do nothing: then there is no lease to respect.
     pub async fn lease(&self, environment: &str, subject: &str, run: Uuid, operator: &str) -> Result<Option<(Uuid, String)>, Fault> {
         self.answered_lately()?;
+        let lease = format!("{} milliseconds", self.lease.as_millis());
         let take = "INSERT INTO nightdesk.lease AS l (environment, subject, run, operator, until) \
                     VALUES ($1, $2, $3, $4, now() + $5::interval) \
                     ON CONFLICT (environment, subject) DO UPDATE SET run = $3, operator = $4, until = now() + $5::interval \
                     WHERE l.run = $3 OR l.until < now()";
         let look = "SELECT run, operator FROM nightdesk.lease WHERE environment = $1 AND subject = $2";
         let leasing = within(&self.pool, async |tx| {
-            let took = sqlx::query(take).bind(environment).bind(subject).bind(run).bind(operator).bind(LEASE).persistent(false);
+            let took = sqlx::query(take).bind(environment).bind(subject).bind(run).bind(operator).bind(&lease).persistent(false);
             if took.execute(&mut *tx).await?.rows_affected() == 1 {
                 return Ok(None);
             }

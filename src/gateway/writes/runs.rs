@@ -35,6 +35,9 @@ impl<P: Performer> WriteLane<P> {
             .lock()
             .await
             .insert(run, Open { held, procedure: procedure.to_string(), subject, leased, confirmed_at: None, attempts: Vec::new() });
+        if leased {
+            self.keep_leased(run);
+        }
         Ok(())
     }
 
@@ -67,6 +70,9 @@ impl<P: Performer> WriteLane<P> {
         };
         let attempts = summary.attempts.iter().enumerate().map(tried).collect();
         self.inner.open.lock().await.insert(run, Open { held, procedure, subject, leased, confirmed_at: None, attempts });
+        if leased {
+            self.keep_leased(run);
+        }
         Ok(())
     }
 

@@ -226,3 +226,36 @@ async fn a_run_that_does_not_open_keeps_nobody_out() {
     ada.open_run(Uuid::now_v7(), "tier-update", detail.clone()).await.expect_err("its journal is broken");
     eve.open_run(third, "tier-update", detail).await.expect("opening left no lease behind");
 }
+
+#[tokio::test]
+async fn an_open_run_keeps_its_lease_and_is_told_when_somebody_else_has_it() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let state = tempdir().unwrap();
+    let command = planned(&mut World::missed(), &by_customer()).expect("a plan").commands()[0].clone();
+    let gate = Arc::new(Gate::new(false));
+    gate.account_known(false);
+    gate.turn_on("ticket 4411", chrono::Utc::now()).expect("test mode");
+    let journal = Journal::open(state.path(), "test", "ada", Some(b"one key for all consoles")).unwrap();
+    let store = Store::of_url(&db.console).unwrap().leasing_for(std::time::Duration::from_secs(3));
+    let ada = WriteLane::new(gate, journal, Some(store), crate::world::InMemory(World::missed().shared()));
+    let many = Detail::of(&OpenedDetail { inputs: Inputs::default(), subject: None, who: "2 customers".into(), undoes: None });
+    let run = Uuid::now_v7();
+    ada.open_run(run, "failed-webhook", many).await.unwrap();
+    let admin = PgPoolOptions::new().max_connections(1).connect(&db.superuser).await.unwrap();
+    let until = async || -> chrono::DateTime<chrono::Utc> {
+        sqlx::query_scalar("SELECT until FROM nightdesk.lease").fetch_one(&admin).await.unwrap()
+    };
+    let first = until().await;
+    bench::until("nobody does anything, and the lease is renewed twice", async || {
+        until().await > first + chrono::Duration::milliseconds(1_500)
+    })
+    .await;
+
+    let taken = "UPDATE nightdesk.lease SET run = gen_random_uuid(), operator = 'eve', until = now() + interval '1 hour'";
+    sqlx::raw_sql(taken).execute(&admin).await.unwrap();
+    let attempt = Attempt { run, step: "apply-1".into(), attempt: 1 };
+    let refused = ada.perform(Perform { attempt, command, undo: None, confirmed_at: chrono::Utc::now() }).await.outcome;
+    let Outcome::NotDone(fault) = &refused else { panic!("{refused:?}") };
+    assert!(fault.kind == FaultKind::Denied && fault.say.contains("lapsed") && fault.say.contains("eve has run"), "{fault:?}");
+}

@@ -238,3 +238,16 @@ async fn what_is_done_in_place_of_an_overtaken_act_is_our_own_doing() {
     assert_eq!((progress.applied, progress.instead, progress.right), (1, 1, 0));
     assert_eq!(d.counts().0, 1);
 }
+
+#[tokio::test]
+async fn a_run_whose_hold_has_lapsed_pauses_and_counts_nobody_s_row_as_overtaken() {
+    let state = tempdir().unwrap();
+    let mut world = missed(true);
+    world.refusals.push_back(Fault::new(Source::Store, FaultKind::Denied, "The hold on this run has lapsed: eve has run 1234 open"));
+    let mut d = reviewed(world, state.path()).await;
+    d.confirm().await;
+    assert!(d.run.is_paused(), "{:?}", d.run.phase);
+    let progress = d.run.progress().expect("acts");
+    assert_eq!((progress.applied, progress.failed), (0, 0));
+    assert!(progress.paused.flatten().is_some_and(|why| why.contains("eve has run 1234 open")));
+}
