@@ -5,7 +5,7 @@ use super::payloads::Payload;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::record::{
-    AttestedDetail, Concluded, ConcludedDetail, Entry, IntendedDetail, OpenedDetail, Recorded, RunState, RunSummary,
+    AttestedDetail, Closed, Concluded, ConcludedDetail, Entry, IntendedDetail, OpenedDetail, Recorded, RunState, RunSummary,
 };
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
@@ -116,6 +116,9 @@ fn bare(result: Concluded) -> Outcome {
 /// Unfinished first, newest first in both halves; of the finished ones only the newest.
 pub(super) fn sort(runs: &mut Vec<RunSummary>, finished: usize) {
     runs.sort_by_key(|r| (r.is_finished(), std::cmp::Reverse(r.last)));
-    let open = runs.iter().filter(|r| !r.is_finished()).count();
-    runs.truncate(open.saturating_add(finished));
+    let mut nth = 0;
+    runs.retain(|r| {
+        nth += usize::from(r.is_finished());
+        nth <= finished || !r.is_finished() || r.state == RunState::Closed(Closed::HandedOver)
+    });
 }
