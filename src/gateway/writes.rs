@@ -69,6 +69,23 @@ struct Tried {
     result: Option<Concluded>,
 }
 
+/// A write on its way, for as long as it lives: one that breaks off is not on its way for ever.
+struct UnderWay<P>(Arc<Inner<P>>);
+
+impl<P> UnderWay<P> {
+    fn begin(inner: &Arc<Inner<P>>) -> Self {
+        inner.under_way.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(inner))
+    }
+}
+
+impl<P> Drop for UnderWay<P> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.0.landed.notify_waiters();
+    }
+}
+
 impl<P> Clone for WriteLane<P> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone() }
@@ -164,17 +181,17 @@ impl<P: Performer> WriteLane<P> {
     /// Gate, intent, effect, outcome. Runs to its end even if the caller goes away.
     pub async fn perform(&self, perform: Perform) -> Performed {
         let (lane, attempt) = (self.clone(), perform.attempt.clone());
-        self.inner.under_way.fetch_add(1, Ordering::SeqCst);
+        let under_way = UnderWay::begin(&self.inner);
         let target = perform.command.target();
         let task = tokio::spawn(async move {
             let performed = lane.perform_to_the_end(perform).await;
-            lane.inner.under_way.fetch_sub(1, Ordering::SeqCst);
-            lane.inner.landed.notify_waiters();
+            drop(under_way);
             performed
         });
         task.await.unwrap_or_else(|_| {
-            let fault = Fault::new(target, FaultKind::Refused, "The task that performed it broke off");
-            Performed { attempt, outcome: Outcome::Unknown(fault), unrecorded: None }
+            let say = "The task that performed it broke off";
+            let fault = Fault::new(target, FaultKind::Refused, say);
+            Performed { attempt, outcome: Outcome::Unknown(fault), unrecorded: Some(say.into()) }
         })
     }
 
