@@ -243,7 +243,11 @@ impl<P: Performer> WriteLane<P> {
         let recorded = self.inner.journal.append(subject.as_ref(), entry, detail).await;
         // Before it is concluded: the run's next act for the same subject takes both anew.
         self.give_one_back(attempt.run, taken).await;
-        self.conclude(&attempt, result).await;
+        if outcome.was_turned_away() {
+            self.forget(&attempt).await;
+        } else {
+            self.conclude(&attempt, result).await;
+        }
         Performed { attempt, outcome, unrecorded: recorded.err().map(|e| e.to_string()) }
     }
 
@@ -277,6 +281,13 @@ impl<P: Performer> WriteLane<P> {
         run.confirmed_at = Some(confirmed_at);
         run.attempts.push(Tried { attempt: attempt.clone(), touched: command.touches(), result: None });
         Ok(permit)
+    }
+
+    /// It was turned away for its rate: it may come again as the same try, under the same key.
+    async fn forget(&self, attempt: &Attempt) {
+        if let Some(run) = self.inner.open.lock().await.get_mut(&attempt.run) {
+            run.attempts.retain(|t| t.attempt != *attempt);
+        }
     }
 
     async fn conclude(&self, attempt: &Attempt, result: Concluded) {

@@ -477,9 +477,14 @@ impl Run {
         done && recent && self.undoing.is_none() && self.bulk.is_none() && !self.is_open()
     }
 
-    /// Which try a new one would be: grows only over tries that are journaled as not done.
+    /// Which try a new one would be: grows only over tries that are journaled as not done. What was turned away for its rate is the same
+    /// try once more: it keeps its key.
     fn next_attempt(&self, step: &str) -> Attempt {
-        let before = self.tries.iter().filter(|t| t.attempt.step == step).map(|t| t.attempt.attempt).max().unwrap_or(0);
-        Attempt { run: self.id, step: step.to_string(), attempt: before + 1 }
+        let attempt = match self.tries.iter().rfind(|t| t.attempt.step == step) {
+            None => 1,
+            Some(last) if last.outcome.as_ref().is_some_and(Outcome::was_turned_away) => last.attempt.attempt,
+            Some(last) => last.attempt.attempt + 1,
+        };
+        Attempt { run: self.id, step: step.to_string(), attempt }
     }
 }

@@ -6,7 +6,8 @@ use chrono::{Duration, Utc};
 use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::row::Field;
 use nightdesk::procedures::engine::{Phase, Run};
-use nightdesk::protocol::record::{Detail, OpenedDetail, RunState};
+use nightdesk::protocol::command::Outcome;
+use nightdesk::protocol::record::{Detail, Entry, OpenedDetail, RunState};
 use nightdesk::protocol::run::{Inputs, Selection, short};
 use std::path::Path;
 use tempfile::tempdir;
@@ -237,6 +238,22 @@ async fn what_is_done_in_place_of_an_overtaken_act_is_our_own_doing() {
     let progress = d.run.progress().expect("acts");
     assert_eq!((progress.applied, progress.instead, progress.right), (1, 1, 0));
     assert_eq!(d.counts().0, 1);
+}
+
+#[tokio::test]
+async fn what_was_turned_away_for_its_rate_goes_again_under_the_same_key() {
+    let state = tempdir().unwrap();
+    let mut world = missed(true);
+    world.refusals.extend(["once", "twice"].map(|s| refused(FaultKind::Limit, s)));
+    let mut d = reviewed(world, state.path()).await;
+    d.confirm().await;
+    done(&d, 0);
+    let records = d.journal.recorded(d.run.id).await.unwrap();
+    let keys: Vec<&str> =
+        records.iter().filter_map(|r| if let Entry::Intended { key, .. } = &r.entry { Some(key.as_str()) } else { None }).collect();
+    assert!(keys.len() == 3 && keys.iter().all(|k| *k == keys[0]), "{keys:?}");
+    let summary = d.journal.runs().await.unwrap().remove(0);
+    assert!(matches!(&summary.attempts[..], [(a, Some(Outcome::Done { .. }))] if a.attempt == 1), "{:?}", summary.attempts);
 }
 
 #[tokio::test]
