@@ -6,6 +6,7 @@ use nightdesk::cli::{self, sandbox::SandboxArgs};
 use nightdesk::config::Config;
 use nightdesk::console::State;
 use nightdesk::gateway::executor::{Executor, Handle};
+use nightdesk::gateway::reader::CLOSING;
 use nightdesk::gateway::{journal, log};
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::event::Event;
@@ -16,10 +17,13 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// How many events and effects may wait between the halves: far more than a screen's worth.
 const QUEUE: usize = 1024;
+/// How long a sandbox is waited for at the end.
+const STOPPING: Duration = Duration::from_millis(800);
 
 fn main() -> ExitCode {
     let cli = match cli::arguments() {
@@ -122,8 +126,9 @@ async fn show(
     };
     let theme = shell::theme(colour, look.ascii, |name| std::env::var(name).ok());
     let shown = shell::run(State::new(theme, chrono::Utc::now()), effects, inbound).await;
-    // The outside ends by itself once nobody asks it any more; connections and the sandbox are closed there.
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(800), outside).await;
+    // The outside ends by itself once nobody asks it any more: at once where nothing is under way, else when a write has settled and what
+    // was journaled last is shipped. The terminal is restored already.
+    let _ = tokio::time::timeout(CLOSING, outside).await;
     match shown {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
@@ -166,7 +171,8 @@ async fn sandbox(options: SandboxOptions, events: mpsc::Sender<Event>, mut effec
         }
         Err(error) => failed(&events, &mut effects, error.to_string()).await,
     }
-    sandbox.stop().await;
+    // Its supervisor ends what is left of it: nobody waits for that.
+    let _ = tokio::time::timeout(STOPPING, sandbox.stop()).await;
 }
 
 async fn serve(config: Arc<Config>, events: mpsc::Sender<Event>, effects: mpsc::Receiver<Effect>) {

@@ -196,7 +196,7 @@ impl Handle {
     }
 
     /// Stops reading and polling, lets what was submitted to be written or recorded settle for a moment, closes the connections. At
-    /// most two seconds, much less where nothing hangs.
+    /// most [`CLOSING`](super::reader::CLOSING), much less where nothing hangs.
     pub async fn shutdown(&self) {
         self.stop.cancel();
         self.reader.close_after(self.ended.cancelled()).await;

@@ -34,6 +34,10 @@ pub struct Reader {
 const SETTLE: Duration = Duration::from_millis(800);
 /// How long the records that were written last have to reach the shared store at the end; what does not is shipped next time.
 const LAST_SHIPMENT: Duration = Duration::from_millis(1200);
+/// How long the shared store is told goodbye: one that does not answer is left without.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// Longer than [`Reader::close_after`] nobody has to wait: what it waits for is bounded, each by itself.
+pub const CLOSING: Duration = Duration::from_millis(2_600);
 
 impl Reader {
     /// Opens connections in the background and the journal under `state`; needs a runtime. A journal that cannot be
@@ -175,8 +179,7 @@ impl Reader {
                 if let (Ok(journal), false) = (&self.journal, waiting) {
                     let _ = tokio::time::timeout(LAST_SHIPMENT, ship(journal, store)).await;
                 }
-                // A store that does not answer is left without a goodbye.
-                let _ = tokio::time::timeout(Duration::from_millis(500), store.close()).await;
+                let _ = tokio::time::timeout(GOODBYE, store.close()).await;
             }
         };
         tokio::join!(self.sources.close(), store);

@@ -16,7 +16,7 @@ use crate::protocol::command::{Command, Outcome};
 use crate::protocol::environment::{self, Contact, Environment, Offers};
 use crate::protocol::gate::Permit;
 use crate::protocol::query::{Query, Reply};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -32,8 +32,8 @@ pub struct Sources {
     pub logs: Option<Logs>,
     /// The key for writes to Stripe, while writes are on: fetched, or why it could not be.
     write_key: Arc<Mutex<Option<Result<Credential, Fault>>>>,
-    /// What hooks print while they run.
-    said: broadcast::Sender<String>,
+    /// Where the command of each idempotency key tells what it prints, from when somebody wants to hear it until it is run.
+    heard: Arc<Mutex<HashMap<String, broadcast::Sender<String>>>>,
 }
 
 const STRIPE_INTERACTIVE: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ impl Sources {
             application: Application::new(&config),
             logs: Logs::new(&config),
             write_key: Arc::default(),
-            said: broadcast::channel(LINES).0,
+            heard: Arc::default(),
             config,
         }
     }
@@ -148,10 +148,21 @@ impl Sources {
         application::probe::probe(&self.config, endpoints.as_deref(), ahead).await.map(Reply::Probed)
     }
 
-    /// What hooks print from here on, line by line.
+    /// What the command of this idempotency key will print, line by line, and nothing of another's.
     #[must_use]
-    pub fn hear(&self) -> broadcast::Receiver<String> {
-        self.said.subscribe()
+    pub fn hear(&self, key: &str) -> broadcast::Receiver<String> {
+        let (sender, receiver) = broadcast::channel(LINES);
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was not let through is heard by nobody any more.
+        heard.retain(|_, s| s.receiver_count() > 0);
+        heard.insert(key.to_string(), sender);
+        receiver
+    }
+
+    /// Where that command is to tell its lines; nowhere, where nobody listens.
+    fn teller(&self, key: &str) -> broadcast::Sender<String> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        heard.unwrap_or_else(|| broadcast::channel(1).0)
     }
 
     /// What the console and the procedures are told about this environment.
@@ -253,11 +264,11 @@ impl Performer for Sources {
                 (Err(fault), _) => Outcome::NotDone(fault),
             },
             Command::RunHook { hook } => match hooks::argv(&self.config.hooks, hook) {
-                Ok(argv) => hooks::run(argv, None, self.config.hooks.limit, key, &self.said).await,
+                Ok(argv) => hooks::run(argv, None, self.config.hooks.limit, key, &self.teller(key)).await,
                 Err(fault) => Outcome::NotDone(fault),
             },
             Command::Escalate { to, text } => match hooks::calling(&self.config.hooks, to) {
-                Ok(argv) => hooks::run(&argv, Some(text), self.config.hooks.limit, key, &self.said).await,
+                Ok(argv) => hooks::run(&argv, Some(text), self.config.hooks.limit, key, &self.teller(key)).await,
                 Err(fault) => Outcome::NotDone(fault),
             },
         }

@@ -69,6 +69,23 @@ struct Tried {
     result: Option<Concluded>,
 }
 
+/// A write on its way, for as long as it lives: one that breaks off is not on its way for ever.
+struct UnderWay<P>(Arc<Inner<P>>);
+
+impl<P> UnderWay<P> {
+    fn begin(inner: &Arc<Inner<P>>) -> Self {
+        inner.under_way.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(inner))
+    }
+}
+
+impl<P> Drop for UnderWay<P> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.0.landed.notify_waiters();
+    }
+}
+
 impl<P> Clone for WriteLane<P> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone() }
@@ -164,17 +181,17 @@ impl<P: Performer> WriteLane<P> {
     /// Gate, intent, effect, outcome. Runs to its end even if the caller goes away.
     pub async fn perform(&self, perform: Perform) -> Performed {
         let (lane, attempt) = (self.clone(), perform.attempt.clone());
-        self.inner.under_way.fetch_add(1, Ordering::SeqCst);
+        let under_way = UnderWay::begin(&self.inner);
         let target = perform.command.target();
         let task = tokio::spawn(async move {
             let performed = lane.perform_to_the_end(perform).await;
-            lane.inner.under_way.fetch_sub(1, Ordering::SeqCst);
-            lane.inner.landed.notify_waiters();
+            drop(under_way);
             performed
         });
         task.await.unwrap_or_else(|_| {
-            let fault = Fault::new(target, FaultKind::Refused, "The task that performed it broke off");
-            Performed { attempt, outcome: Outcome::Unknown(fault), unrecorded: None }
+            let say = "The task that performed it broke off";
+            let fault = Fault::new(target, FaultKind::Refused, say);
+            Performed { attempt, outcome: Outcome::Unknown(fault), unrecorded: Some(say.into()) }
         })
     }
 
@@ -226,7 +243,11 @@ impl<P: Performer> WriteLane<P> {
         let recorded = self.inner.journal.append(subject.as_ref(), entry, detail).await;
         // Before it is concluded: the run's next act for the same subject takes both anew.
         self.give_one_back(attempt.run, taken).await;
-        self.conclude(&attempt, result).await;
+        if outcome.was_turned_away() {
+            self.forget(&attempt).await;
+        } else {
+            self.conclude(&attempt, result).await;
+        }
         Performed { attempt, outcome, unrecorded: recorded.err().map(|e| e.to_string()) }
     }
 
@@ -260,6 +281,13 @@ impl<P: Performer> WriteLane<P> {
         run.confirmed_at = Some(confirmed_at);
         run.attempts.push(Tried { attempt: attempt.clone(), touched: command.touches(), result: None });
         Ok(permit)
+    }
+
+    /// It was turned away for its rate: it may come again as the same try, under the same key.
+    async fn forget(&self, attempt: &Attempt) {
+        if let Some(run) = self.inner.open.lock().await.get_mut(&attempt.run) {
+            run.attempts.retain(|t| t.attempt != *attempt);
+        }
     }
 
     async fn conclude(&self, attempt: &Attempt, result: Concluded) {

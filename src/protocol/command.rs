@@ -1,7 +1,7 @@
 //! Writes to production: one closed enum. Reading it tells everything this program can do to the world.
 
 use crate::domain::At;
-use crate::domain::fault::{Fault, Source};
+use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::policy::Tier;
 use crate::domain::row::{Change, Counter, Field, Image};
@@ -68,6 +68,14 @@ pub enum Outcome {
     NotDone(Fault),
     /// Sent, and no answer: it may have happened. Settled by reading, never by repeating.
     Unknown(Fault),
+}
+
+impl Outcome {
+    /// Turned away for the rate of requests alone: the very same request may come again.
+    #[must_use]
+    pub fn was_turned_away(&self) -> bool {
+        matches!(self, Outcome::NotDone(fault) if fault.kind == FaultKind::Limit)
+    }
 }
 
 impl Command {

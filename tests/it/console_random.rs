@@ -182,6 +182,12 @@ fn ten_thousand_bursts_confirm_nothing() {
     armed.event(Event::Painted);
     armed.wait(1_000);
     let start = armed.state.clone();
+    let review = Uuid::from_u128(0x7f3a);
+    let confirmed = |s: &Script| s.state.tasks.get(review).is_none_or(|m| m.run.is_confirmed());
+    // A `y` by itself does confirm here, so that not confirming says something.
+    let mut alone = somewhere_cheap(&start);
+    alone.key(Key::Char('y'));
+    assert!(confirmed(&alone), "{}", alone.screen());
     for case in 0..10_000 {
         let mut script = somewhere_cheap(&start);
         script.wait(dice.roll(800));
@@ -206,6 +212,7 @@ fn ten_thousand_bursts_confirm_nothing() {
             )
         });
         assert!(wrote.is_none(), "case {case}: `{text}` with up to {gap} ms between keys led to {wrote:?}");
+        assert!(!confirmed(&script), "case {case}: `{text}` with up to {gap} ms between keys confirmed the review");
     }
 }
 

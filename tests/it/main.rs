@@ -15,6 +15,7 @@ mod drift;
 mod drill;
 mod endpoint_down;
 mod engine;
+mod engine_commands;
 mod engine_counters;
 mod engine_sessions;
 mod fixtures;

@@ -23,6 +23,7 @@ use nightdesk::domain::stripe::{
 };
 use nightdesk::domain::tiers::TierRules;
 use nightdesk::domain::webhooks::endpoint::Endpoint;
+use nightdesk::domain::webhooks::probe::{Came, Probed, Shot};
 use nightdesk::gateway::hooks;
 use nightdesk::gateway::writes::Performer;
 use nightdesk::protocol::command::{Command, Outcome};
@@ -30,7 +31,7 @@ use nightdesk::protocol::environment::{Environment, Offers, Writer};
 use nightdesk::protocol::gate::Permit;
 use nightdesk::protocol::query::{Locator, Query, Reply};
 use nightdesk::protocol::run::Inputs;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 pub const PROFILE: &str = "7f3a5b7c-0000-4000-8000-000000000011";
@@ -76,6 +77,12 @@ pub struct World {
     pub pool: Vec<Session>,
     /// This one ends by itself when the first one is ended.
     pub goes_along: Option<i32>,
+    /// The next writes are refused with these, one after the other, and do nothing.
+    pub refusals: VecDeque<Fault>,
+    /// How the webhook endpoint answers what is forged.
+    pub endpoint: Came,
+    /// The shell's script that is configured to restart the application.
+    pub hook: &'static str,
     /// Rows really changed.
     pub writes: u32,
     /// Statements that arrived.
@@ -222,6 +229,9 @@ impl World {
             resent: Vec::new(),
             pool: Vec::new(),
             goes_along: None,
+            refusals: VecDeque::new(),
+            endpoint: answers(400),
+            hook: "echo no such unit; exit 1",
             writes: 0,
             sent: 0,
         }
@@ -291,6 +301,11 @@ impl World {
                 events: vec!["*".into()],
                 livemode: false,
             }]),
+            Query::Probe => {
+                let shots = [Shot::Health, Shot::Ready, Shot::Unsigned, Shot::WronglySigned];
+                let url = "https://app.acme.example/webhooks/stripe".into();
+                Reply::Probed(Probed { url, shots: shots.into_iter().map(|s| (s, self.endpoint.clone())).collect() })
+            }
             Query::Logs(search) => Reply::Logs { lines: Vec::new(), complete: true, covers: Some(search.since), note: None },
             Query::Runs | Query::TeamRuns => Reply::Runs(Vec::new()),
             Query::Received(_) => Reply::Received(None),
@@ -332,6 +347,9 @@ impl World {
 
     /// Compare-and-set, as the database does it.
     fn write(&mut self, command: &Command) -> Outcome {
+        if let Some(fault) = self.refusals.pop_front() {
+            return Outcome::NotDone(fault);
+        }
         let (subject, shown, changes) = match command {
             Command::SetSubscriptionRow { subject, shown, changes } => (subject, shown.clone(), changes.clone()),
             Command::ResyncByHttp { subject, .. } | Command::ResyncByCommand { subject, .. } => (subject, Image::new(), self.truth.clone()),
@@ -378,6 +396,11 @@ impl World {
     }
 }
 
+/// A webhook endpoint that answers with this status.
+pub fn answers(status: u16) -> Came {
+    Came::Answer { status, milliseconds: 3, body: String::new(), location: None, skew_seconds: Some(0) }
+}
+
 fn located(record: &Record, locator: &Locator) -> bool {
     let held = |field| record.row.as_ref().and_then(|r| r.text(field));
     match locator {
@@ -413,9 +436,8 @@ pub struct InMemory(pub Shared);
 impl Performer for InMemory {
     async fn perform(&self, permit: &Permit, key: &str) -> Outcome {
         assert!(key.starts_with("nd-"));
-        // The command that this world has configured fails.
         if matches!(permit.command(), Command::RunHook { .. }) {
-            let argv = ["sh", "-c", "echo no such unit; exit 1"].map(String::from);
+            let argv = ["sh", "-c", self.0.lock().unwrap().hook].map(String::from);
             return hooks::run(&argv, None, std::time::Duration::from_secs(10), key, &tokio::sync::broadcast::channel(1).0).await;
         }
         self.0.lock().unwrap().write(permit.command())

@@ -9,7 +9,7 @@ use crate::protocol::command::{Command, Outcome};
 use crate::protocol::desk::DeskWrite;
 use crate::protocol::effect::Effect;
 use crate::protocol::event::Event;
-use crate::protocol::run::Performed;
+use crate::protocol::run::{Performed, idempotency_key};
 use chrono::Utc;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -75,7 +75,8 @@ async fn carry(
             // Other runs go on meanwhile, and other acts of a run about many; of a run about one customer the next comes only after
             // this has been told.
             let (lane, events) = (lane.clone(), events.clone());
-            let lines = matches!(perform.command, Command::RunHook { .. } | Command::Escalate { .. }).then(|| reader.sources().hear());
+            let prints = matches!(perform.command, Command::RunHook { .. } | Command::Escalate { .. });
+            let lines = prints.then(|| reader.sources().hear(&idempotency_key(&perform.attempt)));
             performs.spawn(async move {
                 let run = perform.attempt.run;
                 let performed = match lines {

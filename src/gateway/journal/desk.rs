@@ -41,7 +41,7 @@ struct Said {
 }
 
 /// The finished runs of others that are listed.
-const FINISHED_OF_OTHERS: usize = 20;
+const FINISHED_OF_OTHERS: u8 = 20;
 
 impl Desk {
     #[must_use]
@@ -167,7 +167,7 @@ pub async fn team_runs(journal: &Journal, store: &Store) -> Result<Vec<RunSummar
     for run in found.iter_mut().filter(|r| !r.is_finished()) {
         run.held = leased.contains(&run.run);
     }
-    runs::sort(&mut found, FINISHED_OF_OTHERS);
+    runs::sort(&mut found, FINISHED_OF_OTHERS.into());
     Ok(found)
 }
 
@@ -181,7 +181,7 @@ pub async fn team_recorded(journal: &Journal, store: &Store, run: Uuid) -> Resul
 }
 
 async fn of_others(journal: &Journal, store: &Store) -> Result<(Vec<format::Body>, Vec<Uuid>), Fault> {
-    match store.of_others(journal.environment(), journal.operator()).await {
+    match store.of_others(journal.environment(), journal.operator(), FINISHED_OF_OTHERS.into()).await {
         Ok((records, leased)) => Ok((records.iter().filter_map(|r| format::parse(r).ok()).map(|l| l.body).collect(), leased)),
         Err(fault) if fault.kind == FaultKind::NotSetUp => Ok((Vec::new(), Vec::new())),
         Err(fault) => Err(fault),

@@ -5,7 +5,7 @@ use super::payloads::Payload;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::record::{
-    AttestedDetail, Concluded, ConcludedDetail, Entry, IntendedDetail, OpenedDetail, Recorded, RunState, RunSummary,
+    AttestedDetail, Closed, Concluded, ConcludedDetail, Entry, IntendedDetail, OpenedDetail, Recorded, RunState, RunSummary,
 };
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
@@ -65,8 +65,14 @@ fn apply(run: &mut RunSummary, entry: &Entry, payload: Option<&Payload>) {
     match entry {
         Entry::Intended { attempt, .. } => {
             let detail = payload.and_then(Payload::parse::<IntendedDetail>);
-            run.attempts.push((attempt.clone(), None));
-            run.commands.push(detail.map(|d: IntendedDetail| -> (Command, Option<Command>) { (d.command, d.undo) }));
+            let command = detail.map(|d: IntendedDetail| -> (Command, Option<Command>) { (d.command, d.undo) });
+            // Turned away for its rate, it comes again as the same try: what it came to then counts.
+            if let Some(again) = run.attempts.iter().position(|(a, _)| a == attempt) {
+                (run.attempts[again].1, run.commands[again]) = (None, command);
+            } else {
+                run.attempts.push((attempt.clone(), None));
+                run.commands.push(command);
+            }
         }
         Entry::Concluded { attempt, result } => {
             let told = payload.and_then(Payload::parse::<ConcludedDetail>).map(|d| d.outcome);
@@ -113,9 +119,13 @@ fn bare(result: Concluded) -> Outcome {
     }
 }
 
-/// Unfinished first, newest first in both halves; of the finished ones only the newest.
+/// Unfinished first, newest first in both halves; of the finished ones only the newest, and those that were handed over: what they sent
+/// is not to be sent again, however long ago that was.
 pub(super) fn sort(runs: &mut Vec<RunSummary>, finished: usize) {
     runs.sort_by_key(|r| (r.is_finished(), std::cmp::Reverse(r.last)));
-    let open = runs.iter().filter(|r| !r.is_finished()).count();
-    runs.truncate(open.saturating_add(finished));
+    let mut nth = 0;
+    runs.retain(|r| {
+        nth += usize::from(r.is_finished());
+        nth <= finished || !r.is_finished() || r.state == RunState::Closed(Closed::HandedOver)
+    });
 }

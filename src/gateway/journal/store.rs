@@ -18,6 +18,7 @@ pub struct Store {
     pool: PgPool,
     /// When it was last asked and did not answer, and how.
     silent: Arc<Mutex<Option<(Instant, Fault)>>>,
+    lease: Duration,
 }
 
 /// Something wrong in the store's chain.
@@ -27,8 +28,8 @@ pub struct StoreBreak {
     pub problem: String,
 }
 
-/// A lease is renewed with every try of its run; it outlives a hung console by this.
-const LEASE: &str = "10 minutes";
+/// A lease is renewed while its run is open, and with every try; it outlives a hung console by this.
+const LEASE: Duration = Duration::from_mins(10);
 /// A store that does not answer in this time is left out.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// For reading all of it, or hashing it anew.
@@ -61,7 +62,19 @@ impl Store {
     pub fn new(options: PgConnectOptions) -> Self {
         let pool =
             PgPoolOptions::new().max_connections(1).min_connections(0).acquire_timeout(PATIENCE).idle_timeout(Duration::from_secs(60));
-        Self { pool: pool.connect_lazy_with(options), silent: Arc::default() }
+        Self { pool: pool.connect_lazy_with(options), silent: Arc::default(), lease: LEASE }
+    }
+
+    /// With leases that last so long.
+    #[must_use]
+    pub fn leasing_for(self, lease: Duration) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// How often a lease is to be renewed, so that it does not run out even where one renewal fails.
+    #[must_use]
+    pub fn renews_every(&self) -> Duration {
+        self.lease / 3
     }
 
     /// The environment's: at its own address, else in the product's database. Subjects must be called the same by all consoles,
@@ -116,13 +129,14 @@ impl Store {
     /// [`Fault`] where the store cannot be reached, is not migrated, or lets us do nothing: then there is no lease to respect.
     pub async fn lease(&self, environment: &str, subject: &str, run: Uuid, operator: &str) -> Result<Option<(Uuid, String)>, Fault> {
         self.answered_lately()?;
+        let lease = format!("{} milliseconds", self.lease.as_millis());
         let take = "INSERT INTO nightdesk.lease AS l (environment, subject, run, operator, until) \
                     VALUES ($1, $2, $3, $4, now() + $5::interval) \
                     ON CONFLICT (environment, subject) DO UPDATE SET run = $3, operator = $4, until = now() + $5::interval \
                     WHERE l.run = $3 OR l.until < now()";
         let look = "SELECT run, operator FROM nightdesk.lease WHERE environment = $1 AND subject = $2";
         let leasing = within(&self.pool, async |tx| {
-            let took = sqlx::query(take).bind(environment).bind(subject).bind(run).bind(operator).bind(LEASE).persistent(false);
+            let took = sqlx::query(take).bind(environment).bind(subject).bind(run).bind(operator).bind(&lease).persistent(false);
             if took.execute(&mut *tx).await?.rows_affected() == 1 {
                 return Ok(None);
             }
@@ -172,19 +186,19 @@ impl Store {
         self.in_time(within(&self.pool, async |tx| query.execute(tx).await.map(drop))).await
     }
 
-    /// The newest records of other operators, oldest first, and the runs that hold a lease.
+    /// All records of other operators' runs, oldest first: of those that have no end, however old, of those that were handed over, and of
+    /// the `finished` that ended last. And the runs that hold a lease.
     ///
     /// # Errors
     /// [`Fault`] where the store cannot be read.
-    pub(super) async fn of_others(&self, environment: &str, operator: &str) -> Result<(Vec<String>, Vec<Uuid>), Fault> {
+    pub(super) async fn of_others(&self, environment: &str, operator: &str, finished: i64) -> Result<(Vec<String>, Vec<Uuid>), Fault> {
         self.answered_lately()?;
-        let newest = "SELECT record FROM (SELECT seq, record FROM nightdesk.audit WHERE environment = $1 AND operator <> $2 \
-                      ORDER BY seq DESC LIMIT 2000) newest ORDER BY seq";
         let leased = "SELECT run FROM nightdesk.lease WHERE environment = $1 AND until > now()";
         let reading = within(&self.pool, async |tx| {
-            let newest = sqlx::query_scalar(newest).bind(environment).bind(operator).persistent(false).fetch_all(&mut *tx).await?;
+            let records = sqlx::query_scalar(RUNS_OF_OTHERS).bind(environment).bind(operator).bind(finished).persistent(false);
+            let records = records.fetch_all(&mut *tx).await?;
             let leased = sqlx::query_scalar(leased).bind(environment).persistent(false).fetch_all(&mut *tx).await?;
-            Ok((newest, leased))
+            Ok((records, leased))
         });
         self.in_time(reading).await
     }
@@ -317,6 +331,24 @@ fn fault(error: &sqlx::Error) -> Fault {
     };
     Fault::new(Source::Store, kind, say)
 }
+
+/// A record is compared as text: within a JSON string no quotation mark stands unescaped, and parsing every record would cost far more.
+const RUNS_OF_OTHERS: &str = r#"
+WITH ends AS MATERIALIZED (
+  SELECT seq, record, substring(record FROM '"run":"([0-9a-f-]{36})"') AS run, record LIKE '%{"entry":"run-closed"%' AS closes
+  FROM nightdesk.audit
+  WHERE environment = $1 AND operator <> $2 AND (record LIKE '%{"entry":"run-opened"%' OR record LIKE '%{"entry":"run-closed"%')
+), runs AS (
+  SELECT run, min(seq) FILTER (WHERE NOT closes) AS opened, max(seq) FILTER (WHERE closes) AS closed,
+         bool_or(closes AND record LIKE '%"how":"handed-over"%') AS handed_over
+  FROM ends GROUP BY run
+), ranked AS (
+  SELECT *, row_number() OVER (ORDER BY closed DESC NULLS LAST) AS nth FROM runs WHERE opened IS NOT NULL
+), wanted AS MATERIALIZED (
+  SELECT run, opened FROM ranked WHERE closed IS NULL OR handed_over OR nth <= $3
+)
+SELECT a.record FROM nightdesk.audit a JOIN wanted w ON w.run = substring(a.record FROM '"run":"([0-9a-f-]{36})"')
+WHERE a.environment = $1 AND a.operator <> $2 AND a.seq >= (SELECT min(opened) FROM wanted) ORDER BY a.seq"#;
 
 const VERIFY: &str = "\
 SELECT seq, CASE WHEN seq <> coalesce(lag_seq, 0) + 1 THEN 'gap or reorder'

@@ -3,8 +3,10 @@
 use super::{Performer, WriteLane};
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
+use crate::gateway::journal::store::Store;
 use crate::gateway::journal::{Held, JournalError};
 use crate::protocol::run::{Attempt, short};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What one act of a run about several keeps others off, for as long as it lasts.
@@ -30,9 +32,33 @@ impl<P: Performer> WriteLane<P> {
         let leased = open.get(&attempt.run).filter(|o| o.leased).map(|o| (o.procedure.clone(), o.subject.clone()));
         drop(open);
         if let Some((procedure, subject)) = leased {
-            self.lease_of_run(attempt.run, &procedure, subject.as_ref()).await?;
+            // Not the customer of this one act: everything that the run still has to do stands on it.
+            let lapsed =
+                |fault: Fault| Fault { kind: FaultKind::Denied, say: format!("The hold on this run has lapsed: {}", fault.say), ..fault };
+            self.lease_of_run(attempt.run, &procedure, subject.as_ref()).await.map_err(lapsed)?;
         }
         Ok(())
+    }
+
+    /// Renews the lease of a run for as long as it is open here: a pause or a watch lasts longer than a lease.
+    pub(super) fn keep_leased(&self, run: Uuid) {
+        let Some(every) = self.inner.store.as_ref().map(Store::renews_every) else { return };
+        let inner = Arc::downgrade(&self.inner);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let Some(inner) = inner.upgrade() else { return };
+                let lane = Self { inner };
+                let open = lane.inner.open.lock().await.get(&run).map(|o| (o.procedure.clone(), o.subject.clone()));
+                let Some((procedure, subject)) = open else { return };
+                // Where somebody else has it by now, the run's next act is told so.
+                let _ = lane.lease_of_run(run, &procedure, subject.as_ref()).await;
+                // It may have ended meanwhile, and given back what this has just taken.
+                if !lane.inner.open.lock().await.contains_key(&run) {
+                    return lane.release_lease(run).await;
+                }
+            }
+        });
     }
 
     /// The subject's own lock and lease, where the run is about several.

@@ -35,6 +35,9 @@ impl<P: Performer> WriteLane<P> {
             .lock()
             .await
             .insert(run, Open { held, procedure: procedure.to_string(), subject, leased, confirmed_at: None, attempts: Vec::new() });
+        if leased {
+            self.keep_leased(run);
+        }
         Ok(())
     }
 
@@ -65,8 +68,12 @@ impl<P: Performer> WriteLane<P> {
             touched: of(i),
             result: outcome.as_ref().map(Concluded::from),
         };
-        let attempts = summary.attempts.iter().enumerate().map(tried).collect();
+        let kept = |(_, (_, outcome)): &(usize, &(Attempt, Option<Outcome>))| !outcome.as_ref().is_some_and(Outcome::was_turned_away);
+        let attempts = summary.attempts.iter().enumerate().filter(kept).map(tried).collect();
         self.inner.open.lock().await.insert(run, Open { held, procedure, subject, leased, confirmed_at: None, attempts });
+        if leased {
+            self.keep_leased(run);
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use crate::domain::fault::Fault;
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::log::LogLine;
-use crate::domain::webhooks::probe::{Assessment, Finding, Found, Probed, Surroundings, accepts_signatures, assess};
+use crate::domain::webhooks::probe::{Assessment, Came, Finding, Found, Probed, Shot, Surroundings, accepts_signatures, assess};
 use crate::procedures::failed_webhook;
 use crate::protocol::answers::Answers;
 use crate::protocol::environment::Environment;
@@ -57,7 +57,10 @@ impl Look {
 
     /// What stands in the way, by the probe first, then by why the effects are missing.
     pub fn blocked(&self, inputs: &Inputs, found: Option<&failed_webhook::Found>) -> Option<Blocked> {
-        let by_probe = self.probe.as_ref().and_then(|p| p.as_ref().ok()).and_then(|(_, a)| a.found.iter().find_map(blocks));
+        let by_probe = self.probe.as_ref().and_then(|p| p.as_ref().ok()).and_then(|(probed, a)| {
+            let harmless = only_forgeries_fail(probed);
+            a.found.iter().filter(|f| f.finding != Finding::Fails || !harmless).find_map(blocks)
+        });
         if by_probe.is_some() {
             return by_probe;
         }
@@ -101,6 +104,19 @@ pub fn probe_was_wanted(inputs: &Inputs) -> bool {
 
 fn assessed(probed: &Probed, endpoints: Option<&[Endpoint]>, env: &Environment) -> Assessment {
     assess(probed, &Surroundings { endpoints, configured: env.webhook_url.as_deref() })
+}
+
+/// Many a handler throws at a forgery, and answers 5xx to it and to nothing else: no restart changes that. A right signature that was taken
+/// says that it is so; where none was sent, that the application calls itself ready has to do.
+fn only_forgeries_fail(probed: &Probed) -> bool {
+    let status = |shot| match probed.came(shot) {
+        Some(Came::Answer { status, .. }) => Some(*status),
+        _ => None,
+    };
+    match probed.came(Shot::Signed) {
+        None | Some(Came::NotSent(_)) => status(Shot::Ready).is_some_and(|s| (200..300).contains(&s)),
+        Some(_) => accepts_signatures(probed) == Some(true),
+    }
 }
 
 fn blocks(found: &Found) -> Option<Blocked> {

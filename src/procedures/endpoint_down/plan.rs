@@ -4,16 +4,20 @@ use super::look::{Blocked, Look, probe_is_decided, probe_was_wanted};
 use super::{LEAVE, PROBE, SEND, backfill};
 use crate::domain::At;
 use crate::domain::text::sentence;
+use crate::procedures::engine::START_SECONDS;
 use crate::procedures::failed_webhook::{Found, found, plan_of};
 use crate::procedures::words::{count, how, machine};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
 use crate::protocol::environment::Environment;
-use crate::protocol::run::{Choice, Decision, Inputs, Plan, Refusal, Step, StepKind, StepState};
+use crate::protocol::run::{Choice, Decision, Inputs, Plan, Ran, Refusal, Step, StepKind, StepState};
+use chrono::Duration;
 
 /// The hook that restarts the application, and what is typed to run it.
 const RESTART: &str = "restart_app";
 const TYPED: &str = "restart";
+/// What the operator says of a restart of which nobody else knows.
+const RESTARTED: &str = "restarted";
 /// So many lines of the log stand among the evidence.
 const LINES: usize = 8;
 
@@ -28,7 +32,7 @@ pub fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> R
     }
     let missing = found(&backfill(inputs), answers, env, now);
     match look.blocked(inputs, missing.as_ref().ok()) {
-        Some(blocked) => Ok(bring_back(&blocked, inputs, &look, missing.as_ref(), env)),
+        Some(blocked) => Ok(bring_back(&blocked, inputs, &look, missing.as_ref(), env, now)),
         None => back_fill(&missing?, inputs, &look, env),
     }
 }
@@ -60,10 +64,18 @@ fn may_probe(env: &Environment) -> Decision {
 }
 
 /// Something has to be done before an event can have an effect.
-fn bring_back(blocked: &Blocked, inputs: &Inputs, look: &Look, missing: Result<&Found, &Refusal>, env: &Environment) -> Plan {
+fn bring_back(blocked: &Blocked, inputs: &Inputs, look: &Look, missing: Result<&Found, &Refusal>, env: &Environment, now: At) -> Plan {
     let mut steps = vec![probed(look, false), logs(look)];
     let (mut notes, mut lines, mut typed) = (Vec::new(), Vec::new(), None);
     let (summary, blast) = match blocked {
+        Blocked::Restart(wrong) if failed_to_restart(inputs, now) => {
+            let say = "Nobody knows whether it restarted: look, restart it by hand if it did not, then say what you saw";
+            steps.push(Step::new(RESTARTED, StepKind::Manual, TYPED, say));
+            (
+                format!("Look whether the application restarted: its command did not say so. {wrong}"),
+                "by hand; the command is not run twice".into(),
+            )
+        }
         Blocked::Restart(wrong) if env.offers.restart_app => {
             let command = Command::RunHook { hook: RESTART.into() };
             lines = machine(&command);
@@ -107,6 +119,12 @@ fn bring_back(blocked: &Blocked, inputs: &Inputs, look: &Look, missing: Result<&
     }
 }
 
+/// The command was run, nobody knows how far it came, and it has had its time: what it did is for somebody to look at.
+fn failed_to_restart(inputs: &Inputs, now: At) -> bool {
+    let has_had_its_time = inputs.acted.is_none_or(|acted| now - acted >= Duration::seconds(START_SECONDS));
+    inputs.ran == Ran::Unknown && (has_had_its_time || inputs.attested.contains_key(RESTARTED))
+}
+
 /// The endpoint is well, or as well as can be told: what is missing is brought about.
 fn back_fill(missing: &Found, inputs: &Inputs, look: &Look, env: &Environment) -> Result<Plan, Refusal> {
     let well =
@@ -120,7 +138,7 @@ fn back_fill(missing: &Found, inputs: &Inputs, look: &Look, env: &Environment) -
         inputs.attested.get(step).map(|said| Step::new(step, StepKind::Check, step, sentence(said)).in_state(StepState::Passed))
     };
     steps.extend(done("mend"));
-    steps.push(done("restart").unwrap_or_else(|| {
+    steps.push(done("restart").or_else(|| done(RESTARTED)).unwrap_or_else(|| {
         let why = if look.worst().is_some() { "the endpoint answers" } else { "nothing says that it is down" };
         Step::new("restart", StepKind::Check, "restart", "Not needed").in_state(StepState::Skipped(why.into()))
     }));

@@ -1,6 +1,6 @@
 //! The stages of the emergency, from answers made by hand: asked about the probe, restart or hands, and the backfill once the endpoint is well.
 
-use super::look::Look;
+use super::look::{Blocked, Look};
 use super::*;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::shape::{IntervalWords, KeyType, Shape, Trust};
@@ -185,4 +185,23 @@ fn a_right_signature_that_is_accepted_now_outranks_what_was_refused_before() {
     assert!(!unprobed.refuses_signatures(&lost, Some(now())));
     let others = [lost[1], (lost[1].0, Cause::Down), (lost[1].0, Cause::Down)];
     assert!(!unprobed.refuses_signatures(&others, None), "most were not refused");
+}
+
+#[test]
+fn an_endpoint_that_fails_at_forgeries_alone_needs_no_restart() {
+    let blocked = |rest: &[(Shot, Came)]| {
+        let mut shots = vec![(Shot::Unsigned, answer(500)), (Shot::WronglySigned, answer(500))];
+        shots.extend(rest.iter().cloned());
+        let probed = Probed { url: endpoint().url, shots };
+        let assessed = assess(&probed, &Surroundings::default());
+        Look { probe: Some(Ok((probed, assessed))), lines: Vec::new() }.blocked(&asked(SEND), None)
+    };
+    assert_eq!(blocked(&[(Shot::Signed, answer(200)), (Shot::Ready, answer(200))]), None);
+    assert_eq!(blocked(&[(Shot::Signed, answer(200)), (Shot::Ready, answer(404))]), None, "not everybody has a readiness check");
+    assert_eq!(blocked(&[(Shot::Signed, Came::NotSent("off".into())), (Shot::Ready, answer(204))]), None, "the best that is known");
+    let restart = |rest: &[(Shot, Came)]| assert!(matches!(blocked(rest), Some(Blocked::Restart(_))), "{rest:?}");
+    restart(&[(Shot::Signed, answer(500)), (Shot::Ready, answer(200))]);
+    restart(&[(Shot::Signed, answer(200)), (Shot::Ready, answer(503))]);
+    restart(&[(Shot::Ready, answer(404))]);
+    restart(&[]);
 }

@@ -141,6 +141,8 @@ impl Run {
         let Some(command) = act.command.clone() else { return Vec::new() };
         act.state = StepState::Running;
         bulk.items[item].stage = Stage::Sent(step);
+        // What was said of the act before it is not said of this one.
+        bulk.items[item].overtaken = None;
         bulk.begun.push_back(now);
         let (id, undo, confirmed_at) = (act.id.clone(), act.undo.clone(), bulk.confirmed_at);
         let attempt = self.next_attempt(&id);
@@ -168,7 +170,6 @@ impl Run {
         let mut why_paused = performed.unrecorded.as_ref().map(|why| format!("an outcome could not be journaled: {why}"));
         let mut missed = None;
         match &performed.outcome {
-            Outcome::Done { .. } if plan.steps[step].expect.is_none() => item.stage = Stage::Applied(step),
             Outcome::Done { .. } => {
                 item.stage = Stage::Effect { step, since: now, open: false };
                 bulk.backoffs = 0;

@@ -1,5 +1,6 @@
 //! What follows when the facts are in: review, dispatch, reconciliation, proof, end. The reading itself is [`super::gather`]'s.
 
+use super::effects::UNHEARD;
 use super::reconcile::{Seen, seen};
 use super::{Goal, Hold, PATIENCE_SECONDS, Phase, Run, Try};
 use crate::domain::At;
@@ -9,7 +10,7 @@ use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::record::{Closed, Concluded, ConcludedDetail, Detail, Entry, OpenedDetail};
-use crate::protocol::run::{Perform, Refusal, Step, StepKind, StepState};
+use crate::protocol::run::{Perform, Ran, Refusal, Step, StepKind, StepState};
 use chrono::Duration;
 
 /// How long after "nobody knows" a write may still take effect, in seconds: 6 s for the change, 2 s in which the server keeps a
@@ -247,11 +248,13 @@ impl Run {
         self.gather()
     }
 
-    /// The same with the row just read: asks only for the rest.
+    /// The same with the row just read: asks only for the rest. What nobody answered for stays in doubt, with the words that came.
     fn enter_verify(&mut self, env: &Environment, now: At) -> Vec<Effect> {
-        self.phase = Phase::Verifying;
+        if !self.is_in_doubt() {
+            self.phase = Phase::Verifying;
+        }
         self.acted = Some(now);
-        self.patience = Some(now + Duration::seconds(PATIENCE_SECONDS));
+        self.patience = Some(now + self.patience_for_proof());
         self.mark_proofs(|_| StepState::Running);
         self.go_on(env, now)
     }
@@ -265,10 +268,10 @@ impl Run {
             Err(Refusal::Decide(decision)) => format!("The facts are no longer clear: {}", decision.question),
             Ok(plan) if self.is_next_stage(&plan) => return self.next_stage(plan),
             Ok(plan) if plan.waits().is_some() => return self.watch(plan, now),
-            Ok(plan) if plan.diff.is_empty() => format!("It was answered as done, and this still remains: {}", plan.summary),
+            Ok(plan) if plan.diff.is_empty() => format!("{}, and this still remains: {}", self.as_answered(), plan.summary),
             Ok(plan) => {
                 let fields: Vec<_> = plan.diff.iter().map(|c| c.field.label()).collect();
-                format!("It was answered as done, and the row still differs from what is due in {}.", fields.join(", "))
+                format!("{}, and the row still differs from what is due in {}.", self.as_answered(), fields.join(", "))
             }
         };
         if self.patience_left(now) {
@@ -286,7 +289,8 @@ impl Run {
 
     fn proven(&mut self, say: &str, env: &Environment, now: At) -> Vec<Effect> {
         let mut effects = self.recorded_again();
-        if self.tries.last().is_some_and(Try::is_open) {
+        // Of a command that failed nothing is proven: it may be others that have brought about what it was run for.
+        if self.tries.last().is_some_and(|t| t.is_open() && t.ran() == Ran::No) {
             effects.push(self.conclude(Outcome::Done { note: "read back: the row is as it should be".into() }));
         }
         if self.many {
@@ -319,7 +323,13 @@ impl Run {
             return Vec::new();
         }
         let mut effects = self.recorded_again();
-        if self.goal == Goal::Verify {
+        if self.goal == Goal::Verify && self.many {
+            // A run about many, or of a command, has no row of its own: its acts have their verdicts, but for a command that was answered.
+            if let Some(id) = self.tries.last().filter(|t| t.ran() == Ran::Done).map(|t| t.attempt.step.clone()) {
+                effects.push(self.verified(&id, false));
+            }
+            self.mark_proofs(|_| StepState::Failed(say.clone()));
+        } else if self.goal == Goal::Verify {
             let row_holds = self.tries.last().is_some_and(|t| seen(t, &self.answers) == Seen::Applied);
             effects.push(self.verified(ROW, row_holds));
             if row_holds {
@@ -348,6 +358,16 @@ impl Run {
             effects.push(self.close(how));
         }
         effects
+    }
+
+    /// What is known of the last try by its answer alone.
+    fn as_answered(&self) -> String {
+        match self.tries.last().map(|t| &t.outcome) {
+            Some(Some(Outcome::Unknown(fault))) => format!("Nobody knows how far it came ({})", fault.say.trim_end_matches('.')),
+            Some(Some(Outcome::Done { note })) if note == UNHEARD => format!("Nobody knows how far it came ({UNHEARD})"),
+            Some(None) => "Nobody knows how far it came".into(),
+            _ => "It was answered as done".into(),
+        }
     }
 
     /// The last try was sent, and nobody knows what became of it.

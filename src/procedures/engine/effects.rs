@@ -138,7 +138,8 @@ impl Run {
         let (subject, image) = match self.plan.as_ref().and_then(|p| p.steps[step].expect.as_ref()) {
             Some(Expect::Row { subject, image }) => (subject, image),
             Some(Expect::Released { session, since }) => return self.released(*session, *since),
-            None => return Read::Holds,
+            // Nothing can be read that would show it, and what is not read is not proven.
+            None => return Read::Lacks("nothing says what it was to bring about".into()),
         };
         let row = match row_among(&self.answers, |key| key == subject) {
             Ok(row) => row,

@@ -152,7 +152,7 @@ struct Confirmation {
 /// A try, and a proof, are given this long to show their effect, in seconds.
 const PATIENCE_SECONDS: i64 = 10;
 /// The same for what a command set going: an application that starts takes its time until it answers.
-const START_SECONDS: i64 = 120;
+pub(super) const START_SECONDS: i64 = 120;
 /// How long a done run can be taken back with one key, in minutes.
 pub const UNDO_MINUTES: i64 = 10;
 
@@ -395,7 +395,13 @@ impl Run {
                 self.goal = Goal::Reconcile;
                 self.sent = Some(now);
                 self.patience = Some(now + chrono::Duration::seconds(PATIENCE_SECONDS));
-                self.doubt(format!("Sent, and no answer: {}. The row is read before anything else.", fault.say.trim_end_matches('.')));
+                let why = fault.say.trim_end_matches('.');
+                let say = if self.has_run_a_command() {
+                    format!("Nobody knows how far it came: {why}. Whether it helped is being read; it is not run twice.")
+                } else {
+                    format!("Sent, and no answer: {why}. The row is read before anything else.")
+                };
+                self.doubt(say);
                 self.gather()
             }
         }
@@ -471,9 +477,14 @@ impl Run {
         done && recent && self.undoing.is_none() && self.bulk.is_none() && !self.is_open()
     }
 
-    /// Which try a new one would be: grows only over tries that are journaled as not done.
+    /// Which try a new one would be: grows only over tries that are journaled as not done. What was turned away for its rate is the same
+    /// try once more: it keeps its key.
     fn next_attempt(&self, step: &str) -> Attempt {
-        let before = self.tries.iter().filter(|t| t.attempt.step == step).map(|t| t.attempt.attempt).max().unwrap_or(0);
-        Attempt { run: self.id, step: step.to_string(), attempt: before + 1 }
+        let attempt = match self.tries.iter().rfind(|t| t.attempt.step == step) {
+            None => 1,
+            Some(last) if last.outcome.as_ref().is_some_and(Outcome::was_turned_away) => last.attempt.attempt,
+            Some(last) => last.attempt.attempt + 1,
+        };
+        Attempt { run: self.id, step: step.to_string(), attempt }
     }
 }

@@ -1,13 +1,17 @@
 //! Locks on runs, and the lane every write goes through.
 
 use super::*;
+use crate::procedures::planned;
 use crate::world::{Driver, Manner, World, by_customer, subject};
 use chrono::Utc;
 use nightdesk::domain::fault::FaultKind;
 use nightdesk::domain::ids::SubjectKey;
+use nightdesk::gateway::gate::Gate;
 use nightdesk::gateway::journal::JournalError;
+use nightdesk::gateway::writes::{Performer, WriteLane};
 use nightdesk::procedures::engine::{Phase, Run};
 use nightdesk::protocol::command::{Command, Outcome};
+use nightdesk::protocol::gate::Permit;
 use nightdesk::protocol::record::{Concluded, Detail, Entry, OpenedDetail, RunState};
 use nightdesk::protocol::run::{Attempt, Perform};
 use std::fs;
@@ -81,4 +85,34 @@ async fn the_lane_repeats_nothing_that_may_have_happened() {
     assert!(refused(&d.lane.perform(of(3, &command)).await.outcome), "what is done");
     assert_eq!(d.counts(), (1, 2));
     assert!(d.lane.settle(std::time::Duration::from_secs(1)).await);
+}
+
+/// Whoever carries out breaks off in the middle.
+struct Breaks;
+
+impl Performer for Breaks {
+    async fn perform(&self, _: &Permit, _: &str) -> Outcome {
+        panic!("in the middle of it")
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_breaks_off_is_unknown_unrecorded_and_over() {
+    let state = tempdir().unwrap();
+    let command = planned(&mut World::missed(), &by_customer()).expect("a plan").commands()[0].clone();
+    let gate = Arc::new(Gate::new(false));
+    gate.account_known(false);
+    gate.turn_on("ticket 4411", Utc::now()).expect("test mode");
+    let lane = WriteLane::new(gate, journal(state.path()), None, Breaks);
+    let run = Uuid::now_v7();
+    let detail = OpenedDetail { inputs: by_customer(), subject: Some(subject()), who: "j".into(), undoes: None };
+    lane.open_run(run, "tier-update", Detail::of(&detail)).await.unwrap();
+    let attempt = Attempt { run, step: "apply".into(), attempt: 1 };
+    let perform = |attempt| Perform { attempt, command: command.clone(), undo: None, confirmed_at: Utc::now() };
+    let performed = lane.perform(perform(attempt.clone())).await;
+    assert!(matches!(performed.outcome, Outcome::Unknown(_)), "{performed:?}");
+    assert!(performed.unrecorded.is_some(), "nobody has journaled how it ended");
+    assert!(lane.settle(std::time::Duration::from_secs(1)).await, "nothing is under way any more");
+    let second = lane.perform(perform(Attempt { attempt: 2, ..attempt })).await.outcome;
+    assert!(matches!(&second, Outcome::NotDone(f) if f.say.contains("may have happened")), "{second:?}");
 }

@@ -7,11 +7,11 @@ use crate::world::{Driver, World, by_customer, subject};
 use nightdesk::domain::fault::FaultKind;
 use nightdesk::gateway::gate::Gate;
 use nightdesk::gateway::journal::store::{Store, migrate};
-use nightdesk::gateway::journal::{Journal, Shipped, Shipping, ship};
+use nightdesk::gateway::journal::{Journal, Shipped, Shipping, ship, team_runs};
 use nightdesk::gateway::writes::WriteLane;
 use nightdesk::procedures::engine::Phase;
 use nightdesk::protocol::command::Outcome;
-use nightdesk::protocol::record::{Closed, Detail, Entry, OpenedDetail};
+use nightdesk::protocol::record::{Closed, Detail, Entry, OpenedDetail, RunState};
 use nightdesk::protocol::run::{Attempt, Inputs, Perform};
 use nightdesk::sandbox::cluster::SUPERUSER;
 use nightdesk::sandbox::schema::{Shape, roles};
@@ -225,4 +225,76 @@ async fn a_run_that_does_not_open_keeps_nobody_out() {
     edit(mine.path(), |l| l.iter().map(|l| l.replace("ada", "eve")).collect());
     ada.open_run(Uuid::now_v7(), "tier-update", detail.clone()).await.expect_err("its journal is broken");
     eve.open_run(third, "tier-update", detail).await.expect("opening left no lease behind");
+}
+
+#[tokio::test]
+async fn an_open_run_keeps_its_lease_and_is_told_when_somebody_else_has_it() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let state = tempdir().unwrap();
+    let command = planned(&mut World::missed(), &by_customer()).expect("a plan").commands()[0].clone();
+    let gate = Arc::new(Gate::new(false));
+    gate.account_known(false);
+    gate.turn_on("ticket 4411", chrono::Utc::now()).expect("test mode");
+    let journal = Journal::open(state.path(), "test", "ada", Some(b"one key for all consoles")).unwrap();
+    let store = Store::of_url(&db.console).unwrap().leasing_for(std::time::Duration::from_secs(3));
+    let ada = WriteLane::new(gate, journal, Some(store), crate::world::InMemory(World::missed().shared()));
+    let many = Detail::of(&OpenedDetail { inputs: Inputs::default(), subject: None, who: "2 customers".into(), undoes: None });
+    let run = Uuid::now_v7();
+    ada.open_run(run, "failed-webhook", many).await.unwrap();
+    let admin = PgPoolOptions::new().max_connections(1).connect(&db.superuser).await.unwrap();
+    let until = async || -> chrono::DateTime<chrono::Utc> {
+        sqlx::query_scalar("SELECT until FROM nightdesk.lease").fetch_one(&admin).await.unwrap()
+    };
+    let first = until().await;
+    bench::until("nobody does anything, and the lease is renewed twice", async || {
+        until().await > first + chrono::Duration::milliseconds(1_500)
+    })
+    .await;
+
+    let taken = "UPDATE nightdesk.lease SET run = gen_random_uuid(), operator = 'eve', until = now() + interval '1 hour'";
+    sqlx::raw_sql(taken).execute(&admin).await.unwrap();
+    let attempt = Attempt { run, step: "apply-1".into(), attempt: 1 };
+    let refused = ada.perform(Perform { attempt, command, undo: None, confirmed_at: chrono::Utc::now() }).await.outcome;
+    let Outcome::NotDone(fault) = &refused else { panic!("{refused:?}") };
+    assert!(fault.kind == FaultKind::Denied && fault.say.contains("lapsed") && fault.say.contains("eve has run"), "{fault:?}");
+}
+
+#[tokio::test]
+async fn an_unfinished_run_of_a_colleague_is_known_however_much_was_recorded_since() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let state = tempdir().unwrap();
+    let theirs = Journal::open(state.path(), "test", "ada", Some(b"one key for all consoles")).unwrap();
+    let mine = Journal::open(state.path(), "test", "eve", Some(b"one key for all consoles")).unwrap();
+    let store = Store::of_url(&db.console).unwrap();
+    let opened = |run| Entry::RunOpened { run, procedure: "failed-webhook".into() };
+    let attempt = |run| Attempt { run, step: "resend-evt_1".into(), attempt: 1 };
+    let intended = |run| Entry::Intended { attempt: attempt(run), command: "resend-event".into(), key: "nd-1".into() };
+    let (unfinished, handed_over, oldest) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    for run in [unfinished, handed_over, oldest] {
+        for entry in [opened(run), intended(run)] {
+            theirs.append(None, entry, Detail::none()).await.unwrap();
+        }
+    }
+    for (run, how) in [(handed_over, Closed::HandedOver), (oldest, Closed::Done)] {
+        theirs.append(None, Entry::RunClosed { run, how }, Detail::none()).await.unwrap();
+    }
+    for _ in 0..20 {
+        let run = Uuid::now_v7();
+        for entry in [opened(run), Entry::RunClosed { run, how: Closed::Done }] {
+            theirs.append(None, entry, Detail::none()).await.unwrap();
+        }
+    }
+    ship(&theirs, &store).await.unwrap();
+    let admin = PgPoolOptions::new().max_connections(1).connect(&db.superuser).await.unwrap();
+    let noise = "SELECT nightdesk.audit_append(jsonb_build_object('environment', 'test', 'operator', 'zoe', 'chain', $1, 'seq', n)::text) \
+                 FROM generate_series(1, 2500) AS n";
+    sqlx::query(noise).bind(Uuid::now_v7().to_string()).execute(&admin).await.unwrap();
+    let runs = team_runs(&mine, &store).await.unwrap();
+    let of = |run| runs.iter().find(|r| r.run == run).map(|r| (r.state, r.sent().collect::<Vec<_>>()));
+    assert_eq!(of(unfinished), Some((RunState::Unknown, vec!["resend-evt_1"])));
+    assert_eq!(of(handed_over), Some((RunState::Closed(Closed::HandedOver), vec!["resend-evt_1"])));
+    assert_eq!((of(oldest), runs.len()), (None, 22), "of those that ended well the newest twenty");
+    assert!(team_runs(&theirs, &store).await.unwrap().is_empty(), "of others");
 }

@@ -202,13 +202,14 @@ async fn the_restart_is_the_configured_command_and_its_lines_are_heard() {
     with.hooks.restart_app = Some(["sh", "-c", &script].iter().map(ToString::to_string).collect());
     let sources = open(with);
     assert!(sources.environment().offers.restart_app);
-    let mut heard = sources.hear();
+    let (mut heard, mut elsewhere) = (sources.hear("nd-1"), sources.hear("nd-9"));
     let done = perform(&sources, Command::RunHook { hook: "restart_app".into() }, "nd-1").await;
     assert!(matches!(&done, Outcome::Done { note } if note.contains("stopping") && note.contains("starting")), "{done:?}");
     assert!(proof.exists());
     let mut lines = [heard.recv().await.unwrap(), heard.recv().await.unwrap()];
     lines.sort();
     assert_eq!(lines, ["starting", "stopping"]);
+    assert!(elsewhere.try_recv().is_err(), "another run's command has printed nothing");
     let without = open(config(&bench));
     not_done(&perform(&without, Command::RunHook { hook: "restart_app".into() }, "nd-2").await, "set [hooks] restart_app");
     not_done(&perform(&sources, Command::RunHook { hook: "deploys".into() }, "nd-3").await, "[hooks] deploys");

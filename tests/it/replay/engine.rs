@@ -3,11 +3,12 @@
 use crate::procedures::planned;
 use crate::world::{CUSTOMER, Driver, Manner, World, by_customer};
 use chrono::{Duration, Utc};
-use nightdesk::domain::fault::Source;
+use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::ids::StripeId;
 use nightdesk::domain::row::Field;
 use nightdesk::procedures::engine::{Phase, Run};
-use nightdesk::protocol::record::{Detail, OpenedDetail, RunState};
+use nightdesk::protocol::command::Outcome;
+use nightdesk::protocol::record::{Detail, Entry, OpenedDetail, RunState};
 use nightdesk::protocol::run::{Inputs, Selection, short};
 use std::path::Path;
 use tempfile::tempdir;
@@ -233,4 +234,51 @@ async fn who_was_put_right_by_somebody_else_a_moment_before_is_told_apart() {
     assert!(matches!(&d.run.phase, Phase::Done(say) if say.contains("1 was right before we came")), "{:?}", d.run.phase);
     assert_eq!(d.run.progress().map(|p| (p.applied, p.right, p.failed)), Some((1, 1, 0)));
     assert_eq!(d.counts().0, 0, "nothing is written over it");
+}
+
+fn refused(kind: FaultKind, say: &str) -> Fault {
+    Fault::new(Source::Stripe, kind, say)
+}
+
+#[tokio::test]
+async fn what_is_done_in_place_of_an_overtaken_act_is_our_own_doing() {
+    let state = tempdir().unwrap();
+    let mut world = missed(false);
+    world.refusals.push_back(refused(FaultKind::Conflict, "somebody was there first"));
+    let mut d = reviewed(world, state.path()).await;
+    d.confirm().await;
+    let Phase::Done(say) = &d.run.phase else { panic!("{:?}", d.run.phase) };
+    assert!(!say.contains("right before we came"), "this run has written the row: {say}");
+    let progress = d.run.progress().expect("acts");
+    assert_eq!((progress.applied, progress.instead, progress.right), (1, 1, 0));
+    assert_eq!(d.counts().0, 1);
+}
+
+#[tokio::test]
+async fn what_was_turned_away_for_its_rate_goes_again_under_the_same_key() {
+    let state = tempdir().unwrap();
+    let mut world = missed(true);
+    world.refusals.extend(["once", "twice"].map(|s| refused(FaultKind::Limit, s)));
+    let mut d = reviewed(world, state.path()).await;
+    d.confirm().await;
+    done(&d, 0);
+    let records = d.journal.recorded(d.run.id).await.unwrap();
+    let keys: Vec<&str> =
+        records.iter().filter_map(|r| if let Entry::Intended { key, .. } = &r.entry { Some(key.as_str()) } else { None }).collect();
+    assert!(keys.len() == 3 && keys.iter().all(|k| *k == keys[0]), "{keys:?}");
+    let summary = d.journal.runs().await.unwrap().remove(0);
+    assert!(matches!(&summary.attempts[..], [(a, Some(Outcome::Done { .. }))] if a.attempt == 1), "{:?}", summary.attempts);
+}
+
+#[tokio::test]
+async fn a_run_whose_hold_has_lapsed_pauses_and_counts_nobody_s_row_as_overtaken() {
+    let state = tempdir().unwrap();
+    let mut world = missed(true);
+    world.refusals.push_back(Fault::new(Source::Store, FaultKind::Denied, "The hold on this run has lapsed: eve has run 1234 open"));
+    let mut d = reviewed(world, state.path()).await;
+    d.confirm().await;
+    assert!(d.run.is_paused(), "{:?}", d.run.phase);
+    let progress = d.run.progress().expect("acts");
+    assert_eq!((progress.applied, progress.failed), (0, 0));
+    assert!(progress.paused.flatten().is_some_and(|why| why.contains("eve has run 1234 open")));
 }

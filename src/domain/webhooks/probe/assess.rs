@@ -67,7 +67,7 @@ pub fn accepts_signatures(probed: &Probed) -> Option<bool> {
     match (came(Shot::Signed), came(Shot::WronglySigned)) {
         (Reading::Taken, _) => Some(true),
         // Success without a word: it tells something only where a forgery is answered otherwise.
-        (Reading::Silent, Reading::Refused | Reading::Swallowed) => Some(true),
+        (Reading::Silent, Reading::Refused | Reading::Swallowed | Reading::Failed) => Some(true),
         (Reading::Refused, _) => Some(false),
         _ => None,
     }

@@ -210,6 +210,7 @@ fn a_right_signature_is_accepted_where_the_answer_tells_it_from_a_forgery() {
     let signed = |forgery: &Came, right: Came| accepts_signatures(&with(forged(forgery), Shot::Signed, right));
     assert_eq!(signed(&refused, answer(200, r#"{"received":true}"#)), Some(true));
     assert_eq!(signed(&refused, answer(200, "")), Some(true));
+    assert_eq!(signed(&answer(500, "oops"), answer(200, "")), Some(true), "it throws at forgeries");
     assert_eq!(signed(&answer(200, ""), answer(200, "")), None, "both alike");
     assert_eq!(signed(&refused, refused.clone()), Some(false));
     assert_eq!(accepts_signatures(&forged(&refused)), None, "not sent");
