@@ -13,7 +13,7 @@ use crate::protocol::desk::DeskWrite;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Closed, Detail, Entry};
-use crate::protocol::run::{Perform, Performed};
+use crate::protocol::run::{Perform, Performed, idempotency_key};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -122,7 +122,7 @@ impl Hands {
                 return Performed { attempt: perform.attempt, outcome, unrecorded: None };
             }
         };
-        let mut lines = self.reader.sources().hear();
+        let mut lines = self.reader.sources().hear(&idempotency_key(&perform.attempt));
         let performed = lane.perform(perform);
         tokio::pin!(performed);
         loop {

@@ -123,25 +123,37 @@ impl Bulk {
         }
     }
 
-    /// How many go alone: one more for each first act that came to nothing, up to a few.
-    fn canaries(&self) -> usize {
-        self.pace.canary.max(1) + self.vain().min(VAIN_AT_MOST - 1)
+    /// Those that go alone: the first, and the first that have another act in their place, whether the one that leads helps being open; of
+    /// these one more for each that came to nothing, up to a few.
+    fn canaries(&self) -> Vec<&Item> {
+        let alone = self.pace.canary.max(1);
+        let doubtful = self.doubtful().take(alone + self.vain().min(VAIN_AT_MOST - 1)).map(|i| i.act);
+        let acts: HashSet<usize> = self.items.iter().take(alone).map(|i| i.act).chain(doubtful).collect();
+        self.items.iter().filter(|i| acts.contains(&i.act)).collect()
+    }
+
+    fn doubtful(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|i| i.instead.is_some())
     }
 
     /// First acts that had no effect, before any had one.
     pub(super) fn vain(&self) -> usize {
-        let helped = self.items.iter().position(|i| matches!(i.stage, Stage::Applied(step) if step == i.act));
-        let before = self.items.iter().take(helped.unwrap_or(usize::MAX).min(VAIN_AT_MOST));
-        before.filter(|i| i.instead.is_some() && matches!(i.stage, Stage::Applied(step) if step != i.act)).count()
+        let helped = self.doubtful().position(|i| matches!(i.stage, Stage::Applied(step) if step == i.act));
+        let before = self.doubtful().take(helped.unwrap_or(usize::MAX).min(VAIN_AT_MOST));
+        before.filter(|i| matches!(i.stage, Stage::Applied(step) if step != i.act)).count()
+    }
+
+    pub(super) fn is_canary(&self, act: usize) -> bool {
+        self.canaries().iter().any(|i| i.act == act)
     }
 
     /// Whether the first ones had their effect.
     pub(super) fn canary(&self) -> Option<bool> {
-        let first = || self.items.iter().take(self.canaries());
-        if first().any(|i| !i.stage.is_final()) {
+        let first = self.canaries();
+        if first.iter().any(|i| !i.stage.is_final()) {
             return None;
         }
-        Some(first().any(|i| matches!(i.stage, Stage::Applied(_))))
+        Some(first.iter().any(|i| matches!(i.stage, Stage::Applied(_))))
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -150,7 +162,7 @@ impl Bulk {
 
     /// The next act that may begin now, with its item.
     pub(super) fn next(&mut self, now: At) -> Option<(usize, usize)> {
-        let (canary, canaries) = (self.canary(), self.canaries());
+        let canary = self.canary();
         if self.held.is_some() || canary == Some(false) || self.not_before.is_some_and(|then| now < then) {
             return None;
         }
@@ -169,8 +181,9 @@ impl Bulk {
             }
         }
         let free = |i: &Item| i.subject.as_ref().is_none_or(|s| !busy.contains(s));
-        let among = if canary.is_none() { canaries } else { self.items.len() };
-        let found = self.items.iter().take(among).position(|i| matches!(i.stage, Stage::Waiting(_)) && free(i))?;
+        let alone: Option<HashSet<usize>> = canary.is_none().then(|| self.canaries().iter().map(|i| i.act).collect());
+        let may = |i: &Item| matches!(i.stage, Stage::Waiting(_)) && alone.as_ref().is_none_or(|a| a.contains(&i.act));
+        let found = self.items.iter().position(|i| may(i) && free(i))?;
         let Stage::Waiting(step) = self.items[found].stage else { return None };
         Some((found, step))
     }

@@ -90,7 +90,7 @@ impl Run {
 
     /// One of the first: what the application enforces is asked too.
     fn is_canary(&self, item: &Item) -> bool {
-        self.bulk.as_ref().is_some_and(|b| b.items.iter().take(b.pace.canary.max(1)).any(|i| i.act == item.act))
+        self.bulk.as_ref().is_some_and(|b| b.is_canary(item.act))
     }
 
     /// Everything that was asked is answered: each item gets its verdict, or more time.

@@ -43,6 +43,8 @@ pub struct Lost {
     pub because: String,
     pub helps: String,
     pub remedy: Remedy,
+    /// Nothing says that what stood in the way is over: whether sending helps, the first one shows.
+    pub on_trial: bool,
     /// The row does not hold the customer yet.
     pub unlinked: bool,
 }

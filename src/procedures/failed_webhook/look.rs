@@ -130,6 +130,7 @@ impl Look<'_> {
             return;
         }
         let events = self.behind.get(&truth.id).map_or(0, Vec::len);
+        let on_trial = matches!(remedy, Remedy::Resend | Remedy::Deliver) && told.is_some_and(|t| !self.is_over(t));
         lost.push(Lost {
             customer,
             subscription: truth,
@@ -142,6 +143,7 @@ impl Look<'_> {
             because,
             helps,
             remedy,
+            on_trial,
             unlinked,
         });
     }
@@ -190,7 +192,7 @@ impl Look<'_> {
         };
         evidence.older_in_row = self.older_in_row(truth, told, row);
         evidence.receipt = self.receipts.get(&told.id).copied().unwrap_or_default();
-        evidence.recovered = self.recovered.get(told.kind.as_str()).is_some_and(|at| *at > told.at);
+        evidence.recovered = self.is_over(told);
         // Whether what stood in the way is over, the first one sent shows: until then nothing says that it is not.
         evidence.canary = true;
         let mut attributed = attribute(&evidence, &self.scene, self.now);
@@ -199,6 +201,11 @@ impl Look<'_> {
             attributed.helps = "Stripe has changed since this event: sent again it would bring the older values; copying helps.".into();
         }
         attributed
+    }
+
+    /// Something of the same kind was applied since.
+    fn is_over(&self, told: &Told) -> bool {
+        self.recovered.get(told.kind.as_str()).is_some_and(|at| *at > told.at)
     }
 
     /// The older event whose state the row holds.

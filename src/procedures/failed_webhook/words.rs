@@ -78,7 +78,8 @@ pub fn blast(found: &Found, steps: &[Step], pace: Pace) -> String {
     let mut parts = vec![count(n, "customer")];
     parts.extend((resends > 0).then(|| format!("{} at Stripe", count(resends, "call"))));
     parts.extend((deliveries > 0).then(|| if deliveries == 1 { "1 delivery".into() } else { format!("{deliveries} deliveries") }));
-    parts.extend((writes > 0).then(|| format!("{} written", count(writes, "row"))));
+    let least = if writes < n { "at least " } else { "" };
+    parts.extend((writes > 0).then(|| format!("{least}{} written", count(writes, "row"))));
     parts.push("no money".into());
     let seconds = (n as u64).div_ceil(u64::from(pace.per_second.max(1)));
     parts.push(if n == 1 {
@@ -145,11 +146,14 @@ pub fn notes(found: &Found, sent: Sent, pace: Pace) -> Vec<String> {
     notes
 }
 
+/// Where nothing was applied since: what pane and command line say of it, that resending does not help, may be so still.
+const ON_TRIAL: &str = "sent on trial, copied from Stripe where that has no effect";
+
 /// Why, how many, and what is done about it, where there are several.
 fn causes(found: &Found) -> Vec<String> {
     let mut by_cause: BTreeMap<(Cause, &str), (usize, &str)> = BTreeMap::new();
     for l in found.lost.iter().filter(|l| l.event.is_some()) {
-        by_cause.entry((l.cause, l.remedy.say())).or_insert((0, l.because.as_str())).0 += 1;
+        by_cause.entry((l.cause, if l.on_trial { ON_TRIAL } else { l.remedy.say() })).or_insert((0, l.because.as_str())).0 += 1;
     }
     if found.lost.len() == 1 {
         return Vec::new();

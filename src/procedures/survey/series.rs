@@ -159,7 +159,7 @@ impl Survey {
                     Witness::None => idle += 1,
                 },
                 // A row that nobody linked would not be found on the best of days either: it says nothing about the endpoint.
-                Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) => {
+                Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) && !self.is_another_story(line) => {
                     unapplied.push(Unapplied { line, later, failed: true });
                 }
                 _ => {}
@@ -195,7 +195,7 @@ impl Survey {
                         break;
                     }
                 }
-                Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) => {
+                Verdict::Missing | Verdict::Contradicted if self.could_be_found(line) && !self.is_another_story(line) => {
                     if line.pending {
                         owed += 1;
                     } else {
@@ -237,6 +237,15 @@ impl Survey {
     fn says_processed(&self, line: &Line) -> bool {
         let noted = self.received.get(&line.id).is_some_and(|r| r.processed == Some(true) || r.processed_at.is_some());
         noted || self.scene.log.as_ref().is_some_and(|t| t.processed(line.id.as_str()).is_some())
+    }
+
+    /// The endpoint was off when it happened and is on now, or the application did apply it: it says nothing about what is sent today.
+    fn is_another_story(&self, line: &Line) -> bool {
+        match line.cause {
+            Some(Cause::NeverSent) => self.scene.endpoint().is_some_and(|e| e.enabled && e.subscribes_to(&line.kind)),
+            Some(Cause::WrittenOver | Cause::OlderApplied | Cause::Duplicate) => true,
+            _ => false,
+        }
     }
 
     pub(super) fn could_be_found(&self, line: &Line) -> bool {

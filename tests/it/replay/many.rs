@@ -107,7 +107,11 @@ async fn replay(manner: Manner, count: usize) {
     let (confirm, plan) = planned(&desk).await;
     assert_eq!(confirm, labels.iter().filter(|l| l.hurts()).count().to_string(), "{plan:#}");
     let text = desk.say(&["replay", "--since-last-applied", "--dry-run"]).await.out;
-    assert!(text.contains(" customers: Stripe resends it.") && text.contains(&format!("--confirm \"{confirm}\"")), "{text}");
+    assert!(
+        text.contains(" customers: sent on trial, copied from Stripe where that has no effect.")
+            && text.contains(&format!("--confirm \"{confirm}\"")),
+        "{text}"
+    );
     assert!(text.lines().count() < 20 && !text.contains("UPDATE") && !text.contains("/retry"), "{text}");
     let exactly = desk.say(&["replay", "--since-last-applied", "--dry-run", "--explain"]).await.out;
     assert!(exactly.contains("$ POST /v1/events/evt_") && exactly.contains("$ UPDATE"), "{exactly}");
