@@ -13,6 +13,9 @@ const REMEMBERED: usize = 2_000;
 
 /// What took so many times as long as is usual was brought about by a retry or a repair, unless it was seen to come.
 const UNUSUAL: u32 = 4;
+/// Fewer than this may all have been retries or repairs of one incident: they are not believed to be slower than so many milliseconds.
+const ENOUGH: usize = 20;
+const FEW_SAY: u32 = 120_000;
 
 /// How long the newest effects took, in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,14 +49,22 @@ impl Lag {
     pub fn p99(&self) -> Option<Duration> {
         let mut sorted: Vec<u32> = self.found.iter().copied().collect();
         sorted.sort_unstable();
-        let least = u32::try_from(LEAST.num_milliseconds()).unwrap_or(u32::MAX);
-        let usual = sorted.get(sorted.len() / 2).map_or(least, |usual| usual.saturating_mul(UNUSUAL).max(least));
-        sorted.retain(|took| *took <= usual);
+        let most = believed(&sorted);
+        sorted.retain(|took| *took <= most);
         sorted.extend(&self.took);
         sorted.sort_unstable();
         let at = (sorted.len() * 99).div_ceil(100).checked_sub(1)?;
         Some(Duration::milliseconds(i64::from(sorted[at])))
     }
+}
+
+/// Of effects that nobody saw come, in milliseconds from the shortest on: those that took no longer than this came by the queue. By what the
+/// quicker ones took, since an incident leaves more than a few late ones on a day on which little happens.
+#[must_use]
+pub fn believed(sorted: &[u32]) -> u32 {
+    let least = u32::try_from(LEAST.num_milliseconds()).unwrap_or(u32::MAX);
+    let usual = sorted.get(sorted.len() / 4).map_or(least, |usual| usual.saturating_mul(UNUSUAL).max(least));
+    if sorted.len() < ENOUGH { usual.min(FEW_SAY) } else { usual }
 }
 
 fn remember(these: &mut VecDeque<u32>, took: Duration) {
@@ -94,5 +105,17 @@ mod tests {
         let mut slow = Lag::default();
         (0..20).for_each(|_| slow.found(Duration::seconds(120)));
         assert_eq!(slow.allowance(), Duration::seconds(180), "a queue that is always slow is a queue");
+    }
+
+    #[test]
+    fn a_few_late_ones_that_are_all_there_is_teach_nothing() {
+        let mut lag = Lag::default();
+        [540, 480, 360, 540, 540].into_iter().for_each(|late| lag.found(Duration::seconds(late)));
+        assert_eq!(lag.allowance(), LEAST);
+        (0..3).for_each(|_| lag.found(Duration::seconds(1)));
+        assert_eq!(lag.allowance(), LEAST, "nor where most are late");
+        let mut slow = Lag::default();
+        (0..3).for_each(|_| slow.found(Duration::seconds(100)));
+        assert_eq!(slow.allowance(), Duration::seconds(150), "few are believed to be somewhat slow");
     }
 }
