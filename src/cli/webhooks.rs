@@ -45,6 +45,8 @@ struct Answer<'a> {
     last_applied: Option<At>,
     /// Since when nothing is applied; `null`: something is, as far as can be told.
     silence: Option<ShownSilence>,
+    /// What only consoles have put right since the application was last seen at work; `null`: it is at work, as far as can be told.
+    copied: Option<ShownCopied>,
     groups: Vec<ShownGroup<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<Vec<ShownEvent<'a>>>,
@@ -62,6 +64,16 @@ struct ShownSilence {
     /// Events since then, and how many of them have no effect.
     events: usize,
     failed: usize,
+    customers: usize,
+    /// When the application was last seen to apply one.
+    last: Option<At>,
+    cause: Cause,
+}
+
+#[derive(Serialize)]
+struct ShownCopied {
+    since: At,
+    events: usize,
     customers: usize,
     /// When the application was last seen to apply one.
     last: Option<At>,
@@ -122,6 +134,13 @@ pub async fn run(hands: &Hands, args: &WebhooksArgs) -> Result<End, String> {
             counts,
             last_applied: survey.last_applied(),
             silence: silence(&survey),
+            copied: survey.copied().map(|c| ShownCopied {
+                since: c.since,
+                events: c.events.len(),
+                customers: c.customers,
+                last: c.last,
+                cause: c.cause.unwrap_or(Cause::Unknown),
+            }),
             groups: groups.iter().map(|g| shown(g)).collect(),
             events: listed.then(|| lines.iter().map(|l| event(&survey, l)).collect()),
             unreadable: survey.raw().len(),
@@ -134,7 +153,7 @@ pub async fn run(hands: &Hands, args: &WebhooksArgs) -> Result<End, String> {
         }
     }
     let failed = lines.iter().any(|l| l.verdict.is_failure());
-    Ok(if failed { End::Badly } else { End::Well })
+    Ok(if failed || survey.copied().is_some() { End::Badly } else { End::Well })
 }
 
 /// Asks on until nothing is left to ask.
@@ -192,6 +211,11 @@ fn print(survey: &Survey, groups: &[&Group], counts: &BTreeMap<&'static str, usi
         println!("FAIL  {}, {}", silence.sentence, silence.size);
         println!("      {}", silence.reason);
     }
+    if let Some(copied) = survey.copied_finding() {
+        println!();
+        println!("WARN  {}, {}", copied.sentence, copied.size);
+        println!("      {}", copied.reason);
+    }
     for g in groups {
         println!();
         println!(
@@ -205,7 +229,8 @@ fn print(survey: &Survey, groups: &[&Group], counts: &BTreeMap<&'static str, usi
         println!("      {}", g.helps);
     }
     if all > 0 && groups.is_empty() && count(Verdict::Missing) + count(Verdict::Contradicted) == 0 && survey.doubt().is_none() {
-        println!("Every event that can be judged has its effect.");
+        let how = if survey.copied().is_some() { ", some of it by copying alone" } else { "" };
+        println!("Every event that can be judged has its effect{how}.");
     }
     let Some(lines) = lines else { return };
     println!();

@@ -143,7 +143,9 @@ impl Survey {
     /// What lies below the finding that nothing is applied any more.
     pub(super) fn likely(&self, since: At) -> String {
         let most = self.main_cause(since);
-        let known = most.and_then(|cause| likely(cause, since, &self.scene));
+        // What stands in the way may have stood there before nothing at all came through.
+        let first = |cause| self.groups.iter().filter(|g| g.cause == cause).map(|g| g.first).chain([since]).min().unwrap_or(since);
+        let known = most.and_then(|cause| likely(cause, first(cause), &self.scene));
         // What is said of one event of an unknown cause is not said of all of them.
         let group = self.groups.iter().find(|g| Some(g.cause) == most);
         known.or_else(|| group.map(|g| g.because.clone())).unwrap_or_else(|| "Cause unknown: no log line and no answer says why.".into())

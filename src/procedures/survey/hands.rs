@@ -3,14 +3,26 @@
 use super::Survey;
 use crate::domain::At;
 use crate::domain::ids::StripeId;
+use crate::domain::row::Field;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::record::RunSummary;
 use chrono::Duration;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// By the customer whose row it was: from when to when the runs went that wrote it.
-pub type Hands = BTreeMap<StripeId, Vec<(At, At)>>;
+/// By the customer whose row it was.
+pub type Hands = BTreeMap<StripeId, Vec<Hand>>;
+
+/// A run that wrote a customer's row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hand {
+    /// From when to when it went.
+    from: At,
+    to: At,
+    /// It has put the customer into the row too, where the application could not have found it.
+    linked: bool,
+}
 
 /// How far the journal's clock and the database's may be apart.
 const CLOCKS: Duration = Duration::seconds(5);
@@ -26,7 +38,12 @@ impl Survey {
 
     /// The row of this customer was written then by a run of a console.
     pub(super) fn is_by_hand(&self, customer: &StripeId, written: At) -> bool {
-        self.hands.get(customer).is_some_and(|runs| runs.iter().any(|(from, to)| (*from..=*to).contains(&written)))
+        self.hands.get(customer).is_some_and(|runs| runs.iter().any(|hand| (hand.from..=hand.to).contains(&written)))
+    }
+
+    /// Before a console linked the row of this customer, the application could not have found it.
+    pub(super) fn was_linked(&self, customer: &StripeId) -> bool {
+        self.hands.get(customer).is_some_and(|runs| runs.iter().any(|hand| hand.linked))
     }
 }
 
@@ -34,13 +51,16 @@ impl Survey {
 fn of(runs: &[RunSummary]) -> Hands {
     let mut hands = Hands::new();
     for run in runs {
-        let when = (run.opened - CLOCKS, run.last + CLOCKS);
+        let (from, to) = (run.opened - CLOCKS, run.last + CLOCKS);
         let sent = run.attempts.iter().zip(&run.commands).filter(|((_, outcome), _)| !matches!(outcome, Some(Outcome::NotDone(_))));
         let copies = sent
             .filter_map(|(_, command)| command.as_ref().map(|(command, _)| command))
             .filter(|c| matches!(c, Command::SetSubscriptionRow { .. } | Command::ResyncByHttp { .. } | Command::ResyncByCommand { .. }));
-        for customer in copies.filter_map(|c| StripeId::parse(c.customer()?).ok()) {
-            hands.entry(customer).or_default().push(when);
+        for command in copies {
+            let Some(customer) = command.customer().and_then(|c| StripeId::parse(c).ok()) else { continue };
+            let linked =
+                matches!(command, Command::SetSubscriptionRow { changes, .. } if changes.iter().any(|c| c.field == Field::Customer));
+            hands.entry(customer).or_default().push(Hand { from, to, linked });
         }
     }
     hands

@@ -3,6 +3,7 @@
 
 mod cases;
 mod clock;
+mod copied;
 mod feed;
 mod groups;
 mod hands;
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use copied::Copied;
 pub use series::{COLUMNS, Series};
 
 /// How far back it looks unless told otherwise, in hours.
@@ -91,6 +93,9 @@ pub struct Survey {
     #[serde(default)]
     stamps_move: bool,
     series: Series,
+    /// What only consoles have put right since the application was last seen at work.
+    #[serde(default)]
+    copied: Option<Copied>,
     #[serde(with = "shared")]
     groups: Arc<Vec<Group>>,
     /// What is the same for all failures: endpoints, log, probe, deploys.

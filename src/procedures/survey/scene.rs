@@ -8,7 +8,7 @@ use crate::domain::webhooks::cause::{Cause, Trail};
 use crate::domain::webhooks::deploy::Deploy;
 use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::judge::Received;
-use crate::domain::webhooks::lag::LEAST;
+use crate::domain::webhooks::lag::believed;
 use crate::domain::webhooks::log::{LogSearch, SEARCHES};
 use crate::domain::webhooks::probe::Probed;
 use crate::domain::webhooks::verdict::Verdict;
@@ -28,8 +28,6 @@ const NO_RECEIPTS_EVERY: u64 = 600_000;
 const RECEIPTS: usize = 2_000;
 /// And for so many of the newest events, since it tells how long effects take here.
 const SAMPLE: usize = 200;
-/// So many times as long as usual is no queue.
-const AGAIN: i32 = 4;
 /// So much before the first failure, for what came just before it.
 const BEFORE: Duration = Duration::minutes(35);
 /// So much before a failure for what was said about it itself.
@@ -88,13 +86,17 @@ impl Scenery {
     pub fn learn<'a>(&mut self, received: impl Iterator<Item = &'a Received>) -> Vec<Duration> {
         let mut took = Vec::new();
         for r in received {
-            let (Some(at), Some(seen)) = (r.processed_at, self.sample.get_mut(&r.event)) else { continue };
-            took.push((at - seen.happened, std::mem::replace(&mut seen.learned, true)));
+            let (Some(at), Some(seen)) = (r.processed_at, self.sample.get(&r.event)) else { continue };
+            took.extend(u32::try_from((at - seen.happened).num_milliseconds()).ok().map(|took| (took, &r.event)));
         }
         took.sort_unstable();
         // What took many times as long as the others was delivered again: it says nothing about the queue.
-        let usual = took.get(took.len() / 2).map_or(LEAST, |(usual, _)| (*usual * AGAIN).max(LEAST));
-        took.into_iter().filter(|(took, learned)| !learned && *took <= usual).map(|(took, _)| took).collect()
+        let most = believed(&took.iter().map(|(took, _)| *took).collect::<Vec<_>>());
+        took.retain(|(took, event)| {
+            let seen = self.sample.get_mut(*event).expect("invariant: looked up above");
+            *took <= most && !std::mem::replace(&mut seen.learned, true)
+        });
+        took.into_iter().map(|(took, _)| Duration::milliseconds(i64::from(took))).collect()
     }
 
     fn sampled(&mut self, lines: &[&Line]) {
@@ -138,7 +140,7 @@ impl Survey {
         let mut asks = Vec::new();
         let due = |asked: Option<u64>, every: u64| asked.is_none_or(|t| m.tick.saturating_sub(t) >= every);
         // A record that is not kept is looked for again later: it may only be empty yet.
-        let failing = !self.groups.is_empty();
+        let failing = !self.groups.is_empty() || self.copied.is_some();
         let patience = if self.scenery.receipts || failing { RECEIPTS_EVERY } else { NO_RECEIPTS_EVERY };
         let begins = !std::mem::replace(&mut self.scenery.failing, failing) && failing;
         if (begins || due(self.scenery.receipts_asked, patience)) && self.reading.has_seen_both() && !m.is_out(Source::Database) {
@@ -150,14 +152,16 @@ impl Survey {
             let of: BTreeSet<StripeId> = newest.into_iter().chain(failures).map(|l| l.id.clone()).collect();
             asks.extend((!of.is_empty()).then(|| Query::Received(of.into_iter().collect())));
         }
-        let Some(first) = self.groups.iter().map(|g| g.first).min() else { return asks };
-        if due(self.scenery.endpoints_asked, ENDPOINTS_EVERY) && !m.is_out(Source::Stripe) {
-            self.scenery.endpoints_asked = Some(m.tick);
-            asks.push(Query::Endpoints);
-        }
+        // Also where nothing is missing: it may be so because consoles have copied it.
         if due(self.scenery.runs_asked, RUNS_EVERY) {
             self.scenery.runs_asked = Some(m.tick);
             asks.push(Query::Runs);
+        }
+        let copied = self.copied.as_ref().map(|c| c.since);
+        let Some(first) = self.groups.iter().map(|g| g.first).chain(copied).min() else { return asks };
+        if due(self.scenery.endpoints_asked, ENDPOINTS_EVERY) && !m.is_out(Source::Stripe) {
+            self.scenery.endpoints_asked = Some(m.tick);
+            asks.push(Query::Endpoints);
         }
         if due(self.scenery.deploys_asked, ENDPOINTS_EVERY) && m.env.offers.deploys {
             self.scenery.deploys_asked = Some(m.tick);
@@ -224,14 +228,16 @@ impl Survey {
     /// The oldest failure of an unknown cause that the log as it was read does not reach back to, where that was not looked at yet.
     fn unexplained(&self) -> Option<At> {
         let known = self.scene.log.as_ref()?.since()?;
-        let oldest = self.groups.iter().filter(|g| g.cause == Cause::Unknown).map(|g| g.first).min()?;
+        let oldest = self.groups.iter().filter(|g| g.cause == Cause::Unknown).map(|g| g.first);
+        let copied = self.copied.as_ref().filter(|c| c.cause.is_none()).map(|c| c.since);
+        let oldest = oldest.chain(copied).min()?;
         (known > oldest - SHORTLY && self.scenery.looked_back_to.is_none_or(|to| oldest < to)).then_some(oldest)
     }
 
     /// The log, with what was read before and is too old for this answer by now: it is no less true.
     fn with_known(&self, log: Trail, known: Option<&Trail>) -> Trail {
         let Some(known) = known else { return log };
-        let events = self.groups.iter().flat_map(|g| &g.events);
+        let events = self.groups.iter().flat_map(|g| &g.events).chain(self.copied.iter().flat_map(|c| &c.events));
         let failing: HashSet<&str> = events.chain(&self.feed.bad).map(StripeId::as_str).collect();
         log.after(known, |line| line.ids.iter().any(|id| failing.contains(id.as_str())))
     }

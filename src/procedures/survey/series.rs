@@ -50,7 +50,7 @@ pub struct Silence {
 }
 
 /// What an effect that is there tells of the application.
-enum Witness {
+pub(super) enum Witness {
     /// It applied something then.
     Worked(At),
     /// Nothing: the row was right anyway, or somebody else put it right.
@@ -73,11 +73,11 @@ struct Unapplied<'a> {
 /// So many effects of which it cannot be told are looked behind.
 const FAR: usize = 50;
 /// And behind so many that say nothing: it is done again with every answer.
-const FARTHEST: usize = 2_000;
+pub(super) const FARTHEST: usize = 2_000;
 /// How far Stripe's clock and the database's may be apart.
 const CLOCKS: Duration = Duration::seconds(5);
 /// Fewer customers than this are a matter of their own, not of the endpoint.
-const SEVERAL: usize = 2;
+pub(super) const SEVERAL: usize = 2;
 
 impl Series {
     /// All events of the day, and how many of them are in the database.
@@ -117,6 +117,8 @@ impl Survey {
             let Some(column) = COLUMNS.checked_sub(back + 1) else { continue };
             received[column] += 1;
             match line.verdict {
+                // What a console has copied, nobody applied.
+                Verdict::Applied | Verdict::Superseded if self.was_copied(line) => {}
                 Verdict::Applied | Verdict::Superseded => {
                     applied[column] += 1;
                     last_applied = last_applied.max(Some(line.at));
@@ -127,6 +129,7 @@ impl Survey {
         }
         self.series =
             Series { received, applied, last_applied, settling, silence: self.silence(), version: self.version, at: minute, tick: m.tick };
+        self.note_copied(m);
     }
 
     /// Since when nothing is applied: the newest events are failures, of several customers whose rows could have been found. What is right
@@ -185,7 +188,7 @@ impl Survey {
 
     /// Most of what has come to nothing since the application was last seen at work was answered with success: then none of it is delivered a
     /// second time. By most, since some may never have been sent at all, wherever they stand among the others.
-    fn swallows(&self) -> bool {
+    pub(super) fn swallows(&self) -> bool {
         let (mut answered, mut owed, mut idle) = (0usize, 0usize, 0usize);
         for line in self.feed.lines.iter().filter(|l| HANDLED.contains(&&*l.kind)) {
             match line.verdict {
@@ -210,7 +213,7 @@ impl Survey {
 
     /// What an event whose effect is there says about the application. `swallows`: it answers events with success that come to nothing, so
     /// that none of them is delivered a second time.
-    fn witness(&self, line: &Line, swallows: bool) -> Witness {
+    pub(super) fn witness(&self, line: &Line, swallows: bool) -> Witness {
         let Some(h) = line.subscription.as_ref().and_then(|s| self.feed.courses.get(s)) else { return Witness::Open };
         let idle = || if self.says_processed(line) { Witness::Worked(line.at) } else { Witness::None };
         match h.written.filter(|_| self.stamps_move) {
@@ -234,16 +237,21 @@ impl Survey {
     }
 
     /// The application itself says that it processed the event.
-    fn says_processed(&self, line: &Line) -> bool {
+    pub(super) fn says_processed(&self, line: &Line) -> bool {
         let noted = self.received.get(&line.id).is_some_and(|r| r.processed == Some(true) || r.processed_at.is_some());
         noted || self.scene.log.as_ref().is_some_and(|t| t.processed(line.id.as_str()).is_some())
     }
 
     /// The endpoint was off when it happened and is on now, or the application did apply it: it says nothing about what is sent today.
     fn is_another_story(&self, line: &Line) -> bool {
-        match line.cause {
-            Some(Cause::NeverSent) => self.scene.endpoint().is_some_and(|e| e.enabled && e.subscribes_to(&line.kind)),
-            Some(Cause::WrittenOver | Cause::OlderApplied | Cause::Duplicate) => true,
+        line.cause.is_some_and(|cause| self.says_nothing_of_now(cause, &line.kind))
+    }
+
+    /// What came to nothing for this cause says nothing about what is sent today.
+    pub(super) fn says_nothing_of_now(&self, cause: Cause, kind: &str) -> bool {
+        match cause {
+            Cause::NeverSent => self.scene.endpoint().is_some_and(|e| e.enabled && e.subscribes_to(kind)),
+            Cause::WrittenOver | Cause::OlderApplied | Cause::Duplicate => true,
             _ => false,
         }
     }
@@ -293,6 +301,6 @@ impl Survey {
     }
 }
 
-fn stamp(at: At) -> String {
+pub(super) fn stamp(at: At) -> String {
     at.format("%-d %b %H:%M:%SZ").to_string()
 }

@@ -251,6 +251,7 @@ fn answer(query: &Query, list: &[Happened], application: &Application, now: At, 
         // What is enforced is right too, and no record of events is kept.
         Query::Entitlement(_) => Reply::Entitlement(None),
         Query::Received(_) => Reply::Received(None),
+        Query::Runs => Reply::Runs(Vec::new()),
         other => panic!("{other:?} is not asked on healthy days"),
     }
 }

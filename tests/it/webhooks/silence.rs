@@ -3,7 +3,7 @@
 use super::survey::Watch;
 use crate::fixtures::*;
 use chrono::Duration;
-use nightdesk::domain::row::{Field, Value};
+use nightdesk::domain::row::{Change, Field, Value};
 use nightdesk::domain::stripe::Subscription;
 use nightdesk::procedures::survey::Survey;
 use nightdesk::protocol::command::{Command, Outcome};
@@ -203,4 +203,40 @@ fn a_database_whose_clock_is_behind_makes_no_false_alarm() {
     row.image.insert(Field::UpdatedAt, Value::Time(ago(45) - Duration::seconds(30)));
     night.world.records[11].row = Some(row);
     assert_eq!(since(&night.survey()), None, "it was applied, whatever the stamp says");
+}
+
+#[test]
+fn what_consoles_alone_have_copied_is_no_quiet_night() {
+    let all = [6, 7, 8, 9, 10, 11];
+    for swallows in [true, false] {
+        let survey = Night::fell(swallows).copied_by_a_run(&all).survey();
+        assert_eq!(since(&survey), None, "nothing fails any more");
+        let copied = survey.copied().expect("the application has applied nothing since");
+        assert_eq!((copied.since, copied.customers, copied.last), (ago(70), 6, Some(ago(75))), "swallows {swallows}");
+        let finding = survey.copied_finding().expect("said");
+        assert_eq!(finding.sentence, format!("The application itself has applied nothing since {}", ago(70).format("%H:%M")));
+        assert!(finding.reason.contains("What was missing was copied"), "{finding:?}");
+        assert_eq!(survey.series().totals(), (12, 6), "what was copied is not counted as applied");
+    }
+    assert!(Night::fell(true).copied_by_a_run(&[11]).survey().copied().is_none(), "five still fail: that is said");
+}
+
+#[test]
+fn an_event_that_the_application_applies_ends_that() {
+    let mut night = Night::fell(true).copied_by_a_run(&[6, 7, 8, 9, 10, 11]);
+    let mut row = right_row(&profile(11), &night.all[11]);
+    row.image.insert(Field::UpdatedAt, Value::Time(ago(45) + Duration::seconds(2)));
+    night.world.records[11].row = Some(row);
+    assert!(night.survey().copied().is_none());
+}
+
+#[test]
+fn what_was_never_sent_or_could_not_be_found_says_nothing_of_the_next_event() {
+    let mut linked = Night::fell(true).copied_by_a_run(&[6, 7, 8, 9, 10, 11]);
+    for (command, _) in linked.world.runs[0].commands.iter_mut().flatten() {
+        let Command::ResyncByHttp { subject, customer } = command.clone() else { panic!("a copy") };
+        let changes = vec![Change { field: Field::Customer, from: Value::Null, to: Value::Text(customer) }];
+        *command = Command::SetSubscriptionRow { subject, shown: Default::default(), changes };
+    }
+    assert!(linked.survey().copied().is_none(), "the application could not have found these rows");
 }

@@ -130,8 +130,12 @@ fn nothing_found(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &
 
 /// The quiet night in one sentence, with real figures.
 fn quiet(cx: &Context) -> String {
-    let (_, applied) = cx.survey.series().totals();
-    let Some(last) = cx.survey.last_applied() else { return "All quiet. Stripe sent nothing in 24 h that changes a row.".into() };
+    let (received, applied) = cx.survey.series().totals();
+    let Some(last) = cx.survey.last_applied() else {
+        let none = received == 0;
+        let say = if none { "Stripe sent nothing in 24 h that changes a row." } else { "Nothing that Stripe sent in 24 h is missing." };
+        return format!("All quiet. {say}");
+    };
     let events = if applied == 1 { "1 event".to_string() } else { format!("{} events", group(u64::from(applied))) };
     let pool = cx.pool.seen().map(|seen| format!(" Pool {}.", seen.share())).unwrap_or_default();
     format!("All quiet. {events} applied in 24 h, last {} ago.{pool}", spaced(&age((cx.now - last).num_seconds())))
