@@ -4,10 +4,10 @@ use super::bulk::{Bulk, Held, Item, PAUSE_MINUTES, Progress, Stage, VAIN_AT_MOST
 use super::{Confirmation, Goal, Phase, Run, Try};
 use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind};
-use crate::protocol::command::Outcome;
+use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
 use crate::protocol::record::{Closed, Detail, Entry};
-use crate::protocol::run::{Expect, Perform, Performed, Plan, StepState};
+use crate::protocol::run::{Expect, Perform, Performed, Plan, Step, StepState};
 use chrono::Duration;
 use std::collections::VecDeque;
 
@@ -284,7 +284,20 @@ impl Run {
             };
             say.push_str(&format!(" · {} not begun{why}", p.skipped));
         }
-        say + "."
+        say + "." + &self.all_in_vain()
+    }
+
+    /// Where every event that was sent came to nothing, what stood in the way stands there still, whatever was copied.
+    fn all_in_vain(&self) -> String {
+        let Some(plan) = &self.plan else { return String::new() };
+        let is_sent = |s: &&Step| matches!(s.command, Some(Command::ResendEvent { .. } | Command::DeliverEvent { .. }));
+        let ended = |of: fn(&StepState) -> bool| plan.steps.iter().filter(is_sent).filter(|s| of(&s.state)).count();
+        let (vain, other) = (ended(|s| matches!(s, StepState::Failed(_))), ended(|s| matches!(s, StepState::Passed)));
+        match (vain, other) {
+            (0, _) | (_, 1..) => String::new(),
+            (1, 0) => " The one that was sent had no effect: the cause remains.".into(),
+            (n, 0) => format!(" None of the {n} sent had an effect: the cause remains."),
+        }
     }
 
     /// What was copied in place of a first act: only of what was sent is it said that sending had no effect.
