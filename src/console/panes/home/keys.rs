@@ -13,9 +13,12 @@ use crate::procedures::by_id;
 use crate::protocol::key::Key;
 use crate::protocol::query::Hit;
 use crate::protocol::run::{Inputs, Selection};
+use std::collections::HashSet;
 
 /// As many customers as one review of drift holds.
 const FIXED_AT_ONCE: usize = 500;
+/// So many whose cases are not read are listed.
+const LISTED: usize = 500;
 const NOTHING: &str = "there is no finding to act on";
 
 #[must_use]
@@ -60,7 +63,7 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
     let Some(finding) = m.selected() else { return Vec::new() };
     match action {
         Action::Open => open(m, finding),
-        Action::Why => vec![why(finding)],
+        Action::Why => vec![why(m, finding)],
         Action::Fix => fix(m).map_or_else(|reason| vec![Ask::Say(reason)], |ask| vec![ask]),
         Action::Actions => vec![Ask::Actions(actions(m, finding))],
         Action::Copy => vec![Ask::Copy(copies(m, finding))],
@@ -80,12 +83,17 @@ fn open(m: &Model, finding: &Finding) -> Vec<Ask> {
         About::Run(run) => vec![Ask::Resume(*run)],
         About::Pool => vec![Ask::Pool],
         About::Quota => vec![Ask::Renewed],
-        About::Source(_) | About::Endpoint | About::Payments | About::Sight | About::Clock => vec![why(finding)],
+        About::Source(_) | About::Endpoint | About::Payments | About::Sight | About::Clock => vec![why(m, finding)],
     }
 }
 
 fn list(m: &Model, finding: &Finding) -> Ask {
     let mut hits: Vec<Hit> = m.customers_of(finding).into_iter().map(hit).collect();
+    // The list stays as it is once it is open: whose case is not read yet is in it too.
+    if let About::Webhooks { customers, .. } = &finding.about {
+        let read: HashSet<StripeId> = m.customers_of(finding).into_iter().map(|j| j.customer.clone()).collect();
+        hits.extend(customers.iter().filter(|c| !read.contains(*c)).take(LISTED).map(hit_of_nobody));
+    }
     if let (About::Customers(ids), true) = (&finding.about, hits.is_empty()) {
         hits.extend(m.drifted_of(ids).into_iter().filter_map(hit_of_drift));
     }
@@ -105,6 +113,19 @@ fn hit(j: &Judged) -> Hit {
     }
 }
 
+fn hit_of_nobody(customer: &StripeId) -> Hit {
+    Hit {
+        source: Source::Stripe,
+        handle: Handle::Stripe(customer.clone()),
+        name: None,
+        email: None,
+        subject: None,
+        customer: Some(customer.to_string()),
+        note: "not read yet".into(),
+        rank: 0,
+    }
+}
+
 fn hit_of_drift(d: &Drifted) -> Option<Hit> {
     let customer = d.customer.clone()?;
     let money = d.monthly.as_ref().map(|m| format!("{}/mo · ", whole(m))).unwrap_or_default();
@@ -120,8 +141,11 @@ fn hit_of_drift(d: &Drifted) -> Option<Hit> {
     })
 }
 
-fn why(finding: &Finding) -> Ask {
+fn why(m: &Model, finding: &Finding) -> Ask {
     let mut lines = vec![finding.reason.clone()];
+    let of_survey = matches!(finding.about, About::Webhooks { .. } | About::Customers(_) | About::Endpoint);
+    let looking = m.looking.filter(|_| of_survey);
+    lines.extend(looking.map(|(read, of)| format!("It is still looking, {read} of {of} cases read: this may say more when opened again.")));
     lines.extend(finding.evidence.clone());
     Ask::Evidence { title: finding.sentence.clone(), lines }
 }
@@ -185,7 +209,7 @@ fn actions(m: &Model, finding: &Finding) -> Vec<ActionItem> {
         About::Customers(_) | About::Webhooks { .. } => ActionItem::new('l', "list the customers", list(m, finding)),
         _ => ActionItem::impossible('l', "list the customers", "this finding is about no customers"),
     };
-    vec![fix, list, ActionItem::new('e', "why", why(finding))]
+    vec![fix, list, ActionItem::new('e', "why", why(m, finding))]
 }
 
 fn copies(m: &Model, finding: &Finding) -> Vec<CopyItem> {

@@ -7,7 +7,7 @@ use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::tasks::Going;
 use crate::console::widgets::table::Cursor;
-use crate::domain::diagnosis::{Class, Word};
+use crate::domain::diagnosis::{self, Class, Word};
 use crate::domain::fault::{Fault, Source};
 use crate::domain::findings::{About, Finding, Here, Interrupted, Judged, Silent, billed, findings};
 use crate::domain::ids::{StripeId, SubjectKey};
@@ -27,6 +27,9 @@ pub struct Model {
     /// What the cases of customers in the findings said, as of the survey's last answer.
     judged: Vec<Judged>,
     quiet: bool,
+    /// How many cases of suspects have been read, of how many, while some are still to be.
+    #[serde(default)]
+    pub(super) looking: Option<(usize, usize)>,
     /// Those of the drift scan whom no case has told of, as far as they are listed.
     drifted: Vec<Drifted>,
     pub(super) beside: Beside,
@@ -118,6 +121,12 @@ impl Model {
         self.customers_of(finding).iter().filter_map(|j| j.diagnosis.since).min()
     }
 
+    /// The same, where effects of events never arrived: a row that could not be found is no handler's doing.
+    fn unapplied_since(&self, finding: &Finding) -> Option<At> {
+        let unapplied = |j: &&Judged| j.diagnosis.cause == diagnosis::Cause::Unapplied;
+        self.since(finding).filter(|_| self.customers_of(finding).iter().all(unapplied))
+    }
+
     /// How many findings a screen shows at least.
     #[must_use]
     pub fn per_page(&self, cx: &Context) -> usize {
@@ -140,7 +149,8 @@ impl Model {
         // What is accepted is nobody's alarm, whoever found it.
         let accepted = |j: &&Judged| j.drift.zip(cx.desk).is_some_and(|(class, desk)| desk.accepted(&j.customer, class, cx.now).is_some());
         self.judged = survey.suspects().iter().filter_map(|id| survey.judged(id)).filter(|j| !accepted(j)).cloned().collect();
-        let muted = survey.silence_cause().filter(|c| cx.desk.is_some_and(|desk| desk.muted(*c, cx.now).is_some()));
+        let cause = survey.silence_cause().or_else(|| survey.copied()?.cause);
+        let muted = cause.filter(|c| cx.desk.is_some_and(|desk| desk.muted(*c, cx.now).is_some()));
         self.hushed = muted.is_some();
         let silence = survey.silence_finding().filter(|_| muted.is_none());
         let drifted = Self::drifted(cx);
@@ -151,7 +161,11 @@ impl Model {
         // Where that is why nothing is applied, it has been said.
         let said = silence.is_some() && survey.silence_cause() == Some(Cause::EndpointDisabled);
         let endpoint = self.beside.endpoint(cx.env.and_then(|e| e.webhook_url.as_deref())).filter(|_| !said);
+        let endpoint_is_on = endpoint.is_none();
         found.splice(0..0, silence.into_iter().chain(endpoint));
+        if endpoint_is_on {
+            found.extend(survey.copied_finding().filter(|_| muted.is_none()));
+        }
         found.extend(cx.pool.finding());
         found.extend(self.beside.finding());
         found.extend(self.quota.finding());
@@ -159,9 +173,10 @@ impl Model {
         found.extend(survey.clock_finding());
         self.find_drift(drifted, &mut found);
         found.sort_by_key(|f| std::cmp::Reverse(f.word));
-        self.name_deploys(&mut found);
+        self.name_deploys(&mut found, survey.silence_cause());
         self.findings = self.order.settle(&self.findings, found, cx.tick);
         self.endpoint = survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints());
+        self.looking = Some(survey.cases()).filter(|(read, of)| read < of);
         self.quiet = self.findings.is_empty() && !self.hushed && survey.is_complete();
         // The selection follows what it stands on, wherever that has moved.
         if let Some(at) = selected.and_then(|finding| place(&self.findings, &finding)) {
@@ -218,14 +233,20 @@ impl Model {
         self.drifted.iter().filter(|d| d.customer.as_ref().is_some_and(|c| customers.contains(c))).collect()
     }
 
-    /// What began shortly after a deploy says so: the deploy is what changed.
-    fn name_deploys(&self, findings: &mut [Finding]) {
+    /// What began shortly after a deploy says so: the deploy is what changed. Not what no deploy can have brought about.
+    fn name_deploys(&self, findings: &mut [Finding], cause: Option<Cause>) {
         let named: Vec<Option<String>> = findings
             .iter()
             .map(|f| {
-                let since = if let About::Webhooks { since, .. } = &f.about { Some(*since) } else { self.since(f) };
+                let since = match &f.about {
+                    About::Webhooks { since, .. } => cause.is_none_or(Cause::may_be_deployed).then_some(*since),
+                    _ => self.unapplied_since(f),
+                };
                 let deploy = self.beside.deploy_before(since?).filter(|d| !f.reason.contains(&d.version))?;
-                Some(format!("Deploy {} at {} came shortly before. {}", deploy.version, deploy.at.format("%H:%MZ"), f.reason))
+                let came = format!("Deploy {} at {} came shortly before.", deploy.version, deploy.at.format("%H:%MZ"));
+                // What helps comes first.
+                let helps = matches!(f.about, About::Customers(_));
+                Some(if helps { format!("{} {came}", f.reason) } else { format!("{came} {}", f.reason) })
             })
             .collect();
         for (finding, reason) in findings.iter_mut().zip(named) {

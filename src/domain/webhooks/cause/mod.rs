@@ -105,6 +105,20 @@ impl Cause {
         )
     }
 
+    /// Something in what was deployed can bring it about: the handler, its secret, its path.
+    #[must_use]
+    pub fn may_be_deployed(self) -> bool {
+        !matches!(
+            self,
+            Cause::ProfileNotFound
+                | Cause::NoRowForCustomer
+                | Cause::NotSubscribed
+                | Cause::EndpointDisabled
+                | Cause::NeverSent
+                | Cause::WrittenOver
+        )
+    }
+
     /// A word or two for lists.
     #[must_use]
     pub fn word(self) -> &'static str {

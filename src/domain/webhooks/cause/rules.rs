@@ -60,7 +60,10 @@ pub fn likely(cause: Cause, first: At, scene: &Scene) -> Option<String> {
         | Cause::Unknown => return None,
     };
     let time = |at: At| at.format("%H:%M").to_string();
-    let by_deploy = scene.deployed_before(first).map(|Deploy { version, at, .. }| format!("deploy {version} at {}", time(*at)));
+    let by_deploy = scene
+        .deployed_before(first)
+        .filter(|_| cause.may_be_deployed())
+        .map(|Deploy { version, at, .. }| format!("deploy {version} at {}", time(*at)));
     // A restart alone is weaker, and still what somebody did just before.
     let by_start = || scene.log.as_ref()?.started_before(first).map(|at| format!("the restart at {}", time(at)));
     Some(match by_deploy.or_else(by_start) {
