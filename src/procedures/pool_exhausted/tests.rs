@@ -265,6 +265,10 @@ fn what_was_reviewed_stays_what_it_was_while_more_leak() {
     more.retain(|s| ![1, 2, 3, 11, 12, 13].contains(&s.pid));
     let next = planned(more.clone(), &acted(pinned.clone(), 30)).expect("a plan");
     assert_eq!(ended(&next), [4]);
+    let by_itself = |plan: &Plan| plan.notes.iter().filter(|n| n.contains("ended by") || n.contains("gone.")).cloned().collect::<Vec<_>>();
+    assert_eq!(by_itself(&next), Vec::<String>::new(), "this run has ended them");
+    let two = Inputs { ended: 2, ..acted(pinned.clone(), 30) };
+    assert_eq!(by_itself(&planned(more.clone(), &two).expect("a plan")), ["1 more session that was shown is gone."]);
     // Where they were chosen one by one, nobody else is added.
     let Some(Selection::Sessions { these, .. }) = pinned.selection else { panic!("pinned") };
     let chosen = acted(Inputs::about(Selection::Sessions { these, chosen: true }), 30);
