@@ -213,7 +213,7 @@ fn changed(setting: &str) -> &'static str {
         NO_SETTING => "No setting was changed.",
         "timeout" => "idle_in_transaction_session_timeout was set.",
         "limit" => "The role's connection limit was set.",
-        _ => "The size of the application's pools was changed.",
+        _ => "The settings of the application's pools were changed.",
     }
 }
 
