@@ -218,7 +218,7 @@ async fn from_the_command_line_it_is_confirmed_by_its_count_and_ends_what_is_nam
     let runs = desk.say(&["runs", "--json"]).await.well();
     assert_eq!(runs.as_array().unwrap().iter().filter(|r| r["state"] == "done").count(), 2, "{runs}");
     let undo = desk.say(&["runs", "undo", runs[0]["run"].as_str().unwrap(), "--reason", "a test", "--json"]).await;
-    undo.declined(&["cannot be taken back"]);
+    undo.declined(&["cannot be taken back: it ended sessions"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -184,7 +184,8 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
             check("ended", ended(inputs)),
             Step::new("waiters", StepKind::Verify, "waiters", stands).in_state(StepState::Passed),
             check("advice", changed(setting).into()),
-            Step::new(RESTART, StepKind::Check, RESTART, "As it should be").in_state(restarted),
+            Step::new(RESTART, StepKind::Check, RESTART, "The application was restarted, so that its connections have the new setting")
+                .in_state(restarted),
             Step::new("watch", StepKind::Wait, "watch", say).in_state(StepState::Running),
         ],
         typed: None,
