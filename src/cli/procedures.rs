@@ -118,7 +118,12 @@ pub async fn carry_out(hands: &Hands, mut run: Run, how: &How) -> Result<Control
         }
         return Ok(ControlFlow::Break(End::Well));
     }
-    let Some(typed) = consent(plan.tier(), plan.typed.as_deref(), how, asked)? else {
+    let consented = match consent(plan.tier(), plan.typed.as_deref(), how, asked) {
+        // It was looked at, and what was given does not confirm it.
+        Err(why) if how.yes || how.confirm.is_some() => return Ok(ControlFlow::Break(End::Refused(why))),
+        given => given?,
+    };
+    let Some(typed) = consented else {
         let effects = run.abandon();
         drive(&mut run, effects, hands, &hands.env).await;
         println!("nothing was sent");
