@@ -119,6 +119,11 @@ async fn go_on(hands: &Hands, run: Run, how: &How, watch: bool) -> Result<End, S
                 if effects.is_empty() {
                     break;
                 }
+                if !how.json {
+                    println!(
+                        "It is not watched whether that lasts: --watch would, for ten minutes, and `nightdesk pool` shows how it stands."
+                    );
+                }
                 effects
             }
             // It leaks again: whoever confirmed the first ones has not seen these.

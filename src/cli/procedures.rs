@@ -12,7 +12,7 @@ use crate::domain::policy::Tier;
 use crate::domain::shape::Trust;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::answers::assemble;
-use crate::protocol::run::{Inputs, Plan, short};
+use crate::protocol::run::{Inputs, Plan, StepState, short};
 use serde::Serialize;
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -118,7 +118,12 @@ pub async fn carry_out(hands: &Hands, mut run: Run, how: &How) -> Result<Control
         }
         return Ok(ControlFlow::Break(End::Well));
     }
-    let Some(typed) = consent(plan.tier(), plan.typed.as_deref(), how, asked)? else {
+    let consented = match consent(plan.tier(), plan.typed.as_deref(), how, asked) {
+        // It was looked at, and what was given does not confirm it.
+        Err(why) if how.yes || how.confirm.is_some() => return Ok(ControlFlow::Break(End::Refused(why))),
+        given => given?,
+    };
+    let Some(typed) = consented else {
         let effects = run.abandon();
         drive(&mut run, effects, hands, &hands.env).await;
         println!("nothing was sent");
@@ -163,7 +168,9 @@ pub fn report(run: &Run, how: &How) -> End {
         if let Some(plan) = run.plan.as_ref().filter(|_| state == "done") {
             // Of many acts the sum tells more than the list.
             for step in plan.steps.iter().filter(|s| plan.pace.is_none() || s.command.is_none()) {
-                println!("  {:<8} {:<14} {}", word(&step.state), step.title, step.say);
+                // Of what was left out the reason is told, and not what it would have been.
+                let say = if let StepState::Skipped(why) = &step.state { why } else { &step.say };
+                println!("  {:<8} {:<14} {say}", word(&step.state), step.title);
             }
         }
         if let Some(note) = &run.note {

@@ -39,6 +39,8 @@ struct News {
     rows: BTreeMap<SubjectKey, Option<StripeId>>,
     /// Others were written too, and the journal names nobody: payloads of other operators do not travel.
     unnamed: bool,
+    /// Counters were written.
+    counters: bool,
 }
 
 impl Acted {
@@ -57,6 +59,7 @@ impl Acted {
             if !mark.wrote || !is_new {
                 continue;
             }
+            news.counters |= run.procedure == fulfil::RESETS;
             news.rows.extend(run.wrote_from(was.map_or(0, |w| w.ended)));
             // Whom it is about nobody can tell: once when it begins to write and once when it ends has to do.
             news.unnamed |= run.writes_unnamed() && was.is_none_or(|w| !w.wrote || w.finished != mark.finished);
@@ -85,7 +88,10 @@ pub fn heard(state: &mut State, whose: Whose, runs: &[RunSummary], id: Uuid) -> 
     }
     state.world.survey.written(news.rows.values().flatten());
     let (rows, now) = (news.rows.into_iter().collect::<Vec<_>>(), state.world.stripe_now());
-    let asks = state.world.drift.look_again(&rows, news.unnamed, now);
+    let mut asks = state.world.drift.look_again(&rows, news.unnamed, now);
+    if news.counters {
+        asks.extend(fulfil::counters_written(state));
+    }
     fulfil::fulfil(state, asks, id)
 }
 

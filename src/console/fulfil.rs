@@ -20,6 +20,9 @@ use crate::protocol::run::{Inputs, Selection};
 use crate::protocol::ticket::Slot;
 use uuid::Uuid;
 
+/// The procedure that writes counters.
+pub const RESETS: &str = "quota-reset";
+
 /// Fulfils these wishes in order. `id` names whatever they begin; at most one of them begins a run.
 pub fn fulfil(state: &mut State, asks: Vec<Ask>, id: Uuid) -> Vec<Effect> {
     asks.into_iter().flat_map(|ask| one(state, ask, id)).collect()
@@ -315,9 +318,13 @@ pub fn run(state: &mut State, run: Uuid, id: Uuid, f: impl FnOnce(&mut Run, &Env
     if was_open && !model.run.is_open() {
         // What it wrote is compared again at once: what no longer differs is no finding any more.
         let written = model.run.touched();
+        let counters = model.run.procedure == RESETS;
         effects.push(state.tickets.read(Slot::Runs, Query::Runs));
         state.world.survey.written(written.iter().filter_map(|(_, customer)| customer.as_ref()));
         let mut asks = state.world.drift.look_again(&written, false, state.world.stripe_now());
+        if counters && !written.is_empty() {
+            asks.extend(counters_written(state));
+        }
         let cx = state.world.context();
         asks.extend(state.home.entered(&cx));
         if state.customer.handle().is_some() {
@@ -326,4 +333,10 @@ pub fn run(state: &mut State, run: Uuid, id: Uuid, f: impl FnOnce(&mut Run, &Env
         effects.extend(fulfil(state, asks, id));
     }
     effects
+}
+
+/// Counters were written, by whomever: the quota pane and Home look at them again.
+pub fn counters_written(state: &mut State) -> Vec<Ask> {
+    state.home.counters_written();
+    state.quota.written(&state.world.context())
 }

@@ -77,6 +77,10 @@ fn beside_a_field(state: &mut State, text: &str) -> bool {
         state.dialog = None;
         if let Some(model) = state.tasks.get_mut(run) {
             model.aside = false;
+            // Words on words: what came in has lost the blank before it.
+            if !model.typed.is_empty() && !model.typed.text().ends_with(' ') {
+                model.typed.key(Key::Char(' '));
+            }
             model.typed.insert(text);
         }
         return true;

@@ -69,6 +69,8 @@ struct Pooler {
 /// How often the sessions are read while they are on screen, in milliseconds, and while only Home wants to know.
 const SHOWN_EVERY: u64 = 2_000;
 const HOME_EVERY: u64 = 30_000;
+/// The same for Home while the last answer was no good news: what has begun grows within seconds.
+const ALERT_EVERY: u64 = 2_000;
 /// The pooler counts by itself what happened meanwhile.
 const POOLER_EVERY: u64 = 10_000;
 /// An answer that has been out for so long never comes: it was given up.
@@ -122,7 +124,11 @@ impl Pool {
         let since = |asked: Option<u64>| asked.map_or(u64::MAX, |t| tick.saturating_sub(t));
         let mut asks = Vec::new();
         // One that is still out is waited for: asking again would give it up, and a slow server never answered.
-        let every = if shown { SHOWN_EVERY } else { HOME_EVERY };
+        let every = match (shown, self.bad) {
+            (true, _) => SHOWN_EVERY,
+            (false, bad) if bad > 0 && self.fault.is_none() => ALERT_EVERY,
+            (false, _) => HOME_EVERY,
+        };
         if since(self.asked) >= if self.out { GIVEN_UP } else { every } {
             (self.asked, self.out) = (Some(tick), true);
             asks.push(Ask::Read { slot: Slot::Activity, query: Query::Activity });

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 /// What was found, worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Word {
     /// A source has not answered yet.
     Reading,

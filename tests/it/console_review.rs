@@ -261,6 +261,11 @@ fn what_was_done_by_hand_is_typed_into_its_field_from_wherever_the_focus_is() {
             assert_eq!(script.state.screens.top(), Screen::Run(RUN), "nothing is searched for");
             assert_eq!(typed(&script), "mended by the rota");
             script.sees("Done by hand: mended by the rota");
+            if !brackets {
+                script.key(Key::Tab);
+                script.burst("twice, to be sure");
+                script.sees("Done by hand: mended by the rota twice, to be sure");
+            }
         }
     }
 }

@@ -194,9 +194,11 @@ async fn from_the_command_line_it_is_confirmed_by_its_count_and_ends_what_is_nam
     let labels = bench.ground.strike(Incident::PoolExhausted, 2).await.unwrap();
     aged(&mut PgConnection::connect(&bench.variable("ADMIN_DATABASE_URL")).await.unwrap(), 4).await;
     let pid_of = |fate: Fate| labels.iter().map(session).find(|s| s.fate == fate).expect("there is one").pid;
-    confirmed(&desk, &["--confirm", "3"]).await.refused(&["asks for --confirm \"2\""]);
-    confirmed(&desk, &["--yes"]).await.refused(&["asks for --confirm \"2\""]);
+    confirmed(&desk, &["--confirm", "3"]).await.declined(&["asks for --confirm \"2\""]);
+    confirmed(&desk, &["--yes"]).await.declined(&["asks for --confirm \"2\""]);
     confirmed(&desk, &["--pid", "999999", "--confirm", "1"]).await.refused(&["no session has the process id 999999"]);
+    let pool = desk.say(&["pool", "--json"]).await.json();
+    assert_eq!((&pool["word"], &pool["explained"]["word"]), (&Value::from("fail"), &Value::from("fail")), "{pool}");
     // A healthy one only where it is named, and with a warning.
     let (healthy, leak) = (pid_of(Fate::Live), pid_of(Fate::End));
     let said = desk.say(&["run", "pool-exhausted", "--pid", &healthy.to_string(), "--dry-run", "--json"]).await.well();
@@ -218,7 +220,7 @@ async fn from_the_command_line_it_is_confirmed_by_its_count_and_ends_what_is_nam
     let runs = desk.say(&["runs", "--json"]).await.well();
     assert_eq!(runs.as_array().unwrap().iter().filter(|r| r["state"] == "done").count(), 2, "{runs}");
     let undo = desk.say(&["runs", "undo", runs[0]["run"].as_str().unwrap(), "--reason", "a test", "--json"]).await;
-    undo.declined(&["cannot be taken back"]);
+    undo.declined(&["cannot be taken back: it ended sessions"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

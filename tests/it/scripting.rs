@@ -47,7 +47,7 @@ async fn names_and_words_are_plain() {
     assert_eq!((&apply["kind"], &apply["state"]), (&json!("act"), &json!("pending")));
 
     let text = ["run", "tier-update", "--customer", customer, "--reason", "a test", "--confirm", "49", "--json"];
-    desk.say(&text).await.refused(&["asks for no text", "--yes"]);
+    desk.say(&text).await.declined(&["asks for no text", "--yes"]);
     assert!(!bench.ground.repaired(&label).await.unwrap());
     let done = desk.repair(customer, &[]).await.well();
     plain_names(&done);

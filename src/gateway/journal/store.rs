@@ -332,22 +332,23 @@ fn fault(error: &sqlx::Error) -> Fault {
     Fault::new(Source::Store, kind, say)
 }
 
-/// A record is compared as text: within a JSON string no quotation mark stands unescaped, and parsing every record would cost far more.
+/// A record is searched as text: within a JSON string no quotation mark stands unescaped, and to parse them all would cost far more. What is
+/// called `run-…` begins or ends a run.
 const RUNS_OF_OTHERS: &str = r#"
 WITH ends AS MATERIALIZED (
-  SELECT seq, record, substring(record FROM '"run":"([0-9a-f-]{36})"') AS run, record LIKE '%{"entry":"run-closed"%' AS closes
+  SELECT seq, record, substr(record, strpos(record, '"run":"') + 7, 36) AS run, strpos(record, '{"entry":"run-closed"') > 0 AS closes
   FROM nightdesk.audit
-  WHERE environment = $1 AND operator <> $2 AND (record LIKE '%{"entry":"run-opened"%' OR record LIKE '%{"entry":"run-closed"%')
+  WHERE environment = $1 AND operator <> $2 AND strpos(record, '{"entry":"run-') > 0
 ), runs AS (
   SELECT run, min(seq) FILTER (WHERE NOT closes) AS opened, max(seq) FILTER (WHERE closes) AS closed,
-         bool_or(closes AND record LIKE '%"how":"handed-over"%') AS handed_over
+         bool_or(closes AND strpos(record, '"how":"handed-over"') > 0) AS handed_over
   FROM ends GROUP BY run
 ), ranked AS (
   SELECT *, row_number() OVER (ORDER BY closed DESC NULLS LAST) AS nth FROM runs WHERE opened IS NOT NULL
 ), wanted AS MATERIALIZED (
   SELECT run, opened FROM ranked WHERE closed IS NULL OR handed_over OR nth <= $3
 )
-SELECT a.record FROM nightdesk.audit a JOIN wanted w ON w.run = substring(a.record FROM '"run":"([0-9a-f-]{36})"')
+SELECT a.record FROM nightdesk.audit a JOIN wanted w ON w.run = substr(a.record, strpos(a.record, '"run":"') + 7, 36)
 WHERE a.environment = $1 AND a.operator <> $2 AND a.seq >= (SELECT min(opened) FROM wanted) ORDER BY a.seq"#;
 
 const VERIFY: &str = "\

@@ -251,6 +251,10 @@ impl Run {
             effects.extend(self.verify(now));
             return effects;
         }
+        if all {
+            // Each was read: that is what these steps say of all of them.
+            self.mark_proofs(|_| StepState::Passed);
+        }
         effects.push(self.close(if all { Closed::Done } else { Closed::Halted }));
         self.ended = Some(now);
         self.phase = if all { Phase::Done(say) } else { Phase::Halted(say) };

@@ -406,7 +406,7 @@ impl Run {
         }
     }
 
-    fn mark_proofs(&mut self, state: impl Fn(&str) -> StepState) {
+    pub(super) fn mark_proofs(&mut self, state: impl Fn(&str) -> StepState) {
         let proofs = self.plan.iter_mut().flat_map(|p| &mut p.steps).filter(|s| s.kind == StepKind::Verify);
         for step in proofs.filter(|s| !matches!(s.state, StepState::Skipped(_))) {
             step.state = state(&step.id);

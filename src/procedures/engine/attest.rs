@@ -155,7 +155,7 @@ impl Run {
         let mut effects = self.recorded_again();
         let plan = self.plan.as_mut().expect("invariant: a watch has its plan");
         for step in plan.steps.iter_mut().filter(|s| s.kind == StepKind::Wait) {
-            step.state = StepState::Skipped("left".into());
+            step.state = StepState::Skipped("not watched to the end".into());
         }
         self.phase = Phase::Done(format!("{}. Not watched to the end.", plan.summary.trim_end_matches('.')));
         self.ended = Some(now);

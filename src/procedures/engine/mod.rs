@@ -270,6 +270,10 @@ impl Run {
         if summary.undoes.is_some() {
             return Err("it is an undo itself: run the procedure again instead");
         }
+        let ends_sessions = |(command, _): &(Command, Option<Command>)| matches!(command, Command::EndSession { .. });
+        if summary.sent().next().is_some() && summary.commands.iter().flatten().any(ends_sessions) {
+            return Err("it ended sessions, and nothing brings a session back");
+        }
         if summary.attempts.iter().filter(|(_, o)| matches!(o, Some(Outcome::Done { .. }))).count() > 1 {
             return Err("several acts were done in it: they are taken back one by one, from each customer's screen");
         }

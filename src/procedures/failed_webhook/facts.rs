@@ -242,9 +242,10 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
     Ok(found)
 }
 
+/// What the plan cannot do without. Of the probe its own procedure judges.
 fn needed(query: &Query) -> bool {
     let evidence = matches!(query, Query::Logs(_) | Query::SessionsOf(_) | Query::InvoicesOf(_) | Query::CustomersFor { .. });
-    !evidence && !matches!(query, Query::Records(_) | Query::Runs | Query::TeamRuns | Query::Received(_))
+    !evidence && !matches!(query, Query::Records(_) | Query::Runs | Query::TeamRuns | Query::Received(_) | Query::Probe)
 }
 
 /// When the newest events of the list happened, and when the rows that hold their state were written, where a column says so.

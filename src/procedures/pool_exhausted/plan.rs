@@ -27,7 +27,7 @@ pub(super) fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: A
     let rules = Rules::with_pool_max(env.offers.pool_max);
     let found = chosen(activity, &rules, inputs);
     if !found.targets.is_empty() {
-        return Ok(ending(&found, activity, &rules, answers));
+        return Ok(ending(&found, inputs, activity, &rules, answers));
     }
     let Some(acted) = inputs.acted else { return Err(nothing(&found, inputs, activity, &rules)) };
     let waiting = Blocking::of(activity).waiting();
@@ -47,7 +47,7 @@ pub(super) fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: A
 }
 
 /// End them: the one that most wait for first.
-fn ending(found: &Chosen, activity: &Activity, rules: &Rules, answers: &Answers) -> Plan {
+fn ending(found: &Chosen, inputs: &Inputs, activity: &Activity, rules: &Rules, answers: &Answers) -> Plan {
     let targets = &found.targets;
     let mut steps =
         vec![check("read", format!("{} read", count(activity.sessions.len(), "session"))), check("classify", classified(activity, rules))];
@@ -63,7 +63,7 @@ fn ending(found: &Chosen, activity: &Activity, rules: &Rules, answers: &Answers)
         who: count(targets.len(), "session"),
         blast: words::blast(targets, activity),
         diff: Vec::new(),
-        notes: words::notes(found, activity, rules),
+        notes: words::notes(found, inputs, activity, rules),
         evidence: words::evidence(targets, activity, told),
         machine: words::exactly(steps.iter().filter_map(|s| s.command.as_ref()), targets.len()),
         steps,
@@ -93,7 +93,7 @@ fn act(target: &Target) -> Step {
 /// Nothing to end, and nothing was done: because all is well, or because nothing that hurts can be ended from here.
 fn nothing(found: &Chosen, inputs: &Inputs, activity: &Activity, rules: &Rules) -> Refusal {
     let explained = explain(activity, rules);
-    let left = words::left(found);
+    let left = words::left(found, inputs);
     let (asked, by_operator) = match inputs.selection {
         Some(Selection::Sessions { chosen, .. }) => (true, chosen),
         _ => (false, false),
@@ -184,7 +184,8 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
             check("ended", ended(inputs)),
             Step::new("waiters", StepKind::Verify, "waiters", stands).in_state(StepState::Passed),
             check("advice", changed(setting).into()),
-            Step::new(RESTART, StepKind::Check, RESTART, "As it should be").in_state(restarted),
+            Step::new(RESTART, StepKind::Check, RESTART, "The application was restarted, so that its connections have the new setting")
+                .in_state(restarted),
             Step::new("watch", StepKind::Wait, "watch", say).in_state(StepState::Running),
         ],
         typed: None,
@@ -213,7 +214,7 @@ fn changed(setting: &str) -> &'static str {
         NO_SETTING => "No setting was changed.",
         "timeout" => "idle_in_transaction_session_timeout was set.",
         "limit" => "The role's connection limit was set.",
-        _ => "The size of the application's pools was changed.",
+        _ => "The settings of the application's pools were changed.",
     }
 }
 

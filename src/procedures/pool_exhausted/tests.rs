@@ -265,6 +265,10 @@ fn what_was_reviewed_stays_what_it_was_while_more_leak() {
     more.retain(|s| ![1, 2, 3, 11, 12, 13].contains(&s.pid));
     let next = planned(more.clone(), &acted(pinned.clone(), 30)).expect("a plan");
     assert_eq!(ended(&next), [4]);
+    let by_itself = |plan: &Plan| plan.notes.iter().filter(|n| n.contains("ended by") || n.contains("gone.")).cloned().collect::<Vec<_>>();
+    assert_eq!(by_itself(&next), Vec::<String>::new(), "this run has ended them");
+    let two = Inputs { ended: 2, ..acted(pinned.clone(), 30) };
+    assert_eq!(by_itself(&planned(more.clone(), &two).expect("a plan")), ["1 more session that was shown is gone."]);
     // Where they were chosen one by one, nobody else is added.
     let Some(Selection::Sessions { these, .. }) = pinned.selection else { panic!("pinned") };
     let chosen = acted(Inputs::about(Selection::Sessions { these, chosen: true }), 30);
@@ -280,9 +284,10 @@ fn settings_are_to_be_copied_with_their_sums_and_a_restart_follows_only_a_change
     let told: Vec<_> = decision.options.iter().map(|o| (o.value.as_str(), o.evidence.as_str())).collect();
     assert_eq!(told[1], ("timeout", "ALTER ROLE app SET idle_in_transaction_session_timeout = '60s';"));
     assert_eq!(told[2], ("limit", "ALTER ROLE app CONNECTION LIMIT 88;"));
-    assert_eq!(told[3], ("pool", "max: 29, idleTimeoutMillis: 30000, connectionTimeoutMillis: 2000"));
+    // The sums fit, and a leak was the cause: a larger pool would be held as well.
+    assert_eq!(told[3], ("pool", "idleTimeoutMillis: 30000, connectionTimeoutMillis: 2000"));
     // Two of those that are there, and the one that was ended and connects again.
-    assert!(decision.options[3].say.contains("3 pools × 29 = 87 of 97, with 10 left free"), "{}", decision.options[3].say);
+    assert!(decision.options[3].say.contains("fit (3 pools × 10 = 30 of 97): leave max as it is."), "{}", decision.options[3].say);
 
     let say = |setting: &str| {
         let mut inputs = inputs.clone();
@@ -320,6 +325,26 @@ fn settings_are_to_be_copied_with_their_sums_and_a_restart_follows_only_a_change
     let one = Inputs { ended: 1, ..over };
     let told = refused((100..114).map(session).collect(), &one);
     assert!(told.starts_with("1 session let go, and it was watched"), "{told}");
+}
+
+#[test]
+fn pools_that_do_not_fit_are_made_smaller_and_only_one_that_is_all_at_work_larger() {
+    let options = |sessions: Vec<Session>, inputs: &Inputs| match planned(sessions, inputs) {
+        Err(Refusal::Decide(decision)) => decision.options.into_iter().map(|o| (o.value, o.say, o.evidence)).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let pool = |options: &[(String, String, String)]| options.iter().find(|o| o.0 == "pool").expect("offered").2.clone();
+    let ended = acted(these(&night(), &[1, 2, 3]), 30);
+    let many: Vec<Session> = (0..12).map(|n| Session { client: Some(format!("10.0.1.{n}").as_str().into()), ..session(200 + n) }).collect();
+    assert!(pool(&options(many, &ended)).starts_with("max: 6, "), "13 pools");
+
+    // No leak was ended, and the pool is all at work on a server with room.
+    let at_work: Vec<Session> = (200..210).map(|pid| Session { state: Some(State::Active), ..session(pid) }).collect();
+    let idle = acted(these(&night(), &[100]), 30);
+    let told = options(at_work.clone(), &idle);
+    assert!(pool(&told).starts_with("max: 20, "), "{told:?}");
+    assert!(told.iter().all(|o| o.0 != "timeout"), "nobody leaked");
+    assert!(!pool(&options(at_work, &ended)).contains("max:"), "a leak was the cause");
 }
 
 #[test]

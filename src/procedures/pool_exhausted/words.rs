@@ -6,6 +6,7 @@ use crate::domain::sessions::{Activity, Blocking, Rules, Session, State, book_hi
 use crate::domain::text::{capitalised, sentence};
 use crate::procedures::words::{count, machine};
 use crate::protocol::command::Command;
+use crate::protocol::run::Inputs;
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 
@@ -57,11 +58,11 @@ pub fn blast(targets: &[Target], activity: &Activity) -> String {
 }
 
 /// What was looked at, in the order in which it matters.
-pub fn notes(found: &Chosen, activity: &Activity, rules: &Rules) -> Vec<String> {
+pub fn notes(found: &Chosen, inputs: &Inputs, activity: &Activity, rules: &Rules) -> Vec<String> {
     let mut notes = vec![explain(activity, rules).sentence];
     notes.push(book(activity, rules));
     notes.extend(effects(&found.targets));
-    notes.extend(left(found));
+    notes.extend(left(found, inputs));
     notes.extend(activity.caveats());
     notes
 }
@@ -96,8 +97,8 @@ fn effects(targets: &[Target]) -> Vec<String> {
     out
 }
 
-/// Whom it leaves, and why.
-pub fn left(found: &Chosen) -> Vec<String> {
+/// Whom it leaves, and why. What this run has ended did not end by itself.
+pub fn left(found: &Chosen, inputs: &Inputs) -> Vec<String> {
     let mut out = Vec::new();
     let mut why: BTreeMap<String, Vec<i32>> = BTreeMap::new();
     found.spared.iter().for_each(|(s, spared)| why.entry(spared.to_string()).or_default().push(s.pid));
@@ -112,9 +113,15 @@ pub fn left(found: &Chosen) -> Vec<String> {
             alone(found.moved.len())
         ));
     }
-    if found.gone > 0 {
-        let by = if found.gone == 1 { "itself" } else { "themselves" };
-        out.push(format!("{} ended by {by} since.", capitalised(&count(found.gone, "session"))));
+    match (found.gone.saturating_sub(inputs.ended), inputs.acted) {
+        (0, _) => {}
+        // A signal of which nobody heard may have ended them, too.
+        (1, Some(_)) => out.push("1 more session that was shown is gone.".into()),
+        (n, Some(_)) => out.push(format!("{n} more sessions that were shown are gone.")),
+        (n, None) => {
+            let by = if n == 1 { "itself" } else { "themselves" };
+            out.push(format!("{} ended by {by} since.", capitalised(&count(n, "session"))));
+        }
     }
     out
 }

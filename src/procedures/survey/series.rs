@@ -272,6 +272,9 @@ impl Survey {
     pub fn silence_finding(&self) -> Option<Finding> {
         let silence = self.series.silence.as_ref()?;
         let hurt = silence.customers.len();
+        // While some are still looked at, each that turns out to be hurt may make it longer and more.
+        let (read, of) = self.cases();
+        let open = read < of;
         let counted = |n: usize, of: &str| format!("{} {of}{}", group(n as u64), if n == 1 { "" } else { "s" });
         let mut evidence = vec![format!(
             "{} since {}, {} of them without effect",
@@ -285,15 +288,16 @@ impl Survey {
                 "rows do not say when they were written: what is right before then may be the application's work or somebody's".into(),
             );
         }
+        evidence.extend(open.then(|| format!("{} of {} were looked at closer so far", group(read as u64), group(of as u64))));
         evidence.extend(self.groups.iter().flat_map(|g| g.evidence.iter().cloned()).take(12));
         Some(Finding {
             word: Word::Fail,
             sentence: format!(
                 "Nothing Stripe sent was applied{} since {}",
-                if silence.at_least { ", at least" } else { "" },
+                if silence.at_least || open { ", at least" } else { "" },
                 silence.since.format("%H:%M")
             ),
-            size: format!("{} hurt", group(hurt as u64)),
+            size: format!("{}{} hurt", if open { "at least " } else { "" }, group(hurt as u64)),
             reason: self.likely(silence.since),
             about: About::Webhooks { since: silence.since, customers: silence.customers.clone() },
             evidence,

@@ -7,12 +7,13 @@ use nightdesk::domain::export::Format;
 use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::quota::{Claim, NearPage, NearRow, QuotaFilter, QuotaState, QuotaTotal, ServedBy, Threshold, TierUse};
 use nightdesk::domain::shape::Trust;
-use nightdesk::procedures::engine::{Phase, Run};
+use nightdesk::procedures::engine::{Phase, Run, Try};
+use nightdesk::protocol::command::{Command, Outcome};
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::event::{Event, Exported};
 use nightdesk::protocol::key::Key;
 use nightdesk::protocol::query::{Query, Reply};
-use nightdesk::protocol::run::{Choice, Decision, Features, Inputs};
+use nightdesk::protocol::run::{Attempt, Choice, Decision, Features, Inputs, Plan, Step, StepKind};
 use nightdesk::protocol::ticket::Slot;
 use uuid::Uuid;
 
@@ -431,4 +432,40 @@ fn one_feature_some_or_all_are_chosen_with_marks() {
     desk.key(Key::Enter);
     let run = &desk.state.tasks.get(id).expect("it is there").run;
     assert_eq!(run.inputs.features, Some(Features::These(vec!["searches".into()])), "one mark was taken back");
+}
+
+#[test]
+fn counters_that_a_run_has_written_are_read_again_at_once() {
+    let mut desk = ready();
+    desk.keys("1");
+    desk.pass(2);
+    desk.out.retain(|(_, q)| *q != Query::Unreset);
+    let inputs = Inputs::of(nightdesk::domain::facts::Handle::Subject(key(PROFILE)));
+    let (mut run, _) = Run::draft(Uuid::from_u128(7), "quota-reset", inputs);
+    let attempt = Attempt { run: run.id, step: "reset".into(), attempt: 1 };
+    let command = Some(Command::ResetEntitlement { subject: key(PROFILE) });
+    let outcome = Some(Outcome::Done { note: String::new() });
+    run.tries.push(Try { attempt, command, undo: None, outcome, unrecorded: false });
+    run.plan = Some(Plan {
+        summary: "Reset".into(),
+        subject: Some(key(PROFILE)),
+        who: String::new(),
+        blast: String::new(),
+        diff: Vec::new(),
+        notes: Vec::new(),
+        evidence: Vec::new(),
+        machine: Vec::new(),
+        steps: vec![Step::new("watch", StepKind::Wait, "watch", "")],
+        typed: None,
+        pace: None,
+    });
+    run.phase = Phase::Waiting("until it ends".into());
+    let id = run.id;
+    desk.state.tasks.runs.push(nightdesk::console::panes::run::Model::of(run));
+    desk.state.screens.open(Screen::Run(id));
+    desk.pass(2);
+    assert!(!asked(&desk, PAGE));
+    desk.keys("ax");
+    assert!(matches!(desk.state.tasks.get(id).expect("it is there").run.phase, Phase::Done(_)));
+    assert!(asked(&desk, PAGE) && desk.out.iter().any(|(_, q)| *q == Query::Unreset), "{:?}", desk.out);
 }

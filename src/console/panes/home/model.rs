@@ -77,6 +77,11 @@ impl Model {
         self.refind(cx);
     }
 
+    /// Counters were written: who is held up by them is asked anew at the next moment.
+    pub fn counters_written(&mut self) {
+        self.quota.hurry();
+    }
+
     /// Once a second, on screen or not.
     pub fn ticked(&mut self, cx: &Context) -> Vec<Ask> {
         if cx.env.is_none() {

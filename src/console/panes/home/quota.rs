@@ -35,6 +35,11 @@ impl Quota {
         vec![Ask::Read { slot: SLOT, query: Query::Unreset }]
     }
 
+    /// What was told is no longer so.
+    pub fn hurry(&mut self) {
+        self.asked = None;
+    }
+
     /// What was not answered is as unknown as before the first answer: nothing is said of it.
     pub fn replied(&mut self, slot: Slot, result: &Result<Reply, Fault>) {
         if slot == SLOT {

@@ -140,6 +140,20 @@ impl Model {
         self.focused
     }
 
+    /// Counters were written: what has been read of them is read again at once, on screen or not.
+    pub fn written(&mut self, cx: &Context) -> Vec<Ask> {
+        if cx.env.is_none() {
+            return Vec::new();
+        }
+        let mut asks = if self.list.is_some() || self.reading.is_some() { self.read_near(cx) } else { Vec::new() };
+        // Use by tier goes through all counters: of that only what is looked at is read at once, and the rest when it is looked at.
+        match self.tab {
+            Tab::ByTier if self.usage.value().is_some() => asks.extend(self.read(cx)),
+            _ => self.usage = Known::Waiting,
+        }
+        asks
+    }
+
     /// Takes this for the filter, and asks the database where that changes what it is asked for.
     pub fn look(&mut self, filter: &str, cx: &Context) -> Vec<Ask> {
         self.field.set(filter);

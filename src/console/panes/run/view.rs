@@ -256,12 +256,15 @@ pub(super) fn message(plan: &Plan) -> Option<&str> {
 }
 
 fn notes(plan: &Plan, theme: &Theme, room: u16) -> Vec<Line> {
-    if plan.notes.is_empty() {
+    // What is to be done by hand stands where it is said to be done.
+    let by_hand = plan.next_manual().map(|step| step.say.as_str());
+    let notes: Vec<&String> = plan.notes.iter().filter(|note| Some(note.as_str()) != by_hand).collect();
+    if notes.is_empty() {
         return Vec::new();
     }
     let label = |i: usize| if i == 0 { "checked" } else { "" };
     let mut lines = vec![Vec::new()];
-    lines.extend(plan.notes.iter().enumerate().flat_map(|(i, note)| labelled(label(i), note, theme, room)));
+    lines.extend(notes.into_iter().enumerate().flat_map(|(i, note)| labelled(label(i), note, theme, room)));
     lines
 }
 
