@@ -8,6 +8,7 @@ use crate::domain::diagnosis::Moment;
 use crate::domain::fault::Fault;
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
+use crate::procedures::survey::Survey;
 use crate::protocol::effect::Effect;
 use crate::protocol::event::{Event, Stamped};
 use crate::protocol::query::{Query, Reply};
@@ -127,6 +128,10 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             Vec::new()
         }
         Event::IncidentWent { name, result } => {
+            if result.is_ok() {
+                // It makes a past as well, which a reading that has gone by it would not see.
+                state.world.survey = Survey::default();
+            }
             state.say(result.map_or_else(|f| format!("{name}: {}", f.say), |said| format!("{name}: {said}")));
             Vec::new()
         }
