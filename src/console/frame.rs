@@ -64,7 +64,7 @@ fn header(state: &State, buf: &mut Buffer, area: Rect) {
         Writes::On { until, reason } if *until > world.now => {
             // By the minute: a clock that ticks every second costs bytes and says nothing more.
             let minutes = ((*until - world.now).num_seconds() + 59) / 60;
-            let reason = if area.width >= 100 { format!("{reason}  ") } else { String::new() };
+            let reason = if area.width >= 100 { format!("\"{reason}\"  ") } else { String::new() };
             format!("{reason}WRITES {minutes} min")
         }
         _ => "read-only".to_string(),

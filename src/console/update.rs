@@ -8,7 +8,6 @@ use crate::domain::diagnosis::Moment;
 use crate::domain::fault::Fault;
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
-use crate::procedures::survey::Survey;
 use crate::protocol::effect::Effect;
 use crate::protocol::event::{Event, Stamped};
 use crate::protocol::query::{Query, Reply};
@@ -130,7 +129,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
         Event::IncidentWent { name, result } => {
             if result.is_ok() {
                 // It makes a past as well, which a reading that has gone by it would not see.
-                state.world.survey = Survey::default();
+                state.world.survey.read_anew();
             }
             state.say(result.map_or_else(|f| format!("{name}: {}", f.say), |said| format!("{name}: {said}")));
             Vec::new()

@@ -21,7 +21,7 @@ pub struct Console {
 }
 
 /// What Home says once it has looked at everything that the incidents of [`busy`] broke.
-const LINKED: &str = "Nothing Stripe sent was applied since";
+const LINKED: &str = "customers paid and are still FREE, row as before";
 const PLACEHOLDER: &str = "Placeholder id in the row";
 
 /// Nothing more is drawn for so long: the answer to a key is complete.

@@ -51,6 +51,8 @@ pub fn entries(state: &State, typed: &str) -> Vec<Entry> {
     let typed = typed.trim();
     let mut found: Vec<(u8, Entry)> =
         all(state).into_iter().filter_map(|(entry, words)| score(typed, &entry.label, &words).map(|s| (s, entry))).collect();
+    // Letters here and there are no name of what breaks something at Enter.
+    found.retain(|(s, e)| e.kind != "incident" || *s / 2 != SCATTERED);
     // An incident breaks something at Enter: it stands in front of what mends it only where it is called by its whole name, or by a part
     // of it that begins no procedure's.
     let named = typed.contains('-') && !procedures::ALL.iter().any(|p| p.id().starts_with(typed));
@@ -185,6 +187,9 @@ fn title(procedure: &str) -> String {
     procedures::by_id(procedure).map_or_else(|| procedure.to_string(), |p| p.title().to_string())
 }
 
+/// The rank of letters that stand in the text in their order, and not together.
+const SCATTERED: u8 = 7;
+
 /// How well it matches, 0 best; `None` where it does not.
 fn score(typed: &str, label: &str, words: &[String]) -> Option<u8> {
     if typed.is_empty() {
@@ -205,7 +210,7 @@ fn score(typed: &str, label: &str, words: &[String]) -> Option<u8> {
         } else if all_words(&typed, &text) {
             4
         } else if typed.chars().count() > 2 && letters(&typed, &text) {
-            7
+            SCATTERED
         } else {
             return None;
         };

@@ -151,6 +151,13 @@ impl Survey {
         }
     }
 
+    /// The whole list of events is read again, in a round that begins now; what is known stays until then.
+    pub fn read_anew(&mut self) {
+        self.reading.restart();
+        self.reading.head_done = false;
+        self.last_round = None;
+    }
+
     /// The rows of these customers were just written: they and their cases are read again in a round that begins now.
     pub fn written<'a>(&mut self, customers: impl Iterator<Item = &'a StripeId>) {
         for customer in customers {

@@ -290,15 +290,13 @@ impl Survey {
         }
         evidence.extend(open.then(|| format!("{} of {} were looked at closer so far", group(read as u64), group(of as u64))));
         evidence.extend(self.groups.iter().flat_map(|g| g.evidence.iter().cloned()).take(12));
+        let what = if silence.at_least { "Nothing was applied, at least since" } else { "Nothing Stripe sent was applied since" };
+        let likely = self.likely(silence.since);
         Some(Finding {
             word: Word::Fail,
-            sentence: format!(
-                "Nothing Stripe sent was applied{} since {}",
-                if silence.at_least || open { ", at least" } else { "" },
-                silence.since.format("%H:%M")
-            ),
-            size: format!("{}{} hurt", if open { "at least " } else { "" }, group(hurt as u64)),
-            reason: self.likely(silence.since),
+            sentence: format!("{what} {}", silence.since.format("%H:%M")),
+            size: format!("{}{} hurt", group(hurt as u64), if open { "+" } else { "" }),
+            reason: if open { format!("{likely} Still looking: it may be longer, and hurt more.") } else { likely },
             about: About::Webhooks { since: silence.since, customers: silence.customers.clone() },
             evidence,
         })

@@ -183,7 +183,7 @@ fn where_rows_do_not_say_when_they_were_written_it_says_no_more_than_it_knows() 
     let survey = Night::fell(true).unstamped().put_right().survey();
     assert_eq!(since(&survey), Some((55, true)));
     let finding = survey.silence_finding().expect("said");
-    assert_eq!(finding.sentence, format!("Nothing Stripe sent was applied, at least since {}", ago(55).format("%H:%M")));
+    assert_eq!(finding.sentence, format!("Nothing was applied, at least since {}", ago(55).format("%H:%M")));
     assert!(finding.evidence.iter().any(|l| l.contains("do not say when they were written")), "{finding:?}");
 }
 

@@ -382,7 +382,7 @@ fn foot(m: &Model, cx: &Context, theme: &Theme, room: u16) -> Vec<Line> {
         }
         Phase::Waiting(_) if m.run.is_watching() => line("Leaving does not stop it; a ends it here.", theme.dim()),
         Phase::Running => line("Under way. Leaving does not stop it.", theme.dim()),
-        Phase::Verifying => line("Done; now row and application are read to prove it.", theme.dim()),
+        Phase::Verifying => line("Done; now what it should have changed is read to prove it.", theme.dim()),
         Phase::Done(_) if m.run.can_undo(cx.now) => vec![vec![
             (INDENT, "u".into(), theme.key()),
             (INDENT + 2, "takes it back, shown first; for ten minutes after it was done".into(), theme.plain()),
