@@ -82,7 +82,7 @@ fn type_blindly(console: &mut Console) {
     console.send("\x1b");
     console.settled(QUIET);
     console.send("1");
-    console.wait_for(super::LINKED);
+    console.wait_for(super::PLACEHOLDER);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -106,7 +106,7 @@ async fn stripe_accepts_and_never_answers() {
     console.wait_until("the row", |s| s.contains("App enforces") && s.contains("FREE"));
     assert!(!console.screen().contains("FREE in the app"), "no verdict on half the facts:\n{}", console.screen());
     console.send("1");
-    console.wait_for(super::LINKED);
+    console.wait_for(super::PLACEHOLDER);
     assert!(bench.simulator.faults().remove(rule));
     console.wait_until("stripe again", |s| s.contains("stripe 0s") || s.contains("stripe 10s"));
     console.paste(&labels[3].profile);
