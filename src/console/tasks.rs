@@ -37,6 +37,8 @@ pub enum Going {
     Paused,
     /// Whether its last act took effect is not known.
     Unknown,
+    /// It is done; what was read of the journal may not say so yet.
+    Over,
 }
 
 impl Going {
@@ -55,6 +57,7 @@ impl Going {
             Self::Asking => "asks",
             Self::Paused => "paused",
             Self::Unknown => "unknown",
+            Self::Over => "done",
         }
     }
 }
@@ -113,7 +116,7 @@ impl Tasks {
         self.unfinished.iter().filter(|u| self.get(u.run).is_none()).collect()
     }
 
-    /// The runs that are open here, and what each is doing.
+    /// The runs that are open here or were done here, and what each is doing.
     #[must_use]
     pub fn going(&self) -> BTreeMap<Uuid, Going> {
         let doing = |r: &Run| match r.phase {
@@ -122,9 +125,11 @@ impl Tasks {
             Phase::Deciding(_) | Phase::Review => Going::Asking,
             Phase::Unknown(_) => Going::Unknown,
             Phase::Waiting(_) => Going::Waiting,
+            Phase::Done(_) => Going::Over,
             _ => Going::Running,
         };
-        self.runs.iter().filter(|r| r.run.is_open()).map(|r| (r.run.id, doing(&r.run))).collect()
+        let known = |r: &&run::Model| r.run.is_open() || matches!(r.run.phase, Phase::Done(_));
+        self.runs.iter().filter(known).map(|r| (r.run.id, doing(&r.run))).collect()
     }
 
     /// What is said about runs and files in passing; `None` where nothing is going on.

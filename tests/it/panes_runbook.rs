@@ -210,6 +210,10 @@ fn a_run_that_is_watched_here_is_not_told_as_one_left_behind() {
     desk.keys("6");
     desk.settle();
     desk.expect("unknown");
+    run(&mut desk, Phase::Done("It holds.".into()));
+    desk.keys("1");
+    desk.pass(2);
+    desk.expect_not("7f3a");
     run(&mut desk, Phase::Halted("The proof is missing.".into()));
     desk.keys("1");
     desk.pass(2);

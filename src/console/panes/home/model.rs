@@ -273,7 +273,7 @@ impl Model {
             here: cx.going.get(&r.run).map(|g| match g {
                 Going::Unknown => Here::InDoubt,
                 Going::Paused => Here::Paused,
-                Going::Running | Going::Watching | Going::Waiting | Going::Asking => Here::Asks,
+                Going::Running | Going::Watching | Going::Waiting | Going::Over | Going::Asking => Here::Asks,
             }),
             state: match r.state {
                 RunState::Open => "Nothing was sent.",
