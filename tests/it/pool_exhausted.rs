@@ -58,6 +58,20 @@ impl Night {
         (Terminal::start(100, 30, &[], &variables), state)
     }
 
+    /// A console with the command line's own journal, before the review of ending two leaks, writes on.
+    fn reviewed(&self) -> Hands {
+        let (terminal, _) = self.console(&[("NIGHTDESK_STATE_DIR", self.desk.state.path().to_string_lossy().into_owned())]);
+        let mut hands = Hands { terminal, pressed: 0 };
+        hands.terminal.wait_until("Home says so", |s| s.contains("3 waiting") && s.contains("of report-worker idle in a transaction"));
+        hands.press("f");
+        hands.terminal.wait_for("turns writes on");
+        hands.press("w");
+        hands.terminal.wait_for("Why? The reason is journaled");
+        hands.enter("ticket 4411");
+        hands.terminal.wait_for("Type 2");
+        hands
+    }
+
     async fn admin(&self) -> PgConnection {
         PgConnection::connect(self.desk.variable("ADMIN_DATABASE_URL")).await.unwrap()
     }
@@ -276,15 +290,7 @@ async fn what_ends_between_review_and_confirmation_is_sent_no_signal() {
     let labels = night.strike(2).await;
     night.aged(4).await;
     let leaks: Vec<i32> = labels.iter().map(session).filter(|s| s.fate == Fate::End).map(|s| s.pid).collect();
-    let (terminal, _state) = night.console(&[("NIGHTDESK_STATE_DIR", night.desk.state.path().to_string_lossy().into_owned())]);
-    let mut hands = Hands { terminal, pressed: 0 };
-    hands.terminal.wait_until("Home says so", |s| s.contains("3 waiting") && s.contains("of report-worker idle in a transaction"));
-    hands.press("f");
-    hands.terminal.wait_for("turns writes on");
-    hands.press("w");
-    hands.terminal.wait_for("Why? The reason is journaled");
-    hands.enter("ticket 4411");
-    hands.terminal.wait_for("Type 2");
+    let mut hands = night.reviewed();
     let mut admin = night.admin().await;
     sqlx::query("SELECT pg_terminate_backend($1)").bind(leaks[1]).execute(&mut admin).await.unwrap();
     until("it is gone", async || night.well(&labels, Fate::End).await == 1).await;

@@ -37,15 +37,7 @@ impl Night {
         let labels = self.strike(LEAKS).await;
         assert_eq!(of(&labels, Fate::End), LEAKS);
         self.aged(4).await;
-        let (terminal, _) = self.console(&[("NIGHTDESK_STATE_DIR", self.desk.state.path().to_string_lossy().into_owned())]);
-        let mut hands = Hands { terminal, pressed: 0 };
-        hands.terminal.wait_until("Home says so", |s| s.contains("3 waiting") && s.contains("of report-worker idle in a transaction"));
-        hands.press("f");
-        hands.terminal.wait_for("turns writes on");
-        hands.press("w");
-        hands.terminal.wait_for("Why? The reason is journaled");
-        hands.enter("ticket 4411");
-        hands.terminal.wait_for("Type 2");
+        let mut hands = self.reviewed();
         hands.enter("2");
         hands.terminal.wait_for("Was a setting changed");
         hands

@@ -1,5 +1,6 @@
 //! A busy log: what explains a failure is read again, however far back it stands and whoever has read it before.
 
+use super::same::by_a_replay;
 use super::survey::Watch;
 use crate::fixtures::*;
 use crate::panes_desk::environment;
@@ -8,10 +9,7 @@ use nightdesk::domain::fault::{Fault, Source};
 use nightdesk::domain::row::{Field, Value};
 use nightdesk::domain::webhooks::cause::Cause;
 use nightdesk::domain::webhooks::log::{Level, LogLine, LogSearch};
-use nightdesk::procedures::{by_id, failed_webhook};
-use nightdesk::protocol::answers::Answers;
 use nightdesk::protocol::query::{Query, Reply};
-use nightdesk::protocol::run::{Inputs, Selection};
 
 /// One customer whose change of 200 minutes ago was refused for its signature, and so many events that were processed in the hour before now.
 fn refused(processed: u32) -> World {
@@ -118,19 +116,5 @@ fn a_replay_reads_as_far_back_as_its_events() {
     let world = refused(6_000);
     let mut env = environment();
     env.set_up.insert(Source::Log);
-    let procedure = by_id("failed-webhook").expect("it exists");
-    let inputs = Inputs::about(Selection::Window { from: ago(300), until: None });
-    let mut answers = Answers::default();
-    loop {
-        let wanted = procedure.reads_under(&env.tiers, &inputs, &answers);
-        if wanted.is_empty() {
-            break;
-        }
-        for query in wanted {
-            answers.asked(query.clone());
-            answers.put(query.clone(), answer(&world, &query), now());
-        }
-    }
-    let found = failed_webhook::found(&inputs, &answers, &env, now()).expect("all is known");
-    assert_eq!(found.lost.iter().map(|l| l.cause).collect::<Vec<_>>(), [Cause::BadSignature]);
+    assert_eq!(by_a_replay(&env, |q| answer(&world, q)), [Cause::BadSignature]);
 }

@@ -70,29 +70,30 @@ impl Night {
         watch.survey.groups().iter().map(|g| g.cause).collect()
     }
 
-    fn by_a_replay(&self) -> Vec<Cause> {
-        let (env, procedure) = (env(), by_id("failed-webhook").expect("it exists"));
-        let inputs = Inputs::about(Selection::Window { from: ago(300), until: None });
-        let mut answers = Answers::default();
-        loop {
-            let wanted = procedure.reads_under(&env.tiers, &inputs, &answers);
-            if wanted.is_empty() {
-                break;
-            }
-            for query in wanted {
-                answers.asked(query.clone());
-                answers.put(query.clone(), self.answer(&query), now());
-            }
-        }
-        let found = failed_webhook::found(&inputs, &answers, &env, now()).expect("all is known");
-        found.lost.iter().map(|l| l.cause).collect()
-    }
-
     #[track_caller]
     fn is_for(&self, cause: Cause) {
         assert_eq!(self.by_the_list(), [cause], "the list");
-        assert_eq!(self.by_a_replay(), [cause], "the replay");
+        assert_eq!(by_a_replay(&env(), |q| self.answer(q)), [cause], "the replay");
     }
+}
+
+/// The causes that a replay of the last five hours names, where the sources answer so.
+pub fn by_a_replay(env: &Environment, answer: impl Fn(&Query) -> Result<Reply, Fault>) -> Vec<Cause> {
+    let procedure = by_id("failed-webhook").expect("it exists");
+    let inputs = Inputs::about(Selection::Window { from: ago(300), until: None });
+    let mut answers = Answers::default();
+    loop {
+        let wanted = procedure.reads_under(&env.tiers, &inputs, &answers);
+        if wanted.is_empty() {
+            break;
+        }
+        for query in wanted {
+            answers.asked(query.clone());
+            answers.put(query.clone(), answer(&query), now());
+        }
+    }
+    let found = failed_webhook::found(&inputs, &answers, env, now()).expect("all is known");
+    found.lost.iter().map(|l| l.cause).collect()
 }
 
 fn env() -> Environment {
