@@ -6,7 +6,7 @@ use super::{End, print_json};
 use crate::domain::At;
 use crate::domain::money::group;
 use crate::domain::webhooks::cause::Cause;
-use crate::domain::webhooks::feed::{Group, Line};
+use crate::domain::webhooks::feed::{Group, Line, RawEvent};
 use crate::domain::webhooks::verdict::Verdict;
 use crate::procedures::survey::{DAYS_AT_MOST, Moment, Survey};
 use chrono::{Duration, NaiveDate};
@@ -50,8 +50,8 @@ struct Answer<'a> {
     groups: Vec<ShownGroup<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<Vec<ShownEvent<'a>>>,
-    /// Elements of Stripe's list that could not be read as events.
-    unreadable: usize,
+    /// Elements of Stripe's list that could not be read as events, with what they are, masked.
+    unreadable: &'a [RawEvent],
     /// By how many seconds Stripe's clock is ahead of this machine's; events are judged by Stripe's.
     clock_ahead: i64,
 }
@@ -143,7 +143,7 @@ pub async fn run(hands: &Hands, args: &WebhooksArgs) -> Result<End, String> {
             }),
             groups: groups.iter().map(|g| shown(g)).collect(),
             events: listed.then(|| lines.iter().map(|l| event(&survey, l)).collect()),
-            unreadable: survey.raw().len(),
+            unreadable: survey.raw(),
             clock_ahead: survey.clock_ahead().num_seconds(),
         });
     } else {
@@ -200,6 +200,10 @@ fn print(survey: &Survey, groups: &[&Group], counts: &BTreeMap<&'static str, usi
     if !survey.is_whole() {
         println!("The list is not complete: Stripe did not give all of it.");
     }
+    if !survey.raw().is_empty() {
+        let how = if lines.is_some() { "below as it is" } else { "--events shows it" };
+        println!("Not read, since they are no events as we know them: {} of Stripe's list; {how}.", plural(survey.raw().len(), "element"));
+    }
     if let Some(doubt) = survey.doubt() {
         println!("{}: {}", doubt.sentence, doubt.reason);
     }
@@ -234,6 +238,9 @@ fn print(survey: &Survey, groups: &[&Group], counts: &BTreeMap<&'static str, usi
     }
     let Some(lines) = lines else { return };
     println!();
+    for raw in survey.raw() {
+        println!("cannot be read  {}", raw.text);
+    }
     for l in lines {
         let cause = l.cause.map_or("", Cause::word);
         let object = l.subscription.as_ref().or(l.object.as_ref()).map_or("", |o| o.as_str());

@@ -1,5 +1,34 @@
 //! Personal data and ids, shortened for the screen: enough to recognise, not enough to leak.
 
+use serde_json::Value;
+
+/// Keys whose values are somebody's own data, wherever they stand.
+const PERSONAL: &[&str] = &[
+    "email",
+    "customer_email",
+    "receipt_email",
+    "name",
+    "customer_name",
+    "phone",
+    "customer_phone",
+    "address",
+    "customer_address",
+    "shipping",
+    "customer_shipping",
+    "line1",
+    "line2",
+    "postal_code",
+    "city",
+    "ip",
+    "ip_address",
+    "last4",
+    "fingerprint",
+    "tax_id",
+    "customer_tax_ids",
+];
+/// Keys under which a plain name is a product's, a plan's or a field's, and nobody's.
+const THINGS: &[&str] = &["product", "plan", "price", "coupon", "custom_fields"];
+
 /// `j•••@a•••.com`: the first letter of each part and the top-level domain stay.
 #[must_use]
 pub fn email(address: &str) -> String {
@@ -32,9 +61,39 @@ pub fn id(text: &str) -> String {
     format!("{}…{}", &text[..head], &text[text.len() - 2..])
 }
 
+/// The value with everything personal masked, however deep it stands: what may be shown, copied and handed on.
+#[must_use]
+pub fn json(value: &Value) -> Value {
+    mask_in(value, "", "")
+}
+
+fn mask_in(value: &Value, key: &str, above: &str) -> Value {
+    let personal = PERSONAL.contains(&key) && !(key == "name" && THINGS.contains(&above));
+    match value {
+        Value::Object(map) if personal => Value::Object(map.iter().map(|(k, v)| (k.clone(), all_masked(v))).collect()),
+        Value::Array(list) if personal => Value::Array(list.iter().map(all_masked).collect()),
+        Value::Object(map) => Value::Object(map.iter().map(|(k, v)| (k.clone(), mask_in(v, k, key))).collect()),
+        Value::Array(list) => Value::Array(list.iter().map(|v| mask_in(v, key, above)).collect()),
+        Value::String(text) if text.contains('@') => Value::String(addresses(text)),
+        Value::String(text) if personal && !text.is_empty() => Value::String(name(text)),
+        other => other.clone(),
+    }
+}
+
+fn all_masked(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.is_empty() => value.clone(),
+        Value::String(text) => Value::String(name(text)),
+        Value::Object(map) => Value::Object(map.iter().map(|(k, v)| (k.clone(), all_masked(v))).collect()),
+        Value::Array(list) => Value::Array(list.iter().map(all_masked).collect()),
+        other => other.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn what_is_masked_is_still_recognisable() {
@@ -44,5 +103,23 @@ mod tests {
         assert_eq!(id("cus_QxAbCdEf98d"), "cus_Q…8d");
         assert_eq!(id("7f3a5b7c-0000-4000-8000-000000000011"), "7f3a…11");
         assert_eq!(id("cus_temp_ab12"), "cus_temp_ab12");
+    }
+
+    #[test]
+    fn what_is_personal_is_masked_at_any_depth() {
+        let event = json!({
+            "data": { "object": {
+                "customer_email": "jane.doe@acme.com", "customer_name": "Jane Doe", "description": "for jane.doe@acme.com only",
+                "address": { "line1": "1 Long Street", "city": "Basel" }, "plan": { "name": "Pro" }, "status": "active",
+                "nested": [{ "shipping": { "name": "Jane Doe", "lines": ["Jane", "Doe"] }, "metadata": { "contact": "jane@acme.com" } }]
+            } }
+        });
+        let shown = super::json(&event).to_string();
+        for personal in ["jane", "Jane", "Doe", "Long", "Basel"] {
+            assert!(!shown.contains(personal), "{personal}: {shown}");
+        }
+        for kept in ["Pro", "active", "j•••@a•••.com"] {
+            assert!(shown.contains(kept), "{kept}: {shown}");
+        }
     }
 }

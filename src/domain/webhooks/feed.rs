@@ -25,11 +25,11 @@ pub struct Line {
     pub cause: Option<Cause>,
 }
 
-/// An element of Stripe's list that could not be read as an event: shown as it is.
+/// An element of Stripe's list that could not be read as an event: shown as it is, masked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawEvent {
     pub id: Option<String>,
-    /// Its JSON, cleaned and cut.
+    /// Its JSON, personal data masked, cleaned and cut.
     pub text: String,
 }
 

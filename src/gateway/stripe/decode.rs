@@ -3,6 +3,7 @@
 use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::{StripeId, StripeKind};
+use crate::domain::mask;
 use crate::domain::money::Money;
 use crate::domain::stripe::{
     CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Payment, Period, Price, Status, StripeEvent, Subscription, named_profile,
@@ -47,7 +48,7 @@ pub fn beside<T>(answer: &Value, decode: impl Fn(&Value) -> Option<T>) -> Result
             Some(object) => decoded.push(object),
             None => raw.push(RawEvent {
                 id: element["id"].as_str().map(clean),
-                text: clean(&element.to_string()).chars().take(RAW_AT_MOST).collect(),
+                text: clean(&mask::json(element).to_string()).chars().take(RAW_AT_MOST).collect(),
             }),
         }
     }

@@ -1,8 +1,8 @@
 //! The keys of the event's screen: its tabs, folding the payload, the customer behind it, copying.
 
 use super::Model;
+use super::compare;
 use super::model::Tab;
-use super::{compare, payload};
 use crate::console::ask::{ActionItem, Ask, CopyItem};
 use crate::console::context::Context;
 use crate::console::keymap::{Action, Binding};
@@ -129,7 +129,7 @@ fn copies(m: &Model) -> Vec<CopyItem> {
         items.push(CopyItem::new("curl for it", format!("curl -s -u \"$STRIPE_SECRET_KEY:\" \"{url}\"")));
     }
     if let Some(Some(value)) = m.payload.value() {
-        let text = serde_json::to_string_pretty(&payload::masked(value)).expect("invariant: JSON renders");
+        let text = serde_json::to_string_pretty(&mask::json(value)).expect("invariant: JSON renders");
         items.push(CopyItem::new("payload as JSON, personal data masked", text));
     }
     items

@@ -8,6 +8,7 @@ use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::link::{LinkedBy, links};
+use crate::domain::mask;
 use crate::domain::row::SubscriptionRow;
 use crate::domain::shape::Shape;
 use crate::domain::stripe::Subscription;
@@ -214,7 +215,7 @@ impl Model {
     #[must_use]
     pub fn payload_lines(&self, revealed: bool) -> Vec<payload::Line> {
         let Some(Some(value)) = self.payload.value() else { return Vec::new() };
-        if revealed { payload::lines(value, &self.turned) } else { payload::lines(&payload::masked(value), &self.turned) }
+        if revealed { payload::lines(value, &self.turned) } else { payload::lines(&mask::json(value), &self.turned) }
     }
 
     /// For how long it has been read, in milliseconds.
