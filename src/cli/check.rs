@@ -119,7 +119,9 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
             Some(Looked::Logs(looks)) => {
                 for look in looks {
                     let (verdict, says) = super::logs::judged(&look, Utc::now());
-                    report.say(verdict, "log", format!("{}: {says}", look.name));
+                    // A command's failure names it already.
+                    let named = if says.starts_with(&look.name) { says } else { format!("{}: {says}", look.name) };
+                    report.say(verdict, "log", named);
                 }
             }
             Some(Looked::Commands(part)) => part.lines.into_iter().for_each(|line| report.line(line)),

@@ -64,11 +64,23 @@ pub struct Interrupted {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silent {
     pub source: Source,
-    /// It does not answer at all, as opposed to refusing or limiting us.
-    pub down: bool,
-    pub state: String,
+    pub trouble: Trouble,
+    /// For so long it has given no good answer.
     pub seconds: i64,
     pub reason: String,
+}
+
+/// What is wrong with a source as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trouble {
+    /// It does not answer at all.
+    Down,
+    /// It refuses our credentials, or what we ask with them.
+    Refused,
+    /// It asks us to wait.
+    Limited,
+    /// It has no free connection: neither for us nor for the application.
+    Full,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +159,10 @@ pub fn findings(judged: &[Judged], runs: &[Interrupted], silent: &[Silent], now:
         causes.push(cause);
     }
     tell_apart(&mut ranked, &causes);
-    ranked.extend(silent.iter().map(|s| (Rank::new(if s.down { Word::Fail } else { Word::Warn }, 0, 0, s.seconds), of_source(s))));
+    ranked.extend(silent.iter().map(|s| {
+        let found = of_source(s);
+        (Rank::new(found.word, 0, 0, s.seconds), found)
+    }));
     ranked.extend(runs.iter().map(|r| (Rank::new(Word::Warn, 0, 0, (now - r.last).num_seconds()), of_run(r, now))));
     ranked.sort_by_key(|r| std::cmp::Reverse(r.0));
     ranked.into_iter().map(|(_, f)| f).collect()
@@ -270,11 +285,16 @@ fn words(class: Class, cause: Cause, group: &[&Judged]) -> (Word, String, String
 
 fn of_source(s: &Silent) -> Finding {
     let name = capitalised(s.source.name());
-    let verb = if s.down { "does not answer" } else { "answers, and not with what we asked" };
+    let (word, verb, size) = match s.trouble {
+        Trouble::Down => (Word::Fail, "does not answer", age::words(s.seconds)),
+        Trouble::Full => (Word::Fail, "has no connection left", "FULL".into()),
+        Trouble::Refused => (Word::Warn, "answers, and refuses what we ask", "AUTH".into()),
+        Trouble::Limited => (Word::Warn, "answers, and asks us to wait", "LIMIT".into()),
+    };
     Finding {
-        word: if s.down { Word::Fail } else { Word::Warn },
+        word,
         sentence: format!("{name} {verb}"),
-        size: s.state.clone(),
+        size,
         reason: s.reason.clone(),
         about: About::Source(s.source),
         evidence: vec![format!("{}: {}", s.source.word(), s.reason)],

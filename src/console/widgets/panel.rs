@@ -28,7 +28,7 @@ pub fn draw(buf: &mut Buffer, theme: &Theme, area: Rect, panel: &Panel) -> u16 {
         Panel::Reading { what, waited_ms } => lines.push((reading(what, *waited_ms), theme.dim())),
         Panel::Empty(sentence) => lines.push(((*sentence).to_string(), theme.plain())),
         Panel::Failed { fault, still } => {
-            lines.push((format!("{}: {}", class(fault), fault.say), theme.warn()));
+            lines.push((told(fault), theme.warn()));
             if !still.is_empty() {
                 lines.push(((*still).to_string(), theme.dim()));
             }
@@ -102,12 +102,15 @@ pub fn reading(what: &str, waited_ms: u64) -> String {
     if waited_ms < 1_000 { format!("{what}…") } else { format!("{what}… {}s", waited_ms / 1_000) }
 }
 
-/// `stripe auth`, `db permission (customers.read)`.
+/// `stripe auth: …`, `db permission (customers.read): …`: the source, the class, and what is wrong.
 #[must_use]
-pub fn class(fault: &Fault) -> String {
+pub fn told(fault: &Fault) -> String {
+    let (source, say) = (fault.source.word(), &fault.say);
     match &fault.kind {
-        FaultKind::Permission { missing: Some(missing) } => format!("{} permission ({missing})", fault.source.word()),
-        _ => format!("{} {}", fault.source.word(), fault.class()),
+        FaultKind::Permission { missing: Some(missing) } => format!("{source} permission ({missing}): {say}"),
+        // Its sentence begins with the class.
+        FaultKind::Full => format!("{source}: {say}"),
+        _ => format!("{source} {}: {say}", fault.class()),
     }
 }
 

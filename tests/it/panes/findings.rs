@@ -7,7 +7,7 @@ use nightdesk::console::screen::Screen;
 use nightdesk::domain::desk::DeskState;
 use nightdesk::domain::diagnosis::{Cause, Class, Word};
 use nightdesk::domain::fault::Source;
-use nightdesk::domain::findings::{About, Interrupted, Judged, Silent, findings, monthly, whole};
+use nightdesk::domain::findings::{About, Interrupted, Judged, Silent, Trouble, findings, monthly, whole};
 use nightdesk::domain::money::Money;
 use nightdesk::domain::row::{Field, Value};
 use nightdesk::domain::stripe::Interval;
@@ -81,7 +81,7 @@ fn findings_stand_in_the_order_of_the_harm() {
         state: "Nothing was sent.".into(),
         last: ago(200),
     };
-    let gone = Silent { source: Source::Application, down: true, state: "31 s".into(), seconds: 31, reason: "refused".into() };
+    let gone = Silent { source: Source::Application, trouble: Trouble::Down, seconds: 31, reason: "refused".into() };
     let found = findings(&all, &[run], &[gone], now());
     let shown: Vec<_> = found.iter().map(|f| (f.word.shown(), f.sentence.as_str(), f.size.as_str())).collect();
     assert_eq!(

@@ -7,7 +7,7 @@ use super::named::Nameless;
 use crate::console::context::Context;
 use crate::console::widgets::format::count;
 use crate::console::widgets::paint::{put, put_right, wrap};
-use crate::console::widgets::panel::{class, reading};
+use crate::console::widgets::panel::{reading, told};
 use crate::console::widgets::table::{self, Column};
 use crate::console::widgets::theme::Theme;
 use crate::domain::fault::Source;
@@ -73,7 +73,7 @@ fn state(m: &Model, cx: &Context, rows: &[Found], theme: &Theme) -> Vec<(String,
         match side {
             Side::Failed(fault) => {
                 failed.push(source);
-                lines.push((format!("{}: {}", class(fault), fault.say), theme.warn()));
+                lines.push((told(fault), theme.warn()));
             }
             Side::Ready { hits, truncated: true } => {
                 lines.push((format!("{}: the first {}; more characters narrow it", source.word(), hits.len()), theme.dim()));

@@ -6,7 +6,7 @@ use super::model::Tab;
 use crate::console::context::Context;
 use crate::console::widgets::format::moment;
 use crate::console::widgets::paint::{put, put_right, select, tabs, width, wrap};
-use crate::console::widgets::panel::{self, Panel, class};
+use crate::console::widgets::panel::{self, Panel, told};
 use crate::console::widgets::theme::Theme;
 use crate::domain::facts::Known;
 use crate::domain::mask;
@@ -93,7 +93,7 @@ fn differences(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Th
 /// What the table does not say by itself.
 fn note(m: &Model) -> Option<String> {
     if let Some(fault) = m.fault() {
-        return Some(format!("{}: {}", class(fault), fault.say));
+        return Some(told(fault));
     }
     if let (Some(by), Known::Is { value: Some(row), .. }) = (m.linked_by, &m.row) {
         let held = row.text(Field::Customer).map_or_else(|| "no customer".to_string(), mask::id);

@@ -7,13 +7,13 @@ use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::tasks::Going;
 use crate::console::widgets::table::Cursor;
+use crate::domain::At;
 use crate::domain::diagnosis::{self, Class, Word};
 use crate::domain::fault::{Fault, Source};
-use crate::domain::findings::{About, Finding, Here, Interrupted, Judged, Silent, billed, findings};
+use crate::domain::findings::{About, Finding, Here, Interrupted, Judged, Silent, Trouble, billed, findings};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::{Drifted, Group, finding};
-use crate::domain::{At, age};
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{RunState, RunSummary};
@@ -320,16 +320,15 @@ impl<'a> Told<'a> {
 fn silent(cx: &Context) -> Vec<Silent> {
     let judge = |(source, f): (&Source, &crate::protocol::freshness::Freshness)| {
         let health = f.health(cx.now);
-        let down = health == Health::Down;
-        let state = match health {
-            Health::Down => age::words(f.age(cx.now)),
-            Health::Auth => "AUTH".to_string(),
-            Health::Limit => "LIMIT".to_string(),
-            Health::Full => "FULL".to_string(),
+        let trouble = match health {
+            Health::Down => Trouble::Down,
+            Health::Auth => Trouble::Refused,
+            Health::Limit => Trouble::Limited,
+            Health::Full => Trouble::Full,
             Health::Ok | Health::Stale | Health::Connecting | Health::NotSetUp => return None,
         };
         let reason = f.last_fault.as_ref().map_or_else(|| "No answer, and no refusal either.".to_string(), |x| x.say.clone());
-        Some(Silent { source: *source, down, state, seconds: f.age(cx.now), reason })
+        Some(Silent { source: *source, trouble, seconds: f.age(cx.now), reason })
     };
     cx.sources.iter().filter_map(judge).collect()
 }

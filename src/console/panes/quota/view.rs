@@ -6,7 +6,7 @@ use super::view_tiers;
 use crate::console::context::Context;
 use crate::console::widgets::format::{clock, count, moment};
 use crate::console::widgets::paint::{fit, put, put_right, select};
-use crate::console::widgets::panel::{self, Head, Panel, class, reading};
+use crate::console::widgets::panel::{self, Head, Panel, reading, told};
 use crate::console::widgets::theme::Theme;
 use crate::domain::fault::Source;
 use crate::domain::mask;
@@ -142,7 +142,7 @@ fn foot(m: &Model, shown: usize, waited: u64) -> Option<(String, bool)> {
     let list = m.list.as_ref()?;
     let read = list.rows.len();
     if let Some(fault) = &m.fault {
-        return Some((format!("{}: {}  r reads again", class(fault), fault.say), true));
+        return Some((format!("{}  r reads again", told(fault)), true));
     }
     if m.reading.is_some() {
         return Some((reading(&format!("{} so far, reading", count(read, "row", "rows")), waited), false));

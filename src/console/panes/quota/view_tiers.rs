@@ -4,7 +4,7 @@ use super::model::Model;
 use super::view::{Cell, Column, WIDE, short, table};
 use crate::console::context::Context;
 use crate::console::widgets::paint::put;
-use crate::console::widgets::panel::{self, Panel, class};
+use crate::console::widgets::panel::{self, Panel, told};
 use crate::console::widgets::theme::Theme;
 use crate::domain::money::group;
 use crate::domain::quota::{QuotaState, TierUse, permille};
@@ -48,7 +48,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     ];
     // What failed or is read anew is said below the lines that there are.
     let note = match (&m.usage_fault, m.usage_reading) {
-        (Some(fault), _) => Some((format!("{}: {}  r reads again", class(fault), fault.say), theme.warn())),
+        (Some(fault), _) => Some((format!("{}  r reads again", told(fault)), theme.warn())),
         (None, Some(_)) => Some((panel::reading("Reading anew", waited_ms), theme.dim())),
         (None, None) => None,
     };
