@@ -468,6 +468,18 @@ impl Run {
         effects
     }
 
+    /// It stands in the journal, and is this process's: or is about to be.
+    #[must_use]
+    pub fn is_journaled(&self) -> bool {
+        self.hold != Hold::None
+    }
+
+    /// The operator gave it up for good, and the journal has it as closed.
+    pub fn given_up(&mut self) {
+        self.phase = Phase::Halted("Given up; the journal has the reason.".into());
+        (self.hold, self.next_read) = (Hold::None, None);
+    }
+
     #[must_use]
     pub fn is_open(&self) -> bool {
         !matches!(self.phase, Phase::Done(_) | Phase::Halted(_))

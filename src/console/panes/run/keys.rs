@@ -53,6 +53,9 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
         Phase::Done(_) if m.run.can_undo(cx.now) => keys.push(Binding::new(Action::Undo, "undo")),
         _ => {}
     }
+    if m.may_be_given_up() {
+        keys.push(Binding::new(Action::Actions, "actions"));
+    }
     keys.push(Binding::new(Action::Why, "why"));
     keys.push(Binding::new(Action::Copy, "copy"));
     keys.extend(Binding::moves());
@@ -87,9 +90,12 @@ pub fn act(m: &mut Model, action: Action, _cx: &Context) -> Vec<Ask> {
     Vec::new()
 }
 
-/// What can be done with a run of many acts while it goes on.
+/// What can be done with a run of many acts while it goes on, and with one that waits for an answer.
 fn actions(m: &Model) -> Vec<ActionItem> {
     let id = m.run.id;
+    if m.may_be_given_up() {
+        return vec![ActionItem::new('x', "give it up for good", Ask::GiveUp(id)), ActionItem::new('e', "why", why(m))];
+    }
     if m.run.is_watching() {
         return vec![ActionItem::new('x', "end the watch here", Ask::Stop(id)), ActionItem::new('e', "why", why(m))];
     }
