@@ -31,11 +31,14 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
             keys.push(Binding::new(Action::Actions, "actions"));
         }
         Phase::Review => {
-            if !cx.writes_are_on() {
+            let writes_are_on = cx.writes_are_on();
+            if !writes_are_on {
                 keys.push(Binding::new(Action::Writes, "writes on"));
             }
             if m.run.plan.as_ref().is_some_and(|p| p.typed.is_none()) {
-                keys.push(Binding::new(Action::Confirm, "apply").when(m.may_confirm(cx)));
+                // Offered below once it would do something; before that the key says why not.
+                let apply = if writes_are_on { Binding::new(Action::Confirm, "apply") } else { Binding::quiet(Action::Confirm) };
+                keys.push(apply.when(m.may_confirm(cx)));
             }
         }
         Phase::Deciding(d) => {
