@@ -353,7 +353,9 @@ impl Run {
             (Err(fault), Goal::Confirm) => {
                 self.hold = Hold::None;
                 self.back_to_review(format!("Nothing was sent: {}", fault.say));
-                Vec::new()
+                // Whoever was first may have changed what the review rests on.
+                self.phase = Phase::Gathering;
+                self.gather()
             }
             (Err(fault), _) => {
                 self.hold = Hold::None;

@@ -5,7 +5,7 @@ use crate::console::context::Context;
 use crate::console::widgets::format::{age, moment};
 use crate::domain::At;
 use crate::procedures::by_id;
-use crate::protocol::record::{Closed, Concluded, Entry, Recorded, RunState, RunSummary};
+use crate::protocol::record::{Closed, Concluded, Doing, Entry, Recorded, RunState, RunSummary};
 use crate::protocol::run::{short, step_title};
 
 /// A row of the tab.
@@ -42,13 +42,13 @@ fn row<'a>(run: &'a RunSummary, own: bool, cx: &Context) -> Row<'a> {
     let (word, calls) = match (run.state, here) {
         (RunState::Closed(how), _) => (closed(how), false),
         (_, Some(going)) => (going.word(), going.calls()),
-        _ if run.held => ("running", false),
+        _ if run.held => (held(run), false),
         (RunState::Open, None) => ("not sent", true),
         (RunState::Unknown, None) => ("unknown", true),
         (RunState::Acted, None) => ("unverified", true),
     };
-    let who = match &run.who {
-        Some(who) => who.clone(),
+    let who = match run.about() {
+        Some(who) => who,
         None if own => "removed".into(),
         None => String::new(),
     };
@@ -62,6 +62,15 @@ fn closed(how: Closed) -> &'static str {
         Closed::Halted => "halted",
         Closed::Abandoned => "left",
         Closed::HandedOver => "given up",
+    }
+}
+
+/// One that another console has open.
+fn held(run: &RunSummary) -> &'static str {
+    match run.doing() {
+        Some(Doing::Asks) => "asks",
+        Some(Doing::Watches) => "watching",
+        Some(Doing::Works) | None => "running",
     }
 }
 
