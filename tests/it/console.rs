@@ -149,7 +149,7 @@ fn the_palette_finds_panes_procedures_incidents_and_ids() {
     script.sees("unlinked: 14 rows unlinked");
     // What a restart would end can be ended by name, and is offered only where there is something to end.
     script.key(Key::Char(':'));
-    script.keys("end unlinked");
+    script.keys("end unlin");
     assert_eq!(script.key(Key::Enter), [Effect::EndIncident { name: "unlinked".into() }]);
     script.event(Event::IncidentsKnown(vec![KnownIncident { ends: false, ..known("drift", "rows differ") }]));
     script.key(Key::Char(':'));
@@ -322,4 +322,13 @@ fn a_stranger_finds_the_procedure_by_the_books_words() {
 fn the_key_table_prints_as_markdown() {
     let text = nightdesk::console::keymap::markdown();
     assert!(text.contains("| `f` | review the recommended fix; never acts |"), "{text}");
+}
+
+#[test]
+fn the_end_of_an_incident_stands_before_what_its_words_only_resemble() {
+    let mut script = Script::connected(World::placeholder());
+    script.event(Event::IncidentsKnown(vec![known("stripe-down", "Stripe answers nobody")]));
+    script.key(Key::Char(':'));
+    script.keys("end stripe");
+    assert_eq!(script.key(Key::Enter), [Effect::EndIncident { name: "stripe-down".into() }], "no emergency begins by it");
 }
