@@ -38,6 +38,8 @@ pub fn source(freshness: &Freshness, now: At) -> String {
         Health::NotSetUp => format!("{word} not set up"),
         Health::Connecting => format!("{word} …"),
         Health::Ok => format!("{word} {}", age(age_now)),
+        // What has never answered has grown no older.
+        Health::Stale if freshness.last_good.is_none() => format!("{word} no answer {}", exact_age(age_now)),
         Health::Stale => format!("{word} STALE {}", exact_age(age_now)),
         Health::Down => format!("{word} DOWN {}", exact_age(age_now)),
         Health::Auth => format!("{word} AUTH"),
