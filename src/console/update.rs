@@ -93,6 +93,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             effects
         }
         Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
+        Event::RunNoted { run, say } => fulfil::noted(state, run, &say),
         Event::HookSaid { run, line } => {
             if let Some(run) = state.tasks.get_mut(run) {
                 run.hear(line);

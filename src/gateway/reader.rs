@@ -168,6 +168,8 @@ impl Reader {
             last.await;
             if let Ok(lane) = &self.lane {
                 lane.settle(SETTLE).await;
+                // What it still does not take is found unfinished at the next start.
+                let _ = lane.record_late().await;
             }
         };
         // What has not settled goes on for as long as the process does.

@@ -17,9 +17,10 @@ use crate::protocol::environment::{self, Contact, Environment, Offers};
 use crate::protocol::gate::Permit;
 use crate::protocol::query::{Query, Reply};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
+use uuid::Uuid;
 
 /// The ways to the outside. Clones share everything.
 #[derive(Clone)]
@@ -30,10 +31,21 @@ pub struct Sources {
     pub stripe: Option<Stripe>,
     pub application: Option<Application>,
     pub logs: Option<Logs>,
-    /// The key for writes to Stripe, while writes are on: fetched, or why it could not be.
-    write_key: Arc<Mutex<Option<Result<Credential, Fault>>>>,
+    /// The key for writes to Stripe, while writes are on.
+    write_key: Arc<watch::Sender<WriteKey>>,
     /// Where the command of each idempotency key tells what it prints, from when somebody wants to hear it until it is run.
     heard: Arc<Mutex<HashMap<String, broadcast::Sender<String>>>>,
+}
+
+/// The key for writes to Stripe. Fetching it may take seconds, in which only what needs it waits.
+#[derive(Debug, Clone, Default)]
+enum WriteKey {
+    #[default]
+    Dropped,
+    /// It is being fetched: by this fetching and no other.
+    Coming(Uuid),
+    /// Fetched, or why it could not be.
+    Here(Result<Credential, Fault>),
 }
 
 const STRIPE_INTERACTIVE: Duration = Duration::from_secs(5);
@@ -56,7 +68,7 @@ impl Sources {
             stripe: Stripe::new(&config).ok(),
             application: Application::new(&config),
             logs: Logs::new(&config),
-            write_key: Arc::default(),
+            write_key: Arc::new(watch::Sender::default()),
             heard: Arc::default(),
             config,
         }
@@ -214,18 +226,29 @@ impl Sources {
 }
 
 impl Performer for Sources {
-    async fn arm(&self) {
-        let Some(kept) = &self.config.stripe_write_key else { return };
-        let fetched = hooks::fetch(kept, Source::Stripe).await.and_then(|key| {
-            let suits = self.stripe.as_ref().map_or(Ok(()), |stripe| stripe.suits(&key));
-            suits.map(|()| key)
+    fn arm(&self) {
+        let Some(kept) = self.config.stripe_write_key.clone() else { return };
+        let this = Uuid::new_v4();
+        self.write_key.send_replace(WriteKey::Coming(this));
+        let sources = self.clone();
+        tokio::spawn(async move {
+            let fetched = hooks::fetch(&kept, Source::Stripe).await.and_then(|key| {
+                let suits = sources.stripe.as_ref().map_or(Ok(()), |stripe| stripe.suits(&key));
+                suits.map(|()| key)
+            });
+            // Said again by whatever needs it: repairs of rows do not. Turned off meanwhile, or on once more, it is not this one's.
+            sources.write_key.send_if_modified(|key| {
+                let ours = matches!(key, WriteKey::Coming(coming) if *coming == this);
+                if ours {
+                    *key = WriteKey::Here(fetched);
+                }
+                ours
+            });
         });
-        // Said again by whatever needs it: repairs of rows do not.
-        *self.write_key() = Some(fetched);
     }
 
     fn disarm(&self) {
-        *self.write_key() = None;
+        self.write_key.send_replace(WriteKey::Dropped);
     }
 
     async fn perform(&self, permit: &Permit, key: &str) -> Outcome {
@@ -247,9 +270,9 @@ impl Performer for Sources {
             Command::ResyncByCommand { subject, customer } => {
                 application::resync_by_command(&self.config.writer, subject, customer, key).await
             }
-            Command::ResendEvent { event, endpoint, .. } => match self.stripe().cloned().and_then(|s| Ok((s, self.writing()?))) {
-                Ok((stripe, key_for_writes)) => stripe.resend(key_for_writes.as_ref(), event, endpoint, key).await,
-                Err(fault) => Outcome::NotDone(fault),
+            Command::ResendEvent { event, endpoint, .. } => match (self.stripe().cloned(), self.writing().await) {
+                (Ok(stripe), Ok(key_for_writes)) => stripe.resend(key_for_writes.as_ref(), event, endpoint, key).await,
+                (Err(fault), _) | (_, Err(fault)) => Outcome::NotDone(fault),
             },
             Command::DeliverEvent { event, .. } => match self.stripe() {
                 Ok(stripe) => application::deliver::deliver(&self.config, stripe, event).await,
@@ -284,16 +307,18 @@ impl Sources {
     }
 
     /// The key to write to Stripe with; `None`: the one that reads.
-    fn writing(&self) -> Result<Option<Credential>, Fault> {
+    async fn writing(&self) -> Result<Option<Credential>, Fault> {
         if self.config.stripe_write_key.is_none() {
             return Ok(None);
         }
         let dropped = || Fault::new(Source::Stripe, FaultKind::Auth, "the key for writes is gone: turn writes on again");
-        self.write_key().clone().ok_or_else(dropped)?.map(Some)
-    }
-
-    fn write_key(&self) -> MutexGuard<'_, Option<Result<Credential, Fault>>> {
-        self.write_key.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut key = self.write_key.subscribe();
+        // Fetching it has a limit of its own.
+        let known = key.wait_for(|key| !matches!(key, WriteKey::Coming(_))).await.map(|key| key.clone());
+        match known {
+            Ok(WriteKey::Here(fetched)) => fetched.map(Some),
+            _ => Err(dropped()),
+        }
     }
 }
 

@@ -52,11 +52,22 @@ pub enum Entry {
         run: Uuid,
         how: Closed,
     },
+    /// The run went on without the shared store's lease: nothing but this machine's locks kept others off its subject. Why not is in the
+    /// payload.
+    Unleased {
+        run: Uuid,
+    },
     /// Personal data was shown on screen, for this reason (in the payload).
     Revealed,
     /// Something is said about a cause or drift: written before it is stored. What exactly is in the payload.
     DeskWrite {
         write: String,
+    },
+    /// The webhook endpoint is about to be sent events of nobody's: written before they are. `signed`: some of them with the real secret.
+    Probed {
+        /// Its URL, without what may be a secret in it.
+        endpoint: String,
+        signed: bool,
     },
 }
 
@@ -102,6 +113,12 @@ pub struct OpenedDetail {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttestedDetail {
     pub words: String,
+}
+
+/// The payload of [`Entry::Unleased`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnleasedDetail {
+    pub why: String,
 }
 
 /// The payload of [`Entry::RunClosed`] where the operator gave the run up.
@@ -178,9 +195,11 @@ impl Entry {
     pub fn run(&self) -> Option<Uuid> {
         match self {
             Entry::RunOpened { run, .. } | Entry::Confirmed { run, .. } | Entry::Verified { run, .. } => Some(*run),
-            Entry::Attested { run, .. } | Entry::RunClosed { run, .. } => Some(*run),
+            Entry::Attested { run, .. } | Entry::RunClosed { run, .. } | Entry::Unleased { run } => Some(*run),
             Entry::Intended { attempt, .. } | Entry::Concluded { attempt, .. } => Some(attempt.run),
-            Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed | Entry::DeskWrite { .. } => None,
+            Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed | Entry::DeskWrite { .. } | Entry::Probed { .. } => {
+                None
+            }
         }
     }
 }

@@ -103,6 +103,9 @@ fn said(entry: &Entry) -> String {
         Entry::Verified { step, holds, .. } => format!("{}: {}", step_title(step), if *holds { "proven" } else { "does not hold" }),
         Entry::Attested { step, .. } => format!("{step}: attested"),
         Entry::RunClosed { how, run } => format!("run {} closed: {}", short(*run), closed(*how)),
-        Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed | Entry::DeskWrite { .. } => "beside the run".into(),
+        Entry::Unleased { .. } => "no lease in the shared store".into(),
+        Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed | Entry::DeskWrite { .. } | Entry::Probed { .. } => {
+            "beside the run".into()
+        }
     }
 }
