@@ -11,7 +11,8 @@ CREATE TABLE nightdesk.audit_run (
   PRIMARY KEY (environment, operator, run)
 );
 CREATE INDEX audit_run_closed ON nightdesk.audit_run (environment, operator, closed);
-CREATE INDEX audit_run_handed_over ON nightdesk.audit_run (environment, operator) WHERE handed_over;
+-- What it sent is not to be sent again, however long ago it was.
+CREATE INDEX audit_run_lasting ON nightdesk.audit_run (environment, operator) WHERE closed IS NULL OR handed_over;
 
 -- A record is searched as text: within a JSON string no quotation mark stands unescaped.
 CREATE INDEX audit_of_run ON nightdesk.audit (substr(record, strpos(record, '"run":"') + 7, 36)) WHERE strpos(record, '"run":"') > 0;

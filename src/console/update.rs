@@ -194,7 +194,8 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
             effects.extend(fulfil::leave_run(state, draft));
         }
     }
-    let runs: Vec<Uuid> = state.tasks.runs.iter().map(|r| r.run.id).collect();
+    // What is over waits for nothing, and is not touched: it may be shared.
+    let runs: Vec<Uuid> = state.tasks.runs.iter().filter(|r| r.run.is_open()).map(|r| r.run.id).collect();
     for run in runs {
         effects.extend(fulfil::run(state, run, id, |r, _, now| r.ticked(now)));
     }

@@ -82,6 +82,7 @@ impl Reader {
                 None => Ok(Reply::Runs(Vec::new())),
             },
             Query::Recorded(run) => self.recorded(run).await.map(Reply::Recorded),
+            Query::Probe => self.sources.probe(self.journal()?).await,
             Query::Desk => self.desk()?.state().await.map(Reply::Desk),
             query => self.sources.ask(query, priority).await,
         }

@@ -2,6 +2,7 @@
 
 use super::application::{self, Application};
 use super::hooks;
+use super::journal::Journal;
 use super::logs::Logs;
 use super::postgres::{CounterWrite, Database, Ending};
 use super::stripe::{Priority, Stripe};
@@ -16,6 +17,7 @@ use crate::protocol::command::{Command, Outcome};
 use crate::protocol::environment::{self, Contact, Environment, Offers};
 use crate::protocol::gate::Permit;
 use crate::protocol::query::{Query, Reply};
+use crate::protocol::record::{Detail, Entry};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -119,10 +121,6 @@ impl Sources {
     /// The source's fault; a time-out after three seconds, at Stripe after five.
     pub async fn ask(&self, query: Query, priority: Priority) -> Result<Reply, Fault> {
         match query {
-            Query::Probe => {
-                let late = |_| Err(Fault::new(Source::Application, FaultKind::Timeout, "the probe did not end in time"));
-                return tokio::time::timeout(PROBE, self.probe()).await.unwrap_or_else(late);
-            }
             Query::Deploys => return hooks::deploys(&self.config.hooks).await.map(Reply::Deploys),
             Query::Pressure => {
                 if let Some(path) = self.config.pause_file.as_deref().filter(|p| p.exists()) {
@@ -132,6 +130,8 @@ impl Sources {
             _ => {}
         }
         match query.source() {
+            // Its way leads by the journal.
+            _ if query == Query::Probe => Err(not_set_up(Source::Application, "a probe is journaled before it is sent")),
             Source::Database => self.database()?.ask(query).await,
             Source::Stripe => {
                 let limit = if priority == Priority::Interactive { STRIPE_INTERACTIVE } else { STRIPE_BACKGROUND };
@@ -150,14 +150,25 @@ impl Sources {
         }
     }
 
-    /// Asks the webhook endpoint that Stripe sends to; the configured one where Stripe does not say which that is.
-    async fn probe(&self) -> Result<Reply, Fault> {
+    /// Asks the webhook endpoint that Stripe sends to; the configured one where Stripe does not say which that is. What is sent there is in
+    /// the journal before it is.
+    ///
+    /// # Errors
+    /// There is no endpoint to ask, it cannot be journaled, or it took longer than sixteen seconds.
+    pub async fn probe(&self, journal: &Journal) -> Result<Reply, Fault> {
+        let late = |_| Err(Fault::new(Source::Application, FaultKind::Timeout, "the probe did not end in time"));
+        tokio::time::timeout(PROBE, self.journaled_probe(journal)).await.unwrap_or_else(late)
+    }
+
+    async fn journaled_probe(&self, journal: &Journal) -> Result<Reply, Fault> {
         let endpoints = match &self.stripe {
             Some(stripe) => tokio::time::timeout(STRIPE_INTERACTIVE, stripe.webhook_endpoints()).await.ok().and_then(Result::ok),
             None => None,
         };
+        let aim = application::probe::aim(&self.config, endpoints.as_deref()).await?;
+        journal.append(None, Entry::Probed { endpoint: aim.endpoint(), signed: aim.is_signed() }, Detail::none()).await?;
         let ahead = self.stripe.as_ref().and_then(Stripe::clock_ahead).unwrap_or_default();
-        application::probe::probe(&self.config, endpoints.as_deref(), ahead).await.map(Reply::Probed)
+        Ok(Reply::Probed(application::probe::shoot(&self.config, aim, ahead).await))
     }
 
     /// What the command of this idempotency key will print, line by line, and nothing of another's.

@@ -406,9 +406,8 @@ WITH RECURSIVE operators AS (
 ), wanted AS MATERIALIZED (
   SELECT run FROM finished
   UNION ALL
-  SELECT r.run FROM others o JOIN nightdesk.audit_run r ON r.environment = $1 AND r.operator = o.operator AND r.closed IS NULL
-  UNION ALL
-  SELECT r.run FROM others o JOIN nightdesk.audit_run r ON r.environment = $1 AND r.operator = o.operator AND r.handed_over
+  SELECT r.run FROM others o CROSS JOIN LATERAL (
+    SELECT run FROM nightdesk.audit_run WHERE environment = $1 AND operator = o.operator AND (closed IS NULL OR handed_over) OFFSET 0) r
 )
 SELECT a.record FROM wanted w CROSS JOIN LATERAL (
   SELECT seq, record FROM nightdesk.audit
