@@ -163,7 +163,7 @@ impl Try {
     pub(super) fn ran(&self) -> Ran {
         match (&self.command, &self.outcome) {
             (Some(Command::RunHook { .. }), Some(Outcome::NotDone(_))) => Ran::No,
-            (Some(Command::RunHook { .. }), Some(Outcome::Done { note })) if note != UNHEARD => Ran::Done,
+            (Some(Command::RunHook { .. }), Some(Outcome::Done { note })) if !note.starts_with(UNHEARD) => Ran::Done,
             (Some(Command::RunHook { .. }), _) => Ran::Unknown,
             _ => Ran::No,
         }
