@@ -113,12 +113,15 @@ impl<P: Performer> WriteLane<P> {
     /// Turns writes on: the reason is journaled, and only then they are.
     ///
     /// # Errors
-    /// One sentence for the operator; then nothing has changed.
+    /// One sentence for the operator. Where it cannot be journaled, writes that were on are off: nothing more of them could be journaled.
     pub async fn turn_on(&self, reason: &str, now: At) -> Result<Writes, String> {
         let reason = typed(reason);
         let until = self.inner.gate.would_turn_on(&reason, now)?;
         let detail = Detail(serde_json::json!({ "reason": reason }));
-        self.journal(None, Entry::WritesTurnedOn { until }, detail).await.map_err(|fault| fault.say)?;
+        if let Err(fault) = self.journal(None, Entry::WritesTurnedOn { until }, detail).await {
+            self.disarm();
+            return Err(fault.say);
+        }
         let writes = self.inner.gate.turn_on(&reason, now)?;
         self.inner.performer.arm();
         Ok(writes)

@@ -109,7 +109,7 @@ impl Store {
     pub fn of(config: &Config) -> Option<Result<Self, Fault>> {
         config.subject_key.as_ref()?;
         let url = config.store_url.as_ref().or(config.database_url.as_ref())?;
-        Some(Self::of_url(url.expose()))
+        Some(address("The store's address", url.expose()).map(|o| Self::new(o.application_name(&postgres::name(&config.operator)))))
     }
 
     /// # Errors
@@ -250,6 +250,15 @@ impl Store {
         let read = in_time(reading).await;
         heard(&self.unread, &read);
         read
+    }
+
+    /// Whether it lists runs, as the newest schema does: without that colleagues' runs are looked for among all records.
+    ///
+    /// # Errors
+    /// [`Fault`] where the store cannot be read.
+    pub async fn lists_runs(&self) -> Result<bool, Fault> {
+        let query = sqlx::query_scalar(RUNS_ARE_LISTED).persistent(false);
+        in_time(within(&self.pool, QUICK, async |tx| query.fetch_one(tx).await)).await
     }
 
     /// Verifies the store's whole chain; the first twenty problems.
