@@ -151,6 +151,9 @@ pub struct Recorded {
     pub said: Option<String>,
 }
 
+/// A command, with the one that takes it back.
+pub type Undoable = (Command, Option<Command>);
+
 /// A run as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSummary {
@@ -165,8 +168,8 @@ pub struct RunSummary {
     pub state: RunState,
     /// Every attempt so far, oldest first.
     pub attempts: Shared<Vec<(Attempt, Option<Outcome>)>>,
-    /// The commands of those attempts, from the payloads, in the same order; with the command that takes each back.
-    pub commands: Shared<Vec<Option<(Command, Option<Command>)>>>,
+    /// The commands of those attempts, from the payloads, in the same order.
+    pub commands: Shared<Vec<Option<Undoable>>>,
     /// Whom it is about; `None` where it is about several, or the payload has been removed.
     pub subject: Option<SubjectKey>,
     /// The run that this one takes back.
