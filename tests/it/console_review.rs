@@ -425,3 +425,19 @@ fn a_runs_screen_and_the_frame_fit_every_size() {
         assert!(screen.contains("turns writes on") && screen.contains("? keys"), "{screen}");
     }
 }
+
+#[test]
+fn what_becomes_of_a_run_beside_its_steps_stands_on_its_screen_and_in_its_evidence() {
+    let mut script = review(World::placeholder());
+    let say = "no lease: the shared store did not answer";
+    for _ in 0..2 {
+        script.event(Event::RunNoted { run: RUN, say: say.into() });
+    }
+    script.sees("No lease: the shared store did not answer.");
+    let run = &script.state.tasks.get(RUN).expect("the run").run;
+    assert_eq!(run.plan.as_ref().expect("a plan").evidence.iter().filter(|e| *e == say).count(), 1);
+    assert_eq!(run.note.as_deref().map(|n| n.matches("lease").count()), Some(1), "said once");
+    // One that is not here any more.
+    script.event(Event::RunNoted { run: Uuid::from_u128(9), say: "its end is journaled by now".into() });
+    script.sees("Run 0009: its end is journaled by now");
+}

@@ -46,7 +46,8 @@ async fn without_the_store_it_repairs_and_ships_later() {
     let mut ada = seat(&scene, "ada", NOWHERE);
     let label = &scene.labels[0];
     // Unreachable, and killed on top of it.
-    ada.cut_at(4, label, async |_| until("the row was changed", async || scene.changes(label).await == 1).await).await;
+    // One record more than otherwise: that there is no lease.
+    ada.cut_at(5, label, async |_| until("the row was changed", async || scene.changes(label).await == 1).await).await;
     let (run, state) = ada.the_run().await;
     assert_eq!(state, "unknown");
     let resumed = ada.resume(&run).await;
@@ -197,5 +198,6 @@ async fn a_silent_store_holds_no_repair_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_any_record_without_the_store_it_goes_on() {
     let scene = Scene::start(40).await;
-    killed_after_any_record(&scene, |scene| seat(scene, "ada", NOWHERE)).await;
+    // Behind its first record a run says that it has no lease.
+    killed_after_any_record(&scene, 1, |scene| seat(scene, "ada", NOWHERE)).await;
 }

@@ -96,7 +96,17 @@ async fn a_store_that_hangs_is_not_waited_for_for_ever() {
     let store = Store::of_url(&db.console).unwrap();
     let verified = tokio::time::timeout(std::time::Duration::from_secs(30), store.verify()).await.expect("it gives up by itself");
     assert_eq!(verified.expect_err("nobody answers").kind, FaultKind::Timeout);
+    // Nor does the server go on with what nobody waits for any more: the lock is still held.
+    let state = tempdir().unwrap();
+    let journal = Journal::open(state.path(), "test", "ada", Some(b"one key for all consoles")).unwrap();
+    assert_eq!(team_runs(&journal, &store).await.expect_err("nobody answers").kind, FaultKind::Timeout);
+    bench::until("the server has ended it", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *holding).await.unwrap() == 0
+    })
+    .await;
     holding.rollback().await.unwrap();
+    assert!(team_runs(&journal, &store).await.unwrap_or_default().is_empty());
 }
 
 #[tokio::test]
