@@ -1,7 +1,7 @@
 //! The emergency *Webhook endpoint down* in the real console: keys counted from Home, the restart by command or by hand, the backfill, a kill
 //! in between; and the call for help.
 
-use crate::bench::{Bench, Options, http};
+use crate::bench::{Bench, Options, http, until};
 use crate::command;
 use crate::hands::Hands;
 use crate::terminal::Terminal;
@@ -173,8 +173,12 @@ async fn without_a_screen_what_is_down_is_restarted_and_the_backfill_is_confirme
     assert_eq!((&planned["state"], &planned["plan"]["confirm"]), (&"planned".into(), &"restart".into()), "{planned}");
     assert_eq!(night.restarts(), 0);
     night.seat.say(&[&emergency[..], &["--confirm", "yes"], &reason].concat()).await.declined(&["restart"]);
-    night.bring_up().await;
-    let next = night.seat.say(&[&emergency[..], &["--confirm", "restart"], &reason].concat()).await;
+    let arguments = [&emergency[..], &["--confirm", "restart"], &reason].concat();
+    let started = async {
+        until("the command is run", async || night.restarts() == 1).await;
+        night.bring_up().await;
+    };
+    let (next, ()) = tokio::join!(night.seat.say(&arguments), started);
     next.declined(&["has a next step that nobody has confirmed", "nightdesk runs resume"]);
     let done = night.resumed(&next).await;
     assert_eq!(done["state"], "done", "{done}");
