@@ -132,9 +132,18 @@ pub enum Subcommands {
         #[arg(long)]
         json: bool,
     },
-    /// The journal of everything this operator did here.
-    #[command(subcommand)]
-    Audit(Audit),
+    /// The journal of everything this operator did here: its newest records, or whether it is whole.
+    #[command(after_help = EXIT, args_conflicts_with_subcommands = true)]
+    Audit {
+        #[command(subcommand)]
+        action: Option<Audit>,
+        /// So many of the newest records.
+        #[arg(long, value_name = "COUNT", default_value_t = 20)]
+        last: usize,
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
     /// Create or update the shared store (schema `nightdesk`) with the admin connection.
     Migrate,
     /// Print a completion script for a shell.

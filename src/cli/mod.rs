@@ -75,7 +75,8 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
         Subcommands::Check { ddl: Some(Ddl::Quota), .. } => check::ddl(&config).await,
         Subcommands::Check { json, .. } => check::run(&config, json).await,
         Subcommands::Migrate => migrate(&config).await,
-        Subcommands::Audit(Audit::Verify { json }) => audit::verify(&config, json).await,
+        Subcommands::Audit { action: Some(Audit::Verify { json }), .. } => audit::verify(&config, json).await,
+        Subcommands::Audit { action: None, last, json } => audit::newest(&config, last, json).await,
         command => {
             let hands = Hands::open(&config);
             let ended = match command {
@@ -96,7 +97,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
                 Subcommands::Sandbox(_)
                 | Subcommands::Drill(_)
                 | Subcommands::Check { .. }
-                | Subcommands::Audit(_)
+                | Subcommands::Audit { .. }
                 | Subcommands::Migrate
                 | Subcommands::Completions { .. }
                 | Subcommands::SupervisePostgres => unreachable!("invariant: handled before anything is opened"),

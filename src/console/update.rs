@@ -96,6 +96,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             effects
         }
         Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
+        Event::RunNoted { run, say } => fulfil::noted(state, run, &say),
         Event::HookSaid { run, line } => {
             if let Some(run) = state.tasks.get_mut(run) {
                 run.hear(line);
@@ -196,7 +197,8 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
             effects.extend(fulfil::leave_run(state, draft));
         }
     }
-    let runs: Vec<Uuid> = state.tasks.runs.iter().map(|r| r.run.id).collect();
+    // What is over waits for nothing, and is not touched: it may be shared.
+    let runs: Vec<Uuid> = state.tasks.runs.iter().filter(|r| r.run.is_open()).map(|r| r.run.id).collect();
     for run in runs {
         effects.extend(fulfil::run(state, run, id, |r, _, now| r.ticked(now)));
     }

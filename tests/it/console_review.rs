@@ -338,7 +338,7 @@ fn only_the_newest_reviews_that_were_left_for_another_pane_are_kept() {
 fn leaving_while_the_lock_is_taken_gives_it_back_when_it_comes() {
     let mut world = World::healthy();
     let mut left = super::panes::interrupted();
-    (left.attempts, left.commands, left.state) = (Vec::new(), Vec::new(), nightdesk::protocol::record::RunState::Open);
+    (left.attempts, left.commands, left.state) = (Vec::new().into(), Vec::new().into(), nightdesk::protocol::record::RunState::Open);
     world.runs = vec![left.clone()];
     let mut script = Script::connected(world);
     script.seconds(3);

@@ -84,7 +84,9 @@ async fn with_the_store_records_arrive_at_once_and_nobody_can_change_them() {
     let scene = Scene::start(2).await;
     let console = scene.bench.variable("DATABASE_URL");
     let (ada, ben) = (seat(&scene, "ada", &console), seat(&scene, "ben", &console));
+    assert!(ada.run(&["check"]).await.said.contains("nightdesk migrate"), "its store is still to be made");
     assert_eq!(ada.run(&["migrate"]).await.code, 0);
+    assert!(ada.run(&["check"]).await.said.contains("the shared store answers"));
     let (one, two) = tokio::join!(ada.repair(&scene.labels[0]), ben.repair(&scene.labels[1]));
     assert!(one.code == 0 && two.code == 0, "{}\n{}", one.said, two.said);
     let rows = shipped(&scene).await;

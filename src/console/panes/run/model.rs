@@ -5,6 +5,7 @@ use crate::console::guard::Guard;
 use crate::console::widgets::form::TextField;
 use crate::domain::fault::{FaultKind, Source};
 use crate::domain::policy::{Standing, judge};
+use crate::domain::shared::Shared;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::command::Command;
 use crate::protocol::run::{Step, short};
@@ -13,7 +14,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
-    pub run: Run,
+    /// Shared with older copies of the state for as long as it stays the same: it holds every act and try.
+    pub run: Shared<Run>,
     /// The option under the cursor, while the run asks for a decision.
     pub choice: Option<usize>,
     /// The options that are marked, where several may be taken.
@@ -39,7 +41,7 @@ impl Model {
     #[must_use]
     pub fn of(run: Run) -> Self {
         let mut model = Self {
-            run,
+            run: run.into(),
             choice: None,
             marked: BTreeSet::new(),
             typed: TextField::default(),
