@@ -70,6 +70,14 @@ impl Hands {
         self.reader.journal().ok().map(|j| j.environment().to_string()).filter(|place| *place != self.env.name)
     }
 
+    /// This operator's journal of this environment.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub fn journal(&self) -> Result<&Journal, Fault> {
+        self.reader.journal()
+    }
+
     pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {
         self.reader.ask(query).await
     }

@@ -20,6 +20,7 @@ mod check;
 mod drift;
 pub mod drill;
 mod drive;
+mod endpoint_down;
 mod find;
 mod hands;
 mod logs;
@@ -89,6 +90,7 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
                 Subcommands::Quota(args) => quota::run(&hands, &args).await,
                 Subcommands::Run(Procedures::QuotaReset(args)) => quota::reset(&hands, &args).await,
+                Subcommands::Run(Procedures::EndpointDown(args)) => endpoint_down::run(&hands, &args).await,
                 Subcommands::Run(Procedures::PoolExhausted(args)) => pool_exhausted::run(&hands, &args).await,
                 Subcommands::Run(Procedures::DriftFix(args)) => drift::fix(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,

@@ -211,6 +211,13 @@ impl Pool {
         &self.history
     }
 
+    /// Nobody but a superuser gets in any more, as last read.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let room = self.seen.as_ref().filter(|_| self.fault.is_none()).map(|seen| &seen.activity.room);
+        room.is_some_and(|room| room.used >= room.usable())
+    }
+
     /// What Home says about it, where something is wrong for longer than a moment.
     #[must_use]
     pub fn finding(&self) -> Option<Finding> {

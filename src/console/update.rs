@@ -23,7 +23,10 @@ pub fn update(state: &mut State, stamped: Stamped) -> Vec<Effect> {
     state.world.advance(stamped.at, stamped.tick);
     let mut effects = burst::settle(state, matches!(stamped.event, Event::Key(_)));
     if let Event::Key(key) = stamped.event {
-        effects.extend(burst::swallows(state, key).unwrap_or_else(|| keys::press(state, key, stamped.id)));
+        effects.extend(burst::swallows(state, key).unwrap_or_else(|| {
+            let done = keys::press(state, key, stamped.id);
+            burst::hold_back(state, done)
+        }));
     } else {
         effects.extend(happened(state, stamped.event.clone(), stamped.id));
         burst::keep_up(state, stamped);

@@ -83,7 +83,10 @@ impl Sources {
     pub fn database(&self) -> Result<&Database, Fault> {
         match &self.database {
             Ok(Some(database)) => Ok(database),
-            Ok(None) => Err(not_set_up(Source::Database, "no database is configured: set database_url, or DATABASE_URL")),
+            Ok(None) => Err(not_set_up(
+                Source::Database,
+                &format!("no database is configured: set database_url{}", self.config.or_variable("DATABASE_URL")),
+            )),
             Err(fault) => Err(fault.clone()),
         }
     }
@@ -93,7 +96,12 @@ impl Sources {
     /// # Errors
     /// Not configured.
     pub fn stripe(&self) -> Result<&Stripe, Fault> {
-        let missing = || not_set_up(Source::Stripe, "no Stripe key is configured: set stripe_key, or STRIPE_SECRET_KEY");
+        let missing = || {
+            not_set_up(
+                Source::Stripe,
+                &format!("no Stripe key is configured: set stripe_key{}", self.config.or_variable("STRIPE_SECRET_KEY")),
+            )
+        };
         self.stripe.as_ref().ok_or_else(missing)
     }
 
@@ -102,7 +110,8 @@ impl Sources {
     /// # Errors
     /// Not configured.
     pub fn application(&self) -> Result<&Application, Fault> {
-        let missing = || not_set_up(Source::Application, "no application is configured: set app_url, or APP_URL");
+        let missing =
+            || not_set_up(Source::Application, &format!("no application is configured: set app_url{}", self.config.or_variable("APP_URL")));
         self.application.as_ref().ok_or_else(missing)
     }
 
@@ -111,7 +120,12 @@ impl Sources {
     /// # Errors
     /// Not configured.
     pub fn logs(&self) -> Result<&Logs, Fault> {
-        let missing = || not_set_up(Source::Log, "no log is configured: set [[env.NAME.logs]] with file or command, or APP_LOG");
+        let missing = || {
+            not_set_up(
+                Source::Log,
+                &format!("no log is configured: set [[env.NAME.logs]] with file or command{}", self.config.or_variable("APP_LOG")),
+            )
+        };
         self.logs.as_ref().ok_or_else(missing)
     }
 

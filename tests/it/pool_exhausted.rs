@@ -316,7 +316,7 @@ async fn a_role_that_may_not_signal_is_told_which_grant_it_lacks() {
     let said = confirmed(&night.desk, &["--confirm", "2"]).await;
     assert_eq!(said.code, Some(1), "{said:?}");
     let says = said.json()["says"].as_str().unwrap().to_string();
-    assert!(says.contains("grant it pg_signal_backend"), "{says}");
+    assert!(says.contains("that takes pg_signal_backend"), "{says}");
     sqlx::raw_sql(set("REVOKE pg_monitor FROM nightdesk")).execute(&mut admin).await.unwrap();
     let said = confirmed(&night.desk, &["--confirm", "2"]).await;
     let says = said.json()["says"].as_str().unwrap().to_string();

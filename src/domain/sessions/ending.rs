@@ -30,7 +30,7 @@ pub enum Spared {
     Superuser,
     #[error("it is a superuser's, and is ended only where it is chosen")]
     SuperuserUnchosen,
-    #[error("our role may not end it: grant it pg_signal_backend")]
+    #[error("that takes pg_signal_backend: grant it to our role")]
     NoPrivilege,
     #[error("it works in another database, {0}, which was not chosen")]
     OtherDatabase(Label),

@@ -9,12 +9,14 @@ mod locks;
 mod payloads;
 mod place;
 mod runs;
+mod scan;
 mod shipping;
 pub mod store;
 mod verify;
 
 pub use desk::{Desk, team_recorded, team_runs};
 pub use format::{Body, Line, genesis};
+pub use scan::{Compared, NotTakenUp};
 pub use shipping::{Shipped, Shipping, compare, ship};
 pub use verify::{Break, Verification};
 

@@ -182,7 +182,7 @@ fn each_of_whom_none_may_be_ended_says_why() {
         ("a replica or a change feed hangs on it", |s| s.kind = Some(Kind::Walsender)),
         ("it is the server's own process (autovacuum worker)", |s| s.kind = Some(Kind::Internal("autovacuum worker".into()))),
         ("only a superuser may end it", |s| s.superuser = true),
-        ("grant it pg_signal_backend", |s| s.may_signal = false),
+        ("that takes pg_signal_backend: grant it to our role", |s| s.may_signal = false),
         ("pg_monitor would show its start", |s| s.began = None),
     ];
     for (words, change) in cases {

@@ -177,7 +177,13 @@ impl Model {
         found.extend(survey.doubt());
         found.extend(survey.clock_finding());
         self.find_drift(drifted, &mut found);
-        found.sort_by_key(|f| std::cmp::Reverse(f.word));
+        // Where the database lets nobody in everybody is hurt: more than any finding can count.
+        let hurts_all = |f: &Finding| match f.about {
+            About::Source(Source::Database) => true,
+            About::Pool => cx.pool.is_full(),
+            _ => false,
+        };
+        found.sort_by_key(|f| std::cmp::Reverse((f.word, hurts_all(f))));
         self.name_deploys(&mut found, survey.silence_cause());
         self.findings = self.order.settle(&self.findings, found, cx.tick);
         self.endpoint = survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints());

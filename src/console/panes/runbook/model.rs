@@ -128,11 +128,6 @@ impl Model {
         self.rows(cx).iter().position(|r| Some(r.run.run) == self.run).unwrap_or(0)
     }
 
-    /// Shows the runs.
-    pub fn show_runs(&mut self) {
-        self.tab = Tab::Runs;
-    }
-
     pub(super) fn turn(&mut self, forward: bool, cx: &Context) -> Vec<Ask> {
         let at = TABS.iter().position(|(t, _)| *t == self.tab).unwrap_or(0);
         let next = if forward { at + 1 } else { at + TABS.len() - 1 } % TABS.len();
