@@ -6,11 +6,15 @@ use nightdesk::domain::ids::{StripeId, SubjectKey};
 use nightdesk::procedures::engine::{Phase, Run, Try};
 use nightdesk::protocol::command::{Command, Outcome};
 use nightdesk::protocol::record::{Closed, RunState, RunSummary};
-use nightdesk::protocol::run::{Attempt, Inputs, Plan, Step, StepKind, StepState, step_id};
+use nightdesk::protocol::run::{Attempt, Inputs, Plan, Selection, Step, StepKind, StepState, step_id};
 use uuid::Uuid;
 
+fn event(n: usize) -> StripeId {
+    StripeId::parse(&format!("evt_Number{n:010}")).expect("an id")
+}
+
 fn command(n: usize) -> Command {
-    let event = StripeId::parse(&format!("evt_Number{n:010}")).expect("an id");
+    let event = event(n);
     let endpoint = StripeId::parse("we_Main00000001").expect("an id");
     Command::ResendEvent { event, endpoint, subject: Some(SubjectKey(format!("{n:08x}-0000-4000-8000-{n:012}"))) }
 }
@@ -59,7 +63,7 @@ pub fn listed(id: u128, acts: usize) -> RunSummary {
         operator: "oncall".into(),
         opened: now(),
         last: now(),
-        inputs: Some(Inputs::default()),
+        inputs: Some(Inputs::about(Selection::Events((0..acts).map(event).collect()))),
         who: Some(format!("{acts} customers")),
         state: RunState::Closed(Closed::Done),
         attempts: (0..acts).map(|n| (attempt(run, n), done())).collect(),

@@ -369,6 +369,10 @@ fn quoted(identifier: &str) -> String {
 fn refused(error: &MigrateError) -> Fault {
     match error {
         MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => fault(e),
+        MigrateError::VersionMissing(_) => {
+            let say = "The shared store was made by a newer program, and is left as it is: run that one's `nightdesk migrate`";
+            Fault::new(Source::Store, FaultKind::Schema, say)
+        }
         other => Fault::new(Source::Store, FaultKind::Schema, format!("The migrations could not be applied: {other}")),
     }
 }

@@ -501,4 +501,12 @@ async fn an_older_store_tells_the_same_runs_and_is_listed_when_it_is_brought_up_
     let revoke = format!("REVOKE SELECT ON nightdesk.audit_run FROM {}", roles::CONSOLE);
     sqlx::raw_sql(sqlx::AssertSqlSafe(revoke)).execute(&mut admin).await.unwrap();
     assert_eq!(team_runs(&mine, &store).await.unwrap(), listed, "without the list it is only slower");
+    // The other way round: this program beside a store of one that is newer still.
+    let newer =
+        "INSERT INTO nightdesk._sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99, 'x', true, '', 0)";
+    sqlx::raw_sql(newer).execute(&mut admin).await.unwrap();
+    let refused = migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap_err();
+    assert!(refused.say.contains("newer program"), "{refused}");
+    assert_eq!(ship(&theirs, &store).await.unwrap(), 0, "which does not keep it from working");
+    assert_eq!(team_runs(&mine, &store).await.unwrap(), listed);
 }
