@@ -130,7 +130,8 @@ fn variable(name: &str) -> Option<String> {
 }
 
 async fn migrate(config: &Config) -> Result<End, String> {
-    let kept = config.admin_url.as_ref().ok_or("no admin connection is configured: set admin_url, or ADMIN_DATABASE_URL")?;
+    let missing = || format!("no admin connection is configured: set admin_url{}", config.or_variable("ADMIN_DATABASE_URL"));
+    let kept = config.admin_url.as_ref().ok_or_else(missing)?;
     let url = kept.resolve("admin_url", &variable).map_err(|e| e.to_string())?;
     // The console's own, which is given its rights on the store.
     let role = config.database_url.as_ref().and_then(|u| crate::gateway::postgres::role(u.expose()));

@@ -192,15 +192,6 @@ impl Config {
             Ok(kept(what, given)?.map(|from| Kept::new(what, from, variables)))
         };
         let in_variable = |name: &str, set: Option<String>| set.map(|_| SecretRef::Env { env: name.into() });
-        let url = |what: &str, text: Option<String>| -> Result<Option<String>, ConfigError> {
-            match text {
-                Some(t) if !t.starts_with("http://") && !t.starts_with("https://") => Err(ConfigError::Invalid {
-                    what: what.into(),
-                    why: format!("`{t}` is not a URL: it must begin with http:// or https://"),
-                }),
-                other => Ok(other.map(|t| t.trim_end_matches('/').to_string())),
-            }
-        };
         let named = !file.env.is_empty();
         let mut tiers = TierRules::default();
         if let Some(t) = file.tiers {
@@ -240,17 +231,7 @@ impl Config {
         };
         let database_url = credential("database_url", env.database_url, filling.database("DATABASE_URL"))?;
         let stripe_key = credential("stripe_key", env.stripe_key, filling.stripe("STRIPE_SECRET_KEY"))?;
-        let (base_from, stripe_base) = match (env.stripe_base.filter(|b| !b.is_empty()), filling.stripe("STRIPE_API_BASE")) {
-            (None, Some(base)) => ("STRIPE_API_BASE", Some(base)),
-            (given, _) => ("stripe_base", given),
-        };
-        let stripe_base = url(base_from, stripe_base)?.unwrap_or_else(|| STRIPE_BASE.into());
-        if stripe_key.as_ref().and_then(Credential::claims_livemode) == Some(true) && !stripe_base.starts_with("https://") {
-            let why = format!(
-                "`{stripe_base}` is not https, and the Stripe key is a live one: it is sent nowhere in the clear; use a test key there, or leave the address out"
-            );
-            return Err(ConfigError::Invalid { what: base_from.into(), why });
-        }
+        let stripe_base = stripe_base(env.stripe_base, filling.stripe("STRIPE_API_BASE"), stripe_key.as_ref())?;
         let address = |given: Option<String>, variable: Option<String>| given.filter(|v| !v.is_empty()).or(variable);
         let app_url = address(env.app_url, filling.application("APP_URL"));
         let webhook_url = address(env.webhook_url, filling.application("APP_WEBHOOK_URL"));
@@ -290,6 +271,28 @@ impl Config {
             name,
         })
     }
+}
+
+fn url(what: &str, text: Option<String>) -> Result<Option<String>, ConfigError> {
+    match text {
+        Some(t) if !t.starts_with("http://") && !t.starts_with("https://") => {
+            let why = format!("`{t}` is not a URL: it must begin with http:// or https://");
+            Err(ConfigError::Invalid { what: what.into(), why })
+        }
+        other => Ok(other.map(|t| t.trim_end_matches('/').to_string())),
+    }
+}
+
+/// Where Stripe is asked: at the file's address, the variable's, or its own. A live key goes nowhere in the clear.
+fn stripe_base(given: Option<String>, variable: Option<String>, key: Option<&Credential>) -> Result<String, ConfigError> {
+    let given = given.filter(|b| !b.is_empty());
+    let from = if given.is_none() && variable.is_some() { "STRIPE_API_BASE" } else { "stripe_base" };
+    let base = url(from, given.or(variable))?.unwrap_or_else(|| STRIPE_BASE.into());
+    if key.and_then(Credential::claims_livemode) == Some(true) && !base.starts_with("https://") {
+        let why = format!("`{base}` is not https, and the Stripe key is a live one: give a test key, or leave the address out");
+        return Err(ConfigError::Invalid { what: from.into(), why });
+    }
+    Ok(base)
 }
 
 fn quota(given: file::Quota) -> Result<Quota, ConfigError> {

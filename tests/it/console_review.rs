@@ -221,6 +221,11 @@ fn a_typed_review_offers_letters_only_out_of_its_field() {
     assert_eq!(performs(&script.key(Key::Enter)), 0);
     script.sees("does not answer").sees(&format!("Type {typed}"));
     script.fresh();
+    // The same text as a terminal without brackets pastes it, with the end of its line.
+    (0..typed.len()).for_each(|_| drop(script.key(Key::Backspace)));
+    script.event(Event::Painted);
+    assert_eq!(performs(&script.burst(&format!("{typed}\n"))), 0, "a paste confirms nothing");
+    script.sees("came in as fast as a paste");
     let effects = script.key(Key::Enter);
     assert!(performs(&effects) > 0, "{}", script.screen());
 }

@@ -54,16 +54,17 @@ impl Aim {
 /// There is no URL to ask, or it cannot be told which.
 pub async fn aim(config: &Config, endpoints: Option<&[Endpoint]>) -> Result<Aim, Fault> {
     let fault = |say: &str| Fault::new(Source::Application, FaultKind::NotSetUp, say);
+    let or_variable = config.or_variable("APP_WEBHOOK_URL");
     let (url, livemode) = match target(endpoints.unwrap_or_default(), config.webhook_url.as_deref()) {
         Target::Registered(endpoint) => (endpoint.url.clone(), endpoint.livemode),
         Target::Configured(url) => (url.to_string(), config.production),
         Target::Unclear => {
-            return Err(fault(
-                "several webhook endpoints are registered in Stripe: say with webhook_url, or APP_WEBHOOK_URL, which is the application's",
-            ));
+            return Err(fault(&format!(
+                "several webhook endpoints are registered in Stripe: say with webhook_url{or_variable}, which is the application's"
+            )));
         }
         Target::Nothing if endpoints.is_none() => {
-            return Err(fault("no webhook URL is known: set webhook_url, or APP_WEBHOOK_URL; Stripe does not say which is registered"));
+            return Err(fault(&format!("no webhook URL is known: set webhook_url{or_variable}; Stripe does not say which is registered")));
         }
         Target::Nothing => return Err(fault("no webhook URL is known: none is registered in Stripe, and webhook_url is not set")),
     };
