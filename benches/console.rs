@@ -5,6 +5,8 @@
 
 #[path = "../tests/it/fixtures.rs"]
 mod fixtures;
+#[path = "../tests/it/made_runs.rs"]
+mod made_runs;
 #[path = "../tests/it/script.rs"]
 mod script;
 
@@ -38,7 +40,35 @@ fn main() {
     }
     report("update, one key", &mut updates);
     report("draw, 120x36", &mut frames);
+    long_runs();
     events();
+}
+
+/// The first key of what may be a paste, which keeps a copy of everything, with the last runs of a long night in the console and in the
+/// journal's list: it may cost no more than without them.
+fn long_runs() {
+    const RUNS: u128 = 20;
+    const ACTS: usize = 2_000;
+    let mut medians = Vec::new();
+    for (what, acts) in [("key, short runs", 1), ("key, 20 runs of 2,000", ACTS)] {
+        let mut world = World::placeholder();
+        world.runs = (0..RUNS).map(|n| made_runs::listed(n, acts)).collect();
+        let mut state = script::Script::connected(world).state;
+        (0..RUNS).for_each(|n| state.tasks.runs.push(made_runs::finished(n, acts)));
+        let (mut tick, mut keys) = (state.world.tick, Vec::new());
+        for round in 0..ROUNDS {
+            tick += 200;
+            let (at, key) = (state.world.now, if round % 2 == 0 { Key::Char('j') } else { Key::Char('k') });
+            let began = Instant::now();
+            let _ = update(&mut state, Stamped { at, tick, id: Uuid::nil(), event: Event::Key(key) });
+            keys.push(began.elapsed());
+            let _ = update(&mut state, Stamped { at, tick, id: Uuid::nil(), event: Event::Ticked });
+            let _ = update(&mut state, Stamped { at, tick: tick + 100, id: Uuid::nil(), event: Event::KeysPaused });
+        }
+        report(what, &mut keys);
+        medians.push(keys[keys.len() / 2].as_secs_f64());
+    }
+    println!("long runs          ratio {:.2} of a key with short ones", medians[1] / medians[0]);
 }
 
 /// Filter and order over 100,000 events, each key with its frame; the ratio is of what a key may take.

@@ -132,9 +132,18 @@ pub enum Subcommands {
         #[arg(long)]
         json: bool,
     },
-    /// The journal of everything this operator did here.
-    #[command(subcommand)]
-    Audit(Audit),
+    /// The journal of everything this operator did here: its newest records, or whether it is whole.
+    #[command(after_help = EXIT, args_conflicts_with_subcommands = true)]
+    Audit {
+        #[command(subcommand)]
+        action: Option<Audit>,
+        /// So many of the newest records.
+        #[arg(long, value_name = "COUNT", default_value_t = 20)]
+        last: usize,
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
     /// Create or update the shared store (schema `nightdesk`) with the admin connection.
     Migrate,
     /// Print a completion script for a shell.
@@ -190,12 +199,27 @@ pub enum Procedures {
     /// Runbook 2: empty a customer's counters, of one feature, of some, or of all that reset; stocks stay.
     #[command(after_help = EXIT)]
     QuotaReset(QuotaReset),
+    /// Emergency 1: find out what stands at the webhook endpoint, bring it back, then every effect that is missing since.
+    #[command(after_help = EXIT)]
+    EndpointDown(EndpointDown),
     /// Emergency 2: end the sessions that leak, the first alone, then the rest; never a healthy one by itself.
     #[command(after_help = EXIT)]
     PoolExhausted(PoolExhausted),
     /// Copy Stripe's truth to the rows of many customers: the first alone, then the rest.
     #[command(after_help = EXIT)]
     DriftFix(DriftFix),
+}
+
+#[derive(Debug, Args)]
+pub struct EndpointDown {
+    /// Whether the endpoint may be probed, which on LIVE has to be said: send, or leave it alone.
+    #[arg(long, value_name = "WHICH", value_parser = ["send", "leave"])]
+    pub probe: Option<String>,
+    /// What you did by hand, where that is what comes next; goes into the journal.
+    #[arg(long, value_name = "TEXT", conflicts_with = "dry_run")]
+    pub attest: Option<String>,
+    #[command(flatten)]
+    pub how: How,
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,16 @@
-//! `nightdesk audit verify`: whether the journal's chain is whole, here and in the shared store.
+//! `nightdesk audit`: the journal's newest records; and whether its chain is whole, here and in the shared store.
 
 use super::hands::journal;
 use super::{End, print_json};
 use crate::config::Config;
+use crate::domain::At;
 use crate::domain::fault::Fault;
 use crate::gateway::journal::compare;
 use crate::gateway::journal::store::Store;
+use crate::protocol::record::{Entry, Recorded};
+use crate::protocol::run::short;
 use serde::Serialize;
+use uuid::Uuid;
 
 #[derive(Serialize)]
 struct Report {
@@ -19,6 +23,42 @@ struct Report {
     /// Problems in the shared store; `None` where there is none, or where it could not be read.
     store: Option<Vec<String>>,
     store_unread: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    at: At,
+    operator: &'a str,
+    run: Option<Uuid>,
+    #[serde(flatten)]
+    entry: &'a Entry,
+    /// How it ended, or what was typed; `null` where nothing was, or it was removed.
+    said: Option<&'a str>,
+}
+
+/// Prints the newest records, oldest first.
+///
+/// # Errors
+/// The journal cannot be read.
+pub async fn newest(config: &Config, last: usize, json: bool) -> Result<End, String> {
+    let records = journal(config)?.newest(last).await.map_err(|e| e.to_string())?;
+    if json {
+        let shown = |r: &'_ Recorded| -> serde_json::Value {
+            let shown = Shown { at: r.at, operator: &r.operator, run: r.entry.run(), entry: &r.entry, said: r.said.as_deref() };
+            serde_json::to_value(shown).expect("invariant: what is printed is plain data")
+        };
+        print_json(&records.iter().map(shown).collect::<Vec<_>>());
+        return Ok(End::Well);
+    }
+    if records.is_empty() {
+        println!("nothing is in this journal yet");
+    }
+    for Recorded { at, operator, entry, said } in &records {
+        let run = entry.run().map(|run| format!("run {}  ", short(run))).unwrap_or_default();
+        let said = said.as_deref().filter(|s| !s.is_empty()).map(|s| format!(": {s}")).unwrap_or_default();
+        println!("{}  {operator}  {run}{}{said}", at.format("%Y-%m-%d %H:%M:%SZ"), entry.say());
+    }
+    Ok(End::Well)
 }
 
 /// Recomputes every hash and link.

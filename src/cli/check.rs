@@ -19,6 +19,7 @@ use crate::domain::skew;
 use crate::domain::text::capitalised;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::gateway::application::ApplicationReport;
+use crate::gateway::journal::store::Store;
 use crate::gateway::logs::Look;
 use crate::gateway::postgres::{DatabaseReport, MirrorReport};
 use crate::gateway::sources::Sources;
@@ -105,6 +106,7 @@ pub async fn run(config: &Arc<Config>, json: bool) -> Result<End, String> {
         Box::pin(async { Some(Looked::Stripe(Box::new(stripe(&sources).await))) }),
     ];
     report.journal(config).await;
+    report.store(config).await;
     let mut looks = futures_util::stream::iter(looks).buffered(5);
     let (mut mirror, mut ahead) = (None, None);
     while let Some(looked) = looks.next().await {
@@ -232,6 +234,23 @@ impl Report {
                 Err(error) => self.say(Verdict::Fail, "journal", error.to_string()),
             },
             Err(why) => self.say(Verdict::Fail, "journal", why),
+        }
+    }
+
+    /// The shared store, where one is set up.
+    async fn store(&mut self, config: &Config) {
+        let listed = match Store::of(config) {
+            None => return,
+            Some(Ok(store)) => store.lists_runs().await,
+            Some(Err(fault)) => Err(fault),
+        };
+        match listed {
+            Ok(true) => self.say(Verdict::Ok, "store", "the shared store answers, and its schema is this program's"),
+            Ok(false) => {
+                let says = "the shared store is not set up, or an older program's: `nightdesk migrate` brings it up to date";
+                self.say(Verdict::Warn, "store", says);
+            }
+            Err(fault) => self.say(Verdict::Warn, "store", fault.say),
         }
     }
 

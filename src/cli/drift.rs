@@ -5,6 +5,7 @@ use super::drive::{drive, now};
 use super::hands::Hands;
 use super::procedures::confirm_and_finish;
 use super::{End, print_json};
+use crate::config::place;
 use crate::domain::At;
 use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, FaultKind, Source};
@@ -13,7 +14,7 @@ use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::mask;
 use crate::domain::money::group;
 use crate::domain::webhooks::drift::{Class, Drifted, Group};
-use crate::gateway::journal::state_dir;
+use crate::gateway::journal::Compared;
 use crate::procedures::drift_scan::{Progress, Scan, Scope, Standing};
 use crate::procedures::engine::Run;
 use crate::protocol::desk::DeskWrite;
@@ -24,8 +25,6 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
 use uuid::Uuid;
 
 /// So many of a class are named in text.
@@ -71,15 +70,20 @@ pub async fn run(hands: &Hands, args: &Drift) -> Result<End, String> {
         return accept(hands, customer, &classes, args).await;
     }
     let shown = |group: &Group| classes.is_empty() || classes.contains(&group.class);
-    let kept = state_dir().join(format!("drift-{}.json", hands.env.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_")));
+    let whole_account = args.resume || args.full;
+    let mut compared = Compared { account: None, database: database(hands) };
     let mut scan = if args.resume {
-        taken_up(&kept)?
+        let silent = |_| "Stripe does not say whose account this is, so that nothing can be taken up: try again when it answers";
+        compared.account = Some(tokio::time::timeout(PATIENCE, account(hands)).await.map_err(silent)?);
+        let mut scan: Scan = hands.journal().map_err(|f| f.say)?.kept_scan(&compared).map_err(|e| e.to_string())?;
+        scan.reopen();
+        scan
     } else {
         Scan::new(if args.full { Scope::Account } else { Scope::Since(since(&args.since, now())?) }, now())
     };
-    let ended = answer(hands, &mut scan).await;
-    if scan.scope() == Scope::Account {
-        keep(&kept, &scan);
+    let ended = if whole_account { answer_and_learn(hands, &mut scan, &mut compared).await } else { answer(hands, &mut scan).await };
+    if whole_account {
+        keep(hands, &compared, &scan);
     }
     match scan.standing() {
         Standing::Failed(fault) => return Err(format!("{}; nothing was compared further, {}", fault.say, go_on(&scan))),
@@ -173,6 +177,33 @@ enum Ended {
 
 /// So long a Stripe that does not answer is asked again, in seconds. What was compared stays, and a scan of the account can be taken up.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// As [`answer`], and asks meanwhile whose account it is.
+async fn answer_and_learn(hands: &Hands, scan: &mut Scan, compared: &mut Compared) -> Ended {
+    let (scanning, learning) = (answer(hands, scan), account(hands));
+    tokio::pin!(scanning, learning);
+    loop {
+        tokio::select! {
+            ended = &mut scanning => return ended,
+            told = &mut learning, if compared.account.is_none() => compared.account = Some(told),
+        }
+    }
+}
+
+/// The account behind the key, and its mode: both modes have one id. Asked until Stripe tells.
+async fn account(hands: &Hands) -> String {
+    loop {
+        if let Ok(Reply::Account(account)) = hands.ask(Query::Account).await {
+            return format!("{}, {}", account.id, if account.livemode { "live" } else { "test" });
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+/// What tells the database from another one.
+fn database(hands: &Hands) -> Option<String> {
+    hands.sources().config.database_url.as_ref().and_then(|url| place::of(url.expose()))
+}
 
 /// Answers the scan's questions until it is through, interrupted, or Stripe has been silent for too long.
 async fn answer(hands: &Hands, scan: &mut Scan) -> Ended {
@@ -335,29 +366,15 @@ fn length(text: &str) -> Option<Duration> {
     }
 }
 
-/// Keeps a scan that has not come to its end, for whoever takes it up; removes what was kept of one that has.
-fn keep(path: &PathBuf, scan: &Scan) {
-    let finished = *scan.standing() == Standing::Done;
-    let kept = if finished {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    } else {
-        // Ids of customers stand in it: only the operator may read it.
-        let open = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
-        open.and_then(|file| serde_json::to_writer(std::io::BufWriter::new(file), scan).map_err(Into::into))
-    };
-    if let Err(error) = kept {
-        eprintln!("nightdesk: {}: {error}", path.display());
+/// Keeps a scan that has not come to its end, for this operator to take up; removes what was kept of one that has.
+fn keep(hands: &Hands, compared: &Compared, scan: &Scan) {
+    let kept = hands.journal().map_err(|f| f.say).and_then(|journal| {
+        let kept = if *scan.standing() == Standing::Done { journal.drop_scan() } else { journal.keep_scan(compared, scan) };
+        kept.map_err(|e| e.to_string())
+    });
+    if let Err(why) = kept {
+        eprintln!("nightdesk: the scan is not kept: {why}");
     }
-}
-
-fn taken_up(path: &PathBuf) -> Result<Scan, String> {
-    let text = std::fs::read(path).map_err(|e| format!("there is no interrupted scan to go on with ({}: {e})", path.display()))?;
-    let mut scan: Scan = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}; begin anew without --resume", path.display()))?;
-    scan.reopen();
-    Ok(scan)
 }
 
 fn report<'a>(scan: &'a Scan, groups: &'a [Group<'a>]) -> Report<'a> {

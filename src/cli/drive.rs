@@ -80,6 +80,9 @@ async fn perform(run: &mut Run, effects: Vec<Effect>, hands: &Hands, env: &Envir
             _ => {}
         }
     }
+    for say in hands.notes(run.id) {
+        run.noted(&say);
+    }
     let answers = futures_util::future::join_all(reads.iter().map(|(ticket, query)| ask(hands, *ticket, query))).await;
     run.hear_clock(hands.clock_ahead());
     for ((ticket, query), result) in reads.iter().zip(answers) {

@@ -14,8 +14,9 @@ use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Closed, Detail, Entry};
 use crate::protocol::run::{Perform, Performed, idempotency_key};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::broadcast;
 use uuid::Uuid;
 
 /// How long Stripe may take to say which mode its key opens, repetitions included.
@@ -24,6 +25,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 pub struct Hands {
     pub env: Environment,
     reader: Reader,
+    /// What becomes of runs beside their steps, as far as nobody has asked for it yet.
+    notes: Option<Mutex<broadcast::Receiver<(Uuid, String)>>>,
 }
 
 impl Hands {
@@ -31,7 +34,17 @@ impl Hands {
     #[must_use]
     pub fn open(config: &Arc<Config>) -> Self {
         let reader = Reader::open(Arc::clone(config), &state_dir());
-        Self { env: reader.sources().environment(), reader }
+        let notes = reader.writes().ok().map(|lane| Mutex::new(lane.notes()));
+        Self { env: reader.sources().environment(), reader, notes }
+    }
+
+    /// What has become of this run beside its steps since this was asked last.
+    #[must_use]
+    pub fn notes(&self, run: Uuid) -> Vec<String> {
+        let Some(notes) = &self.notes else { return Vec::new() };
+        let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = std::iter::from_fn(|| notes.try_recv().ok());
+        all.filter(|(of, _)| *of == run).map(|(_, say)| say).collect()
     }
 
     pub fn sources(&self) -> &Sources {
@@ -55,6 +68,14 @@ impl Hands {
     #[must_use]
     pub fn place(&self) -> Option<String> {
         self.reader.journal().ok().map(|j| j.environment().to_string()).filter(|place| *place != self.env.name)
+    }
+
+    /// This operator's journal of this environment.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub fn journal(&self) -> Result<&Journal, Fault> {
+        self.reader.journal()
     }
 
     pub async fn ask(&self, query: Query) -> Result<Reply, Fault> {

@@ -20,6 +20,7 @@ mod check;
 mod drift;
 pub mod drill;
 mod drive;
+mod endpoint_down;
 mod find;
 mod hands;
 mod logs;
@@ -76,7 +77,8 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
         Subcommands::Check { ddl: Some(Ddl::Quota), .. } => check::ddl(&config).await,
         Subcommands::Check { json, .. } => check::run(&config, json).await,
         Subcommands::Migrate => migrate(&config).await,
-        Subcommands::Audit(Audit::Verify { json }) => audit::verify(&config, json).await,
+        Subcommands::Audit { action: Some(Audit::Verify { json }), .. } => audit::verify(&config, json).await,
+        Subcommands::Audit { action: None, last, json } => audit::newest(&config, last, json).await,
         command => {
             let hands = Hands::open(&config);
             let ended = match command {
@@ -90,13 +92,14 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
                 Subcommands::Run(Procedures::TierUpdate(args)) => procedures::tier_update(&hands, &args).await,
                 Subcommands::Quota(args) => quota::run(&hands, &args).await,
                 Subcommands::Run(Procedures::QuotaReset(args)) => quota::reset(&hands, &args).await,
+                Subcommands::Run(Procedures::EndpointDown(args)) => endpoint_down::run(&hands, &args).await,
                 Subcommands::Run(Procedures::PoolExhausted(args)) => pool_exhausted::run(&hands, &args).await,
                 Subcommands::Run(Procedures::DriftFix(args)) => drift::fix(&hands, &args).await,
                 Subcommands::Runs { action, json } => runs::run(&hands, action, json).await,
                 Subcommands::Sandbox(_)
                 | Subcommands::Drill(_)
                 | Subcommands::Check { .. }
-                | Subcommands::Audit(_)
+                | Subcommands::Audit { .. }
                 | Subcommands::Migrate
                 | Subcommands::Completions { .. }
                 | Subcommands::SupervisePostgres => unreachable!("invariant: handled before anything is opened"),
@@ -133,7 +136,8 @@ fn variable(name: &str) -> Option<String> {
 }
 
 async fn migrate(config: &Config) -> Result<End, String> {
-    let kept = config.admin_url.as_ref().ok_or("no admin connection is configured: set admin_url, or ADMIN_DATABASE_URL")?;
+    let missing = || format!("no admin connection is configured: set admin_url{}", config.or_variable("ADMIN_DATABASE_URL"));
+    let kept = config.admin_url.as_ref().ok_or_else(missing)?;
     let url = kept.resolve("admin_url", &variable).map_err(|e| e.to_string())?;
     // The console's own, which is given its rights on the store.
     let role = config.database_url.as_ref().and_then(|u| crate::gateway::postgres::role(u.expose()));

@@ -5,7 +5,7 @@ use super::args::{How, PoolExhausted};
 use super::drive::{drive, now};
 use super::hands::Hands;
 use super::procedures::{carry_out, report};
-use super::runs::{Told, by_hand};
+use super::runs::{self, Told, by_hand};
 use crate::domain::sessions::Activity;
 use crate::procedures::engine::{Phase, Run};
 use crate::procedures::pool_exhausted::{NO_SETTING, shown};
@@ -61,21 +61,10 @@ pub async fn take_up(hands: &Hands, run: Run, told: Told<'_>, how: &How) -> Resu
 /// How it stands once what was confirmed is done: what comes next is a step of its own, for whoever confirms that or does it.
 async fn stands(hands: &Hands, run: Run, setting: Option<&str>, how: &How) -> Result<End, String> {
     let run = say(hands, run, setting).await?;
-    let run = match by_hand(hands, run, Told { setting, attest: None }).await? {
-        ControlFlow::Break(end) => return Ok(end),
-        ControlFlow::Continue(run) => *run,
-    };
-    if let (Phase::Review, Some(plan)) = (&run.phase, &run.plan) {
-        let say = format!(
-            "run {0} has a next step that nobody has confirmed: {1}; see it with `nightdesk runs resume {0}`",
-            short(run.id),
-            plan.summary
-        );
-        return Ok(End::Refused(say));
-    }
-    let end = report(&run, how);
-    if matches!(run.phase, Phase::Deciding(_)) && !how.json {
-        println!("say which, on screen or with: nightdesk runs resume {} --setting {NO_SETTING}", short(run.id));
+    let asks = (matches!(run.phase, Phase::Deciding(_)) && !how.json).then(|| short(run.id));
+    let end = runs::stands(hands, run, how).await?;
+    if let Some(run) = asks {
+        println!("say which, on screen or with: nightdesk runs resume {run} --setting {NO_SETTING}");
     }
     Ok(end)
 }

@@ -73,7 +73,7 @@ pub async fn run(hands: &Hands, yes: bool, json: bool) -> Result<End, String> {
 }
 
 /// A world that may be a live one is one.
-async fn is_live(hands: &Hands) -> bool {
+pub async fn is_live(hands: &Hands) -> bool {
     let told = match hands.ask(Query::Account).await {
         Ok(Reply::Account(account)) => Some(account.livemode),
         _ => hands.sources().stripe().ok().and_then(|stripe| stripe.key_livemode()),

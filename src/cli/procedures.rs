@@ -79,6 +79,13 @@ fn unable(run: &Run, given: &str) -> Option<String> {
     }
 }
 
+/// Why a draft could not be judged: a source that its plan rests on gave no answer. That is no verdict.
+pub fn unanswered(run: &Run) -> Option<String> {
+    let Phase::Halted(says) = &run.phase else { return None };
+    let rests_on = |source| !matches!(source, Source::Application | Source::Log);
+    run.answers.faults().find(|f| rests_on(f.source) && f.say == *says).map(|f| f.say.clone())
+}
+
 /// From the review on: the same for a new run and for one that is taken up again.
 ///
 /// # Errors
@@ -191,7 +198,7 @@ pub fn report(run: &Run, how: &How) -> End {
 }
 
 /// The review as the screen has it. Of one act a dry run shows the exact statements too; of many, only where they are asked for.
-fn print_plan(plan: &Plan, how: &How) {
+pub fn print_plan(plan: &Plan, how: &How) {
     let exactly = how.explain || (how.dry_run && plan.pace.is_none());
     println!("{}\n", plan.summary);
     let width = plan.diff.iter().map(|c| c.from.to_string().chars().count()).max().unwrap_or(0);

@@ -4,11 +4,10 @@ use super::End;
 use super::args::Replay;
 use super::drive::{drive, now};
 use super::hands::Hands;
-use super::procedures::{confirm_and_finish, report};
+use super::procedures::{confirm_and_finish, report, unanswered};
 use super::webhooks;
 use crate::domain::At;
 use crate::domain::facts::Known;
-use crate::domain::fault::Source;
 use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::feed::Line;
@@ -49,10 +48,7 @@ pub async fn run(hands: &Hands, args: &Replay) -> Result<End, String> {
     {
         return Err(why);
     }
-    if let Phase::Halted(says) = &run.phase
-        && let Some(fault) = run.answers.faults().find(|f| f.source != Source::Application && f.source != Source::Log && f.say == *says)
-    {
-        let why = fault.say.clone();
+    if let Some(why) = unanswered(&run) {
         if args.how.json {
             report(&run, &args.how);
         }

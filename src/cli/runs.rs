@@ -4,7 +4,7 @@ use super::args::{How, RunsAction};
 use super::drive::{drive, now};
 use super::hands::Hands;
 use super::print::aside;
-use super::procedures::{confirm_and_finish, report};
+use super::procedures::{carry_out, confirm_and_finish, report};
 use super::{End, pool_exhausted, print_json};
 use crate::domain::At;
 use crate::domain::fault::FaultKind;
@@ -194,7 +194,30 @@ async fn resume(hands: &Hands, summary: &RunSummary, told: Told<'_>, how: &How) 
         ControlFlow::Break(end) => return Ok(end),
         ControlFlow::Continue(run) => *run,
     };
-    if run.phase == Phase::Review { confirm_and_finish(hands, run, how).await } else { Ok(report(&run, how)) }
+    match carry_out(hands, run, how).await? {
+        ControlFlow::Break(end) => Ok(end),
+        ControlFlow::Continue(run) => stands(hands, *run, how).await,
+    }
+}
+
+/// How it stands once what was confirmed is done: what comes next is a step of its own, for whoever confirms that or does it.
+///
+/// # Errors
+/// As [`by_hand`].
+pub async fn stands(hands: &Hands, run: Run, how: &How) -> Result<End, String> {
+    let run = match by_hand(hands, run, Told { setting: None, attest: None }).await? {
+        ControlFlow::Break(end) => return Ok(end),
+        ControlFlow::Continue(run) => *run,
+    };
+    if let (Phase::Review, Some(plan)) = (&run.phase, &run.plan) {
+        let say = format!(
+            "run {0} has a next step that nobody has confirmed: {1}; see it with `nightdesk runs resume {0}`",
+            short(run.id),
+            plan.summary.trim_end_matches('.')
+        );
+        return Ok(End::Refused(say));
+    }
+    Ok(report(&run, how))
 }
 
 /// Where the run waits for what is done by hand: takes the operator's word for it, or ends with the sentence that asks for one. A word

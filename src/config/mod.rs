@@ -1,12 +1,13 @@
 //! The configuration: environments, credentials, schema map, tiers, policy. Parsed once, passed down.
 //!
-//! It comes from a TOML file, from the environment variables that the sandbox prints, or from both: a variable fills
-//! what the file leaves out. Every error is one sentence with its place and what to do.
+//! It comes from a TOML file, from the environment variables that the sandbox prints, or from both: [`variables`] says which of them
+//! may fill what the file leaves out. Every error is one sentence with its place and what to do.
 
 pub mod file;
 pub mod place;
 pub mod schema;
 pub mod secret;
+mod variables;
 
 use crate::domain::stripe::Status;
 use crate::domain::tiers::TierRules;
@@ -16,6 +17,7 @@ use secret::{Credential, Kept, SecretRef};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use variables::Variables;
 
 /// One environment, ready to connect to. Credentials are types that cannot be printed.
 #[derive(Debug, Clone)]
@@ -141,21 +143,11 @@ pub enum ConfigError {
         "nothing to connect to: set DATABASE_URL, or write a configuration file and name it with --config; `nightdesk sandbox` needs neither"
     )]
     Nothing,
+    #[error(
+        "[env.{name}] is marked production and names nothing to connect to: no variable fills it; write database_url = {{ env = \"DATABASE_URL\" }}, and stripe_key and app_url likewise"
+    )]
+    NothingNamed { name: String },
 }
-
-/// The variables that stand in for a file, and fill what it leaves out.
-pub const VARIABLES: &[&str] = &[
-    "DATABASE_URL",
-    "ADMIN_DATABASE_URL",
-    "STRIPE_API_BASE",
-    "STRIPE_SECRET_KEY",
-    "STRIPE_WEBHOOK_SECRET",
-    "APP_URL",
-    "APP_WEBHOOK_URL",
-    "APP_ADMIN_TOKEN",
-    "APP_LOG",
-    "NIGHTDESK_SANDBOX_URL",
-];
 
 /// Stripe's own address, where no other is configured.
 pub const STRIPE_BASE: &str = "https://api.stripe.com";
@@ -173,40 +165,33 @@ impl Config {
         let (name, env) = choose(&file, wanted, &shown)?;
         let config = Self::assemble(name, env, file, variables)?;
         if config.database_url.is_none() && config.stripe_key.is_none() && config.app_url.is_none() {
-            return Err(ConfigError::Nothing);
+            return Err(if config.production { ConfigError::NothingNamed { name: config.name } } else { ConfigError::Nothing });
         }
         Ok(config)
     }
 
+    /// The end of a sentence that asks for a key of the file: that this variable would do as well, where it would.
+    #[must_use]
+    pub fn or_variable(&self, name: &str) -> String {
+        if self.production { String::new() } else { format!(", or {name}") }
+    }
+
     fn assemble(name: String, env: Env, file: File, variables: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let credential = |what: &str, given: Option<SecretRef>, variable: &str| -> Result<Option<Credential>, ConfigError> {
+        let filling = Variables::beside(&env, variables);
+        let credential = |what: &str, given: Option<SecretRef>, variable: Option<String>| -> Result<Option<Credential>, ConfigError> {
             match given {
                 Some(secret) => secret.resolve(what, variables).map(Some),
-                None if variable.is_empty() => Ok(None),
-                None => Ok(variables(variable).filter(|v| !v.is_empty()).map(Credential::new)),
+                None => Ok(variable.map(Credential::new)),
             }
         };
         // Fetched by the one who needs it, so that nobody else has to be able to.
-        let kept = |what: &str, given: Option<SecretRef>, variable: &str| -> Result<Option<SecretRef>, ConfigError> {
-            if let Some(secret) = &given {
-                secret.allowed(what)?;
-            }
-            if variable.is_empty() {
-                return Ok(given);
-            }
-            let set = || variables(variable).filter(|v| !v.is_empty()).map(|_| SecretRef::Env { env: variable.into() });
-            Ok(given.or_else(set))
+        let kept = |what: &str, given: Option<SecretRef>| -> Result<Option<SecretRef>, ConfigError> {
+            given.as_ref().map_or(Ok(()), |secret| secret.allowed(what)).map(|()| given)
         };
-        let plain = |given: Option<String>, variable: &str| given.or_else(|| variables(variable)).filter(|v| !v.is_empty());
-        let url = |what: &str, text: Option<String>| -> Result<Option<String>, ConfigError> {
-            match text {
-                Some(t) if !t.starts_with("http://") && !t.starts_with("https://") => Err(ConfigError::Invalid {
-                    what: what.into(),
-                    why: format!("`{t}` is not a URL: it must begin with http:// or https://"),
-                }),
-                other => Ok(other.map(|t| t.trim_end_matches('/').to_string())),
-            }
+        let held = |what: &'static str, given: Option<SecretRef>| -> Result<Option<Kept>, ConfigError> {
+            Ok(kept(what, given)?.map(|from| Kept::new(what, from, variables)))
         };
+        let in_variable = |name: &str, set: Option<String>| set.map(|_| SecretRef::Env { env: name.into() });
         let named = !file.env.is_empty();
         let mut tiers = TierRules::default();
         if let Some(t) = file.tiers {
@@ -230,39 +215,46 @@ impl Config {
         let pause_file = rules.pause_file.clone();
         let writer = writer(rules, resync, hooks.limit)?;
         let stripe = file.stripe.unwrap_or_default();
-        let held = |what: &'static str, given: Option<SecretRef>, variable: &str| -> Result<Option<Kept>, ConfigError> {
-            Ok(kept(what, given, variable)?.map(|from| Kept::new(what, from, variables)))
-        };
         let mut logs = env.logs.into_iter().map(file::LogEntry::source).collect::<Result<Vec<_>, _>>()?;
         if logs.is_empty() {
-            logs.extend(variables("APP_LOG").filter(|v| !v.is_empty()).map(|path| LogSource::File(path.into())));
+            logs.extend(filling.application("APP_LOG").map(|path| LogSource::File(path.into())));
         }
-        let operator = plain(env.operator, "NIGHTDESK_OPERATOR").or_else(|| variables("USER")).or_else(|| variables("LOGNAME"));
+        // Whose hands these are is said by the shell that they are in, in production too.
+        let somebody = |name: &str| variables(name).filter(|v| !v.is_empty());
+        let operator = env.operator.filter(|who| !who.is_empty());
+        let operator = operator.or_else(|| somebody("NIGHTDESK_OPERATOR")).or_else(|| somebody("USER")).or_else(|| somebody("LOGNAME"));
         let pool_max = match file.pool.unwrap_or_default().max {
             Some(max) if !(1..=10_000).contains(&max) => {
                 return Err(ConfigError::Invalid { what: "[pool] max".into(), why: format!("{max} is not within 1 and 10000") });
             }
             max => max,
         };
-        let database_url = credential("database_url", env.database_url, "DATABASE_URL")?;
+        let database_url = credential("database_url", env.database_url, filling.database("DATABASE_URL"))?;
+        let stripe_key = credential("stripe_key", env.stripe_key, filling.stripe("STRIPE_SECRET_KEY"))?;
+        let stripe_base = stripe_base(env.stripe_base, filling.stripe("STRIPE_API_BASE"), stripe_key.as_ref())?;
+        let address = |given: Option<String>, variable: Option<String>| given.filter(|v| !v.is_empty()).or(variable);
+        let app_url = address(env.app_url, filling.application("APP_URL"));
+        let webhook_url = address(env.webhook_url, filling.application("APP_WEBHOOK_URL"));
+        let admin_url = env.admin_url.or_else(|| in_variable("ADMIN_DATABASE_URL", filling.database("ADMIN_DATABASE_URL")));
+        let signing = env.webhook_secret.or_else(|| in_variable("STRIPE_WEBHOOK_SECRET", filling.application("STRIPE_WEBHOOK_SECRET")));
         Ok(Self {
             production: env.production,
             operator: operator.unwrap_or_else(|| "operator".into()),
             unnamed: database_url.as_ref().filter(|_| !named).and_then(|url| place::of(url.expose())),
             database_url,
-            admin_url: kept("admin_url", env.admin_url, "ADMIN_DATABASE_URL")?,
-            rescue_url: credential("rescue_url", env.rescue_url, "")?,
-            pooler_url: credential("pooler_url", env.pooler_url, "")?,
-            store_url: credential("store_url", env.store_url, "")?,
-            stripe_key: credential("stripe_key", env.stripe_key, "STRIPE_SECRET_KEY")?,
-            stripe_write_key: held("stripe_write_key", env.stripe_write_key, "")?,
-            stripe_base: url("stripe_base", plain(env.stripe_base, "STRIPE_API_BASE"))?.unwrap_or_else(|| STRIPE_BASE.into()),
-            app_url: url("app_url", plain(env.app_url, "APP_URL"))?,
-            webhook_url: url("webhook_url", plain(env.webhook_url, "APP_WEBHOOK_URL"))?,
-            webhook_secret: held("webhook_secret", env.webhook_secret, "STRIPE_WEBHOOK_SECRET")?,
-            admin_token: credential("admin_token", env.admin_token, "APP_ADMIN_TOKEN")?,
-            subject_key: credential("subject_key", env.subject_key, "")?,
-            sandbox_url: url("NIGHTDESK_SANDBOX_URL", variables("NIGHTDESK_SANDBOX_URL"))?,
+            admin_url: kept("admin_url", admin_url)?,
+            rescue_url: credential("rescue_url", env.rescue_url, None)?,
+            pooler_url: credential("pooler_url", env.pooler_url, None)?,
+            store_url: credential("store_url", env.store_url, None)?,
+            stripe_key,
+            stripe_write_key: held("stripe_write_key", env.stripe_write_key)?,
+            stripe_base,
+            app_url: url("app_url", app_url)?,
+            webhook_url: url("webhook_url", webhook_url)?,
+            webhook_secret: held("webhook_secret", signing)?,
+            admin_token: credential("admin_token", env.admin_token, filling.application("APP_ADMIN_TOKEN"))?,
+            subject_key: credential("subject_key", env.subject_key, None)?,
+            sandbox_url: filling.sandbox("NIGHTDESK_SANDBOX_URL")?,
             schema: file.schema.unwrap_or_default(),
             tiers,
             limits: file.limits,
@@ -279,6 +271,28 @@ impl Config {
             name,
         })
     }
+}
+
+fn url(what: &str, text: Option<String>) -> Result<Option<String>, ConfigError> {
+    match text {
+        Some(t) if !t.starts_with("http://") && !t.starts_with("https://") => {
+            let why = format!("`{t}` is not a URL: it must begin with http:// or https://");
+            Err(ConfigError::Invalid { what: what.into(), why })
+        }
+        other => Ok(other.map(|t| t.trim_end_matches('/').to_string())),
+    }
+}
+
+/// Where Stripe is asked: at the file's address, the variable's, or its own. A live key goes nowhere in the clear.
+fn stripe_base(given: Option<String>, variable: Option<String>, key: Option<&Credential>) -> Result<String, ConfigError> {
+    let given = given.filter(|b| !b.is_empty());
+    let from = if given.is_none() && variable.is_some() { "STRIPE_API_BASE" } else { "stripe_base" };
+    let base = url(from, given.or(variable))?.unwrap_or_else(|| STRIPE_BASE.into());
+    if key.and_then(Credential::claims_livemode) == Some(true) && !base.starts_with("https://") {
+        let why = format!("`{base}` is not https, and the Stripe key is a live one: give a test key, or leave the address out");
+        return Err(ConfigError::Invalid { what: from.into(), why });
+    }
+    Ok(base)
 }
 
 fn quota(given: file::Quota) -> Result<Quota, ConfigError> {

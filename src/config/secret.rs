@@ -64,6 +64,13 @@ impl Credential {
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
+
+    /// The mode that a Stripe key's own prefix claims (`true`: live); `None` for a key of no known kind.
+    #[must_use]
+    pub fn claims_livemode(&self) -> Option<bool> {
+        let kind = ["sk_", "rk_"].iter().find_map(|p| self.expose().trim_start().strip_prefix(p))?;
+        if kind.starts_with("live_") { Some(true) } else { kind.starts_with("test_").then_some(false) }
+    }
 }
 
 impl std::fmt::Debug for SecretRef {

@@ -149,3 +149,98 @@ fn what_is_kept_in_a_variable_is_found_without_asking_again() {
     let config = Config::load(None, None, &given).expect("enough");
     assert_eq!(config.webhook_secret.expect("set").resolve().expect("held").expose(), "whsec_abc");
 }
+
+/// A shell that still has a sandbox's variables.
+fn leftover(name: &str) -> Option<String> {
+    let value = match name {
+        "DATABASE_URL" | "ADMIN_DATABASE_URL" => "postgres://console:x@127.0.0.1:5433/app",
+        "STRIPE_API_BASE" => "http://127.0.0.1:4242",
+        "STRIPE_SECRET_KEY" => "sk_test_sandbox",
+        "STRIPE_WEBHOOK_SECRET" => "whsec_sandbox",
+        "APP_URL" => "http://127.0.0.1:4243",
+        "APP_WEBHOOK_URL" => "http://127.0.0.1:4243/webhooks/stripe",
+        "APP_ADMIN_TOKEN" => "sandbox-token",
+        "APP_LOG" => "/tmp/sandbox/app.log",
+        "NIGHTDESK_SANDBOX_URL" => "http://127.0.0.1:4244",
+        "PROD_STRIPE_KEY" => "sk_live_abc",
+        "PROD_TOKEN" => "s3cret",
+        _ => return None,
+    };
+    Some(value.into())
+}
+
+fn beside_a_sandbox(text: &str) -> Result<Config, ConfigError> {
+    let file = parse(text).expect("it parses");
+    let (name, env) = choose(&file, None, "f").expect("one");
+    Config::assemble(name, env, file, &leftover)
+}
+
+#[test]
+fn in_production_no_variable_fills_anything() {
+    let config = beside_a_sandbox(
+        "[env.prod]\nproduction = true\nstripe_key = { env = \"PROD_STRIPE_KEY\" }\nadmin_token = { env = \"PROD_TOKEN\" }\n",
+    )
+    .expect("enough");
+    assert_eq!(config.stripe_base, STRIPE_BASE);
+    assert_eq!((config.app_url.as_deref(), config.webhook_url.as_deref(), config.sandbox_url.as_deref()), (None, None, None));
+    assert!(config.database_url.is_none() && config.admin_url.is_none() && config.webhook_secret.is_none() && config.logs.is_empty());
+    let file = "[env.prod]\nproduction = true\n";
+    let path = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(path.path(), file).expect("written");
+    let err = Config::load(Some(path.path()), None, &leftover).expect_err("nothing is named");
+    assert!(err.to_string().contains("{ env = \"DATABASE_URL\" }"), "{err}");
+}
+
+#[test]
+fn a_secret_of_the_file_goes_to_no_address_of_a_variable_nor_the_reverse() {
+    let config = beside_a_sandbox("[env.staging]\nadmin_token = { env = \"PROD_TOKEN\" }\n").expect("enough");
+    assert_eq!((config.app_url.as_deref(), config.webhook_url.as_deref()), (None, None));
+    assert!(config.webhook_secret.is_none());
+    assert_eq!(config.stripe_base, "http://127.0.0.1:4242", "of Stripe the file says nothing");
+    let config = beside_a_sandbox("[env.staging]\napp_url = \"https://staging.example\"\n").expect("enough");
+    assert!(config.admin_token.is_none() && config.logs.is_empty());
+    let config = beside_a_sandbox("[env.staging]\nstripe_base = \"https://stripe.example\"\n").expect("enough");
+    assert!(config.stripe_key.is_none() && config.database_url.is_some());
+    let config = beside_a_sandbox("[env.staging]\ndatabase_url = \"postgres://console@db/app\"\n").expect("enough");
+    assert!(config.admin_url.is_none(), "migrate would set up another database");
+    let config = beside_a_sandbox("[env.sandbox]\noperator = \"ada\"\n").expect("enough");
+    assert!(config.sandbox_url.is_some() && config.app_url.is_some() && config.stripe_key.is_some(), "the sandbox's own file");
+}
+
+#[test]
+fn a_live_key_is_sent_nowhere_in_the_clear() {
+    let with = |key: &'static str, base: &'static str| {
+        Config::load(None, None, &move |name| match name {
+            "STRIPE_SECRET_KEY" => Some(key.into()),
+            "STRIPE_API_BASE" => Some(base.into()),
+            _ => None,
+        })
+    };
+    for key in ["sk_live_abc", "rk_live_abc", " sk_live_abc"] {
+        for base in ["http://127.0.0.1:4242", "http://stripe.example"] {
+            let err = with(key, base).expect_err("in the clear").to_string();
+            assert!(err.starts_with("STRIPE_API_BASE: ") && err.contains("https") && !err.contains("live_abc"), "{err}");
+        }
+        assert!(with(key, "https://stripe.example").is_ok());
+        assert!(with(key, "").is_ok());
+    }
+    assert!(with("sk_test_abc", "http://127.0.0.1:4242").is_ok());
+    let named = beside_a_sandbox("[env.a]\nstripe_key = { env = \"PROD_STRIPE_KEY\" }\nstripe_base = \"http://127.0.0.1:1\"\n");
+    assert!(named.expect_err("in the clear").to_string().starts_with("stripe_base: "));
+}
+
+#[test]
+fn the_sandbox_is_on_this_machine() {
+    let with = |sandbox: &'static str| {
+        Config::load(None, None, &move |name| match name {
+            "APP_URL" => Some("https://api.example".into()),
+            "NIGHTDESK_SANDBOX_URL" => Some(sandbox.into()),
+            _ => None,
+        })
+    };
+    assert_eq!(with("http://127.0.0.1:4244/").expect("loopback").sandbox_url.as_deref(), Some("http://127.0.0.1:4244"));
+    for elsewhere in ["https://evil.example", "http://10.0.0.1:4244", "http://127.0.0.1@evil.example", "evil"] {
+        let err = with(elsewhere).expect_err(elsewhere).to_string();
+        assert!(err.starts_with("NIGHTDESK_SANDBOX_URL: ") && err.contains("not on this machine"), "{err}");
+    }
+}

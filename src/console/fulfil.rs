@@ -16,7 +16,7 @@ use crate::procedures::{Begins, by_id};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::Query;
-use crate::protocol::run::{Inputs, Selection};
+use crate::protocol::run::{Inputs, Selection, short};
 use crate::protocol::ticket::Slot;
 use uuid::Uuid;
 
@@ -305,6 +305,16 @@ pub fn opened(state: &mut State, run: Uuid, result: &Result<(), Fault>, id: Uuid
         effects.extend(leave_run(state, run));
     }
     effects
+}
+
+/// Something is to be known about a run, whatever it is doing.
+pub fn noted(state: &mut State, run: Uuid, say: &str) -> Vec<Effect> {
+    match state.tasks.get_mut(run) {
+        Some(model) => model.run.noted(say),
+        // It was left or forgotten: the words are not.
+        None => state.say(format!("Run {}: {say}", short(run))),
+    }
+    Vec::new()
 }
 
 /// Hands an event to the engine, and tells the other screens when that has ended the run.

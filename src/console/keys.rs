@@ -71,6 +71,7 @@ pub fn paste(state: &mut State, text: &str) -> Vec<Effect> {
 /// says it; what confirms is taken from nowhere but the keys in its field. An id or an address is looked up, as on every screen.
 fn beside_a_field(state: &mut State, text: &str) -> bool {
     let Screen::Run(run) = state.screens.top() else { return false };
+    let tick = state.world.tick;
     let cx = state.world.context();
     let Some(model) = state.tasks.get(run).filter(|r| r.has_field(&cx)) else { return false };
     if model.manual().is_some() {
@@ -82,6 +83,7 @@ fn beside_a_field(state: &mut State, text: &str) -> bool {
                 model.typed.key(Key::Char(' '));
             }
             model.typed.insert(text);
+            model.typed_at(tick);
         }
         return true;
     }
@@ -267,6 +269,10 @@ pub fn confirm(state: &mut State, run: Uuid) -> Vec<Effect> {
 fn confirm_typed(state: &mut State, run: Uuid) -> Vec<Effect> {
     let tick = state.world.tick;
     let Some(model) = state.tasks.get(run) else { return Vec::new() };
+    if model.is_settled(tick) && !model.takes_enter(tick) {
+        state.say("That Enter came in as fast as a paste: press it again");
+        return Vec::new();
+    }
     if model.manual().is_some() && model.is_settled(tick) {
         return attested(state, run);
     }

@@ -3,6 +3,7 @@
 use super::acted::Acted;
 use super::exports::Exports;
 use super::panes::run;
+use crate::domain::shared::Shared;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::query::Reply;
 use crate::protocol::record::RunSummary;
@@ -16,7 +17,7 @@ pub struct Tasks {
     /// Oldest first.
     pub runs: Vec<run::Model>,
     /// Unfinished runs of earlier processes, as the journal last told.
-    pub unfinished: Vec<RunSummary>,
+    pub unfinished: Shared<Vec<RunSummary>>,
     /// How far the journal's runs had come.
     #[serde(default)]
     pub(super) acted: Acted,

@@ -23,7 +23,10 @@ pub fn update(state: &mut State, stamped: Stamped) -> Vec<Effect> {
     state.world.advance(stamped.at, stamped.tick);
     let mut effects = burst::settle(state, matches!(stamped.event, Event::Key(_)));
     if let Event::Key(key) = stamped.event {
-        effects.extend(burst::swallows(state, key).unwrap_or_else(|| keys::press(state, key, stamped.id)));
+        effects.extend(burst::swallows(state, key).unwrap_or_else(|| {
+            let done = keys::press(state, key, stamped.id);
+            burst::hold_back(state, done)
+        }));
     } else {
         effects.extend(happened(state, stamped.event.clone(), stamped.id));
         burst::keep_up(state, stamped);
@@ -97,6 +100,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             effects
         }
         Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
+        Event::RunNoted { run, say } => fulfil::noted(state, run, &say),
         Event::HookSaid { run, line } => {
             if let Some(run) = state.tasks.get_mut(run) {
                 run.hear(line);
@@ -197,7 +201,8 @@ fn ticked(state: &mut State, id: Uuid) -> Vec<Effect> {
             effects.extend(fulfil::leave_run(state, draft));
         }
     }
-    let runs: Vec<Uuid> = state.tasks.runs.iter().map(|r| r.run.id).collect();
+    // What is over waits for nothing, and is not touched: it may be shared.
+    let runs: Vec<Uuid> = state.tasks.runs.iter().filter(|r| r.run.is_open()).map(|r| r.run.id).collect();
     for run in runs {
         effects.extend(fulfil::run(state, run, id, |r, _, now| r.ticked(now)));
     }

@@ -207,6 +207,9 @@ fn unanswered(case: &Case) -> Option<Diagnosis> {
     let faults = [case.shape.fault(), case.record.fault(), case.customer.fault(), case.subscriptions.fault()];
     if let Some(fault) = faults.into_iter().flatten().next() {
         let sentence = match fault.source {
+            Source::Stripe if fault.kind == FaultKind::TooMany && case.customer.fault().is_none() => {
+                "Cannot tell: too many subscriptions at Stripe come into question"
+            }
             Source::Stripe if fault.kind == FaultKind::TooMany => "Cannot tell: too many customers at Stripe come into question",
             Source::Stripe => "Cannot tell: Stripe did not answer",
             Source::Database => "Cannot tell: the database did not answer",

@@ -23,6 +23,7 @@ pub mod row;
 pub mod runbook;
 pub mod sessions;
 pub mod shape;
+pub mod shared;
 pub mod skew;
 pub mod stripe;
 pub mod text;

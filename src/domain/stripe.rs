@@ -272,6 +272,12 @@ impl Subscription {
 /// The keys under which applications write a profile's id into metadata.
 const PROFILE_KEYS: &[&str] = &["profileId", "profile_id", "profileid", "userId", "user_id"];
 
+/// Whether applications write a profile's id under this key.
+#[must_use]
+pub fn names_profile(key: &str) -> bool {
+    PROFILE_KEYS.contains(&key)
+}
+
 /// The profile that this metadata names, if any.
 #[must_use]
 pub fn named_profile(metadata: &Metadata) -> Option<SubjectKey> {

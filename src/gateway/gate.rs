@@ -2,7 +2,7 @@
 
 use crate::domain::At;
 use crate::domain::policy::{Denied, Mode, Standing, Writes};
-use crate::domain::text::sentence;
+use crate::domain::text::{clean, sentence};
 use crate::protocol::command::Command;
 use crate::protocol::gate::{Permit, admit};
 use chrono::Duration;
@@ -47,21 +47,28 @@ impl Gate {
         Mode::of(self.state().livemode, self.production)
     }
 
-    /// Turns writes on for fifteen minutes; anew where they are on.
+    /// Until when writes would be on if they were turned on now.
     ///
     /// # Errors
     /// One sentence: the reason is missing, or the mode forbids writes.
-    pub fn turn_on(&self, reason: &str, now: At) -> Result<Writes, String> {
-        let reason = reason.trim();
-        if reason.is_empty() {
+    pub fn would_turn_on(&self, reason: &str, now: At) -> Result<At, String> {
+        if reason.trim().is_empty() {
             return Err("Writes need a reason: a ticket, or a few words.".into());
         }
         match self.mode() {
-            Mode::Mixed => return Err(sentence(&Denied::Mixed.to_string())),
-            Mode::Unknown => return Err(sentence(&Denied::ModeUnknown.to_string())),
-            Mode::Test | Mode::Live => {}
+            Mode::Mixed => Err(sentence(&Denied::Mixed.to_string())),
+            Mode::Unknown => Err(sentence(&Denied::ModeUnknown.to_string())),
+            Mode::Test | Mode::Live => Ok(now + Duration::minutes(LEASE_MINUTES)),
         }
-        let writes = Writes::On { until: now + Duration::minutes(LEASE_MINUTES), reason: crate::domain::text::clean(reason) };
+    }
+
+    /// Turns writes on for fifteen minutes; anew where they are on.
+    ///
+    /// # Errors
+    /// As [`Gate::would_turn_on`].
+    pub fn turn_on(&self, reason: &str, now: At) -> Result<Writes, String> {
+        let until = self.would_turn_on(reason, now)?;
+        let writes = Writes::On { until, reason: clean(reason.trim()) };
         self.state().writes = writes.clone();
         Ok(writes)
     }

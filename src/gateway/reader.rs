@@ -82,6 +82,7 @@ impl Reader {
                 None => Ok(Reply::Runs(Vec::new())),
             },
             Query::Recorded(run) => self.recorded(run).await.map(Reply::Recorded),
+            Query::Probe => self.sources.probe(self.journal()?).await,
             Query::Desk => self.desk()?.state().await.map(Reply::Desk),
             query => self.sources.ask(query, priority).await,
         }
@@ -168,6 +169,8 @@ impl Reader {
             last.await;
             if let Ok(lane) = &self.lane {
                 lane.settle(SETTLE).await;
+                // What it still does not take is found unfinished at the next start.
+                let _ = lane.record_late().await;
             }
         };
         // What has not settled goes on for as long as the process does.

@@ -2,6 +2,7 @@
 
 use super::application::{self, Application};
 use super::hooks;
+use super::journal::Journal;
 use super::logs::Logs;
 use super::postgres::{CounterWrite, Database, Ending};
 use super::stripe::{Priority, Stripe};
@@ -16,10 +17,12 @@ use crate::protocol::command::{Command, Outcome};
 use crate::protocol::environment::{self, Contact, Environment, Offers};
 use crate::protocol::gate::Permit;
 use crate::protocol::query::{Query, Reply};
+use crate::protocol::record::{Detail, Entry};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
+use uuid::Uuid;
 
 /// The ways to the outside. Clones share everything.
 #[derive(Clone)]
@@ -30,10 +33,21 @@ pub struct Sources {
     pub stripe: Option<Stripe>,
     pub application: Option<Application>,
     pub logs: Option<Logs>,
-    /// The key for writes to Stripe, while writes are on: fetched, or why it could not be.
-    write_key: Arc<Mutex<Option<Result<Credential, Fault>>>>,
+    /// The key for writes to Stripe, while writes are on.
+    write_key: Arc<watch::Sender<WriteKey>>,
     /// Where the command of each idempotency key tells what it prints, from when somebody wants to hear it until it is run.
     heard: Arc<Mutex<HashMap<String, broadcast::Sender<String>>>>,
+}
+
+/// The key for writes to Stripe. Fetching it may take seconds, in which only what needs it waits.
+#[derive(Debug, Clone, Default)]
+enum WriteKey {
+    #[default]
+    Dropped,
+    /// It is being fetched: by this fetching and no other.
+    Coming(Uuid),
+    /// Fetched, or why it could not be.
+    Here(Result<Credential, Fault>),
 }
 
 const STRIPE_INTERACTIVE: Duration = Duration::from_secs(5);
@@ -56,7 +70,7 @@ impl Sources {
             stripe: Stripe::new(&config).ok(),
             application: Application::new(&config),
             logs: Logs::new(&config),
-            write_key: Arc::default(),
+            write_key: Arc::new(watch::Sender::default()),
             heard: Arc::default(),
             config,
         }
@@ -69,7 +83,10 @@ impl Sources {
     pub fn database(&self) -> Result<&Database, Fault> {
         match &self.database {
             Ok(Some(database)) => Ok(database),
-            Ok(None) => Err(not_set_up(Source::Database, "no database is configured: set database_url, or DATABASE_URL")),
+            Ok(None) => Err(not_set_up(
+                Source::Database,
+                &format!("no database is configured: set database_url{}", self.config.or_variable("DATABASE_URL")),
+            )),
             Err(fault) => Err(fault.clone()),
         }
     }
@@ -79,7 +96,12 @@ impl Sources {
     /// # Errors
     /// Not configured.
     pub fn stripe(&self) -> Result<&Stripe, Fault> {
-        let missing = || not_set_up(Source::Stripe, "no Stripe key is configured: set stripe_key, or STRIPE_SECRET_KEY");
+        let missing = || {
+            not_set_up(
+                Source::Stripe,
+                &format!("no Stripe key is configured: set stripe_key{}", self.config.or_variable("STRIPE_SECRET_KEY")),
+            )
+        };
         self.stripe.as_ref().ok_or_else(missing)
     }
 
@@ -88,7 +110,8 @@ impl Sources {
     /// # Errors
     /// Not configured.
     pub fn application(&self) -> Result<&Application, Fault> {
-        let missing = || not_set_up(Source::Application, "no application is configured: set app_url, or APP_URL");
+        let missing =
+            || not_set_up(Source::Application, &format!("no application is configured: set app_url{}", self.config.or_variable("APP_URL")));
         self.application.as_ref().ok_or_else(missing)
     }
 
@@ -97,7 +120,12 @@ impl Sources {
     /// # Errors
     /// Not configured.
     pub fn logs(&self) -> Result<&Logs, Fault> {
-        let missing = || not_set_up(Source::Log, "no log is configured: set [[env.NAME.logs]] with file or command, or APP_LOG");
+        let missing = || {
+            not_set_up(
+                Source::Log,
+                &format!("no log is configured: set [[env.NAME.logs]] with file or command{}", self.config.or_variable("APP_LOG")),
+            )
+        };
         self.logs.as_ref().ok_or_else(missing)
     }
 
@@ -107,10 +135,6 @@ impl Sources {
     /// The source's fault; a time-out after three seconds, at Stripe after five.
     pub async fn ask(&self, query: Query, priority: Priority) -> Result<Reply, Fault> {
         match query {
-            Query::Probe => {
-                let late = |_| Err(Fault::new(Source::Application, FaultKind::Timeout, "the probe did not end in time"));
-                return tokio::time::timeout(PROBE, self.probe()).await.unwrap_or_else(late);
-            }
             Query::Deploys => return hooks::deploys(&self.config.hooks).await.map(Reply::Deploys),
             Query::Pressure => {
                 if let Some(path) = self.config.pause_file.as_deref().filter(|p| p.exists()) {
@@ -120,6 +144,8 @@ impl Sources {
             _ => {}
         }
         match query.source() {
+            // Its way leads by the journal.
+            _ if query == Query::Probe => Err(not_set_up(Source::Application, "a probe is journaled before it is sent")),
             Source::Database => self.database()?.ask(query).await,
             Source::Stripe => {
                 let limit = if priority == Priority::Interactive { STRIPE_INTERACTIVE } else { STRIPE_BACKGROUND };
@@ -138,14 +164,25 @@ impl Sources {
         }
     }
 
-    /// Asks the webhook endpoint that Stripe sends to; the configured one where Stripe does not say which that is.
-    async fn probe(&self) -> Result<Reply, Fault> {
+    /// Asks the webhook endpoint that Stripe sends to; the configured one where Stripe does not say which that is. What is sent there is in
+    /// the journal before it is.
+    ///
+    /// # Errors
+    /// There is no endpoint to ask, it cannot be journaled, or it took longer than sixteen seconds.
+    pub async fn probe(&self, journal: &Journal) -> Result<Reply, Fault> {
+        let late = |_| Err(Fault::new(Source::Application, FaultKind::Timeout, "the probe did not end in time"));
+        tokio::time::timeout(PROBE, self.journaled_probe(journal)).await.unwrap_or_else(late)
+    }
+
+    async fn journaled_probe(&self, journal: &Journal) -> Result<Reply, Fault> {
         let endpoints = match &self.stripe {
             Some(stripe) => tokio::time::timeout(STRIPE_INTERACTIVE, stripe.webhook_endpoints()).await.ok().and_then(Result::ok),
             None => None,
         };
+        let aim = application::probe::aim(&self.config, endpoints.as_deref()).await?;
+        journal.append(None, Entry::Probed { endpoint: aim.endpoint(), signed: aim.is_signed() }, Detail::none()).await?;
         let ahead = self.stripe.as_ref().and_then(Stripe::clock_ahead).unwrap_or_default();
-        application::probe::probe(&self.config, endpoints.as_deref(), ahead).await.map(Reply::Probed)
+        Ok(Reply::Probed(application::probe::shoot(&self.config, aim, ahead).await))
     }
 
     /// What the command of this idempotency key will print, line by line, and nothing of another's.
@@ -214,18 +251,29 @@ impl Sources {
 }
 
 impl Performer for Sources {
-    async fn arm(&self) {
-        let Some(kept) = &self.config.stripe_write_key else { return };
-        let fetched = hooks::fetch(kept, Source::Stripe).await.and_then(|key| {
-            let suits = self.stripe.as_ref().map_or(Ok(()), |stripe| stripe.suits(&key));
-            suits.map(|()| key)
+    fn arm(&self) {
+        let Some(kept) = self.config.stripe_write_key.clone() else { return };
+        let this = Uuid::new_v4();
+        self.write_key.send_replace(WriteKey::Coming(this));
+        let sources = self.clone();
+        tokio::spawn(async move {
+            let fetched = hooks::fetch(&kept, Source::Stripe).await.and_then(|key| {
+                let suits = sources.stripe.as_ref().map_or(Ok(()), |stripe| stripe.suits(&key));
+                suits.map(|()| key)
+            });
+            // Said again by whatever needs it: repairs of rows do not. Turned off meanwhile, or on once more, it is not this one's.
+            sources.write_key.send_if_modified(|key| {
+                let ours = matches!(key, WriteKey::Coming(coming) if *coming == this);
+                if ours {
+                    *key = WriteKey::Here(fetched);
+                }
+                ours
+            });
         });
-        // Said again by whatever needs it: repairs of rows do not.
-        *self.write_key() = Some(fetched);
     }
 
     fn disarm(&self) {
-        *self.write_key() = None;
+        self.write_key.send_replace(WriteKey::Dropped);
     }
 
     async fn perform(&self, permit: &Permit, key: &str) -> Outcome {
@@ -247,9 +295,9 @@ impl Performer for Sources {
             Command::ResyncByCommand { subject, customer } => {
                 application::resync_by_command(&self.config.writer, subject, customer, key).await
             }
-            Command::ResendEvent { event, endpoint, .. } => match self.stripe().cloned().and_then(|s| Ok((s, self.writing()?))) {
-                Ok((stripe, key_for_writes)) => stripe.resend(key_for_writes.as_ref(), event, endpoint, key).await,
-                Err(fault) => Outcome::NotDone(fault),
+            Command::ResendEvent { event, endpoint, .. } => match (self.stripe().cloned(), self.writing().await) {
+                (Ok(stripe), Ok(key_for_writes)) => stripe.resend(key_for_writes.as_ref(), event, endpoint, key).await,
+                (Err(fault), _) | (_, Err(fault)) => Outcome::NotDone(fault),
             },
             Command::DeliverEvent { event, .. } => match self.stripe() {
                 Ok(stripe) => application::deliver::deliver(&self.config, stripe, event).await,
@@ -284,16 +332,18 @@ impl Sources {
     }
 
     /// The key to write to Stripe with; `None`: the one that reads.
-    fn writing(&self) -> Result<Option<Credential>, Fault> {
+    async fn writing(&self) -> Result<Option<Credential>, Fault> {
         if self.config.stripe_write_key.is_none() {
             return Ok(None);
         }
         let dropped = || Fault::new(Source::Stripe, FaultKind::Auth, "the key for writes is gone: turn writes on again");
-        self.write_key().clone().ok_or_else(dropped)?.map(Some)
-    }
-
-    fn write_key(&self) -> MutexGuard<'_, Option<Result<Credential, Fault>>> {
-        self.write_key.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut key = self.write_key.subscribe();
+        // Fetching it has a limit of its own.
+        let known = key.wait_for(|key| !matches!(key, WriteKey::Coming(_))).await.map(|key| key.clone());
+        match known {
+            Ok(WriteKey::Here(fetched)) => fetched.map(Some),
+            _ => Err(dropped()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The way of every write: gate, journal, out, journal. Who carries a command out is somebody else's: a [`Performer`].
 
 mod holds;
+mod late;
 mod runs;
 
 use super::gate::Gate;
@@ -14,11 +15,13 @@ use crate::protocol::command::{Command, Outcome, Touched};
 use crate::protocol::gate::Permit;
 use crate::protocol::record::{Concluded, ConcludedDetail, Detail, Entry, IntendedDetail};
 use crate::protocol::run::{Attempt, Perform, Performed, idempotency_key, short};
-use std::collections::HashMap;
+use holds::Leased;
+use late::{Late, typed};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, broadcast};
 use uuid::Uuid;
 
 /// Carries a permitted command out, under its idempotency key.
@@ -26,14 +29,16 @@ pub trait Performer: Send + Sync + 'static {
     /// Bounded in time. An end that is not certain is [`Outcome::Unknown`].
     fn perform(&self, permit: &Permit, key: &str) -> impl Future<Output = Outcome> + Send;
 
-    /// Writes are about to be turned on: fetches what only they need. What cannot be had is told by the command that needs it.
-    fn arm(&self) -> impl Future<Output = ()> + Send {
-        std::future::ready(())
-    }
+    /// Writes were turned on: begins to fetch what only they need, and returns at once. Whatever needs it waits for it, and tells where it
+    /// cannot be had.
+    fn arm(&self) {}
 
     /// Writes are off: drops it.
     fn disarm(&self) {}
 }
+
+/// Notes about runs that wait to be heard.
+const NOTES: usize = 64;
 
 /// The lane that every write goes through. Cheap to clone.
 pub struct WriteLane<P> {
@@ -48,6 +53,11 @@ struct Inner<P> {
     open: Mutex<HashMap<Uuid, Open>>,
     under_way: AtomicUsize,
     landed: Notify,
+    /// What has happened and could not be journaled yet, oldest first.
+    late: Mutex<VecDeque<Late>>,
+    /// Somebody is at that.
+    retrying: AtomicBool,
+    notes: broadcast::Sender<(Uuid, String)>,
 }
 
 /// A run that this process holds open.
@@ -55,8 +65,8 @@ struct Open {
     held: Held,
     procedure: String,
     subject: Option<SubjectKey>,
-    /// The shared store keeps other consoles off the subject.
-    leased: bool,
+    /// How it stands with the shared store; `None`: there is none.
+    leased: Option<Leased>,
     /// The confirmation that its acts stand on: it was fresh when the first of them came.
     confirmed_at: Option<At>,
     attempts: Vec<Tried>,
@@ -96,23 +106,24 @@ impl<P: Performer> WriteLane<P> {
     #[must_use]
     pub fn new(gate: Arc<Gate>, journal: Journal, store: Option<Store>, performer: P) -> Self {
         let (open, under_way, landed) = (Mutex::default(), AtomicUsize::new(0), Notify::new());
-        Self { inner: Arc::new(Inner { gate, journal, store, performer, open, under_way, landed }) }
+        let (late, retrying, notes) = (Mutex::default(), AtomicBool::new(false), broadcast::channel(NOTES).0);
+        Self { inner: Arc::new(Inner { gate, journal, store, performer, open, under_way, landed, late, retrying, notes }) }
     }
 
-    /// Turns writes on, journaled with the reason.
+    /// Turns writes on: the reason is journaled, and only then they are.
     ///
     /// # Errors
-    /// One sentence for the operator.
+    /// One sentence for the operator. Where it cannot be journaled, writes that were on are off: nothing more of them could be journaled.
     pub async fn turn_on(&self, reason: &str, now: At) -> Result<Writes, String> {
-        let writes = self.inner.gate.turn_on(reason, now)?;
-        self.inner.performer.arm().await;
-        if let Writes::On { until, reason } = &writes {
-            let detail = Detail(serde_json::json!({ "reason": reason }));
-            if let Err(error) = self.inner.journal.append(None, Entry::WritesTurnedOn { until: *until }, detail).await {
-                self.disarm();
-                return Err(Fault::from(error).say);
-            }
+        let reason = typed(reason);
+        let until = self.inner.gate.would_turn_on(&reason, now)?;
+        let detail = Detail(serde_json::json!({ "reason": reason }));
+        if let Err(fault) = self.journal(None, Entry::WritesTurnedOn { until }, detail).await {
+            self.disarm();
+            return Err(fault.say);
         }
+        let writes = self.inner.gate.turn_on(&reason, now)?;
+        self.inner.performer.arm();
         Ok(writes)
     }
 
@@ -122,8 +133,7 @@ impl<P: Performer> WriteLane<P> {
     /// Why it could not be journaled.
     pub async fn turn_off(&self) -> Result<(), Fault> {
         self.disarm();
-        self.inner.journal.append(None, Entry::WritesTurnedOff, Detail::none()).await?;
-        Ok(())
+        self.journal(None, Entry::WritesTurnedOff, Detail::none()).await
     }
 
     /// Writes are off, and what only they need is dropped.
@@ -137,7 +147,8 @@ impl<P: Performer> WriteLane<P> {
         self.inner.performer.disarm();
     }
 
-    /// Journals an entry that has no effect outside. The end of a run gives its locks back.
+    /// Journals an entry that has no effect outside. The end of a run gives its locks back, journaled or not: what ended is in nobody's way,
+    /// and its end is journaled as soon as that can be done.
     ///
     /// # Errors
     /// [`Fault`]: the journal cannot be written, or the entry is not one that may be recorded by itself.
@@ -148,25 +159,27 @@ impl<P: Performer> WriteLane<P> {
         }
         let mut open = self.inner.open.lock().await;
         let subject = run.and_then(|r| open.get(&r)).and_then(|o| o.subject.clone());
-        self.inner.journal.append(subject.as_ref(), entry.clone(), detail).await?;
+        let happened = matches!(entry, Entry::Concluded { .. } | Entry::Verified { .. } | Entry::RunClosed { .. });
+        let result = if happened {
+            self.journal_late(subject.as_ref(), entry.clone(), detail).await
+        } else {
+            self.journal(subject.as_ref(), entry.clone(), detail).await
+        };
         match &entry {
-            Entry::Concluded { attempt, result } => {
+            Entry::Concluded { attempt, result: came_to } if result.is_ok() => {
                 if let Some(run) = open.get_mut(&attempt.run) {
-                    run.conclude(attempt, *result);
+                    run.conclude(attempt, *came_to);
                 }
             }
             Entry::RunClosed { run, .. } => {
-                if let Some(closed) = open.remove(run) {
-                    closed.held.release();
+                if let Some(Open { held, leased, .. }) = open.remove(run) {
                     drop(open);
-                    if closed.leased {
-                        self.release_lease(*run).await;
-                    }
+                    self.let_go(*run, held, leased).await;
                 }
             }
             _ => {}
         }
-        Ok(())
+        result
     }
 
     /// Journals that personal data is about to be shown, under the person's key where it is one person's.
@@ -174,8 +187,7 @@ impl<P: Performer> WriteLane<P> {
     /// # Errors
     /// [`Fault`]: then nothing may be shown.
     pub async fn reveal(&self, subject: Option<&SubjectKey>, detail: Detail) -> Result<(), Fault> {
-        self.inner.journal.append(subject, Entry::Revealed, detail).await?;
-        Ok(())
+        self.journal(subject, Entry::Revealed, detail).await
     }
 
     /// Gate, intent, effect, outcome. Runs to its end even if the caller goes away.
@@ -231,16 +243,16 @@ impl<P: Performer> WriteLane<P> {
         };
         let entry = Entry::Intended { attempt: attempt.clone(), command: command.name().to_string(), key: key.clone() };
         let detail = Detail::of(&IntendedDetail { command, undo });
-        if let Err(error) = self.inner.journal.append(subject.as_ref(), entry, detail).await {
+        if let Err(fault) = self.journal(subject.as_ref(), entry, detail).await {
             self.give_one_back(attempt.run, taken).await;
             self.conclude(&attempt, Concluded::NotDone).await;
-            return not_done(error.into());
+            return not_done(fault);
         }
         let outcome = self.inner.performer.perform(&permit, &key).await;
         let result = Concluded::from(&outcome);
         let entry = Entry::Concluded { attempt: attempt.clone(), result };
         let detail = Detail::of(&ConcludedDetail { outcome: outcome.clone() });
-        let recorded = self.inner.journal.append(subject.as_ref(), entry, detail).await;
+        let recorded = self.journal(subject.as_ref(), entry, detail).await;
         // Before it is concluded: the run's next act for the same subject takes both anew.
         self.give_one_back(attempt.run, taken).await;
         if outcome.was_turned_away() {
@@ -248,7 +260,7 @@ impl<P: Performer> WriteLane<P> {
         } else {
             self.conclude(&attempt, result).await;
         }
-        Performed { attempt, outcome, unrecorded: recorded.err().map(|e| e.to_string()) }
+        Performed { attempt, outcome, unrecorded: recorded.err().map(|fault| fault.say) }
     }
 
     /// Leave for this attempt: its run is open here, nothing of it is under way, and no try before it may have happened.

@@ -25,10 +25,10 @@ pub(super) fn reads(command: &Command, answers: &Answers) -> Vec<Query> {
     wanted
 }
 
-/// The plan that takes `command`'s changes back, on the row as it is now.
-pub(super) fn plan(command: &Command, answers: &Answers, env: &Environment, now: At) -> Result<Plan, Refusal> {
+/// The plan that takes `command`'s changes back, on the row as it is now. `acted`: this undo has sent something already.
+pub(super) fn plan(command: &Command, acted: bool, answers: &Answers, env: &Environment, now: At) -> Result<Plan, Refusal> {
     if let Command::RestoreCounters { subject, counters } = command {
-        return super::quota_reset::undo::plan(subject, counters, answers, env, now);
+        return super::quota_reset::undo::plan(subject, counters, acted, answers, env, now);
     }
     let Command::SetSubscriptionRow { subject, shown: left, changes } = command else {
         return Err(Refusal::Because("Another writer's work cannot be taken back from here.".into()));
@@ -40,7 +40,7 @@ pub(super) fn plan(command: &Command, answers: &Answers, env: &Environment, now:
     let tier = wanted.get(&Field::Tier).or_else(|| row.get(&Field::Tier)).and_then(|t| t.as_text()).unwrap_or_default().to_string();
     let proof = witness(&entitlement(subject, answers), &tier, env);
     if changes.is_empty() {
-        return Err(right(&proof, &tier));
+        return Err(right(&proof, &tier, acted));
     }
     if let Some(change) = since(row, left) {
         return Err(Refusal::Because(format!("The row changed since: {change}. Taking the repair back would overwrite that.")));
@@ -65,11 +65,12 @@ pub(super) fn plan(command: &Command, answers: &Answers, env: &Environment, now:
     })
 }
 
-/// The row is as it was before the repair; whether that is proven by the application too.
-fn right(proof: &Witness, tier: &str) -> Refusal {
+/// The row is as it was before the repair, by us or by somebody else; whether that is proven by the application too.
+fn right(proof: &Witness, tier: &str, acted: bool) -> Refusal {
+    let done = if acted { "Taken back" } else { "Nothing to take back" };
     match proof {
-        Witness::Agrees => Refusal::AlreadyRight(format!("Taken back: the row is as it was before, and the app enforces {tier}.")),
-        Witness::NotSetUp => Refusal::AlreadyRight("Taken back: the row is as it was before. No app is set up to ask.".into()),
+        Witness::Agrees => Refusal::AlreadyRight(format!("{done}: the row is as it was before, and the app enforces {tier}.")),
+        Witness::NotSetUp => Refusal::AlreadyRight(format!("{done}: the row is as it was before. No app is set up to ask.")),
         Witness::Differs(what) => {
             Refusal::Because(format!("The row is as it was before; the app answers {what}, not {tier}. It may cache."))
         }

@@ -84,6 +84,11 @@ pub enum Event {
         result: Result<Closed, Fault>,
     },
     Performed(Performed),
+    /// What becomes of a run beside its own steps: it has no lease, its end could not be journaled yet.
+    RunNoted {
+        run: Uuid,
+        say: String,
+    },
     /// A hook that this run performs printed a line: cleaned, masked, cut.
     HookSaid {
         run: Uuid,

@@ -1,9 +1,10 @@
 //! The journal's records: one format for the local file and the shared store, each bound to the one before by its hash.
 
 use super::command::{Command, Outcome};
-use super::run::{Attempt, Inputs, Selection, Undoing, short};
+use super::run::{Attempt, Inputs, Selection, Undoing, short, step_title};
 use crate::domain::At;
 use crate::domain::ids::{StripeId, StripeKind, SubjectKey};
+use crate::domain::shared::Shared;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -52,11 +53,22 @@ pub enum Entry {
         run: Uuid,
         how: Closed,
     },
+    /// The run went on without the shared store's lease: nothing but this machine's locks kept others off its subject. Why not is in the
+    /// payload.
+    Unleased {
+        run: Uuid,
+    },
     /// Personal data was shown on screen, for this reason (in the payload).
     Revealed,
     /// Something is said about a cause or drift: written before it is stored. What exactly is in the payload.
     DeskWrite {
         write: String,
+    },
+    /// The webhook endpoint is about to be sent events of nobody's: written before they are. `signed`: some of them with the real secret.
+    Probed {
+        /// Its URL, without what may be a secret in it.
+        endpoint: String,
+        signed: bool,
     },
 }
 
@@ -104,6 +116,12 @@ pub struct AttestedDetail {
     pub words: String,
 }
 
+/// The payload of [`Entry::Unleased`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnleasedDetail {
+    pub why: String,
+}
+
 /// The payload of [`Entry::RunClosed`] where the operator gave the run up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenUpDetail {
@@ -133,6 +151,9 @@ pub struct Recorded {
     pub said: Option<String>,
 }
 
+/// A command, with the one that takes it back.
+pub type Undoable = (Command, Option<Command>);
+
 /// A run as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSummary {
@@ -146,9 +167,9 @@ pub struct RunSummary {
     pub who: Option<String>,
     pub state: RunState,
     /// Every attempt so far, oldest first.
-    pub attempts: Vec<(Attempt, Option<Outcome>)>,
-    /// The commands of those attempts, from the payloads, in the same order; with the command that takes each back.
-    pub commands: Vec<Option<(Command, Option<Command>)>>,
+    pub attempts: Shared<Vec<(Attempt, Option<Outcome>)>>,
+    /// The commands of those attempts, from the payloads, in the same order.
+    pub commands: Shared<Vec<Option<Undoable>>>,
     /// Whom it is about; `None` where it is about several, or the payload has been removed.
     pub subject: Option<SubjectKey>,
     /// The run that this one takes back.
@@ -185,14 +206,59 @@ pub enum Doing {
 pub const SETTING: &str = "setting";
 
 impl Entry {
+    /// What happened, in a few words; what is in the payload is told beside them.
+    #[must_use]
+    pub fn say(&self) -> String {
+        match self {
+            Entry::WritesTurnedOn { until } => format!("writes on until {}", until.format("%H:%MZ")),
+            Entry::WritesTurnedOff => "writes off".into(),
+            Entry::RunOpened { procedure, .. } => format!("opened, {procedure}"),
+            Entry::Confirmed { plan, .. } => format!("confirmed, plan {}", &plan[..plan.len().min(8)]),
+            Entry::Intended { attempt, command, .. } => {
+                format!("{}, try {}: about to send {command}", step_title(&attempt.step), attempt.attempt)
+            }
+            Entry::Concluded { attempt, result } => {
+                let word = match result {
+                    Concluded::Done => "done",
+                    Concluded::NotDone => "not done",
+                    Concluded::Unknown => "unknown",
+                };
+                format!("{}, try {}: {word}", step_title(&attempt.step), attempt.attempt)
+            }
+            Entry::Verified { step, holds, .. } => format!("{}: {}", step_title(step), if *holds { "proven" } else { "does not hold" }),
+            Entry::Attested { step, .. } => format!("{step}: attested"),
+            Entry::RunClosed { how, run } => format!("run {} closed: {}", short(*run), how.word()),
+            Entry::Unleased { .. } => "no lease in the shared store".into(),
+            Entry::Revealed => "personal data shown".into(),
+            Entry::DeskWrite { write } => format!("said for all consoles, {write}"),
+            Entry::Probed { endpoint, signed: true } => format!("probe of {endpoint}, some of it signed with the real secret"),
+            Entry::Probed { endpoint, signed: false } => format!("probe of {endpoint}, nothing of it signed with the real secret"),
+        }
+    }
+
     /// The run it belongs to, where it belongs to one.
     #[must_use]
     pub fn run(&self) -> Option<Uuid> {
         match self {
             Entry::RunOpened { run, .. } | Entry::Confirmed { run, .. } | Entry::Verified { run, .. } => Some(*run),
-            Entry::Attested { run, .. } | Entry::RunClosed { run, .. } => Some(*run),
+            Entry::Attested { run, .. } | Entry::RunClosed { run, .. } | Entry::Unleased { run } => Some(*run),
             Entry::Intended { attempt, .. } | Entry::Concluded { attempt, .. } => Some(attempt.run),
-            Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed | Entry::DeskWrite { .. } => None,
+            Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed | Entry::DeskWrite { .. } | Entry::Probed { .. } => {
+                None
+            }
+        }
+    }
+}
+
+impl Closed {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Closed::Done => "done",
+            Closed::Undone => "undone",
+            Closed::Halted => "halted",
+            Closed::Abandoned => "left",
+            Closed::HandedOver => "given up",
         }
     }
 }
@@ -282,7 +348,7 @@ impl RunSummary {
     /// Whose rows it wrote or had written, or may have, by its attempts from that one on: by profile, with the customer that the row is to
     /// hold, as far as the payloads tell.
     pub fn wrote_from(&self, first: usize) -> impl Iterator<Item = (SubjectKey, Option<StripeId>)> {
-        let sent = self.attempts.iter().zip(&self.commands).skip(first).filter(|((_, o), _)| !matches!(o, Some(Outcome::NotDone(_))));
+        let sent = self.attempts.iter().zip(self.commands.iter()).skip(first).filter(|((_, o), _)| !matches!(o, Some(Outcome::NotDone(_))));
         sent.filter_map(|(_, command)| {
             let (command, _) = command.as_ref()?;
             Some((command.subject()?.clone(), command.customer().and_then(|c| StripeId::of(StripeKind::Customer, c))))

@@ -173,8 +173,12 @@ async fn a_key_that_stripe_does_not_accept_or_that_may_not_enough_is_told() {
     let id = label.expected.customer.as_str();
     let before = rows(&bench).await;
     unanswered(&desk.but("STRIPE_SECRET_KEY", ""), id, &["no Stripe key is configured", "STRIPE_SECRET_KEY"]).await;
-    // The simulator takes no live key: nothing here may pretend to touch real money.
-    for key in ["sk_test_51wrong", "sk_live_51abcdefghijklmnopqrstuvwxyz", "with space"] {
+    // Nothing here is https: a live key does not even leave the process.
+    let live = "sk_live_51abcdefghijklmnopqrstuvwxyz";
+    let said = desk.but("STRIPE_SECRET_KEY", live).say(&["check"]).await;
+    said.refused(&["STRIPE_API_BASE", "not https", "live"]);
+    assert!(!said.err.contains(live), "{said:?}");
+    for key in ["sk_test_51wrong", "with space"] {
         let desk = desk.but("STRIPE_SECRET_KEY", key);
         unanswered(&desk, id, &["Stripe"]).await;
         let check = desk.say(&["check"]).await;
@@ -219,7 +223,7 @@ async fn a_key_that_stripe_does_not_accept_or_that_may_not_enough_is_told() {
 async fn a_test_key_with_a_production_database_never_writes() {
     let bench = Bench::start(Options::default()).await;
     let label = one(&bench, Incident::MissedWebhooks).await;
-    let desk = Desk::of(&bench).configured("[env.prod]\nproduction = true");
+    let desk = Desk::of(&bench).in_production();
     let id = label.expected.customer.as_str();
     desk.say(&["run", "tier-update", "--customer", id, "--yes", "--reason", "a test", "--json"])
         .await

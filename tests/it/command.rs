@@ -94,6 +94,23 @@ impl Desk {
         &self.variables.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("{name} is set")).1
     }
 
+    /// The same systems as production: there the file has to name everything itself.
+    pub fn in_production(self) -> Self {
+        let secret = |key: &str, name: &str| format!("{key} = {{ env = \"{name}\" }}\n");
+        let address = |key: &str, name: &str| format!("{key} = {:?}\n", self.variable(name));
+        let file: String = [
+            "[env.prod]\nproduction = true\n".to_string(),
+            secret("database_url", "DATABASE_URL"),
+            secret("stripe_key", "STRIPE_SECRET_KEY"),
+            address("stripe_base", "STRIPE_API_BASE"),
+            address("app_url", "APP_URL"),
+            address("webhook_url", "APP_WEBHOOK_URL"),
+            secret("admin_token", "APP_ADMIN_TOKEN"),
+        ]
+        .concat();
+        self.configured(&file)
+    }
+
     /// A configuration file on this desk, after the map that its schema may need.
     pub fn configured(mut self, toml: &str) -> Self {
         let map =

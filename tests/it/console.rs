@@ -2,7 +2,9 @@
 
 use super::console_review::{review, writes_on};
 use super::fixtures::*;
+use super::made_runs;
 use super::script::*;
+use nightdesk::console::panes::run::Model;
 use nightdesk::console::screen::Screen;
 use nightdesk::domain::fault::{Fault, FaultKind, Source};
 use nightdesk::domain::policy::Writes;
@@ -10,6 +12,7 @@ use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::environment::Environment;
 use nightdesk::protocol::event::{Event, KnownIncident};
 use nightdesk::protocol::key::Key;
+use nightdesk::protocol::record::RunState;
 
 #[test]
 fn the_frame_says_where_one_is_at_every_stage() {
@@ -331,4 +334,27 @@ fn the_end_of_an_incident_stands_before_what_its_words_only_resemble() {
     script.key(Key::Char(':'));
     script.keys("end stripe");
     assert_eq!(script.key(Key::Enter), [Effect::EndIncident { name: "stripe-down".into() }], "no emergency begins by it");
+}
+
+/// Whether a copy of the console's state shares all that is long with it.
+fn shares_its_runs(state: &nightdesk::console::State) -> bool {
+    let copy = state.clone();
+    let same = |(a, b): (&Model, &Model)| std::ptr::eq(&*a.run, &*b.run);
+    state.tasks.runs.iter().zip(&copy.tasks.runs).all(same) && std::ptr::eq(&*state.tasks.unfinished, &*copy.tasks.unfinished)
+}
+
+#[test]
+fn a_key_copies_no_run_and_time_touches_none_that_is_over() {
+    let mut world = World::healthy();
+    world.runs = vec![nightdesk::protocol::record::RunSummary { state: RunState::Acted, ..made_runs::listed(3, 50) }];
+    let mut script = Script::connected(world);
+    script.state.tasks.runs.extend([made_runs::finished(1, 50), made_runs::finished(2, 50)]);
+    assert_eq!(script.state.tasks.unfinished.len(), 1);
+    assert!(shares_its_runs(&script.state));
+    // The first key of a burst keeps a copy of everything.
+    let before: Vec<_> = script.state.tasks.runs.iter().map(|r| r.run.clone()).collect();
+    script.key(Key::Char('j'));
+    script.event(Event::Ticked);
+    let untouched = script.state.tasks.runs.iter().zip(&before).all(|(now, then)| std::ptr::eq(&*now.run, &**then));
+    assert!(untouched, "what is over was copied because time went on");
 }

@@ -169,19 +169,63 @@ const PASTES: &[&str] = &[
     "wy\nyw",
     "uyuy\n",
     "ayay\ny",
+    "at@acme.com",
+    "tom@acme.com",
+    "apple@acme.com",
+    "apy@acme.com",
+    "pat@acme.com",
+    "xav@acme.com",
+    "udo@acme.com",
+    "bx12",
+    "tt\n12",
+    ":w\nxy",
 ];
+
+/// What others would notice, or what stays: everything but reads that send nothing forged, and the terminal's own.
+fn leaves_a_trace(effect: &Effect) -> bool {
+    match effect {
+        Effect::Read { query, .. } => *query == Query::Probe,
+        Effect::Refresh | Effect::Redraw | Effect::Suspend => false,
+        _ => true,
+    }
+}
+
+/// Types the text, each key at most `gap` milliseconds behind the one before, and waits until nothing more comes of it.
+fn type_fast(script: &mut Script, dice: &mut Dice, text: &str, gap: u64) {
+    for c in text.chars() {
+        script.wait(dice.roll(gap + 1));
+        script.event(Event::Key(if c == '\n' { Key::Enter } else { Key::Char(c) }));
+        if dice.roll(6) == 0 {
+            script.event(Event::Painted);
+        }
+    }
+    script.wait(dice.roll(800));
+    script.event(Event::KeysPaused);
+    script.event(Event::Ticked);
+    script.wait(100);
+    script.event(Event::Ticked);
+}
+
+/// What of it was sent, reads that were asked for included.
+fn trace(script: &Script) -> Option<&Effect> {
+    script.effects.iter().chain(&script.unanswered).find(|e| leaves_a_trace(e))
+}
+
+/// With writes on, which is as dangerous as it gets.
+fn armed(mut script: Script) -> State {
+    script.key(Key::Char('w'));
+    script.keys("drill");
+    script.key(Key::Enter);
+    script.event(Event::Painted);
+    script.wait(1_000);
+    script.state
+}
 
 #[test]
 fn ten_thousand_bursts_confirm_nothing() {
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
-    // Writes are on and a review waits for its `y`: as dangerous as it gets.
-    let mut armed = somewhere(true);
-    armed.key(Key::Char('w'));
-    armed.keys("drill");
-    armed.key(Key::Enter);
-    armed.event(Event::Painted);
-    armed.wait(1_000);
-    let start = armed.state.clone();
+    // A review waits for its `y`.
+    let start = armed(somewhere(true));
     let review = Uuid::from_u128(0x7f3a);
     let confirmed = |s: &Script| s.state.tasks.get(review).is_none_or(|m| m.run.is_confirmed());
     // A `y` by itself does confirm here, so that not confirming says something.
@@ -193,27 +237,75 @@ fn ten_thousand_bursts_confirm_nothing() {
         script.wait(dice.roll(800));
         let text = PASTES[usize::try_from(dice.roll(PASTES.len() as u64)).expect("small")];
         let gap = dice.roll(8);
-        for c in text.chars() {
-            script.wait(dice.roll(gap + 1));
-            script.event(Event::Key(if c == '\n' { Key::Enter } else { Key::Char(c) }));
-            if dice.roll(6) == 0 {
-                script.event(Event::Painted);
-            }
-        }
-        script.wait(dice.roll(800));
-        script.event(Event::KeysPaused);
-        script.event(Event::Ticked);
-        script.wait(100);
-        script.event(Event::Ticked);
-        let wrote = script.effects.iter().find(|e| {
-            matches!(
-                e,
-                Effect::Perform(_) | Effect::OpenRun { .. } | Effect::TurnWritesOn { .. } | Effect::Quit | Effect::StartIncident { .. }
-            )
-        });
-        assert!(wrote.is_none(), "case {case}: `{text}` with up to {gap} ms between keys led to {wrote:?}");
+        type_fast(&mut script, &mut dice, text, gap);
+        let left = trace(&script);
+        assert!(left.is_none(), "case {case}: `{text}` with up to {gap} ms between keys led to {left:?}");
         assert!(!confirmed(&script), "case {case}: `{text}` with up to {gap} ms between keys confirmed the review");
     }
+}
+
+#[test]
+fn bursts_on_any_screen_and_over_its_menu_leave_no_trace() {
+    let mut dice = Dice(0x2545_F491_4F6C_DD1D);
+    let mut starts: Vec<(String, State)> = Vec::new();
+    for (screen, tabs) in [("1", 0), ("2", 0), ("2", 1), ("2", 2), ("2", 3), ("4", 0), ("5", 0), ("6", 0), ("6", 1)] {
+        let mut script = Script::connected(World::placeholder());
+        script.keys(screen);
+        for _ in 0..tabs {
+            script.key(Key::Tab);
+        }
+        let mut plain = Script::connected(World::placeholder());
+        plain.state = armed(script);
+        starts.push((format!("screen {screen}, tab {tabs}"), plain.state.clone()));
+        // The menu is open and has been read: each of its letters counts.
+        let mut over = somewhere_cheap(&plain.state);
+        over.key(Key::Char('a'));
+        starts.push((format!("the menu of screen {screen}, tab {tabs}"), over.state));
+    }
+    // One key alone does what the menu says, so that doing nothing says something.
+    let does = |name: &str, key: char| {
+        let (_, state) = starts.iter().find(|(n, _)| n == name).expect("listed");
+        let mut alone = somewhere_cheap(state);
+        alone.key(Key::Char(key));
+        trace(&alone).cloned()
+    };
+    assert!(matches!(does("the menu of screen 2, tab 3", 'p'), Some(Effect::Read { query: Query::Probe, .. })));
+    assert_eq!(does("screen 1, tab 0", 'w'), Some(Effect::TurnWritesOff));
+    for case in 0..6_000 {
+        let (name, start) = &starts[case % starts.len()];
+        let mut script = somewhere_cheap(start);
+        script.wait(dice.roll(800));
+        let text = PASTES[usize::try_from(dice.roll(PASTES.len() as u64)).expect("small")];
+        let gap = dice.roll(8);
+        type_fast(&mut script, &mut dice, text, gap);
+        let left = trace(&script);
+        assert!(left.is_none(), "case {case}: on {name}, `{text}` with up to {gap} ms between keys led to {left:?}");
+    }
+}
+
+#[test]
+fn a_letter_that_came_before_its_menu_was_read_is_dropped() {
+    let mut script = Script::connected(World::placeholder());
+    script.state = armed(Script::connected(World::placeholder()));
+    script.keys("2");
+    for _ in 0..3 {
+        script.key(Key::Tab);
+    }
+    script.silent = true;
+    script.key(Key::Char('a'));
+    // What lag has kept back comes in while the menu is being painted.
+    let mut early = somewhere_cheap(&script.state);
+    early.state.dialog = None;
+    early.event(Event::Key(Key::Char('a')));
+    early.wait(100);
+    early.event(Event::KeysPaused);
+    early.event(Event::Painted);
+    early.wait(100);
+    early.event(Event::Key(Key::Char('p')));
+    early.wait(100);
+    early.event(Event::KeysPaused);
+    assert_eq!(trace(&early), None);
+    assert!(early.state.dialog.is_some(), "the menu waits");
 }
 
 /// A script that goes on from this state without connecting anew.

@@ -221,6 +221,11 @@ fn a_typed_review_offers_letters_only_out_of_its_field() {
     assert_eq!(performs(&script.key(Key::Enter)), 0);
     script.sees("does not answer").sees(&format!("Type {typed}"));
     script.fresh();
+    // The same text as a terminal without brackets pastes it, with the end of its line.
+    (0..typed.len()).for_each(|_| drop(script.key(Key::Backspace)));
+    script.event(Event::Painted);
+    assert_eq!(performs(&script.burst(&format!("{typed}\n"))), 0, "a paste confirms nothing");
+    script.sees("came in as fast as a paste");
     let effects = script.key(Key::Enter);
     assert!(performs(&effects) > 0, "{}", script.screen());
 }
@@ -338,7 +343,7 @@ fn only_the_newest_reviews_that_were_left_for_another_pane_are_kept() {
 fn what_was_taken_up_and_left_again_stays_open() {
     let mut world = World::healthy();
     let mut left = super::panes::interrupted();
-    (left.attempts, left.commands, left.state) = (Vec::new(), Vec::new(), nightdesk::protocol::record::RunState::Open);
+    (left.attempts, left.commands, left.state) = (Vec::new().into(), Vec::new().into(), nightdesk::protocol::record::RunState::Open);
     world.runs = vec![left.clone()];
     let mut script = Script::connected(world);
     script.seconds(3);
@@ -459,4 +464,20 @@ fn a_runs_screen_and_the_frame_fit_every_size() {
         let screen = script.screen_at(columns, rows);
         assert!(screen.contains("turns writes on") && screen.contains("? keys"), "{screen}");
     }
+}
+
+#[test]
+fn what_becomes_of_a_run_beside_its_steps_stands_on_its_screen_and_in_its_evidence() {
+    let mut script = review(World::placeholder());
+    let say = "no lease: the shared store did not answer";
+    for _ in 0..2 {
+        script.event(Event::RunNoted { run: RUN, say: say.into() });
+    }
+    script.sees("No lease: the shared store did not answer.");
+    let run = &script.state.tasks.get(RUN).expect("the run").run;
+    assert_eq!(run.plan.as_ref().expect("a plan").evidence.iter().filter(|e| *e == say).count(), 1);
+    assert_eq!(run.note.as_deref().map(|n| n.matches("lease").count()), Some(1), "said once");
+    // One that is not here any more.
+    script.event(Event::RunNoted { run: Uuid::from_u128(9), say: "its end is journaled by now".into() });
+    script.sees("Run 0009: its end is journaled by now");
 }

@@ -170,6 +170,8 @@ async fn what_others_say_meanwhile_is_heard_without_reading_everything_again() {
     let state = tempdir().unwrap();
     let (ada, eve) = (Desk::new(journal(state.path(), "ada"), None), Desk::new(journal(state.path(), "eve"), None));
     assert_eq!(ada.state().await.unwrap(), DeskState::default(), "there is no file yet");
+    let early = DeskWrite::MuteCause { cause: Cause::BadSignature, until: at(60), reason: "the early one".into() };
+    eve.write(&early).await.unwrap();
     for n in 1..=20 {
         let until = at(n);
         eve.write(&DeskWrite::MuteCause { cause: Cause::Timeout, until, reason: format!("the deploy, {n}") }).await.unwrap();
@@ -178,10 +180,15 @@ async fn what_others_say_meanwhile_is_heard_without_reading_everything_again() {
     // Only what is new is looked at: what was read is not read again, whatever stands there by now.
     let file = state.path().join("test/desk.jsonl");
     let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, text.replace("the deploy", "the DEPLOY")).unwrap();
+    std::fs::write(&file, text.replace("the early one", "the EARLY one")).unwrap();
     ada.write(&take()).await.unwrap();
     let seen = ada.state().await.unwrap();
-    assert_eq!(seen.muted[&Cause::Timeout].reason, "the deploy, 20");
+    assert_eq!(seen.muted[&Cause::BadSignature].reason, "the early one");
     assert_eq!(seen.taken.len(), 1);
-    assert_eq!(Desk::new(journal(state.path(), "ada"), None).state().await.unwrap().muted[&Cause::Timeout].reason, "the DEPLOY, 20");
+    let anew = Desk::new(journal(state.path(), "ada"), None).state().await.unwrap();
+    assert_eq!(anew.muted[&Cause::BadSignature].reason, "the EARLY one");
+    // Another end than the one that was read is another file.
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("ada", "eva")).unwrap();
+    assert_eq!(ada.state().await.unwrap().muted[&Cause::BadSignature].reason, "the EARLY one");
 }

@@ -1,7 +1,7 @@
 //! The emergency *Webhook endpoint down* in the real console: keys counted from Home, the restart by command or by hand, the backfill, a kill
 //! in between; and the call for help.
 
-use crate::bench::{Bench, Options, http};
+use crate::bench::{Bench, Options, http, until};
 use crate::command;
 use crate::hands::Hands;
 use crate::terminal::Terminal;
@@ -47,6 +47,16 @@ impl Night {
     async fn bring_up(&self) {
         self.bench.ground.lift(self.incident).await.expect("up again");
         std::fs::write(self.place("up"), "").expect("written");
+    }
+
+    /// The run whose end `said` told goes on with the backfill, confirmed by the count that is asked for.
+    async fn resumed(&self, said: &command::Said) -> serde_json::Value {
+        let run = said.sentence().split("run ").nth(1).and_then(|t| t.split(' ').next()).expect("an id").to_string();
+        let resume = ["runs", "resume", &run, "--reason", "ticket 4411", "--json"];
+        let told = self.seat.say(&resume).await;
+        let count = told.sentence().split("--confirm ").nth(1).map(|t| t.chars().filter(char::is_ascii_digit).collect::<String>());
+        let count = count.unwrap_or_else(|| panic!("{told:?}"));
+        self.seat.say(&[&resume[..], &["--confirm", &count]].concat()).await.well()
     }
 
     fn restarts(&self) -> usize {
@@ -152,6 +162,43 @@ async fn what_is_down_is_restarted_by_the_command_and_what_was_missed_comes() {
 async fn what_is_down_is_restarted_by_hand_where_no_command_does_it() {
     let why = "Likely the endpoint, which takes nothing";
     by_hand(Incident::EndpointDown, Manner::Swallowing, why, "Restart the application with your own tools").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_screen_what_is_down_is_restarted_and_the_backfill_is_confirmed_by_its_count() {
+    let night = Night::with_command(Manner::Honest).await;
+    let reason = ["--reason", "ticket 4411", "--json"];
+    let emergency = ["run", "endpoint-down"];
+    let planned = night.seat.say(&[&emergency[..], &["--dry-run", "--json"]].concat()).await.well();
+    assert_eq!((&planned["state"], &planned["plan"]["confirm"]), (&"planned".into(), &"restart".into()), "{planned}");
+    assert_eq!(night.restarts(), 0);
+    night.seat.say(&[&emergency[..], &["--confirm", "yes"], &reason].concat()).await.declined(&["restart"]);
+    let arguments = [&emergency[..], &["--confirm", "restart"], &reason].concat();
+    let started = async {
+        until("the command is run", async || night.restarts() == 1).await;
+        night.bring_up().await;
+    };
+    let (next, ()) = tokio::join!(night.seat.say(&arguments), started);
+    next.declined(&["has a next step that nobody has confirmed", "nightdesk runs resume"]);
+    let done = night.resumed(&next).await;
+    assert_eq!(done["state"], "done", "{done}");
+    assert_eq!(night.restarts(), 1);
+    night.is_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_screen_what_was_done_by_hand_is_said_with_an_argument() {
+    let night = Night::begin(Incident::WrongSecret, Manner::Honest, "").await;
+    let emergency = ["run", "endpoint-down", "--reason", "ticket 4411"];
+    night.seat.say(&emergency).await.declined(&["done by hand", "nightdesk run endpoint-down --attest"]);
+    night.seat.say(&[&emergency[..], &["--attest", " "]].concat()).await.refused(&["--attest"]);
+    assert_eq!(night.seat.say(&["runs", "--json"]).await.well(), serde_json::json!([]), "nothing was begun");
+    night.bring_up().await;
+    let next = night.seat.say(&[&emergency[..], &["--attest", "set the secret"]].concat()).await;
+    next.declined(&["has a next step that nobody has confirmed", "nightdesk runs resume"]);
+    let done = night.resumed(&next).await;
+    assert_eq!(done["state"], "done", "{done}");
+    night.is_over().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

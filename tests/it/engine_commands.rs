@@ -4,6 +4,7 @@ use crate::world::{Driver, World, answers};
 use chrono::Duration;
 use nightdesk::domain::webhooks::probe::Came;
 use nightdesk::procedures::engine::{Phase, Run};
+use nightdesk::protocol::command::Outcome;
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::record::{Closed, Entry, RunState};
 use nightdesk::protocol::run::Inputs;
@@ -91,7 +92,7 @@ async fn an_application_that_comes_up_after_a_failed_restart_is_seen() {
 #[tokio::test]
 async fn a_failed_restart_is_looked_at_by_whoever_takes_the_run_up_later() {
     let state = tempdir().unwrap();
-    let mut desk = down("exit 1", state.path()).await;
+    let mut desk = down("echo no such unit; exit 1", state.path()).await;
     restart(&mut desk, 20).await;
     let (world, now) = (desk.world.clone(), desk.now);
     drop(desk);
@@ -103,6 +104,14 @@ async fn a_failed_restart_is_looked_at_by_whoever_takes_the_run_up_later() {
     desk.go(effects).await;
     assert_eq!(desk.run.phase, Phase::Review);
     assert_eq!(desk.run.plan.as_ref().and_then(|p| p.next_manual()).map(|s| s.id.as_str()), Some("restarted"));
+    let note = desk.run.note.clone().unwrap_or_default();
+    assert!(note.contains("exit status: 1") && note.contains("no such unit"), "what it said is there for the next one too: {note}");
+    let summary = desk.journal.runs().await.unwrap().remove(0);
+    let said = summary.attempts.last().and_then(|(_, outcome)| outcome.clone());
+    assert!(
+        matches!(&said, Some(Outcome::Done { note }) if note.contains("counts as sent") && note.contains("no such unit")),
+        "and in the outcome: {said:?}"
+    );
 }
 
 #[tokio::test]

@@ -220,6 +220,21 @@ async fn answering(list: Value) -> Stripe {
 }
 
 #[tokio::test]
+async fn whoever_has_more_subscriptions_than_are_read_is_judged_by_none_of_them() {
+    let ended = json!({ "id": "sub_1AbcdefGHIJ", "object": "subscription", "customer": "cus_AbcdefGH", "status": "canceled",
+        "created": 1_700_000_000, "items": { "data": [] } });
+    // Behind these three hundred the one that pays may stand.
+    let stripe = answering(json!({ "object": "list", "has_more": true, "data": vec![&ended; 100] })).await;
+    let fault = stripe.answer(&Query::SubscriptionsOf(id("cus_AbcdefGH"))).await.expect_err("not all of them");
+    assert!(fault.kind == FaultKind::TooMany && fault.say.contains("more than 300 subscriptions"), "{fault}");
+    let mut cut = ended.clone();
+    cut["items"]["has_more"] = json!(true);
+    let stripe = answering(json!({ "object": "list", "has_more": false, "data": [&ended, &cut] })).await;
+    let fault = stripe.answer(&Query::SubscriptionsOf(id("cus_AbcdefGH"))).await.expect_err("an item may be missing");
+    assert_eq!(fault.kind, FaultKind::Schema, "{fault}");
+}
+
+#[tokio::test]
 async fn an_unreadable_subscription_is_a_fault_and_an_unreadable_event_leaves_a_gap() {
     let ended = json!({ "id": "sub_1AbcdefGHIJ", "object": "subscription", "customer": "cus_AbcdefGH", "status": "canceled",
         "created": 1_700_000_000, "items": { "data": [] } });

@@ -27,6 +27,7 @@ mod home;
 mod journal;
 mod logs;
 mod made;
+mod made_runs;
 mod mirror;
 mod panes;
 mod panes_desk;

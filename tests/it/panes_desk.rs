@@ -122,8 +122,14 @@ impl Desk {
         }
     }
 
-    /// A person's key: slow enough to be no paste.
+    /// The key of a person who has seen the screen: slow enough to be no paste.
     pub fn key(&mut self, key: Key) {
+        if self.state.dialog.is_some() {
+            // A menu was read before.
+            let event = Event::Painted;
+            update(&mut self.state, Stamped { at: self.at, tick: self.tick, id: Uuid::nil(), event });
+            self.tick += 100;
+        }
         self.wait(200);
         self.event(Event::Key(key));
         self.wait(200);

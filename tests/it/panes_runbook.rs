@@ -163,7 +163,7 @@ fn a_selected_run_is_followed_to_where_it_goes() {
 fn acted() -> RunSummary {
     let attempt = Attempt { run: interrupted().run, step: step_id("end", "app_rw 4711"), attempt: 1 };
     let done = Outcome::Done { note: "signalled".into() };
-    RunSummary { state: RunState::Acted, attempts: vec![(attempt, Some(done))], ..interrupted() }
+    RunSummary { state: RunState::Acted, attempts: vec![(attempt, Some(done))].into(), ..interrupted() }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::bench::Bench;
 use nightdesk::config::Config;
 use nightdesk::domain::webhooks::endpoint::Endpoint;
 use nightdesk::domain::webhooks::probe::{Assessment, Finding, Probed, Surroundings, assess};
+use nightdesk::gateway::journal::Journal;
 use nightdesk::gateway::sources::Sources;
 use nightdesk::gateway::stripe::Priority;
 use nightdesk::protocol::query::{Query, Reply};
@@ -35,7 +36,9 @@ async fn endpoints(sources: &Sources) -> Option<Vec<Endpoint>> {
 }
 
 async fn probed(sources: &Sources) -> (Probed, Assessment) {
-    let probed = match sources.ask(Query::Probe, Priority::Interactive).await.expect("a probe") {
+    let state = tempfile::tempdir().expect("a directory");
+    let journal = Journal::open(state.path(), "test", "ada", None).expect("a journal");
+    let probed = match sources.probe(&journal).await.expect("a probe") {
         Reply::Probed(probed) => probed,
         other => panic!("{other:?}"),
     };

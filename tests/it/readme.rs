@@ -2,7 +2,11 @@
 
 use clap::CommandFactory;
 use nightdesk::cli::args::Cli;
+use nightdesk::config::Config;
+use nightdesk::config::file::File;
 use nightdesk::sandbox::stripe::Rule;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const README: &str = include_str!("../../README.md");
@@ -17,16 +21,73 @@ fn pages() -> Vec<(PathBuf, String)> {
     paths.map(|path| (path.clone(), std::fs::read_to_string(&path).expect("a page is text"))).collect()
 }
 
+/// One page of `docs/`.
+fn page(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).expect("there is such a page")
+}
+
 #[test]
 fn the_readme_lists_the_key_table() {
     let table = nightdesk::console::keymap::markdown();
     assert!(README.contains(table.trim()), "README.md should hold this table:\n{table}");
 }
 
+/// Every variable that the configuration asks for.
+fn variables() -> BTreeSet<String> {
+    let asked = RefCell::new(BTreeSet::new());
+    let nobody = |name: &str| {
+        asked.borrow_mut().insert(name.to_string());
+        None
+    };
+    Config::load(None, None, &nobody).expect_err("there is nothing to connect to");
+    asked.into_inner()
+}
+
 #[test]
-fn the_readme_names_the_variables_that_are_read() {
-    for name in nightdesk::config::VARIABLES.iter().filter(|n| !n.starts_with("NIGHTDESK")) {
-        assert!(README.contains(&format!("`{name}`")), "{name}");
+fn the_variables_that_are_read_are_named() {
+    let page = page("configuration.md");
+    let all = variables();
+    assert!(all.len() > 10, "{all:?}");
+    for name in &all {
+        assert!(page.contains(&format!("`{name}`")), "docs/configuration.md: {name}");
+        let ours = name.starts_with("NIGHTDESK") || ["USER", "LOGNAME"].contains(&name.as_str());
+        assert!(ours || README.contains(&format!("`{name}`")), "README.md: {name}");
+    }
+}
+
+/// The keys of a table of the file, as its refusal of an unknown one lists them; `None`: there is no such table, or it takes any key.
+fn keys_of(table: &str) -> Option<Vec<String>> {
+    let refused = File::parse(&format!("{table}\nno_such_key = 1\n"), "f").err()?.to_string();
+    let (_, known) = refused.split_once("unknown field `no_such_key`, expected ")?;
+    Some(known.split('`').skip(1).step_by(2).map(str::to_string).collect())
+}
+
+#[test]
+fn every_key_of_the_configuration_file_is_documented_and_no_other() {
+    let page = page("configuration.md");
+    let toml: String = page.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block).collect();
+    let mut tables: Vec<String> = keys_of("").expect("the file has keys");
+    let mut documented = 0;
+    while let Some(table) = tables.pop() {
+        let forms = [format!("[{table}]"), format!("[[{table}]]"), format!("[{table}.prod]")];
+        if let Some((form, keys)) = forms.iter().find_map(|form| Some((form, keys_of(form)?))) {
+            let name = form.trim_matches(['[', ']']);
+            for key in keys {
+                let inner = format!("{name}.{key}");
+                if [format!("[{inner}]"), format!("[[{inner}]]")].iter().any(|form| keys_of(form).is_some()) {
+                    tables.push(inner);
+                    continue;
+                }
+                let said = toml.lines().any(|l| l.split_once('=').is_some_and(|(left, _)| left.trim() == key))
+                    || page.contains(&format!("`{key}`"));
+                assert!(said, "docs/configuration.md says nothing of {key} in {form}");
+                documented += 1;
+            }
+        }
+    }
+    assert!(documented > 40, "{documented} keys");
+    if let Err(error) = File::parse(&toml, "docs/configuration.md") {
+        panic!("what is shown as the file is none: {error}");
     }
 }
 

@@ -19,6 +19,7 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
     let tick = state.world.tick;
     let Some(dialog) = &mut state.dialog else { return Vec::new() };
     let enter = dialog.takes_enter(tick);
+    let shown = dialog.guard.lets_through(tick);
     let closes = key == Key::Esc || (key == Key::Char('q') && !dialog.modal.has_field());
     if closes {
         state.dialog = None;
@@ -106,7 +107,8 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
                 state.say("Too long for a clipboard over the terminal");
             }
         }
-        Modal::Actions { items } => {
+        // Letters that were on their way before anybody could read the menu were meant for something else.
+        Modal::Actions { items } if shown => {
             let chosen = items.iter().find(|i| key == Key::Char(i.letter)).map(|i| i.does.clone());
             match chosen {
                 Some(Ok(ask)) => {
@@ -117,6 +119,7 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
                 None => {}
             }
         }
+        Modal::Actions { .. } => {}
         Modal::Palette { query, at } => {
             if query.key(key) {
                 *at = 0;
@@ -124,7 +127,7 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
             }
             let (text, at_now) = (query.text().to_string(), *at);
             let entries = palette::entries(state, &text);
-            if key == Key::Enter {
+            if key == Key::Enter && enter {
                 return entries.into_iter().nth(at_now).map(|e| palette::go(state, e, id)).unwrap_or_default();
             }
             let moved = moved(at_now, key, entries.len());
@@ -138,7 +141,7 @@ pub fn press(state: &mut State, key: Key, id: Uuid) -> Vec<Effect> {
             let chosen = *at;
             let tasks = tasks::tasks(state);
             let place = tasks.iter().position(|t| Some(t.run) == chosen);
-            if key == Key::Enter {
+            if key == Key::Enter && shown {
                 if let Some(export) = chosen.and_then(|id| state.tasks.exports.get(id)) {
                     return super::export(state, export.id);
                 }

@@ -24,7 +24,7 @@ pub async fn deliver(config: &Config, stripe: &Stripe, event: &StripeId) -> Outc
         return not_set_up("[policy] deliver is off: stored events are not delivered by us");
     }
     let Some(url) = &config.webhook_url else {
-        return not_set_up("no webhook URL is configured: set webhook_url, or APP_WEBHOOK_URL");
+        return not_set_up(&format!("no webhook URL is configured: set webhook_url{}", config.or_variable("APP_WEBHOOK_URL")));
     };
     let Some(kept) = &config.webhook_secret else {
         return not_set_up("a delivery is signed with webhook_secret, and none is configured");

@@ -2,10 +2,11 @@
 
 use super::signing::signature;
 use crate::config::Config;
+use crate::config::secret::Credential;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::text::clean;
 use crate::domain::webhooks::endpoint::Endpoint;
-use crate::domain::webhooks::probe::{Came, Probed, Shot, Target, target};
+use crate::domain::webhooks::probe::{Came, Probed, Shot, Target, shown, target};
 use crate::gateway::hooks;
 use crate::gateway::http::{self, Lost};
 use chrono::Utc;
@@ -25,22 +26,45 @@ const AGENT: &str = concat!("nightdesk-probe/", env!("CARGO_PKG_VERSION"));
 /// Always the same, so that an application that keeps what it takes keeps it once.
 const EVENT: &str = "evt_nightdesk_probe";
 
-/// Sends every shot that may be sent, all at the same time. `ahead`: how far Stripe's clock is ahead of ours, in seconds.
+/// What a probe is about to ask, and with what.
+pub struct Aim {
+    url: String,
+    livemode: bool,
+    /// `Err`: why no shot is signed rightly.
+    secret: Result<Credential, String>,
+}
+
+impl Aim {
+    /// The URL as it may be kept and shown.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        shown(&self.url)
+    }
+
+    /// Whether some shots are signed with the real secret.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.secret.is_ok()
+    }
+}
+
+/// What would be asked now. Nothing is sent yet.
 ///
 /// # Errors
 /// There is no URL to ask, or it cannot be told which.
-pub async fn probe(config: &Config, endpoints: Option<&[Endpoint]>, ahead: i64) -> Result<Probed, Fault> {
+pub async fn aim(config: &Config, endpoints: Option<&[Endpoint]>) -> Result<Aim, Fault> {
     let fault = |say: &str| Fault::new(Source::Application, FaultKind::NotSetUp, say);
+    let or_variable = config.or_variable("APP_WEBHOOK_URL");
     let (url, livemode) = match target(endpoints.unwrap_or_default(), config.webhook_url.as_deref()) {
         Target::Registered(endpoint) => (endpoint.url.clone(), endpoint.livemode),
         Target::Configured(url) => (url.to_string(), config.production),
         Target::Unclear => {
-            return Err(fault(
-                "several webhook endpoints are registered in Stripe: say with webhook_url, or APP_WEBHOOK_URL, which is the application's",
-            ));
+            return Err(fault(&format!(
+                "several webhook endpoints are registered in Stripe: say with webhook_url{or_variable}, which is the application's"
+            )));
         }
         Target::Nothing if endpoints.is_none() => {
-            return Err(fault("no webhook URL is known: set webhook_url, or APP_WEBHOOK_URL; Stripe does not say which is registered"));
+            return Err(fault(&format!("no webhook URL is known: set webhook_url{or_variable}; Stripe does not say which is registered")));
         }
         Target::Nothing => return Err(fault("no webhook URL is known: none is registered in Stripe, and webhook_url is not set")),
     };
@@ -49,6 +73,12 @@ pub async fn probe(config: &Config, endpoints: Option<&[Endpoint]>, ahead: i64) 
         None => Err("no webhook_secret is configured".to_string()),
         Some(kept) => hooks::fetch(kept, Source::Application).await.map_err(|f| f.say),
     };
+    Ok(Aim { url, livemode, secret })
+}
+
+/// Sends every shot that may be sent, all at the same time. `ahead`: how far Stripe's clock is ahead of ours, in seconds.
+pub async fn shoot(config: &Config, aim: Aim, ahead: i64) -> Probed {
+    let Aim { url, livemode, secret } = aim;
     let now = Utc::now().timestamp() + ahead;
     let body = event(now, livemode);
     let shots = Shot::ALL.map(|shot| {
@@ -73,7 +103,7 @@ pub async fn probe(config: &Config, endpoints: Option<&[Endpoint]>, ahead: i64) 
         async move { (shot, sent.send(ahead).await) }
     });
     let shots = futures_util::future::join_all(shots).await;
-    Ok(Probed { url, shots })
+    Probed { url, shots }
 }
 
 /// One request, before it is sent.

@@ -21,7 +21,9 @@ use uuid::Uuid;
 pub fn start(reader: &Reader, events: &mpsc::Sender<Event>, queue: usize) -> (mpsc::Sender<Effect>, JoinHandle<()>) {
     let (sender, mut inbox) = mpsc::channel(queue);
     let (reader, events) = (reader.clone(), events.clone());
+    let notes = reader.writes().map(WriteLane::notes);
     let task = tokio::spawn(async move {
+        let noting = notes.map(|notes| tokio::spawn(pass_on(notes, events.clone())));
         let mut performs = JoinSet::new();
         while let Some(effect) = inbox.recv().await {
             while performs.try_join_next().is_some() {}
@@ -35,6 +37,9 @@ pub fn start(reader: &Reader, events: &mpsc::Sender<Event>, queue: usize) -> (mp
             }
         }
         while performs.join_next().await.is_some() {}
+        if let Ok(noting) = noting {
+            noting.abort();
+        }
     });
     (sender, task)
 }
@@ -91,6 +96,18 @@ async fn carry(
             None
         }
         _ => None,
+    }
+}
+
+/// Tells what becomes of runs beside their steps.
+async fn pass_on(mut notes: broadcast::Receiver<(Uuid, String)>, events: mpsc::Sender<Event>) {
+    loop {
+        match notes.recv().await {
+            Ok((run, say)) => drop(events.send(Event::RunNoted { run, say }).await),
+            // So many at once nobody could read; the journal has what counts.
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 //! the runs that other operators have shipped there. What it means is the domain's.
 
 use super::file::{self, Mark};
+use super::runs::{self, Fold};
 use super::store::{Heard, Store};
-use super::{Inner, Journal, JournalError, format, runs};
+use super::{Inner, Journal, JournalError, format};
 use crate::domain::At;
 use crate::domain::desk::DeskState;
 use crate::domain::fault::{Fault, FaultKind};
@@ -163,7 +164,9 @@ impl Inner {
 /// [`Fault`] where the store cannot be read; one that was never migrated has none.
 pub async fn team_runs(journal: &Journal, store: &Store) -> Result<Vec<RunSummary>, Fault> {
     let (records, leased) = of_others(journal, store).await?;
-    let mut found = runs::fold(records.into_iter(), &HashMap::new());
+    let mut fold = Fold::default();
+    records.iter().for_each(|record| fold.take(record, None));
+    let mut found: Vec<RunSummary> = fold.all().cloned().collect();
     for run in found.iter_mut().filter(|r| !r.is_finished()) {
         run.held = leased.contains(&run.run);
     }
@@ -177,7 +180,7 @@ pub async fn team_runs(journal: &Journal, store: &Store) -> Result<Vec<RunSummar
 /// As [`team_runs`].
 pub async fn team_recorded(journal: &Journal, store: &Store, run: Uuid) -> Result<Vec<Recorded>, Fault> {
     let (records, _) = of_others(journal, store).await?;
-    Ok(runs::recorded(records.into_iter(), run, &HashMap::new()))
+    Ok(runs::recorded(records.into_iter().filter(|b| b.entry.run() == Some(run)), &HashMap::new()))
 }
 
 async fn of_others(journal: &Journal, store: &Store) -> Result<(Vec<format::Body>, Vec<Uuid>), Fault> {

@@ -2,13 +2,17 @@
 
 use super::JournalError;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Other processes hold the lock for one append; a stopped one must not stop us for ever.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// So many bytes tell whether the file is still the one that was read.
+const TAIL: u64 = 128;
 
 /// Opens for reading and appending, made if missing, readable by us alone.
 pub fn open(path: &Path) -> Result<File, JournalError> {
@@ -110,15 +114,22 @@ pub fn lines(path: &Path) -> Result<Vec<String>, JournalError> {
     Ok(bytes[..end].split_inclusive(|b| *b == b'\n').map(|l| String::from_utf8_lossy(&l[..l.len() - 1]).into_owned()).collect())
 }
 
-/// How far a file that only grows has been read. Another file in its place begins anew.
+/// How far a file that only grows has been read. Another file in its place, or one that was shortened or written anew, begins anew.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mark {
     inode: u64,
     offset: u64,
+    /// Of the last bytes before it: records end in their hash, and no two end alike.
+    tail: u64,
 }
 
 /// The whole lines behind the mark and the mark behind them; `true`: the file is another one, and these are all of its lines.
 pub fn lines_since(path: &Path, mark: Mark) -> Result<(Vec<String>, Mark, bool), JournalError> {
+    lines_of(path, mark, usize::MAX)
+}
+
+/// As [`lines_since`], at most `limit` lines; the mark stands behind the last of them.
+pub fn lines_of(path: &Path, mark: Mark, limit: usize) -> Result<(Vec<String>, Mark, bool), JournalError> {
     let io = |e| JournalError::io("read", path, e);
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -126,13 +137,33 @@ pub fn lines_since(path: &Path, mark: Mark) -> Result<(Vec<String>, Mark, bool),
         Err(e) => return Err(io(e)),
     };
     let about = file.metadata().map_err(io)?;
-    let same = about.ino() == mark.inode && about.len() >= mark.offset;
-    let from = if same { mark.offset } else { 0 };
+    let same = about.ino() == mark.inode && about.len() >= mark.offset && tail(&mut file, mark.offset).map_err(io)? == mark.tail;
+    let mut offset = if same { mark.offset } else { 0 };
+    file.seek(SeekFrom::Start(offset)).map_err(io)?;
+    let (mut reader, mut lines) = (BufReader::new(&mut file), Vec::new());
+    while lines.len() < limit {
+        let mut line = Vec::new();
+        let read = reader.read_until(b'\n', &mut line).map_err(io)?;
+        // What has no end yet is being written, or was torn off.
+        if line.pop() != Some(b'\n') {
+            break;
+        }
+        offset += read as u64;
+        lines.push(String::from_utf8_lossy(&line).into_owned());
+    }
+    let mark = Mark { inode: about.ino(), offset, tail: tail(&mut file, offset).map_err(io)? };
+    Ok((lines, mark, !same))
+}
+
+/// A fingerprint of the last bytes before this place.
+fn tail(file: &mut File, offset: u64) -> std::io::Result<u64> {
+    let length = offset.min(TAIL);
     let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(from)).and_then(|_| file.read_to_end(&mut bytes)).map_err(io)?;
-    let end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-    let lines = bytes[..end].split_inclusive(|b| *b == b'\n').map(|l| String::from_utf8_lossy(&l[..l.len() - 1]).into_owned()).collect();
-    Ok((lines, Mark { inode: about.ino(), offset: from + end as u64 }, !same))
+    file.seek(SeekFrom::Start(offset - length))?;
+    file.take_from(length, &mut bytes)?;
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    Ok(hasher.finish())
 }
 
 /// Opens and locks, where others may put another file in its place.

@@ -4,16 +4,19 @@
 mod desk;
 mod file;
 mod format;
+mod known;
 mod locks;
 mod payloads;
 mod place;
 mod runs;
+mod scan;
 mod shipping;
 pub mod store;
 mod verify;
 
 pub use desk::{Desk, team_recorded, team_runs};
 pub use format::{Body, Line, genesis};
+pub use scan::{Compared, NotTakenUp};
 pub use shipping::{Shipped, Shipping, compare, ship};
 pub use verify::{Break, Verification};
 
@@ -22,7 +25,9 @@ use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::domain::text::capitalised;
 use crate::protocol::record::{Detail, Entry, Recorded, RunSummary};
+use file::Mark;
 use hmac::{Hmac, KeyInit, Mac};
+use known::Known;
 use locks::Lock;
 use payloads::Payload;
 use serde::{Deserialize, Serialize};
@@ -49,6 +54,10 @@ struct Inner {
     /// Runs that this very process holds open.
     own: Mutex<HashSet<Uuid>>,
     appended: Notify,
+    /// What was read so far. It is asked for every few seconds, and its whole past is not.
+    known: Mutex<Known>,
+    /// Behind which record reading for the store stands.
+    shipped: Mutex<Option<(u64, Mark)>>,
 }
 
 /// Where everything lies.
@@ -151,8 +160,9 @@ impl Journal {
             desk: locks.with_file_name("desk.jsonl"),
             locks,
         };
-        let (own, appended) = (Mutex::default(), Notify::new());
-        let inner = Inner { places, operator: operator.into(), environment: environment.into(), key, own, appended };
+        let (operator, environment) = (operator.into(), environment.into());
+        let (own, appended, known, shipped) = (Mutex::default(), Notify::new(), Mutex::default(), Mutex::default());
+        let inner = Inner { places, operator, environment, key, own, appended, known, shipped };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -217,7 +227,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`] where the files cannot be read.
     pub async fn runs(&self) -> Result<Vec<RunSummary>, JournalError> {
-        self.blocking(|inner| inner.runs(FINISHED_LISTED)).await
+        self.blocking(Inner::runs).await
     }
 
     /// One run, however long ago it ended.
@@ -225,8 +235,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::runs`].
     pub async fn run(&self, id: Uuid) -> Result<Option<RunSummary>, JournalError> {
-        let all = self.blocking(|inner| inner.runs(usize::MAX)).await?;
-        Ok(all.into_iter().find(|r| r.run == id))
+        self.blocking(move |inner| inner.run(id)).await
     }
 
     /// What is recorded of one run, oldest first; empty where it is not in this journal.
@@ -237,7 +246,22 @@ impl Journal {
         self.blocking(move |inner| {
             let lines = file::lines(&inner.places.chain)?;
             let payloads = payloads::read(&inner.places.payloads)?;
-            Ok(runs::recorded(lines.iter().filter_map(|l| format::parse(l).ok()).map(|l| l.body), run, &payloads))
+            let bodies = lines.iter().filter_map(|l| format::parse(l).ok()).map(|l| l.body);
+            Ok(runs::recorded(bodies.filter(|b| b.entry.run() == Some(run)), &payloads))
+        })
+        .await
+    }
+
+    /// The newest records, whatever they are about, oldest first.
+    ///
+    /// # Errors
+    /// As [`Journal::runs`].
+    pub async fn newest(&self, count: usize) -> Result<Vec<Recorded>, JournalError> {
+        self.blocking(move |inner| {
+            let lines = file::lines(&inner.places.chain)?;
+            let payloads = payloads::read(&inner.places.payloads)?;
+            let newest = lines[lines.len().saturating_sub(count)..].iter().filter_map(|l| format::parse(l).ok());
+            Ok(runs::recorded(newest.map(|l| l.body), &payloads))
         })
         .await
     }
@@ -301,20 +325,9 @@ impl Journal {
         .await
     }
 
-    /// The records after that one, as they stand in the file, at most `limit`.
+    /// The records after that one, as they stand in the file, at most `limit`. Read from where the last reading ended, if that is there.
     pub(super) async fn after(&self, seq: u64, limit: usize) -> Result<Vec<(Line, String)>, JournalError> {
-        self.blocking(move |inner| {
-            let mut lines = file::lines(&inner.places.chain)?;
-            // Numbers have no gaps, so the last one tells where to begin: the whole past is not hashed anew for each new record.
-            let last = lines.iter().rev().find_map(|l| format::parse(l).ok()).map_or(0, |l| l.body.seq);
-            let newer = usize::try_from(last.saturating_sub(seq)).unwrap_or(usize::MAX);
-            let begin = lines.len().saturating_sub(newer);
-            let is_there = |at: usize| lines.get(at).and_then(|l| format::parse(l).ok()).is_none_or(|l| l.body.seq == seq + 1);
-            let begin = if is_there(begin) { begin } else { 0 };
-            let records = lines.drain(begin..).filter_map(|text| format::parse(&text).ok().map(|line| (line, text)));
-            Ok(records.filter(|(line, _)| line.body.seq > seq).take(limit).collect())
-        })
-        .await
+        self.blocking(move |inner| inner.after(seq, limit)).await
     }
 
     /// The chain's newest record; `None` before the first.
@@ -384,18 +397,6 @@ impl Inner {
         let head = Head { chain, seq: body.seq, hash };
         verify::anchor(&self.places, before.as_ref(), &head)?;
         Ok(head)
-    }
-
-    fn runs(&self, finished: usize) -> Result<Vec<RunSummary>, JournalError> {
-        let lines = file::lines(&self.places.chain)?;
-        let payloads = payloads::read(&self.places.payloads)?;
-        let mut runs = runs::fold(lines.iter().filter_map(|l| format::parse(l).ok()).map(|l| l.body), &payloads);
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for run in runs.iter_mut().filter(|r| !r.is_finished() && !own.contains(&r.run)) {
-            run.held = locks::held(&self.run_lock(run.run))?;
-        }
-        runs::sort(&mut runs, finished);
-        Ok(runs)
     }
 
     fn subject_lock(&self, hash: &str) -> PathBuf {

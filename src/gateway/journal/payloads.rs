@@ -52,8 +52,12 @@ pub fn append(path: &Path, torn: &Path, payload: &Payload) -> Result<(), Journal
 
 /// All payloads by their hash. A line that cannot be read is as good as removed.
 pub fn read(path: &Path) -> Result<HashMap<String, Payload>, JournalError> {
-    let lines = file::lines(path)?;
-    Ok(lines.iter().filter_map(|l| serde_json::from_str::<Payload>(l).ok()).map(|p| (p.hash.clone(), p)).collect())
+    Ok(parse(&file::lines(path)?).collect())
+}
+
+/// Those that stand in these lines.
+pub fn parse(lines: &[String]) -> impl Iterator<Item = (String, Payload)> {
+    lines.iter().filter_map(|l| serde_json::from_str::<Payload>(l).ok()).map(|p| (p.hash.clone(), p))
 }
 
 /// Removes what is about this subject; the caller holds the chain's lock. How many were removed.

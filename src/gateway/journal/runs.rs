@@ -3,6 +3,7 @@
 use super::format::Body;
 use super::payloads::Payload;
 use crate::domain::fault::{Fault, FaultKind};
+use crate::domain::shared::Shared;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::record::{
     AttestedDetail, Closed, Concluded, ConcludedDetail, Entry, IntendedDetail, OpenedDetail, Recorded, RunState, RunSummary,
@@ -10,11 +11,15 @@ use crate::protocol::record::{
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
-/// The runs of these records, oldest first.
-pub(super) fn fold(records: impl Iterator<Item = Body>, payloads: &HashMap<String, Payload>) -> Vec<RunSummary> {
-    let mut runs: BTreeMap<Uuid, RunSummary> = BTreeMap::new();
-    for record in records {
-        let payload = record.payload.as_ref().and_then(|hash| payloads.get(hash)).filter(|p| p.holds());
+/// The runs of the records so far, taken in one by one.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    runs: BTreeMap<Uuid, RunSummary>,
+}
+
+impl Fold {
+    pub(super) fn take(&mut self, record: &Body, payload: Option<&Payload>) {
+        let payload = payload.filter(|p| p.holds());
         if let Entry::RunOpened { run, procedure } = &record.entry {
             let opened = payload.and_then(Payload::parse::<OpenedDetail>);
             let summary = RunSummary {
@@ -26,39 +31,67 @@ pub(super) fn fold(records: impl Iterator<Item = Body>, payloads: &HashMap<Strin
                 inputs: opened.as_ref().map(|o| o.inputs.clone()),
                 who: opened.as_ref().map(|o| o.who.clone()),
                 state: RunState::Open,
-                attempts: Vec::new(),
-                commands: Vec::new(),
+                attempts: Shared::default(),
+                commands: Shared::default(),
                 subject: opened.as_ref().and_then(|o| o.subject.clone()),
                 undoes: opened.and_then(|o| o.undoes),
                 proven: Vec::new(),
                 held: false,
             };
-            runs.insert(*run, summary);
-            continue;
+            self.runs.insert(*run, summary);
+            return;
         }
-        let Some(run) = record.entry.run().and_then(|id| runs.get_mut(&id)) else { continue };
+        let Some(run) = record.entry.run().and_then(|id| self.runs.get_mut(&id)) else { return };
         // A run that was taken back later keeps the time of its own end.
         if !run.is_finished() {
             run.last = record.at;
         }
         apply(run, &record.entry, payload);
     }
-    runs.into_values().collect()
+
+    /// Forgets the finished runs that no list shows any more. A run that ended does not end later again, so none comes back into a list.
+    pub(super) fn forget_old(&mut self, finished: usize) {
+        let mut ended: Vec<_> = self.runs.values().filter(|r| is_dispensable(r)).map(|r| (std::cmp::Reverse(r.last), r.run)).collect();
+        ended.sort_unstable();
+        for (_, run) in ended.into_iter().skip(finished) {
+            self.runs.remove(&run);
+        }
+    }
+
+    pub(super) fn get(&self, run: Uuid) -> Option<&RunSummary> {
+        self.runs.get(&run)
+    }
+
+    /// Oldest first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &RunSummary> {
+        self.runs.values()
+    }
 }
 
-/// What these records say about one run.
-pub(super) fn recorded(records: impl Iterator<Item = Body>, run: Uuid, payloads: &HashMap<String, Payload>) -> Vec<Recorded> {
-    let of_run = records.filter(|r| r.entry.run() == Some(run));
-    of_run
+fn is_dispensable(run: &RunSummary) -> bool {
+    run.is_finished() && run.state != RunState::Closed(Closed::HandedOver)
+}
+
+/// What these records say, each with the words that stand beside it.
+pub(super) fn recorded(records: impl Iterator<Item = Body>, payloads: &HashMap<String, Payload>) -> Vec<Recorded> {
+    records
         .map(|r| {
             let payload = r.payload.as_ref().and_then(|hash| payloads.get(hash)).filter(|p| p.holds());
-            let said = payload.and_then(Payload::parse::<ConcludedDetail>).map(|d| match d.outcome {
-                Outcome::Done { note } => note,
-                Outcome::NotDone(fault) | Outcome::Unknown(fault) => fault.say,
-            });
-            Recorded { at: r.at, operator: r.operator, entry: r.entry, said }
+            Recorded { at: r.at, operator: r.operator, entry: r.entry, said: payload.and_then(said) }
         })
         .collect()
+}
+
+/// How an attempt ended, in the target's words; else what an operator typed.
+fn said(payload: &Payload) -> Option<String> {
+    if let Some(ConcludedDetail { outcome }) = payload.parse() {
+        return Some(match outcome {
+            Outcome::Done { note } => note,
+            Outcome::NotDone(fault) | Outcome::Unknown(fault) => fault.say,
+        });
+    }
+    let detail: serde_json::Value = payload.parse()?;
+    ["reason", "words", "why"].iter().find_map(|field| detail.get(field)?.as_str().map(String::from))
 }
 
 fn apply(run: &mut RunSummary, entry: &Entry, payload: Option<&Payload>) {
@@ -126,6 +159,6 @@ pub(super) fn sort(runs: &mut Vec<RunSummary>, finished: usize) {
     let mut nth = 0;
     runs.retain(|r| {
         nth += usize::from(r.is_finished());
-        nth <= finished || !r.is_finished() || r.state == RunState::Closed(Closed::HandedOver)
+        nth <= finished || !is_dispensable(r)
     });
 }

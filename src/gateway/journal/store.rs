@@ -7,19 +7,26 @@ use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::gateway::postgres;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// A connection of its own to the shared store, opened when first needed.
+/// Connections of its own to the shared store, opened when first needed.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
-    /// When it was last asked and did not answer, and how.
-    silent: Arc<Mutex<Option<(Instant, Fault)>>>,
+    /// Another one for leases: however slow something is to be read, no lease waits for it.
+    leases: PgPool,
+    /// When it was last asked for a lease and did not answer, and how. What is slow to be read says nothing about leases.
+    silent: Silence,
+    /// The same of what is read for lists, which are asked for every few seconds.
+    unread: Silence,
     lease: Duration,
 }
+
+/// When somebody did not answer, and how; `None` once they have answered again.
+type Silence = Arc<Mutex<Option<(Instant, Fault)>>>;
 
 /// Something wrong in the store's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +43,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const VERIFYING: Duration = Duration::from_secs(8);
 /// So long after a silence nobody who only wants a lease waits for it again.
 const SILENCE: Duration = Duration::from_secs(5);
+
+/// How a transaction begins: the limits at the server are ours, in milliseconds, and end with it.
+const QUICK: &str = "BEGIN; SET LOCAL statement_timeout = 2000; SET LOCAL lock_timeout = 1500; \
+                     SET LOCAL idle_in_transaction_session_timeout = 2000; SET LOCAL timezone = 'UTC'";
+/// The same for reading all of it.
+const WHOLE: &str = "BEGIN; SET LOCAL statement_timeout = 8000; SET LOCAL lock_timeout = 1500; \
+                     SET LOCAL idle_in_transaction_session_timeout = 8000; SET LOCAL timezone = 'UTC'";
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -60,9 +74,13 @@ impl Store {
     /// No I/O yet.
     #[must_use]
     pub fn new(options: PgConnectOptions) -> Self {
-        let pool =
-            PgPoolOptions::new().max_connections(1).min_connections(0).acquire_timeout(PATIENCE).idle_timeout(Duration::from_secs(60));
-        Self { pool: pool.connect_lazy_with(options), silent: Arc::default(), lease: LEASE }
+        // What a pooler would have to carry from client to client is left out: it refuses that, and nothing here needs it.
+        let options = options.extra_float_digits(None).statement_cache_capacity(0).disable_statement_logging();
+        let one = || {
+            let pool = PgPoolOptions::new().max_connections(1).min_connections(0).acquire_timeout(PATIENCE);
+            pool.idle_timeout(Duration::from_secs(60)).connect_lazy_with(options.clone())
+        };
+        Self { pool: one(), leases: one(), silent: Arc::default(), unread: Arc::default(), lease: LEASE }
     }
 
     /// With leases that last so long.
@@ -77,6 +95,12 @@ impl Store {
         self.lease / 3
     }
 
+    /// How long a lease lasts that is not renewed.
+    #[must_use]
+    pub fn lasts(&self) -> Duration {
+        self.lease
+    }
+
     /// The environment's: at its own address, else in the product's database. Subjects must be called the same by all consoles,
     /// so there is none without a key that they share.
     ///
@@ -85,7 +109,7 @@ impl Store {
     pub fn of(config: &Config) -> Option<Result<Self, Fault>> {
         config.subject_key.as_ref()?;
         let url = config.store_url.as_ref().or(config.database_url.as_ref())?;
-        Some(Self::of_url(url.expose()))
+        Some(address("The store's address", url.expose()).map(|o| Self::new(o.application_name(&postgres::name(&config.operator)))))
     }
 
     /// # Errors
@@ -98,7 +122,7 @@ impl Store {
     pub(super) async fn shipped(&self, environment: &str, operator: &str, chain: Uuid) -> Result<u64, Fault> {
         let sql = "SELECT coalesce(max(local_seq), 0) FROM nightdesk.audit WHERE environment = $1 AND operator = $2 AND chain = $3";
         let query = sqlx::query(sql).bind(environment.to_string()).bind(operator.to_string()).bind(chain).persistent(false);
-        let row = self.in_time(async { within(&self.pool, async |tx| query.fetch_one(tx).await).await }).await?;
+        let row = in_time(within(&self.pool, QUICK, async |tx| query.fetch_one(tx).await)).await?;
         let newest: i64 = row.try_get(0).map_err(|e| fault(&e))?;
         Ok(newest.unsigned_abs())
     }
@@ -108,42 +132,60 @@ impl Store {
         let sql =
             "SELECT local_seq, record FROM nightdesk.audit WHERE environment = $1 AND operator = $2 AND chain = $3 ORDER BY local_seq";
         let query = sqlx::query_as(sql).bind(environment.to_string()).bind(operator.to_string()).bind(chain).persistent(false);
-        let rows: Vec<(i64, String)> = whole(within(&self.pool, async |tx| query.fetch_all(tx).await)).await?;
+        let rows: Vec<(i64, String)> = whole(within(&self.pool, WHOLE, async |tx| query.fetch_all(tx).await)).await?;
         Ok(rows.into_iter().map(|(seq, record)| (seq.unsigned_abs(), record)).collect())
     }
 
     /// Ships these lines in one transaction; those that are there already change nothing.
     pub(super) async fn ship(&self, lines: &[String]) -> Result<(), Fault> {
-        let shipping = within(&self.pool, async |tx| {
+        let shipping = within(&self.pool, QUICK, async |tx| {
             for line in lines {
                 sqlx::query("SELECT nightdesk.audit_append($1)").bind(line).persistent(false).execute(&mut *tx).await?;
             }
             Ok(())
         });
-        self.in_time(shipping).await
+        in_time(shipping).await
     }
 
     /// Takes or renews the lease on a subject (by its keyed hash) for a run. `Some(run, operator)`: somebody else has it.
     ///
     /// # Errors
-    /// [`Fault`] where the store cannot be reached, is not migrated, or lets us do nothing: then there is no lease to respect.
+    /// [`Fault`] where the store cannot be reached, is not migrated, or lets us do nothing: then there is no lease to respect. For a few
+    /// seconds after a silence it is not asked again.
     pub async fn lease(&self, environment: &str, subject: &str, run: Uuid, operator: &str) -> Result<Option<(Uuid, String)>, Fault> {
-        self.answered_lately()?;
+        answered_lately(&self.silent)?;
+        let taken = match in_time(self.take(&self.leases, environment, subject, run, operator)).await {
+            // A server that is full for a second connection may have left us the first.
+            Err(fault) if fault.kind == FaultKind::Full => in_time(self.take(&self.pool, environment, subject, run, operator)).await,
+            taken => taken,
+        };
+        heard(&self.silent, &taken);
+        taken
+    }
+
+    async fn take(
+        &self,
+        pool: &PgPool,
+        environment: &str,
+        subject: &str,
+        run: Uuid,
+        operator: &str,
+    ) -> Result<Option<(Uuid, String)>, sqlx::Error> {
         let lease = format!("{} milliseconds", self.lease.as_millis());
         let take = "INSERT INTO nightdesk.lease AS l (environment, subject, run, operator, until) \
                     VALUES ($1, $2, $3, $4, now() + $5::interval) \
                     ON CONFLICT (environment, subject) DO UPDATE SET run = $3, operator = $4, until = now() + $5::interval \
                     WHERE l.run = $3 OR l.until < now()";
         let look = "SELECT run, operator FROM nightdesk.lease WHERE environment = $1 AND subject = $2";
-        let leasing = within(&self.pool, async |tx| {
+        within(pool, QUICK, async |tx| {
             let took = sqlx::query(take).bind(environment).bind(subject).bind(run).bind(operator).bind(&lease).persistent(false);
             if took.execute(&mut *tx).await?.rows_affected() == 1 {
                 return Ok(None);
             }
             let held = sqlx::query(look).bind(environment).bind(subject).persistent(false).fetch_optional(&mut *tx).await?;
             held.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
-        });
-        self.in_time(leasing).await
+        })
+        .await
     }
 
     /// Gives the run's lease on that subject (by its keyed hash) back; without one, all of its leases.
@@ -153,7 +195,7 @@ impl Store {
     pub async fn release(&self, environment: &str, run: Uuid, subject: Option<&str>) -> Result<(), Fault> {
         let sql = "DELETE FROM nightdesk.lease WHERE environment = $1 AND run = $2 AND ($3::text IS NULL OR subject = $3)";
         let query = sqlx::query(sql).bind(environment.to_string()).bind(run).bind(subject.map(str::to_string)).persistent(false);
-        self.in_time(within(&self.pool, async |tx| query.execute(tx).await.map(drop))).await
+        in_time(within(&self.leases, QUICK, async |tx| query.execute(tx).await.map(drop))).await
     }
 
     /// What every console of the environment has said about causes and drift since then, oldest first: when, who, and the write as JSON;
@@ -162,16 +204,18 @@ impl Store {
     /// # Errors
     /// [`Fault`] where the store cannot be read, or was not migrated.
     pub(super) async fn desk(&self, environment: &str, since: Heard) -> Result<(Vec<(At, String, String)>, Heard), Fault> {
-        self.answered_lately()?;
+        answered_lately(&self.unread)?;
         let sql = "SELECT seq, at, operator, write::text FROM nightdesk.desk WHERE environment = $1 AND seq > $2 AND write IS NOT NULL ORDER BY seq";
         let all = "SELECT count(*), count(write) FROM nightdesk.desk WHERE environment = $1";
-        let reading = within(&self.pool, async |tx| {
+        let reading = within(&self.pool, QUICK, async |tx| {
             let rows: Vec<(i64, At, String, String)> =
                 sqlx::query_as(sql).bind(environment).bind(since.seq).persistent(false).fetch_all(&mut *tx).await?;
             let (said, kept) = sqlx::query_as(all).bind(environment).persistent(false).fetch_one(&mut *tx).await?;
             Ok((rows, said, kept))
         });
-        let (rows, said, kept) = self.in_time(reading).await?;
+        let read = in_time(reading).await;
+        heard(&self.unread, &read);
+        let (rows, said, kept) = read?;
         let seq = rows.last().map_or(since.seq, |r| r.0);
         Ok((rows.into_iter().map(|(_, at, by, write)| (at, by, write)).collect(), Heard { seq, said, kept }))
     }
@@ -183,7 +227,7 @@ impl Store {
     pub(super) async fn say(&self, environment: &str, operator: &str, write: &str) -> Result<(), Fault> {
         let sql = "SELECT nightdesk.desk_append($1, $2, $3::jsonb)";
         let query = sqlx::query(sql).bind(environment.to_string()).bind(operator.to_string()).bind(write.to_string()).persistent(false);
-        self.in_time(within(&self.pool, async |tx| query.execute(tx).await.map(drop))).await
+        in_time(within(&self.pool, QUICK, async |tx| query.execute(tx).await.map(drop))).await
     }
 
     /// All records of other operators' runs, oldest first: of those that have no end, however old, of those that were handed over, and of
@@ -192,15 +236,29 @@ impl Store {
     /// # Errors
     /// [`Fault`] where the store cannot be read.
     pub(super) async fn of_others(&self, environment: &str, operator: &str, finished: i64) -> Result<(Vec<String>, Vec<Uuid>), Fault> {
-        self.answered_lately()?;
+        answered_lately(&self.unread)?;
         let leased = "SELECT run FROM nightdesk.lease WHERE environment = $1 AND until > now()";
-        let reading = within(&self.pool, async |tx| {
-            let records = sqlx::query_scalar(RUNS_OF_OTHERS).bind(environment).bind(operator).bind(finished).persistent(false);
+        let reading = within(&self.pool, QUICK, async |tx| {
+            // Made by an older program, or not granted yet: then all records are gone through.
+            let listed: bool = sqlx::query_scalar(RUNS_ARE_LISTED).persistent(false).fetch_one(&mut *tx).await?;
+            let sql = if listed { RUNS_OF_OTHERS } else { RUNS_OF_OTHERS_UNLISTED };
+            let records = sqlx::query_scalar(sql).bind(environment).bind(operator).bind(finished).persistent(false);
             let records = records.fetch_all(&mut *tx).await?;
             let leased = sqlx::query_scalar(leased).bind(environment).persistent(false).fetch_all(&mut *tx).await?;
             Ok((records, leased))
         });
-        self.in_time(reading).await
+        let read = in_time(reading).await;
+        heard(&self.unread, &read);
+        read
+    }
+
+    /// Whether it lists runs, as the newest schema does: without that colleagues' runs are looked for among all records.
+    ///
+    /// # Errors
+    /// [`Fault`] where the store cannot be read.
+    pub async fn lists_runs(&self) -> Result<bool, Fault> {
+        let query = sqlx::query_scalar(RUNS_ARE_LISTED).persistent(false);
+        in_time(within(&self.pool, QUICK, async |tx| query.fetch_one(tx).await)).await
     }
 
     /// Verifies the store's whole chain; the first twenty problems.
@@ -208,39 +266,36 @@ impl Store {
     /// # Errors
     /// [`Fault`] where the store cannot be read within eight seconds.
     pub async fn verify(&self) -> Result<Vec<StoreBreak>, Fault> {
-        let rows = whole(within(&self.pool, async |tx| sqlx::query(VERIFY).persistent(false).fetch_all(tx).await)).await?;
+        let rows = whole(within(&self.pool, WHOLE, async |tx| sqlx::query(VERIFY).persistent(false).fetch_all(tx).await)).await?;
         let broken = |row: &sqlx::postgres::PgRow| Ok(StoreBreak { seq: row.try_get(0)?, problem: row.try_get(1)? });
         rows.iter().map(broken).collect::<Result<_, sqlx::Error>>().map_err(|e| fault(&e))
     }
 
     /// Closes its connection.
     pub async fn close(&self) {
-        self.pool.close().await;
+        tokio::join!(self.pool.close(), self.leases.close());
     }
+}
 
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Fault> {
-        let result = match tokio::time::timeout(PATIENCE, work).await {
-            Ok(done) => done.map_err(|e| fault(&e)),
-            Err(_) => Err(Fault::new(
-                Source::Store,
-                FaultKind::Timeout,
-                "The shared store does not answer; records are kept here and shipped later",
-            )),
-        };
-        let silence = result.as_ref().err().filter(|f| matches!(f.kind, FaultKind::Timeout | FaultKind::Unreachable));
-        *self.silent() = silence.map(|f| (Instant::now(), f.clone()));
-        result
+fn answered_lately(silence: &Silence) -> Result<(), Fault> {
+    match &*silence.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some((since, fault)) if since.elapsed() < SILENCE => Err(fault.clone()),
+        _ => Ok(()),
     }
+}
 
-    fn answered_lately(&self) -> Result<(), Fault> {
-        match &*self.silent() {
-            Some((since, fault)) if since.elapsed() < SILENCE => Err(fault.clone()),
-            _ => Ok(()),
+/// Keeps whether they answered.
+fn heard<T>(silence: &Silence, result: &Result<T, Fault>) {
+    let fault = result.as_ref().err().filter(|f| matches!(f.kind, FaultKind::Timeout | FaultKind::Unreachable));
+    *silence.lock().unwrap_or_else(PoisonError::into_inner) = fault.map(|f| (Instant::now(), f.clone()));
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Fault> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done.map_err(|e| fault(&e)),
+        Err(_) => {
+            Err(Fault::new(Source::Store, FaultKind::Timeout, "The shared store does not answer; records are kept here and shipped later"))
         }
-    }
-
-    fn silent(&self) -> MutexGuard<'_, Option<(Instant, Fault)>> {
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -264,7 +319,7 @@ pub async fn migrate(admin_url: &str, console_role: Option<&str>) -> Result<usiz
             "GRANT USAGE ON SCHEMA nightdesk TO {role}; \
              GRANT SELECT ON nightdesk.audit, nightdesk.audit_head TO {role}; \
              GRANT SELECT, INSERT, UPDATE, DELETE ON nightdesk.lease TO {role}; \
-             GRANT SELECT ON nightdesk.desk TO {role}; \
+             GRANT SELECT ON nightdesk.desk, nightdesk.audit_run TO {role}; \
              GRANT EXECUTE ON FUNCTION nightdesk.desk_append(text, text, jsonb) TO {role}; \
              GRANT EXECUTE ON FUNCTION nightdesk.audit_append(text) TO {role}; \
              GRANT EXECUTE ON FUNCTION nightdesk.audit_digest(bytea, bigint, timestamptz, name, text) TO {role}"
@@ -294,9 +349,14 @@ async fn whole<T>(reading: impl Future<Output = Result<T, sqlx::Error>>) -> Resu
     }
 }
 
-/// One transaction for every piece of work: behind a pooler nothing else is safe.
-async fn within<T>(pool: &PgPool, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
-    let mut tx = pool.begin().await?;
+/// One transaction for every piece of work, with its own limits: behind a pooler nothing else is safe. The server ends what we have
+/// stopped waiting for.
+async fn within<T>(
+    pool: &PgPool,
+    begin: &'static str,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    let mut tx = pool.begin_with(begin).await?;
     let done = work(&mut tx).await?;
     tx.commit().await?;
     Ok(done)
@@ -309,6 +369,10 @@ fn quoted(identifier: &str) -> String {
 fn refused(error: &MigrateError) -> Fault {
     match error {
         MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => fault(e),
+        MigrateError::VersionMissing(_) => {
+            let say = "The shared store was made by a newer program, and is left as it is: run that one's `nightdesk migrate`";
+            Fault::new(Source::Store, FaultKind::Schema, say)
+        }
         other => Fault::new(Source::Store, FaultKind::Schema, format!("The migrations could not be applied: {other}")),
     }
 }
@@ -324,6 +388,8 @@ fn fault(error: &sqlx::Error) -> Fault {
             (FaultKind::NotSetUp, "The shared store is not set up in this database: `nightdesk migrate` does that".into())
         }
         (Some("28P01" | "28000"), _) => (FaultKind::Auth, "The shared store refuses our credentials".into()),
+        // Our own limits.
+        (Some("57014" | "55P03" | "25P03"), _) => (FaultKind::Timeout, "The shared store does not answer in time".into()),
         (Some("53300"), _) => (FaultKind::Full, "The shared store's server has no free connection".into()),
         (Some(_), e) => (FaultKind::Refused, format!("The shared store refuses: {}", e.as_database_error().map_or("", |d| d.message()))),
         (None, sqlx::Error::PoolTimedOut) => (FaultKind::Timeout, "The shared store does not answer".into()),
@@ -332,9 +398,39 @@ fn fault(error: &sqlx::Error) -> Fault {
     Fault::new(Source::Store, kind, say)
 }
 
-/// A record is searched as text: within a JSON string no quotation mark stands unescaped, and to parse them all would cost far more. What is
-/// called `run-…` begins or ends a run.
-const RUNS_OF_OTHERS: &str = r#"
+/// Whether the store lists runs, and lets us read the list.
+const RUNS_ARE_LISTED: &str = "SELECT coalesce(has_table_privilege(to_regclass('nightdesk.audit_run'), 'SELECT'), false)";
+
+/// The wanted runs by their list, operator by operator, their records by its index: what is read grows with what is wanted, and not with
+/// what was ever recorded.
+pub const RUNS_OF_OTHERS: &str = r#"
+WITH RECURSIVE operators AS (
+  (SELECT operator FROM nightdesk.audit_run WHERE environment = $1 ORDER BY operator LIMIT 1)
+  UNION ALL
+  SELECT (SELECT r.operator FROM nightdesk.audit_run r WHERE r.environment = $1 AND r.operator > o.operator ORDER BY r.operator LIMIT 1)
+  FROM operators o WHERE o.operator IS NOT NULL
+), others AS MATERIALIZED (
+  SELECT operator FROM operators WHERE operator IS NOT NULL AND operator <> $2
+), finished AS (
+  SELECT r.run FROM others o CROSS JOIN LATERAL (
+    SELECT run, closed FROM nightdesk.audit_run
+    WHERE environment = $1 AND operator = o.operator AND closed IS NOT NULL AND NOT handed_over ORDER BY closed DESC LIMIT $3) r
+  ORDER BY r.closed DESC LIMIT $3
+), wanted AS MATERIALIZED (
+  SELECT run FROM finished
+  UNION ALL
+  SELECT r.run FROM others o CROSS JOIN LATERAL (
+    SELECT run FROM nightdesk.audit_run WHERE environment = $1 AND operator = o.operator AND (closed IS NULL OR handed_over) OFFSET 0) r
+)
+SELECT a.record FROM wanted w CROSS JOIN LATERAL (
+  SELECT seq, record FROM nightdesk.audit
+  WHERE strpos(record, '"run":"') > 0 AND substr(record, strpos(record, '"run":"') + 7, 36) = w.run
+    AND environment = $1 AND operator <> $2 OFFSET 0) a
+ORDER BY a.seq"#;
+
+/// The same where runs are not listed. A record is searched as text: within a JSON string no quotation mark stands unescaped, and to parse
+/// them all would cost far more. What is called `run-…` begins or ends a run.
+const RUNS_OF_OTHERS_UNLISTED: &str = r#"
 WITH ends AS MATERIALIZED (
   SELECT seq, record, substr(record, strpos(record, '"run":"') + 7, 36) AS run, strpos(record, '{"entry":"run-closed"') > 0 AS closes
   FROM nightdesk.audit

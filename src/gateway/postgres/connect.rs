@@ -79,11 +79,10 @@ impl Access {
         let Some(url) = &config.database_url else {
             return Err(fault::new(crate::domain::fault::FaultKind::NotSetUp, "no database_url is configured"));
         };
-        let operator: String = config.operator.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
         Ok(Self {
             options: address("database_url", url.expose())?,
             rescue: config.rescue_url.as_ref().map(|u| address("rescue_url", u.expose())).transpose()?,
-            name: format!("{CONSOLE}{operator}"),
+            name: name(&config.operator),
         })
     }
 
@@ -229,6 +228,13 @@ pub fn address(what: &str, url: &str) -> Result<PgConnectOptions, Fault> {
     let host = options.get_host();
     let local = options.get_socket().is_some() || host.starts_with('/') || matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]");
     Ok(if said || local { options } else { options.ssl_mode(PgSslMode::VerifyFull) })
+}
+
+/// How a connection of this operator's console calls itself: by this consoles know each other, and end no session of one.
+#[must_use]
+pub fn name(operator: &str) -> String {
+    let operator: String = operator.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
+    format!("{CONSOLE}{operator}")
 }
 
 /// The role that an address names; `None` where it is no address.

@@ -22,7 +22,7 @@ mod shape;
 mod subscription_row;
 
 pub use check::{DatabaseReport, Privilege};
-pub use connect::{address, role};
+pub use connect::{address, name, role};
 pub use counters::Write as CounterWrite;
 pub use end_session::Ending;
 pub use mirror::MirrorReport;

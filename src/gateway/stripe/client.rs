@@ -89,20 +89,14 @@ struct Whom<'a> {
     idempotency: Option<&'a str>,
 }
 
-/// The mode that a key's own prefix claims; `None` for a key of no known kind.
-pub fn claimed_livemode(key: &Credential) -> Option<bool> {
-    let kind = ["sk_", "rk_"].iter().find_map(|p| key.expose().strip_prefix(p))?;
-    if kind.starts_with("live_") { Some(true) } else { kind.starts_with("test_").then_some(false) }
-}
-
 impl Client {
     /// # Errors
     /// [`FaultKind::NotSetUp`] without a key.
     pub fn of(config: &Config) -> Result<Self, Fault> {
-        let missing = "Stripe is not set up: give stripe_key in the configuration, or STRIPE_SECRET_KEY";
+        let missing = || format!("no Stripe key is configured: set stripe_key{}", config.or_variable("STRIPE_SECRET_KEY"));
         Ok(Self {
             base: config.stripe_base.clone(),
-            key: config.stripe_key.clone().ok_or_else(|| Fault::new(Source::Stripe, FaultKind::NotSetUp, missing))?,
+            key: config.stripe_key.clone().ok_or_else(|| Fault::new(Source::Stripe, FaultKind::NotSetUp, missing()))?,
             interactive: Semaphore::new(AT_ONCE),
             // A page or two at once is what a screen asks for.
             budget: Mutex::new(Budget::new(config.stripe_background_per_s, SECOND)),
@@ -150,9 +144,14 @@ impl Client {
         }
     }
 
+    /// Whether nobody on the way reads what is sent.
+    pub fn is_encrypted(&self) -> bool {
+        self.base.starts_with("https://")
+    }
+
     /// The mode that the key's own prefix claims; `None` for a key of no known kind.
     pub fn claims_livemode(&self) -> Option<bool> {
-        claimed_livemode(&self.key)
+        self.key.claims_livemode()
     }
 
     async fn pass(&self, priority: Priority) -> Option<tokio::sync::SemaphorePermit<'_>> {

@@ -17,6 +17,9 @@ use stripe_client_core::{RequestBuilder, StripeMethod, StripeRequest};
 use stripe_core::customer::{ListCustomer, RetrieveCustomer, SearchCustomer};
 use stripe_core::event::RetrieveEvent;
 
+/// So many customers with one address are read.
+const SAME_ADDRESS: i64 = 10;
+
 /// The customer, a deleted one included.
 pub async fn by_id(lane: Lane<'_>, id: &StripeId) -> Result<Option<Customer>, Fault> {
     let found = lane.maybe(&RetrieveCustomer::new(id.as_str())).await?;
@@ -99,7 +102,8 @@ async fn invoice_of(lane: Lane<'_>, intent: &StripeId) -> Result<Option<StripeId
 pub async fn of_profile(lane: Lane<'_>, email: Option<&str>, subject: &SubjectKey) -> Result<Vec<Customer>, Fault> {
     let by_email = async {
         match email {
-            Some(email) => with_email(lane, email).await,
+            // More than these nobody follows: whoever asks says so.
+            Some(email) => with_email(lane, email).await.map(|(found, _)| found),
             None => Ok(Vec::new()),
         }
     };
@@ -137,10 +141,10 @@ async fn named_in_metadata(lane: Lane<'_>, query: &str) -> Vec<Customer> {
     found
 }
 
-/// Customers with exactly this address, newest first: immediate, and case-sensitive.
-pub async fn with_email(lane: Lane<'_>, email: &str) -> Result<Vec<Customer>, Fault> {
-    let answer = lane.json(&ListCustomer::new().email(email).limit(10)).await?;
-    decode::list(&answer, decode::customer)
+/// The newest customers with exactly this address, and whether there are more: immediate, and case-sensitive.
+pub async fn with_email(lane: Lane<'_>, email: &str) -> Result<(Vec<Customer>, bool), Fault> {
+    let answer = lane.json(&ListCustomer::new().email(email).limit(SAME_ADDRESS)).await?;
+    Ok((decode::list(&answer, decode::customer)?, answer["has_more"] == true))
 }
 
 /// What a search query finds; it may lag a minute behind.

@@ -182,7 +182,7 @@ pub fn subscription(value: &Value) -> Option<Subscription> {
     let items = value["items"]["data"].as_array();
     let decoded: Vec<Item> = items.into_iter().flatten().filter_map(item).collect();
     // With one of several items unread, the deciding one may be missing.
-    if items.is_some_and(|all| all.len() != decoded.len()) {
+    if items.is_some_and(|all| all.len() != decoded.len()) || value["items"]["has_more"] == true {
         return None;
     }
     Some(Subscription {

@@ -13,9 +13,10 @@ use crate::protocol::query::{Hit, Reply};
 const SHORTEST: usize = 3;
 
 pub async fn find(lane: Lane<'_>, needle: &Needle, limit: u32) -> Result<Reply, Fault> {
+    let mut more = false;
     let hits = match needle {
         Needle::Stripe(id) => by_id(lane, id).await?,
-        Needle::Email(email) => by_email(lane, email, limit).await?,
+        Needle::Email(email) => by_email(lane, email, limit, &mut more).await?,
         Needle::Words(words) => by_words(lane, words, limit).await?,
         Needle::Uuid(key) => {
             let found = customers::search(lane, &format!("metadata['profileId']:'{}'", quoted(key)), limit).await?;
@@ -24,7 +25,7 @@ pub async fn find(lane: Lane<'_>, needle: &Needle, limit: u32) -> Result<Reply, 
         // Placeholders are unknown to Stripe, and it finds nothing by the beginning of an id.
         Needle::StripePrefix { .. } | Needle::Placeholder(_) | Needle::UuidPrefix(_) | Needle::Number(_) => Vec::new(),
     };
-    let truncated = hits.len() >= limit as usize;
+    let truncated = more || hits.len() >= limit as usize;
     Ok(Reply::Hits { hits, truncated })
 }
 
@@ -33,8 +34,9 @@ async fn by_id(lane: Lane<'_>, id: &StripeId) -> Result<Vec<Hit>, Fault> {
     Ok(found.map(|c| hit(&c, Handle::Stripe(id.clone()), 0)).into_iter().collect())
 }
 
-async fn by_email(lane: Lane<'_>, email: &str, limit: u32) -> Result<Vec<Hit>, Fault> {
-    let exact = customers::with_email(lane, email).await?;
+async fn by_email(lane: Lane<'_>, email: &str, limit: u32, more: &mut bool) -> Result<Vec<Hit>, Fault> {
+    let exact;
+    (exact, *more) = customers::with_email(lane, email).await?;
     if !exact.is_empty() {
         return Ok(exact.iter().map(|c| hit(c, Handle::Stripe(c.id.clone()), 0)).collect());
     }

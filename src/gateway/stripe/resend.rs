@@ -1,7 +1,7 @@
 //! Asking Stripe to send an event to an endpoint once more. Its answer means queued, not delivered, and is told as that.
 
 use super::Stripe;
-use super::client::{Priority, claimed_livemode};
+use super::client::Priority;
 use super::fault;
 use crate::config::secret::Credential;
 use crate::domain::fault::{Fault, FaultKind, Source};
@@ -52,11 +52,16 @@ impl Stripe {
     }
 
     /// # Errors
-    /// The key is of the other mode than the one that reads: what it would write is not what is shown.
+    /// The key is of the other mode than the one that reads: what it would write is not what is shown. Or it is a live one, and would be
+    /// sent in the clear.
     pub fn suits(&self, write_key: &Credential) -> Result<(), Fault> {
-        match (self.key_livemode(), claimed_livemode(write_key)) {
+        match (self.key_livemode(), write_key.claims_livemode()) {
             (Some(reads), Some(writes)) if reads != writes => {
                 let say = "stripe_write_key and stripe_key are of different modes: give both of live mode, or both of test mode";
+                Err(Fault::new(Source::Stripe, FaultKind::Auth, say))
+            }
+            (_, Some(true)) if !self.inner.client.is_encrypted() => {
+                let say = "stripe_write_key is a live key, and stripe_base is not https: it is sent nowhere in the clear";
                 Err(Fault::new(Source::Stripe, FaultKind::Auth, say))
             }
             _ => Ok(()),

@@ -5,6 +5,7 @@ use super::client::Lane;
 use super::decode;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::StripeId;
+use crate::domain::mask;
 use crate::domain::stripe::{Metadata, Subscription};
 use crate::protocol::query::{Reply, SubscriptionRange};
 use std::time::Duration;
@@ -13,17 +14,17 @@ use stripe_product::product::RetrieveProduct;
 use stripe_types::{RangeBoundsTs, RangeQueryTs};
 use tokio::time::Instant;
 
-/// Nobody has more than three hundred.
+/// Pages of a hundred: whoever has more has to be looked at elsewhere.
 const PAGES: usize = 3;
 /// Products change rarely; a change of their metadata shows within this time.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// All subscriptions of a customer, newest first, ended ones included; empty where Stripe has no such customer. One that cannot be
-/// read makes the answer a fault: beside an ended one, the one that pays must not go missing.
+/// read makes the answer a fault, and so do more than three hundred: beside ended ones, the one that pays must not go missing.
 pub async fn of_customer(stripe: &Stripe, lane: Lane<'_>, customer: &StripeId) -> Result<Vec<Subscription>, Fault> {
     let mut all: Vec<Subscription> = Vec::new();
     let mut cursor: Option<String> = None;
-    for _ in 0..PAGES {
+    for page in 1.. {
         let mut request = ListSubscription::new().customer(customer.as_str()).status(ListSubscriptionStatus::All).limit(100);
         if let Some(last) = cursor.take() {
             request = request.starting_after(last);
@@ -34,6 +35,14 @@ pub async fn of_customer(stripe: &Stripe, lane: Lane<'_>, customer: &StripeId) -
         cursor = answer["data"].as_array().and_then(|d| d.last()).and_then(|v| v["id"].as_str()).map(str::to_string);
         if answer["has_more"] != true || cursor.is_none() {
             break;
+        }
+        if page == PAGES {
+            let say = format!(
+                "{} has more than {} subscriptions, and an older one may be the one that counts: look at the customer in Stripe's dashboard",
+                mask::id(customer.as_str()),
+                all.len()
+            );
+            return Err(Fault::new(Source::Stripe, FaultKind::TooMany, say));
         }
     }
     for subscription in all.iter_mut().filter(|s| s.status.is_live()) {

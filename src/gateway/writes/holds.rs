@@ -5,8 +5,10 @@ use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::domain::ids::SubjectKey;
 use crate::gateway::journal::store::Store;
 use crate::gateway::journal::{Held, JournalError};
+use crate::protocol::record::{Detail, Entry, UnleasedDetail};
 use crate::protocol::run::{Attempt, short};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// What one act of a run about several keeps others off, for as long as it lasts.
@@ -15,50 +17,119 @@ pub(super) struct One {
     leased: Option<SubjectKey>,
 }
 
+/// How an open run stands with the shared store.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Leased {
+    /// When its lease was taken or renewed last; `None`: nothing keeps other consoles off.
+    since: Option<Instant>,
+    /// That nothing does was told and journaled.
+    told: bool,
+}
+
 /// How the asking for a lease ended.
-enum Lease {
+pub(super) enum Lease {
     Taken,
-    /// There is none, or it does not answer, which must not stand in the way of a repair.
+    /// There is no store that could give one.
     NoStore,
+    /// It did not answer, which must not stand in the way of a repair; why.
+    Silent(String),
     Of {
         operator: String,
         run: Uuid,
     },
 }
 
+/// How soon a lease is asked for again that could not be had.
+const AGAIN: Duration = Duration::from_secs(10);
+
 impl<P: Performer> WriteLane<P> {
+    /// Renews the lease of the act's run, or asks for it again where it could not be had so far.
     pub(super) async fn renew(&self, attempt: &Attempt) -> Result<(), Fault> {
         let open = self.inner.open.lock().await;
-        let leased = open.get(&attempt.run).filter(|o| o.leased).map(|o| (o.procedure.clone(), o.subject.clone()));
+        let leased = open.get(&attempt.run).filter(|o| o.leased.is_some()).map(|o| (o.procedure.clone(), o.subject.clone()));
         drop(open);
         if let Some((procedure, subject)) = leased {
             // Not the customer of this one act: everything that the run still has to do stands on it.
             let lapsed =
                 |fault: Fault| Fault { kind: FaultKind::Denied, say: format!("The hold on this run has lapsed: {}", fault.say), ..fault };
-            self.lease_of_run(attempt.run, &procedure, subject.as_ref()).await.map_err(lapsed)?;
+            let lease = self.lease_of_run(attempt.run, &procedure, subject.as_ref()).await.map_err(lapsed)?;
+            self.stands(attempt.run, &lease).await;
         }
         Ok(())
     }
 
-    /// Renews the lease of a run for as long as it is open here: a pause or a watch lasts longer than a lease.
-    pub(super) fn keep_leased(&self, run: Uuid) {
+    /// A run was opened or taken up with this answer: its lease is kept for as long as it is open here, or asked for until it is there. A
+    /// pause or a watch lasts longer than a lease.
+    pub(super) async fn keep_leased(&self, run: Uuid, lease: Lease) {
         let Some(every) = self.inner.store.as_ref().map(Store::renews_every) else { return };
+        if matches!(lease, Lease::NoStore) {
+            return;
+        }
+        if let Some(open) = self.inner.open.lock().await.get_mut(&run) {
+            open.leased = Some(Leased::default());
+        }
+        self.stands(run, &lease).await;
         let inner = Arc::downgrade(&self.inner);
         tokio::spawn(async move {
+            let mut pause = if matches!(lease, Lease::Taken) { every } else { every.min(AGAIN) };
             loop {
-                tokio::time::sleep(every).await;
+                tokio::time::sleep(pause).await;
                 let Some(inner) = inner.upgrade() else { return };
                 let lane = Self { inner };
                 let open = lane.inner.open.lock().await.get(&run).map(|o| (o.procedure.clone(), o.subject.clone()));
                 let Some((procedure, subject)) = open else { return };
                 // Where somebody else has it by now, the run's next act is told so.
-                let _ = lane.lease_of_run(run, &procedure, subject.as_ref()).await;
+                let lease = lane.lease_of_run(run, &procedure, subject.as_ref()).await;
+                pause = if matches!(lease, Ok(Lease::Taken)) { every } else { every.min(AGAIN) };
                 // It may have ended meanwhile, and given back what this has just taken.
                 if !lane.inner.open.lock().await.contains_key(&run) {
                     return lane.release_lease(run).await;
                 }
+                if let Ok(lease) = lease {
+                    lane.stands(run, &lease).await;
+                }
             }
         });
+    }
+
+    /// Keeps how the run stands with the store by now; that it has no lease is told and journaled once, until it has one again.
+    async fn stands(&self, run: Uuid, lease: &Lease) {
+        let lasts = self.inner.store.as_ref().map(Store::lasts).unwrap_or_default();
+        let mut open = self.inner.open.lock().await;
+        let Some(leased) = open.get_mut(&run).and_then(|o| o.leased.as_mut()) else { return };
+        match lease {
+            Lease::Taken => {
+                let late = std::mem::take(&mut leased.told);
+                leased.since = Some(Instant::now());
+                drop(open);
+                if late {
+                    self.note(run, "the shared store gives its lease from here on");
+                }
+            }
+            // What was renewed a while ago still holds.
+            Lease::Silent(why) if leased.since.is_none_or(|s| s.elapsed() >= lasts) => {
+                leased.since = None;
+                drop(open);
+                self.go_without(run, why).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells and journals, once, that the run acts without a lease.
+    async fn go_without(&self, run: Uuid, why: &str) {
+        let mut open = self.inner.open.lock().await;
+        let Some(one) = open.get_mut(&run) else { return };
+        let leased = one.leased.get_or_insert_default();
+        if std::mem::replace(&mut leased.told, true) {
+            return;
+        }
+        let subject = one.subject.clone();
+        drop(open);
+        let why = format!("no lease: {why}");
+        self.note(run, &why);
+        // Where the journal takes nothing, nothing is performed either.
+        let _ = self.journal(subject.as_ref(), Entry::Unleased { run }, Detail::of(&UnleasedDetail { why })).await;
     }
 
     /// The subject's own lock and lease, where the run is about several.
@@ -69,6 +140,10 @@ impl<P: Performer> WriteLane<P> {
         match self.lease(attempt.run, subject).await {
             Lease::Taken => Ok(Some(One { held, leased: Some(subject.clone()) })),
             Lease::NoStore => Ok(Some(One { held, leased: None })),
+            Lease::Silent(why) => {
+                self.go_without(attempt.run, &why).await;
+                Ok(Some(One { held, leased: None }))
+            }
             Lease::Of { operator, run } => {
                 held.release();
                 let say = format!("{operator} has run {} open for this customer", short(run));
@@ -87,8 +162,8 @@ impl<P: Performer> WriteLane<P> {
         }
     }
 
-    /// The locks of a run, and whether it has the shared store's lease too.
-    pub(super) async fn take(&self, run: Uuid, procedure: &str, subject: Option<&SubjectKey>) -> Result<(Held, bool), Fault> {
+    /// The locks of a run, and how the shared store answered for it.
+    pub(super) async fn take(&self, run: Uuid, procedure: &str, subject: Option<&SubjectKey>) -> Result<(Held, Lease), Fault> {
         let scope = scope(procedure, subject);
         let held = match self.inner.journal.hold(run, Some(&scope)).await {
             Err(JournalError::SubjectHeld) if subject.is_none() => {
@@ -97,7 +172,7 @@ impl<P: Performer> WriteLane<P> {
             held => held?,
         };
         match self.lease_of_run(run, procedure, subject).await {
-            Ok(leased) => Ok((held, leased)),
+            Ok(lease) => Ok((held, lease)),
             Err(fault) => {
                 held.release();
                 Err(fault)
@@ -114,23 +189,36 @@ impl<P: Performer> WriteLane<P> {
     }
 
     /// What was taken for a run that is not open after all: nobody else is to be kept waiting for it.
-    pub(super) async fn give_back(&self, run: Uuid, held: Held, leased: bool) {
+    pub(super) async fn give_back(&self, run: Uuid, held: Held, lease: &Lease) {
         held.release();
-        if leased {
+        self.give_lease_back(run, matches!(lease, Lease::Taken), matches!(lease, Lease::Silent(_))).await;
+    }
+
+    /// The locks and the lease of a run that is over.
+    pub(super) async fn let_go(&self, run: Uuid, held: Held, leased: Option<Leased>) {
+        held.release();
+        self.give_lease_back(run, leased.is_some_and(|l| l.since.is_some()), leased.is_some_and(|l| l.since.is_none())).await;
+    }
+
+    /// `in_doubt`: a store that did not answer may have given one all the same, and nobody waits for it twice.
+    async fn give_lease_back(&self, run: Uuid, taken: bool, in_doubt: bool) {
+        if taken {
             self.release_lease(run).await;
+        } else if in_doubt {
+            let lane = self.clone();
+            tokio::spawn(async move { lane.release_lease(run).await });
         }
     }
 
-    /// Takes or renews the lease on what a run keeps others off. Whether there is one.
-    async fn lease_of_run(&self, run: Uuid, procedure: &str, subject: Option<&SubjectKey>) -> Result<bool, Fault> {
+    /// Takes or renews the lease on what a run keeps others off: never [`Lease::Of`], which is a conflict.
+    async fn lease_of_run(&self, run: Uuid, procedure: &str, subject: Option<&SubjectKey>) -> Result<Lease, Fault> {
         match self.lease(run, &scope(procedure, subject)).await {
-            Lease::Taken => Ok(true),
-            Lease::NoStore => Ok(false),
             Lease::Of { operator, run } => {
                 let what = if subject.is_some() { " for this customer" } else { ", and only one of its kind goes on at a time" };
                 let say = format!("{operator} has run {} open{what}", short(run));
                 Err(Fault::new(Source::Store, FaultKind::Conflict, say))
             }
+            lease => Ok(lease),
         }
     }
 
@@ -141,11 +229,16 @@ impl<P: Performer> WriteLane<P> {
         match store.lease(journal.environment(), &journal.subject_hash(subject), run, journal.operator()).await {
             Ok(None) => Lease::Taken,
             Ok(Some((run, operator))) => Lease::Of { operator, run },
-            Err(_) => Lease::NoStore,
+            // One that was never made is none.
+            Err(fault) if fault.kind == FaultKind::NotSetUp => Lease::NoStore,
+            Err(fault) if matches!(fault.kind, FaultKind::Timeout | FaultKind::Unreachable) => {
+                Lease::Silent("the shared store did not answer".into())
+            }
+            Err(fault) => Lease::Silent(fault.say),
         }
     }
 
-    pub(super) async fn release_lease(&self, run: Uuid) {
+    async fn release_lease(&self, run: Uuid) {
         if let Some(store) = &self.inner.store {
             // It runs out by itself where this fails.
             let _ = store.release(self.inner.journal.environment(), run, None).await;

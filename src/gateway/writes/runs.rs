@@ -3,8 +3,6 @@
 use super::holds::family;
 use super::{Open, Performer, Tried, WriteLane};
 use crate::domain::fault::{Fault, FaultKind, Source};
-use crate::domain::mask;
-use crate::domain::text::clean;
 use crate::protocol::command::Outcome;
 use crate::protocol::record::{Closed, Concluded, Detail, Entry, GivenUpDetail, OpenedDetail, RunState, RunSummary};
 use crate::protocol::run::{Attempt, short};
@@ -18,26 +16,22 @@ impl<P: Performer> WriteLane<P> {
     /// Nothing is open then.
     pub async fn open_run(&self, run: Uuid, procedure: &str, detail: Detail) -> Result<(), Fault> {
         let subject = serde_json::from_value::<OpenedDetail>(detail.0.clone()).ok().and_then(|d| d.subject);
-        let (held, leased) = self.take(run, procedure, subject.as_ref()).await?;
+        let (held, lease) = self.take(run, procedure, subject.as_ref()).await?;
         if subject.is_none()
             && let Err(fault) = self.nothing_left_of(procedure).await
         {
-            self.give_back(run, held, leased).await;
+            self.give_back(run, held, &lease).await;
             return Err(fault);
         }
         let entry = Entry::RunOpened { run, procedure: procedure.to_string() };
-        if let Err(error) = self.inner.journal.append(subject.as_ref(), entry, detail).await {
-            self.give_back(run, held, leased).await;
-            return Err(error.into());
+        if let Err(fault) = self.journal(subject.as_ref(), entry, detail).await {
+            self.give_back(run, held, &lease).await;
+            return Err(fault);
         }
-        self.inner
-            .open
-            .lock()
-            .await
-            .insert(run, Open { held, procedure: procedure.to_string(), subject, leased, confirmed_at: None, attempts: Vec::new() });
-        if leased {
-            self.keep_leased(run);
-        }
+        let procedure = procedure.to_string();
+        let open = Open { held, procedure, subject, leased: None, confirmed_at: None, attempts: Vec::new() };
+        self.inner.open.lock().await.insert(run, open);
+        self.keep_leased(run, lease).await;
         Ok(())
     }
 
@@ -47,7 +41,7 @@ impl<P: Performer> WriteLane<P> {
     /// [`Fault`]: it is open elsewhere, finished, or not in this journal.
     pub async fn resume_run(&self, run: Uuid) -> Result<(), Fault> {
         let RunSummary { subject, procedure, .. } = self.inner.journal.run(run).await?.ok_or_else(|| unknown(run))?;
-        let (held, leased) = self.take(run, &procedure, subject.as_ref()).await?;
+        let (held, lease) = self.take(run, &procedure, subject.as_ref()).await?;
         // Read again under the lock: its last holder may have gone on until a moment ago.
         let again = self.inner.journal.run(run).await.map_err(Fault::from);
         let unfinished = again.and_then(|found| {
@@ -58,7 +52,7 @@ impl<P: Performer> WriteLane<P> {
         let summary = match unfinished {
             Ok(summary) => summary,
             Err(fault) => {
-                self.give_back(run, held, leased).await;
+                self.give_back(run, held, &lease).await;
                 return Err(fault);
             }
         };
@@ -70,10 +64,8 @@ impl<P: Performer> WriteLane<P> {
         };
         let kept = |(_, (_, outcome)): &(usize, &(Attempt, Option<Outcome>))| !outcome.as_ref().is_some_and(Outcome::was_turned_away);
         let attempts = summary.attempts.iter().enumerate().filter(kept).map(tried).collect();
-        self.inner.open.lock().await.insert(run, Open { held, procedure, subject, leased, confirmed_at: None, attempts });
-        if leased {
-            self.keep_leased(run);
-        }
+        self.inner.open.lock().await.insert(run, Open { held, procedure, subject, leased: None, confirmed_at: None, attempts });
+        self.keep_leased(run, lease).await;
         Ok(())
     }
 
@@ -92,13 +84,13 @@ impl<P: Performer> WriteLane<P> {
         let how = summary.given_up(by_hand).map_err(refused)?;
         if self.inner.open.lock().await.contains_key(&run) {
             // It waits here, under locks that it has already, and its end gives them back.
-            let detail = Detail::of(&GivenUpDetail { reason: mask::addresses(&clean(reason.trim())) });
+            let detail = Detail::of(&GivenUpDetail { reason: reason.to_string() });
             self.record(Some(run), Entry::RunClosed { run, how }, detail).await?;
             return Ok(how);
         }
-        let (held, leased) = self.take(run, &summary.procedure, summary.subject.as_ref()).await?;
+        let (held, lease) = self.take(run, &summary.procedure, summary.subject.as_ref()).await?;
         let closed = self.close_given_up(run, by_hand, reason).await;
-        self.give_back(run, held, leased).await;
+        self.give_back(run, held, &lease).await;
         closed
     }
 
@@ -106,8 +98,8 @@ impl<P: Performer> WriteLane<P> {
     async fn close_given_up(&self, run: Uuid, by_hand: bool, reason: &str) -> Result<Closed, Fault> {
         let summary = self.inner.journal.run(run).await?.ok_or_else(|| unknown(run))?;
         let how = summary.given_up(by_hand).map_err(|say| Fault::new(Source::Store, FaultKind::Refused, say))?;
-        let detail = Detail::of(&GivenUpDetail { reason: mask::addresses(&clean(reason.trim())) });
-        self.inner.journal.append(summary.subject.as_ref(), Entry::RunClosed { run, how }, detail).await?;
+        let detail = Detail::of(&GivenUpDetail { reason: reason.to_string() });
+        self.journal(summary.subject.as_ref(), Entry::RunClosed { run, how }, detail).await?;
         Ok(how)
     }
 
@@ -127,17 +119,19 @@ impl<P: Performer> WriteLane<P> {
             let of_many = r.subject.is_none() && r.undoes.is_none() && r.inputs.is_some() && r.procedure != "escalate";
             of_many && matches!(r.state, RunState::Unknown | RunState::Acted) && family(&r.procedure) == family(procedure)
         };
-        match self.inner.journal.runs().await?.iter().find(left) {
-            Some(RunSummary { run, procedure, .. }) => {
-                let run = short(*run);
-                let say = format!(
-                    "Run {run} ({procedure}) is not finished: go on with it first (nightdesk runs resume {run}), or give it up (nightdesk \
-                     runs abandon {run})"
-                );
-                Err(Fault::new(Source::Store, FaultKind::Conflict, say))
+        for RunSummary { run, procedure, .. } in self.inner.journal.runs().await?.iter().filter(left) {
+            // It ended here, and only the journal does not know that yet.
+            if self.is_closed_unrecorded(*run).await {
+                continue;
             }
-            None => Ok(()),
+            let run = short(*run);
+            let say = format!(
+                "Run {run} ({procedure}) is not finished: go on with it first (nightdesk runs resume {run}), or give it up (nightdesk \
+                 runs abandon {run})"
+            );
+            return Err(Fault::new(Source::Store, FaultKind::Conflict, say));
         }
+        Ok(())
     }
 }
 

@@ -368,7 +368,7 @@ impl Run {
     fn as_answered(&self) -> String {
         match self.tries.last().map(|t| &t.outcome) {
             Some(Some(Outcome::Unknown(fault))) => format!("Nobody knows how far it came ({})", fault.say.trim_end_matches('.')),
-            Some(Some(Outcome::Done { note })) if note == UNHEARD => format!("Nobody knows how far it came ({UNHEARD})"),
+            Some(Some(Outcome::Done { note })) if note.starts_with(UNHEARD) => format!("Nobody knows how far it came ({note})"),
             Some(None) => "Nobody knows how far it came".into(),
             _ => "It was answered as done".into(),
         }

@@ -17,7 +17,8 @@ impl Run {
     /// # Errors
     /// One sentence: there is no such step, or nothing was said.
     pub fn attest(&mut self, words: &str, now: At) -> Result<Vec<Effect>, String> {
-        let words = crate::domain::text::clean(words.trim());
+        // They stand in the run's inputs too, and go with them wherever those go.
+        let words = crate::domain::mask::addresses(&crate::domain::text::clean(words.trim()));
         let (Phase::Review, Some(plan)) = (&self.phase, &self.plan) else {
             return Err("There is no step to do by hand.".into());
         };

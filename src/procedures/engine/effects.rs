@@ -29,7 +29,7 @@ const DELIVERED_WITHIN_SECONDS: i64 = 30;
 /// Between two looks at a try that another process left behind, in seconds.
 const LOOK_AGAIN_SECONDS: i64 = 3;
 
-/// What is noted of a try that counts as sent because nobody can tell.
+/// What is noted of a try that counts as sent because nobody can tell; what it said itself stands behind it.
 pub(super) const UNHEARD: &str = "nobody answered; it counts as sent and is not sent again";
 
 /// What was read about one item.
@@ -243,7 +243,8 @@ impl Run {
         }
         if !of.command.as_ref().is_some_and(Command::is_compare_and_set) {
             // It may have been sent, so it counts as sent: whether it helped, the row says, and it is not sent again.
-            return Some(Outcome::Done { note: UNHEARD.into() });
+            let said = if let Some(Outcome::Unknown(fault)) = &of.outcome { Some(fault.say.trim_end_matches('.')) } else { None };
+            return Some(Outcome::Done { note: said.map_or_else(|| UNHEARD.into(), |said| format!("{UNHEARD}: {said}")) });
         }
         match seen(of, &self.answers) {
             Seen::Applied => Some(Outcome::Done { note: "read back: the row holds what was sent".into() }),
@@ -294,6 +295,11 @@ impl Run {
             }
             let outcome = self.told(&self.tries[at], settled);
             if let Some(outcome) = outcome {
+                // What a configured command printed is the operator's to read, whoever ran it.
+                if let (Some(Command::RunHook { .. }), Some(Outcome::Unknown(fault))) = (&self.tries[at].command, &self.tries[at].outcome) {
+                    let said = sentence(&fault.say);
+                    self.note_also(&said);
+                }
                 self.tries[at].outcome = Some(outcome.clone());
                 effects.push(self.concluded(&self.tries[at], &outcome));
             }

@@ -106,10 +106,11 @@ impl Run {
     pub(super) fn planned(&self, env: &Environment, now: At) -> Result<Plan, Refusal> {
         let now = self.at_stripe(now);
         let mut plan = match (&self.undoing, by_id(&self.procedure)) {
-            (Some(undoing), _) => undo::plan(&undoing.command, &self.answers, env, now),
+            (Some(undoing), _) => undo::plan(&undoing.command, self.has_acted(), &self.answers, env, now),
             (None, Some(procedure)) => procedure.plan(&self.inputs_told(), &self.answers, env, now),
             (None, None) => Err(Refusal::Because(format!("There is no procedure `{}`.", self.procedure))),
         }?;
+        plan.evidence.extend(self.remarks.iter().cloned());
         // A procedure plans from the facts alone: what it finds not needed any more may be what this run did.
         let done = |id: &str| self.tries.iter().any(|t| t.attempt.step == id && matches!(t.outcome, Some(Outcome::Done { .. })));
         for step in plan.steps.iter_mut().filter(|s| s.kind == StepKind::Check && matches!(s.state, StepState::Skipped(_))) {
@@ -118,6 +119,11 @@ impl Run {
             }
         }
         Ok(plan)
+    }
+
+    /// Something of it was sent, or may have been.
+    fn has_acted(&self) -> bool {
+        self.tries.iter().any(|t| !matches!(t.outcome, Some(Outcome::NotDone(_))))
     }
 
     /// The inputs with what no reading would show: the answer of the command that has called somebody, which commands were run, how
@@ -157,7 +163,7 @@ impl Try {
     pub(super) fn ran(&self) -> Ran {
         match (&self.command, &self.outcome) {
             (Some(Command::RunHook { .. }), Some(Outcome::NotDone(_))) => Ran::No,
-            (Some(Command::RunHook { .. }), Some(Outcome::Done { note })) if note != UNHEARD => Ran::Done,
+            (Some(Command::RunHook { .. }), Some(Outcome::Done { note })) if !note.starts_with(UNHEARD) => Ran::Done,
             (Some(Command::RunHook { .. }), _) => Ran::Unknown,
             _ => Ran::No,
         }

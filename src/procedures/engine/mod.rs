@@ -7,12 +7,12 @@ pub mod bulk;
 mod decide;
 mod effects;
 mod gather;
+mod notes;
 pub(super) mod reconcile;
 mod touched;
 
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
-use crate::domain::text::sentence;
 use crate::procedures::by_id;
 use crate::protocol::answers::Answers;
 use crate::protocol::command::{Command, Outcome};
@@ -69,6 +69,9 @@ pub struct Run {
     /// Acts that were reviewed and needed nothing any more when it was confirmed.
     #[serde(default)]
     spared: usize,
+    /// What was noted of it beside its steps.
+    #[serde(default)]
+    remarks: Vec<String>,
     /// By how many seconds Stripe's clock is ahead of this machine's: what happened there is as old as Stripe's says.
     #[serde(default)]
     ahead: i64,
@@ -182,6 +185,7 @@ impl Run {
             attesting: None,
             acted: None,
             spared: 0,
+            remarks: Vec::new(),
             ahead: 0,
         }
     }
@@ -441,11 +445,6 @@ impl Run {
         let mut effects = self.recorded_again();
         effects.push(self.close(Closed::Halted));
         effects
-    }
-
-    /// Says this too: what is noted already stays.
-    fn note_also(&mut self, say: &str) {
-        self.note = Some(self.note.take().map_or_else(|| say.to_string(), |note| format!("{} {say}", sentence(&note))));
     }
 
     /// Once a second: reads again what is being waited for.

@@ -367,3 +367,18 @@ fn the_act_is_proven_by_the_session_and_kept_by_its_start() {
     let one = ShownSession { at_least_ms: 1, ..shown(&leak(1, 60), &activity(vec![])).expect("seen") };
     assert_eq!(one.since, now() - TimeDelta::seconds(60));
 }
+
+#[test]
+fn what_a_stage_has_done_is_told_by_who_is_gone_and_who_goes_on() {
+    let confirmed = planned(night(), &Inputs::default()).expect("a plan");
+    let said = |sessions: Vec<Session>| {
+        let inputs = Inputs::default();
+        PoolExhausted.achieved(&confirmed, &answers(activity(sessions), &inputs))
+    };
+    let freed = |pid: i32| Session { blocked_by: Vec::new(), wait: None, ..waiter(pid, &[]) };
+    assert_eq!(said(vec![freed(11), freed(12), freed(13)]).as_deref(), Some("3 sessions ended, 3 that waited go on."));
+    // Another leak has come, for which one of them waits now.
+    let still = vec![freed(11), freed(12), leak(4, 90), waiter(13, &[4])];
+    assert_eq!(said(still).as_deref(), Some("3 sessions ended, 2 of 3 that waited go on."));
+    assert_eq!(said(night()), None, "nothing was ended");
+}

@@ -16,7 +16,8 @@ use crate::protocol::environment::Environment;
 use crate::protocol::query::{Locator, Query, Reply};
 use crate::protocol::run::{Plan, Refusal, Step, StepKind, StepState};
 
-pub fn plan(subject: &SubjectKey, former: &[Counter], answers: &Answers, env: &Environment, now: At) -> Result<Plan, Refusal> {
+/// `acted`: this undo has sent something already. Before that, a counter that holds as much as it did was counted up to there by its owner.
+pub fn plan(subject: &SubjectKey, former: &[Counter], acted: bool, answers: &Answers, env: &Environment, now: At) -> Result<Plan, Refusal> {
     let record = record(subject, answers)?;
     let holds = |c: &Counter| record.counters.iter().find(|n| n.feature == c.feature).map(|n| n.used);
     let app = match answers.get(&Query::Entitlement(subject.clone())) {
@@ -26,7 +27,7 @@ pub fn plan(subject: &SubjectKey, former: &[Counter], answers: &Answers, env: &E
     };
     let proof = witness(&app, env, &|feature, used| former.iter().all(|c| c.feature != feature || used >= c.used || !live(c, now)));
     let features: Vec<&str> = former.iter().map(|c| c.feature.as_str()).collect();
-    if former.iter().all(|c| holds(c).is_some_and(|used| used >= c.used)) {
+    if acted && former.iter().all(|c| holds(c).is_some_and(|used| used >= c.used)) {
         let told = enforced(app.value().and_then(Option::as_ref), &features);
         return Err(match proof {
             Witness::Agrees => Refusal::AlreadyRight(format!("Taken back: the counters hold what they held, and the app enforces {told}.")),

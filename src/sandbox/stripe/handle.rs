@@ -133,11 +133,6 @@ impl Simulator {
         self.keys(|k| k.add(name, permissions))
     }
 
-    /// Ends a key, named by itself or by its name. False: there is none.
-    pub fn expire_key(&self, key: &str) -> bool {
-        self.keys(|k| k.expire(key))
-    }
-
     pub fn limits(&self) -> Limits {
         self.shared.limiter.get()
     }

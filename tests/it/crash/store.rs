@@ -46,7 +46,8 @@ async fn without_the_store_it_repairs_and_ships_later() {
     let mut ada = seat(&scene, "ada", NOWHERE);
     let label = &scene.labels[0];
     // Unreachable, and killed on top of it.
-    ada.cut_at(4, label, async |_| until("the row was changed", async || scene.changes(label).await == 1).await).await;
+    // One record more than otherwise: that there is no lease.
+    ada.cut_at(5, label, async |_| until("the row was changed", async || scene.changes(label).await == 1).await).await;
     let (run, state) = ada.the_run().await;
     assert_eq!(state, "unknown");
     let resumed = ada.resume(&run).await;
@@ -84,7 +85,9 @@ async fn with_the_store_records_arrive_at_once_and_nobody_can_change_them() {
     let scene = Scene::start(2).await;
     let console = scene.bench.variable("DATABASE_URL");
     let (ada, ben) = (seat(&scene, "ada", &console), seat(&scene, "ben", &console));
+    assert!(ada.run(&["check"]).await.said.contains("nightdesk migrate"), "its store is still to be made");
     assert_eq!(ada.run(&["migrate"]).await.code, 0);
+    assert!(ada.run(&["check"]).await.said.contains("the shared store answers"));
     let (one, two) = tokio::join!(ada.repair(&scene.labels[0]), ben.repair(&scene.labels[1]));
     assert!(one.code == 0 && two.code == 0, "{}\n{}", one.said, two.said);
     let rows = shipped(&scene).await;
@@ -195,5 +198,6 @@ async fn a_silent_store_holds_no_repair_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_any_record_without_the_store_it_goes_on() {
     let scene = Scene::start(40).await;
-    killed_after_any_record(&scene, |scene| seat(scene, "ada", NOWHERE)).await;
+    // Behind its first record a run says that it has no lease.
+    killed_after_any_record(&scene, 1, |scene| seat(scene, "ada", NOWHERE)).await;
 }

@@ -93,12 +93,13 @@ async fn a_stripe_that_hangs_is_said_and_given_up_and_the_scan_is_taken_up() {
 async fn an_interrupted_scan_is_kept_and_taken_up() {
     let bench = Bench::start(Options::default()).await;
     bench.strike(Incident::Drift, 9).await;
-    let desk = Desk::of(&bench).configured("[stripe]\nbackground_per_s = 200");
+    let desk = Desk::of(&bench).configured("[env.same]\n[stripe]\nbackground_per_s = 200");
     let slow = bench.simulator.faults().add(Rule::always("/v1/subscriptions", Effect::Hang));
     let child = tokio::process::Command::new(executable())
         .args(["drift", "--full"])
         .env_clear()
         .env("NIGHTDESK_STATE_DIR", desk.state.path())
+        .env("NIGHTDESK_OPERATOR", "test")
         .envs(desk.variables.iter().map(|(n, v)| (n, v)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -114,6 +115,11 @@ async fn an_interrupted_scan_is_kept_and_taken_up() {
     assert_eq!(output.status.code(), Some(2), "{err}");
     assert!(err.contains("nightdesk drift --full --resume"), "{err}");
     bench.simulator.faults().remove(slow);
+    // The same state directory, environment and operator; what is compared is another's.
+    let elsewhere = Bench::start(Options::default()).await;
+    let mut other = Desk::of(&elsewhere).configured("[env.same]");
+    other.variables.push(("NIGHTDESK_STATE_DIR".into(), desk.state.path().to_string_lossy().into_owned()));
+    other.say(&["drift", "--full", "--resume"]).await.refused(&["the interrupted scan compared", "begin anew without --resume"]);
     let said = desk.say(&["drift", "--full", "--resume", "--json"]).await;
     assert_eq!(said.code, Some(1), "{}", said.err);
     let report: Value = serde_json::from_str(&said.out).expect("JSON");

@@ -121,7 +121,7 @@ async fn one_element_that_nobody_can_read_leaves_the_others() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
-    let outside = Outside::of(&bench, &format!("[env.test]\nstripe_base = {base:?}"));
+    let outside = Outside::of(&bench, &format!("[env.test]\nstripe_base = {base:?}\nstripe_key = {{ env = \"STRIPE_SECRET_KEY\" }}"));
     let range = SubscriptionRange { since: None, before: None, after: None };
     let Reply::SubscriptionPage { subscriptions, raw, next } = outside.reader.ask(Query::SubscriptionPage(range)).await.expect("a page")
     else {

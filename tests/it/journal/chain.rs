@@ -5,12 +5,13 @@ use crate::world::{Driver, World, by_customer, subject};
 use nightdesk::domain::ids::SubjectKey;
 use nightdesk::gateway::journal::JournalError;
 use nightdesk::procedures::engine::Phase;
-use nightdesk::protocol::record::{Closed, Detail, Entry, RunState};
+use nightdesk::protocol::record::{Closed, Detail, Entry, OpenedDetail, RunState};
 use serde_json::json;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::tempdir;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn a_chain_is_whole_private_and_names_nobody() {
@@ -163,4 +164,80 @@ async fn a_broken_end_is_named_and_forbids_writes() {
     assert_eq!(d.run.phase, Phase::Review);
     assert!(d.run.note.as_deref().is_some_and(|n| n.contains("audit verify")), "{:?}", d.run.note);
     assert_eq!(d.counts(), (0, 0));
+}
+
+fn opened(run: Uuid) -> (Entry, Detail) {
+    let inputs = nightdesk::protocol::run::Inputs::default();
+    let detail = OpenedDetail { inputs, subject: Some(subject()), who: "j•••".into(), undoes: None };
+    (Entry::RunOpened { run, procedure: "tier-update".into() }, Detail::of(&detail))
+}
+
+#[tokio::test]
+async fn what_was_read_is_not_read_again_and_what_stands_in_its_place_is() {
+    let state = tempdir().unwrap();
+    let journal = journal(state.path());
+    let (first, second, third) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    for run in [first, second] {
+        let (entry, detail) = opened(run);
+        journal.append(Some(&subject()), entry, detail).await.unwrap();
+        let closed = Entry::RunClosed { run, how: Closed::Done };
+        journal.append(Some(&subject()), closed, Detail::none()).await.unwrap();
+    }
+    let known = async |journal: &Journal| {
+        let mut runs: Vec<Uuid> = journal.runs().await.unwrap().iter().map(|r| r.run).collect();
+        runs.sort_unstable();
+        runs
+    };
+    assert_eq!(known(&journal).await, [first, second]);
+    let whole = fs::read_to_string(journal.path()).unwrap();
+    // Spoilt at its beginning, in place: whoever reads on does not look there, whoever verifies does.
+    fs::write(journal.path(), whole.replacen("tier-update", "tier-UPDATE", 1)).unwrap();
+    let (entry, detail) = opened(third);
+    journal.append(Some(&subject()), entry, detail).await.unwrap();
+    assert_eq!(known(&journal).await, [first, second, third]);
+    assert!(broken(&journal).await.starts_with("1: "), "it is found by a verification");
+    assert_eq!(known(&super::journal(state.path())).await, [second, third], "and by whoever reads it for the first time");
+
+    // Shortened, replaced, or with another end: all of it is read anew.
+    edit(journal.path(), |lines| lines[2..4].to_vec());
+    assert_eq!(known(&journal).await, [second]);
+    let fresh = journal.path().with_extension("fresh");
+    fs::write(&fresh, &whole).unwrap();
+    fs::rename(&fresh, journal.path()).unwrap();
+    assert_eq!(known(&journal).await, [first, second]);
+    let lines: Vec<&str> = whole.lines().collect();
+    let longer = "x".repeat(whole.len());
+    fs::write(journal.path(), [lines[0], lines[1], lines[2], &longer, ""].join("\n")).unwrap();
+    assert_eq!(journal.run(second).await.unwrap().map(|r| r.state), Some(RunState::Open), "its end is not there any more");
+}
+
+#[tokio::test]
+async fn who_is_forgotten_is_forgotten_by_what_was_read_before_too() {
+    let state = tempdir().unwrap();
+    let (ours, theirs) = (journal(state.path()), journal(state.path()));
+    let run = Uuid::now_v7();
+    let (entry, detail) = opened(run);
+    ours.append(Some(&subject()), entry, detail).await.unwrap();
+    assert!(ours.run(run).await.unwrap().is_some_and(|r| r.inputs.is_some()));
+    theirs.forget(&subject()).await.unwrap();
+    assert!(ours.run(run).await.unwrap().is_some_and(|r| r.inputs.is_none() && r.who.is_none()), "removed by another process");
+}
+
+#[tokio::test]
+async fn a_run_that_no_list_shows_any_more_is_found_by_its_id() {
+    let state = tempdir().unwrap();
+    let journal = journal(state.path());
+    let runs: Vec<Uuid> = (0..30).map(|_| Uuid::now_v7()).collect();
+    for run in &runs {
+        let (entry, detail) = opened(*run);
+        journal.append(Some(&subject()), entry, detail).await.unwrap();
+        let how = if *run == runs[1] { Closed::HandedOver } else { Closed::Done };
+        journal.append(Some(&subject()), Entry::RunClosed { run: *run, how }, Detail::none()).await.unwrap();
+    }
+    let listed: Vec<Uuid> = journal.runs().await.unwrap().iter().map(|r| r.run).collect();
+    assert_eq!(listed.len(), 21, "twenty, and what was handed over");
+    assert!(listed.contains(&runs[1]) && !listed.contains(&runs[0]));
+    let old = journal.run(runs[0]).await.unwrap().expect("it is in the journal");
+    assert!(old.inputs.is_some() && old.is_finished());
+    assert!(journal.run(Uuid::now_v7()).await.unwrap().is_none());
 }

@@ -6,7 +6,7 @@ use crate::procedures::planned;
 use crate::world::{Driver, World, by_customer, subject};
 use nightdesk::domain::fault::FaultKind;
 use nightdesk::gateway::gate::Gate;
-use nightdesk::gateway::journal::store::{Store, migrate};
+use nightdesk::gateway::journal::store::{RUNS_OF_OTHERS, Store, migrate};
 use nightdesk::gateway::journal::{Journal, Shipped, Shipping, ship, team_runs};
 use nightdesk::gateway::writes::WriteLane;
 use nightdesk::procedures::engine::Phase;
@@ -15,6 +15,7 @@ use nightdesk::protocol::record::{Closed, Detail, Entry, OpenedDetail, RunState}
 use nightdesk::protocol::run::{Attempt, Inputs, Perform};
 use nightdesk::sandbox::cluster::SUPERUSER;
 use nightdesk::sandbox::schema::{Shape, roles};
+use sqlx::Connection as _;
 use sqlx::postgres::PgPoolOptions;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ async fn database() -> Database {
 #[tokio::test]
 async fn records_reach_the_store_once_and_cannot_be_changed_there() {
     let db = database().await;
-    assert_eq!(migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap(), 2);
+    assert_eq!(migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap(), 3);
     assert_eq!(migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap(), 0, "applying again changes nothing");
     let (_state, journal) = with_records(250).await;
     let store = Store::of_url(&db.console).unwrap();
@@ -95,7 +96,17 @@ async fn a_store_that_hangs_is_not_waited_for_for_ever() {
     let store = Store::of_url(&db.console).unwrap();
     let verified = tokio::time::timeout(std::time::Duration::from_secs(30), store.verify()).await.expect("it gives up by itself");
     assert_eq!(verified.expect_err("nobody answers").kind, FaultKind::Timeout);
+    // Nor does the server go on with what nobody waits for any more: the lock is still held.
+    let state = tempdir().unwrap();
+    let journal = Journal::open(state.path(), "test", "ada", Some(b"one key for all consoles")).unwrap();
+    assert_eq!(team_runs(&journal, &store).await.expect_err("nobody answers").kind, FaultKind::Timeout);
+    bench::until("the server has ended it", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *holding).await.unwrap() == 0
+    })
+    .await;
     holding.rollback().await.unwrap();
+    assert!(team_runs(&journal, &store).await.unwrap_or_default().is_empty());
 }
 
 #[tokio::test]
@@ -260,6 +271,100 @@ async fn an_open_run_keeps_its_lease_and_is_told_when_somebody_else_has_it() {
     assert!(fault.kind == FaultKind::Denied && fault.say.contains("lapsed") && fault.say.contains("eve has run"), "{fault:?}");
 }
 
+/// A lane with a lease of three seconds, and its journal.
+fn leased_lane(db: &Database, state: &Path, operator: &str) -> (WriteLane<crate::world::InMemory>, Store, Journal) {
+    let journal = Journal::open(state, "test", operator, Some(b"one key for all consoles")).unwrap();
+    let gate = Arc::new(Gate::new(false));
+    gate.account_known(false);
+    gate.turn_on("ticket 4411", chrono::Utc::now()).expect("test mode");
+    let store = Store::of_url(&db.console).unwrap().leasing_for(std::time::Duration::from_secs(3));
+    let world = crate::world::InMemory(World::missed().shared());
+    (WriteLane::new(gate, journal.clone(), Some(store.clone()), world), store, journal)
+}
+
+fn about_one() -> Detail {
+    Detail::of(&OpenedDetail { inputs: by_customer(), subject: Some(subject()), who: "j".into(), undoes: None })
+}
+
+#[tokio::test]
+async fn a_slow_read_takes_nobody_s_lease_away() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let (ours, theirs) = (tempdir().unwrap(), tempdir().unwrap());
+    let (ada, store, journal) = leased_lane(&db, ours.path(), "ada");
+    let (eve, ..) = leased_lane(&db, theirs.path(), "eve");
+    let admin = PgPoolOptions::new().max_connections(1).connect(&db.superuser).await.unwrap();
+    let mut holding = admin.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE nightdesk.desk, nightdesk.audit IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.unwrap();
+    let desk = nightdesk::gateway::journal::Desk::new(journal.clone(), Some(store.clone()));
+    let (desk, team) = tokio::join!(desk.state(), team_runs(&journal, &store));
+    assert!(desk.is_err() && team.is_err(), "both wait for the same lock");
+    let mut notes = ada.notes();
+    ada.open_run(Uuid::now_v7(), "tier-update", about_one()).await.unwrap();
+    let fault = eve.open_run(Uuid::now_v7(), "tier-update", about_one()).await.unwrap_err();
+    assert!(fault.kind == FaultKind::Conflict && fault.say.contains("ada has run"), "{fault}");
+    assert!(notes.try_recv().is_err(), "nothing is to be said about it");
+    holding.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_that_could_not_be_had_is_told_and_asked_for_until_it_is_there() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let (ours, theirs) = (tempdir().unwrap(), tempdir().unwrap());
+    let (ada, ..) = leased_lane(&db, ours.path(), "ada");
+    let (eve, ..) = leased_lane(&db, theirs.path(), "eve");
+    let admin = PgPoolOptions::new().max_connections(1).connect(&db.superuser).await.unwrap();
+    let mut holding = admin.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE nightdesk.lease IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.unwrap();
+    let (mut notes, run) = (ada.notes(), Uuid::now_v7());
+    ada.open_run(run, "tier-update", about_one()).await.expect("a store that hangs is in no repair's way");
+    assert_eq!(notes.recv().await.unwrap(), (run, "no lease: the shared store did not answer".to_string()));
+    let chain = std::fs::read_to_string(place(ours.path(), "journal.jsonl")).unwrap();
+    assert!(chain.lines().last().is_some_and(|l| l.contains(r#"{"entry":"unleased","run":""#)), "{chain}");
+    holding.rollback().await.unwrap();
+    assert!(notes.recv().await.unwrap().1.contains("gives its lease"));
+    let fault = eve.open_run(Uuid::now_v7(), "tier-update", about_one()).await.unwrap_err();
+    assert!(fault.kind == FaultKind::Conflict && fault.say.contains("ada has run"), "{fault}");
+    ada.record(Some(run), Entry::RunClosed { run, how: Closed::Abandoned }, Detail::none()).await.unwrap();
+    eve.open_run(Uuid::now_v7(), "tier-update", about_one()).await.expect("it was given back");
+}
+
+#[tokio::test]
+async fn who_has_no_lease_stops_where_somebody_else_has_it_by_then() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let (ours, theirs) = (tempdir().unwrap(), tempdir().unwrap());
+    let (ada, ..) = leased_lane(&db, ours.path(), "ada");
+    let (eve, ..) = leased_lane(&db, theirs.path(), "eve");
+    let command = planned(&mut World::missed(), &by_customer()).expect("a plan").commands()[0].clone();
+    let admin = PgPoolOptions::new().max_connections(1).connect(&db.superuser).await.unwrap();
+    let mut holding = admin.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE nightdesk.lease IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.unwrap();
+    let run = Uuid::now_v7();
+    ada.open_run(run, "tier-update", about_one()).await.unwrap();
+    let lease = "INSERT INTO nightdesk.lease SELECT environment, subject, gen_random_uuid(), 'zoe', now() + interval '1 hour' FROM
+                 (SELECT 'test'::text AS environment, $1::text AS subject) x";
+    let hash = Journal::open(ours.path(), "test", "ada", Some(b"one key for all consoles")).unwrap().subject_hash(&subject());
+    sqlx::query(lease).bind(hash).execute(&mut *holding).await.unwrap();
+    holding.commit().await.unwrap();
+    let mut attempt = Attempt { run, step: "apply".into(), attempt: 1 };
+    let mut refused = None;
+    bench::until("the store is asked again before an act", async || {
+        let perform = Perform { attempt: attempt.clone(), command: command.clone(), undo: None, confirmed_at: chrono::Utc::now() };
+        // Until it is asked again the repair is not held up, and here it may not be done twice.
+        let outcome = ada.perform(perform).await.outcome;
+        attempt.attempt += 1;
+        refused = if let Outcome::NotDone(fault) = outcome { Some(fault).filter(|f| f.kind == FaultKind::Denied) } else { None };
+        refused.is_some()
+    })
+    .await;
+    let fault = refused.expect("just seen");
+    assert!(fault.say.contains("lapsed") && fault.say.contains("zoe has run"), "{fault:?}");
+    let fault = eve.open_run(Uuid::now_v7(), "tier-update", about_one()).await.unwrap_err();
+    assert!(fault.say.contains("zoe has run"), "{fault}");
+}
+
 #[tokio::test]
 async fn an_unfinished_run_of_a_colleague_is_known_however_much_was_recorded_since() {
     let db = database().await;
@@ -297,4 +402,111 @@ async fn an_unfinished_run_of_a_colleague_is_known_however_much_was_recorded_sin
     assert_eq!(of(handed_over), Some((RunState::Closed(Closed::HandedOver), vec!["resend-evt_1"])));
     assert_eq!((of(oldest), runs.len()), (None, 22), "of those that ended well the newest twenty");
     assert!(team_runs(&theirs, &store).await.unwrap().is_empty(), "of others");
+}
+
+/// Rows that a plan touches in these tables, by what it says itself after it was run.
+fn touched(plan: &serde_json::Value) -> f64 {
+    let number = |key: &str| plan[key].as_f64().unwrap_or_default();
+    let of_ours = plan["Relation Name"].as_str().is_some_and(|r| r.starts_with("audit"));
+    let rows = number("Actual Rows") + number("Rows Removed by Filter") + number("Rows Removed by Index Recheck");
+    let own = if of_ours { rows * number("Actual Loops") } else { 0.0 };
+    own + plan["Plans"].as_array().into_iter().flatten().map(touched).sum::<f64>()
+}
+
+/// Finished runs of this operator, three records each, by these numbers.
+async fn finished_runs(admin: &sqlx::PgPool, operator: &str, numbers: std::ops::RangeInclusive<i32>) {
+    let sql = r#"SELECT nightdesk.audit_append(format(
+        '{"operator":%s,"environment":"test","chain":"%s","seq":%s,"entry":{"entry":%s}}', to_json($1::text), $2::uuid, n * 3 + k,
+        CASE k WHEN 0 THEN format('"run-opened","run":"%s","procedure":"tier-update"', r)
+               WHEN 1 THEN format('"verified","run":"%s","step":"row","holds":true', r)
+               ELSE format('"run-closed","run":"%s","how":"done"', r) END))
+        FROM (SELECT n, k, md5($1 || n)::uuid AS r FROM generate_series($3, $4) n, generate_series(0, 2) k ORDER BY n, k) x"#;
+    let chain = Uuid::now_v7();
+    sqlx::query(sql).bind(operator).bind(chain).bind(*numbers.start()).bind(*numbers.end()).execute(admin).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_read_of_colleagues_runs_does_not_grow_with_what_was_ever_recorded() {
+    let db = database().await;
+    migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap();
+    let admin = PgPoolOptions::new().max_connections(1).connect(&db.superuser).await.unwrap();
+    let state = tempdir().unwrap();
+    let theirs = Journal::open(state.path(), "test", "ada", Some(b"one key for all consoles")).unwrap();
+    let store = Store::of_url(&db.console).unwrap();
+    let left = Uuid::now_v7();
+    theirs.append(None, Entry::RunOpened { run: left, procedure: "failed-webhook".into() }, Detail::none()).await.unwrap();
+    ship(&theirs, &store).await.unwrap();
+    finished_runs(&admin, "eve", 1..=3_000).await;
+    finished_runs(&admin, "zoe", 1..=3_000).await;
+    sqlx::raw_sql("ANALYZE nightdesk.audit, nightdesk.audit_run").execute(&admin).await.unwrap();
+    let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {RUNS_OF_OTHERS}");
+    // Whoever asks has runs of their own as well, or is the only one who has any.
+    for (asking, records) in [("eve", 61.0), ("nobody", 61.0)] {
+        let plan: serde_json::Value = sqlx::query_scalar(sqlx::AssertSqlSafe(explain.clone()))
+            .bind("test")
+            .bind(asking)
+            .bind(20_i64)
+            .fetch_one(&admin)
+            .await
+            .unwrap();
+        let (plan, rows) = (&plan[0]["Plan"], touched(&plan[0]["Plan"]));
+        assert_eq!(plan["Actual Rows"].as_f64(), Some(records), "an unfinished run, and three records each of twenty: {plan}");
+        assert!(rows < 300.0, "{rows} rows of 18,001 were touched: {plan:#}");
+    }
+    sqlx::raw_sql("DELETE FROM nightdesk.audit_run WHERE operator <> 'eve'").execute(&admin).await.unwrap();
+    let alone: serde_json::Value =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(explain)).bind("test").bind("eve").bind(20_i64).fetch_one(&admin).await.unwrap();
+    assert!(touched(&alone[0]["Plan"]) < 30.0, "{alone:#}");
+}
+
+/// A store as an older program has made it, used by this one; and what is there already when it is brought up to date.
+#[tokio::test]
+async fn an_older_store_tells_the_same_runs_and_is_listed_when_it_is_brought_up_to_date() {
+    let db = database().await;
+    let mut admin = sqlx::PgConnection::connect(&db.superuser).await.unwrap();
+    let all = sqlx::migrate!("./migrations");
+    let mut older = sqlx::migrate::Migrator::with_migrations(all.iter().filter(|m| m.version < 3).cloned().collect());
+    older.create_schema("nightdesk");
+    older.dangerous_set_table_name("nightdesk._sqlx_migrations");
+    older.run(&mut admin).await.unwrap();
+    let grants = format!(
+        "GRANT USAGE ON SCHEMA nightdesk TO {role}; GRANT SELECT ON nightdesk.audit, nightdesk.audit_head TO {role};
+         GRANT SELECT ON nightdesk.lease TO {role}; GRANT EXECUTE ON FUNCTION nightdesk.audit_append(text) TO {role}",
+        role = roles::CONSOLE
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(grants)).execute(&mut admin).await.unwrap();
+    let state = tempdir().unwrap();
+    let theirs = Journal::open(state.path(), "test", "ada", Some(b"one key for all consoles")).unwrap();
+    let mine = Journal::open(state.path(), "test", "eve", Some(b"one key for all consoles")).unwrap();
+    let store = Store::of_url(&db.console).unwrap();
+    let runs = [Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7()];
+    for run in runs {
+        theirs.append(None, Entry::RunOpened { run, procedure: "tier-update".into() }, Detail::none()).await.unwrap();
+    }
+    for (run, how) in [(runs[1], Closed::HandedOver), (runs[2], Closed::Done), (runs[2], Closed::Undone)] {
+        theirs.append(None, Entry::RunClosed { run, how }, Detail::none()).await.unwrap();
+    }
+    ship(&theirs, &store).await.expect("an older store takes records as ever");
+    let before = team_runs(&mine, &store).await.unwrap();
+    assert_eq!(before.len(), 3);
+    assert_eq!(migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap(), 1);
+    assert_eq!(team_runs(&mine, &store).await.unwrap(), before, "what was there is listed");
+    let late = Uuid::now_v7();
+    theirs.append(None, Entry::RunOpened { run: late, procedure: "tier-update".into() }, Detail::none()).await.unwrap();
+    theirs.append(None, Entry::RunClosed { run: runs[0], how: Closed::Abandoned }, Detail::none()).await.unwrap();
+    ship(&theirs, &store).await.unwrap();
+    let listed = team_runs(&mine, &store).await.unwrap();
+    assert_eq!((listed.len(), listed[0].run), (4, late), "what comes is listed too");
+    assert_eq!(store.verify().await.unwrap(), []);
+    let revoke = format!("REVOKE SELECT ON nightdesk.audit_run FROM {}", roles::CONSOLE);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(revoke)).execute(&mut admin).await.unwrap();
+    assert_eq!(team_runs(&mine, &store).await.unwrap(), listed, "without the list it is only slower");
+    // The other way round: this program beside a store of one that is newer still.
+    let newer =
+        "INSERT INTO nightdesk._sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99, 'x', true, '', 0)";
+    sqlx::raw_sql(newer).execute(&mut admin).await.unwrap();
+    let refused = migrate(&db.superuser, Some(roles::CONSOLE)).await.unwrap_err();
+    assert!(refused.say.contains("newer program"), "{refused}");
+    assert_eq!(ship(&theirs, &store).await.unwrap(), 0, "which does not keep it from working");
+    assert_eq!(team_runs(&mine, &store).await.unwrap(), listed);
 }

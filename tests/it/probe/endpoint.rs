@@ -5,8 +5,10 @@ use crate::bench::{Bench, Options, cluster, http};
 use crate::command::Desk;
 use nightdesk::domain::fault::FaultKind;
 use nightdesk::domain::webhooks::probe::{Came, Finding, Level, Manner as Found, Shot};
+use nightdesk::gateway::journal::Journal;
 use nightdesk::gateway::stripe::Priority;
 use nightdesk::protocol::query::{Query, Reply};
+use nightdesk::protocol::record::Entry;
 use nightdesk::sandbox::app::Manner;
 use nightdesk::sandbox::schema::roles;
 use nightdesk::sandbox::watch::Watch;
@@ -38,7 +40,7 @@ async fn both_manners_are_told_apart() {
         let bench = bench(manner).await;
         let (probed, said) = probed(&open(config(&bench))).await;
         assert_eq!((said.manner, said.worst().finding), (Some(found), finding), "{said:?}");
-        assert!(said.reachable() && said.worst().level != Level::Fail);
+        assert!(said.manner.is_some() && said.worst().level != Level::Fail);
         assert!(said.skew_seconds.is_some_and(|s| s.abs() <= 2), "{said:?}");
         assert_eq!(probed.url, bench.app.webhook_url());
         let Some(Came::Answer { status: 200, body, .. }) = probed.came(Shot::Signed) else { panic!("{probed:?}") };
@@ -145,7 +147,7 @@ async fn what_is_registered_decides_with() {
     stripe(&bench, reqwest::Method::DELETE, &path, "").await;
     let (probed, said) = probed(&sources).await;
     assert_eq!((probed.url.as_str(), said.worst().finding), (bench.app.webhook_url().as_str(), Finding::NotRegistered));
-    assert!(said.worst().sentence.contains("hooks.example.net") && said.reachable(), "{said:?}");
+    assert!(said.worst().sentence.contains("hooks.example.net") && said.manner.is_some(), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,8 +160,51 @@ async fn without_a_configured_url_the_registered_one_must_be_clear() {
     };
     assert_eq!(findings(&open_without()).await, [Finding::RejectsForgeries]);
     stripe(&bench, reqwest::Method::POST, "webhook_endpoints", "url=https://hooks.example.net/1&enabled_events[]=*").await;
-    let unclear = open_without().ask(Query::Probe, Priority::Interactive).await.expect_err("which?");
+    let state = tempfile::tempdir().unwrap();
+    let journal = Journal::open(state.path(), "test", "ada", None).unwrap();
+    let unclear = open_without().probe(&journal).await.expect_err("which?");
     assert!(unclear.kind == FaultKind::NotSetUp && unclear.say.contains("several") && unclear.say.contains("webhook_url"), "{unclear}");
+    assert_eq!(journal.newest(9).await.unwrap(), [], "nothing was about to be sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_is_in_the_journal_before_it_is_sent_or_it_is_not_sent() {
+    let bench = bench(Manner::Honest).await;
+    let state = tempfile::tempdir().unwrap();
+    let journal = Journal::open(state.path(), "test", "ada", None).unwrap();
+    let recorded = async || journal.newest(9).await.unwrap().into_iter().map(|r| r.entry).collect::<Vec<_>>();
+    let endpoint = bench.app.webhook_url();
+    open(config(&bench)).probe(&journal).await.expect("a probe");
+    assert_eq!(recorded().await, [Entry::Probed { endpoint: endpoint.clone(), signed: true }]);
+    let mut unsigned = config(&bench);
+    unsigned.policy.signed_probe = false;
+    open(unsigned).probe(&journal).await.expect("a probe");
+    assert_eq!(recorded().await[1..], [Entry::Probed { endpoint, signed: false }]);
+
+    let kept = kept_events(&bench).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut elsewhere = config(&bench);
+    elsewhere.webhook_url = Some(format!("http://{}/elsewhere/stripe", listener.local_addr().unwrap()));
+    std::fs::remove_file(journal.path()).unwrap();
+    std::fs::create_dir(journal.path()).unwrap();
+    let sources = open(elsewhere);
+    let refused = sources.probe(&journal).await.expect_err("nothing is sent that cannot be journaled");
+    assert_eq!(refused.kind, FaultKind::Journal, "{refused}");
+    let nobody = tokio::time::timeout(std::time::Duration::from_millis(200), listener.accept()).await;
+    assert!(nobody.is_err() && kept_events(&bench).await == kept);
+    assert!(sources.ask(Query::Probe, Priority::Interactive).await.is_err(), "there is no other way");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_journal_that_is_printed_names_every_probe() {
+    let bench = bench(Manner::Honest).await;
+    let desk = Desk::of(&bench);
+    desk.say(&["probe"]).await;
+    let shown = desk.say(&["audit"]).await;
+    let line = format!("probe of {}, nothing of it signed with the real secret", bench.app.webhook_url());
+    assert!(shown.code == Some(0) && shown.out.contains(&line), "{shown:?}");
+    let said = desk.say(&["audit", "--last", "1", "--json"]).await.well();
+    assert_eq!((&said[0]["entry"], &said[0]["signed"], &said[0]["run"]), (&json!("probed"), &json!(false), &Value::Null), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,7 +139,7 @@ async fn a_key_for_writes_is_there_while_writes_are_on() {
     let writer = bench.simulator.named_key("the writer", Some(&["rak_webhook_write"]));
     let sources = open(with(&writer));
     not_done(&perform(&sources, command(0), "nd-1").await, "turn writes on again");
-    sources.arm().await;
+    sources.arm();
     let done = perform(&sources, command(0), "nd-1").await;
     assert!(matches!(done, Outcome::Done { .. }), "{done:?}");
     assert!(retries(&bench).iter().all(|r| r.key_name.as_deref() == Some("the writer")), "{:?}", retries(&bench));
@@ -147,16 +147,16 @@ async fn a_key_for_writes_is_there_while_writes_are_on() {
     not_done(&perform(&sources, command(1), "nd-2").await, "turn writes on again");
 
     let weak = open(with(&bench.simulator.restricted_key(&["rak_event_read"])));
-    weak.arm().await;
+    weak.arm();
     not_done(&perform(&weak, command(1), "nd-3").await, "rak_webhook_write");
     let live = open(with("rk_live_abcdefghijklmnop"));
-    live.arm().await;
+    live.arm();
     not_done(&perform(&live, command(1), "nd-4").await, "different modes");
     let mut absent = with("");
     absent.stripe_write_key =
         Some(Kept::new("stripe_write_key", SecretRef::Command { command: vec!["/nonexistent/vault".into()] }, &|_| None));
     let absent = open(absent);
-    absent.arm().await;
+    absent.arm();
     not_done(&perform(&absent, command(1), "nd-5").await, "stripe_write_key: vault could not be run");
     assert_eq!(retries(&bench).len(), 2, "one that was allowed, one that was not");
 }

@@ -149,7 +149,7 @@ async fn on_live_a_script_has_to_agree() {
     let bench = Bench::start(Options { customers: 60, ..Options::default() }).await;
     let server = Raw::saying("404 Not Found", "", "").await;
     bench.simulator.set_webhook_url(server.url.clone());
-    let live = Desk::of(&bench).but("APP_WEBHOOK_URL", &server.url).configured("[env.prod]\nproduction = true\n");
+    let live = Desk::of(&bench).but("APP_WEBHOOK_URL", &server.url).in_production();
     live.say(&["probe", "--json"]).await.refused(&["LIVE", "two forged events", "--yes"]);
     let said = live.say(&["probe", "--json", "--yes"]).await;
     assert_eq!(said.code, Some(1), "{said:?}");

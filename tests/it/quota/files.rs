@@ -6,6 +6,13 @@ use crate::command::Desk;
 use nix::sys::signal::Signal;
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_limits_than_a_price_list_has_are_no_price_list() {
+    let bench = Bench::start(Options::default()).await;
+    sql(&bench, "INSERT INTO plan_features (tier, feature, value) SELECT 'T' || n, 'searches', 5 FROM generate_series(1, 2000) AS n").await;
+    Desk::of(&bench).say(&["quota"]).await.refused(&["more than 2000 limits", "[schema.limit]"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_broken_off_is_never_taken_for_a_whole_one() {
     let bench = Bench::start(Options::default()).await;
     sql(&bench, "UPDATE profiles SET data = data || '{\"name\": \"=HYPERLINK(0)\"}'").await;

@@ -12,6 +12,7 @@ use crate::domain::diagnosis::{self, Class, Word};
 use crate::domain::fault::{Fault, Source};
 use crate::domain::findings::{About, Finding, Here, Interrupted, Judged, Silent, Trouble, billed, findings};
 use crate::domain::ids::{StripeId, SubjectKey};
+use crate::domain::shared::Shared;
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::{Drifted, Group, finding};
 use crate::protocol::freshness::Health;
@@ -38,7 +39,7 @@ pub struct Model {
     pub(super) endpoint: bool,
     /// Nothing is applied any more, and somebody has muted why.
     pub(super) hushed: bool,
-    runs: Vec<RunSummary>,
+    runs: Shared<Vec<RunSummary>>,
     runs_read: Option<u64>,
     pub(super) findings: Vec<Finding>,
     #[serde(default)]
@@ -65,7 +66,7 @@ impl Model {
     /// The unfinished runs were looked for, or what stands beside the events was.
     pub fn replied(&mut self, slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) {
         if let (Query::Runs, Ok(Reply::Runs(runs))) = (query, result) {
-            self.runs.clone_from(runs);
+            self.runs = runs.clone().into();
         }
         self.beside.replied(slot, result);
         self.quota.replied(slot, result);

@@ -2,7 +2,7 @@
 
 use super::model::{Model, Tab};
 use super::tell::{self, TEXT};
-use super::{blockers, groups, history, table};
+use super::{view_blockers, view_groups, view_history, view_table};
 use crate::console::context::Context;
 use crate::console::widgets::format::clock;
 use crate::console::widgets::paint::put;
@@ -46,10 +46,10 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     }
     let body = Rect { y, height: area.bottom() - y, ..area };
     match m.tab {
-        Tab::Sessions => table::draw(m, seen, body, buf, theme),
-        Tab::Groups => groups::draw(m, body, buf, theme),
-        Tab::Blockers => blockers::draw(m, seen, body, buf, theme),
-        Tab::History => history::draw(seen, cx, body, buf, theme),
+        Tab::Sessions => view_table::draw(m, seen, body, buf, theme),
+        Tab::Groups => view_groups::draw(m, body, buf, theme),
+        Tab::Blockers => view_blockers::draw(m, seen, body, buf, theme),
+        Tab::History => view_history::draw(seen, cx, body, buf, theme),
     }
 }
 

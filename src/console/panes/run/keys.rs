@@ -117,7 +117,7 @@ fn actions(m: &Model) -> Vec<ActionItem> {
 }
 
 /// A key while the confirming text is typed. Enter is not one of them: the console looks at it first.
-pub fn edit(m: &mut Model, key: Key, _cx: &Context) -> Vec<Ask> {
+pub fn edit(m: &mut Model, key: Key, cx: &Context) -> Vec<Ask> {
     match key {
         Key::Tab | Key::BackTab => m.aside = true,
         // What edits no text moves the plan above it.
@@ -127,6 +127,7 @@ pub fn edit(m: &mut Model, key: Key, _cx: &Context) -> Vec<Ask> {
         Key::PageUp => m.scroll = m.scroll.saturating_sub(8),
         key => {
             m.typed.key(key);
+            m.typed_at(cx.tick);
         }
     }
     Vec::new()

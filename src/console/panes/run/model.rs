@@ -1,10 +1,11 @@
 //! A run as the screen holds it: the engine's state, and where the operator is within it.
 
 use crate::console::context::Context;
-use crate::console::guard::Guard;
+use crate::console::guard::{Guard, PASTE_MS};
 use crate::console::widgets::form::TextField;
 use crate::domain::fault::{FaultKind, Source};
 use crate::domain::policy::{Standing, judge};
+use crate::domain::shared::Shared;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::command::Command;
 use crate::protocol::run::{Step, short};
@@ -13,7 +14,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
-    pub run: Run,
+    /// Shared with older copies of the state for as long as it stays the same: it holds every act and try.
+    pub run: Shared<Run>,
     /// The option under the cursor, while the run asks for a decision.
     pub choice: Option<usize>,
     /// The options that are marked, where several may be taken.
@@ -27,6 +29,8 @@ pub struct Model {
     /// The last lines of a command that is being run.
     pub heard: VecDeque<String>,
     guard: Guard,
+    /// When the last character came into the field: an Enter right behind it belongs to a paste.
+    last_typed: Option<u64>,
     /// The question on screen: the guard belongs to it.
     asked: Option<String>,
     confirmed: bool,
@@ -39,7 +43,7 @@ impl Model {
     #[must_use]
     pub fn of(run: Run) -> Self {
         let mut model = Self {
-            run,
+            run: run.into(),
             choice: None,
             marked: BTreeSet::new(),
             typed: TextField::default(),
@@ -47,6 +51,7 @@ impl Model {
             scroll: 0,
             heard: VecDeque::new(),
             guard: Guard::default(),
+            last_typed: None,
             asked: None,
             confirmed: false,
         };
@@ -94,6 +99,17 @@ impl Model {
     #[must_use]
     pub fn is_settled(&self, tick: u64) -> bool {
         self.guard.lets_through(tick)
+    }
+
+    /// Something came into the field.
+    pub fn typed_at(&mut self, tick: u64) {
+        self.last_typed = Some(tick);
+    }
+
+    /// Enter says what stands in the field: the question was on screen, and the key did not come in with a paste.
+    #[must_use]
+    pub fn takes_enter(&self, tick: u64) -> bool {
+        self.is_settled(tick) && self.last_typed.is_none_or(|typed| tick > typed + PASTE_MS)
     }
 
     /// The operator has confirmed what was under review.

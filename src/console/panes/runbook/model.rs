@@ -7,6 +7,7 @@ use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
 use crate::domain::fault::Fault;
 use crate::domain::runbook::Section;
+use crate::domain::shared::Shared;
 use crate::procedures::Procedure;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::RunSummary;
@@ -42,7 +43,7 @@ pub enum Tab {
 /// Runs as last read; what was read stays when reading again fails.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Read {
-    pub value: Option<Vec<RunSummary>>,
+    pub value: Option<Shared<Vec<RunSummary>>>,
     pub fault: Option<Fault>,
     /// When it was first asked for.
     pub since: Option<u64>,
@@ -128,11 +129,6 @@ impl Model {
         self.rows(cx).iter().position(|r| Some(r.run.run) == self.run).unwrap_or(0)
     }
 
-    /// Shows the runs.
-    pub fn show_runs(&mut self) {
-        self.tab = Tab::Runs;
-    }
-
     pub(super) fn turn(&mut self, forward: bool, cx: &Context) -> Vec<Ask> {
         let at = TABS.iter().position(|(t, _)| *t == self.tab).unwrap_or(0);
         let next = if forward { at + 1 } else { at + TABS.len() - 1 } % TABS.len();
@@ -144,7 +140,7 @@ impl Model {
 impl Read {
     fn take(&mut self, result: &Result<Reply, Fault>) {
         match result {
-            Ok(Reply::Runs(runs)) => (self.value, self.fault) = (Some(runs.clone()), None),
+            Ok(Reply::Runs(runs)) => (self.value, self.fault) = (Some(runs.clone().into()), None),
             Ok(_) => {}
             Err(fault) => self.fault = Some(fault.clone()),
         }

@@ -5,8 +5,7 @@ use crate::console::context::Context;
 use crate::console::widgets::format::{age, moment};
 use crate::domain::At;
 use crate::procedures::by_id;
-use crate::protocol::record::{Closed, Concluded, Doing, Entry, Recorded, RunState, RunSummary};
-use crate::protocol::run::{short, step_title};
+use crate::protocol::record::{Doing, Recorded, RunState, RunSummary};
 
 /// A row of the tab.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +39,7 @@ impl Model {
 fn row<'a>(run: &'a RunSummary, own: bool, cx: &Context) -> Row<'a> {
     let here = cx.going.get(&run.run).copied().filter(|_| !run.is_finished());
     let (word, calls) = match (run.state, here) {
-        (RunState::Closed(how), _) => (closed(how), false),
+        (RunState::Closed(how), _) => (how.word(), false),
         (_, Some(going)) => (going.word(), going.calls()),
         _ if run.held => (held(run), false),
         (RunState::Open, None) => ("not sent", true),
@@ -53,16 +52,6 @@ fn row<'a>(run: &'a RunSummary, own: bool, cx: &Context) -> Row<'a> {
         None => String::new(),
     };
     Row { run, own, word, calls, here: here.is_some(), title: title(run), who, age: age((cx.now - run.last).num_seconds()) }
-}
-
-fn closed(how: Closed) -> &'static str {
-    match how {
-        Closed::Done => "done",
-        Closed::Undone => "undone",
-        Closed::Halted => "halted",
-        Closed::Abandoned => "left",
-        Closed::HandedOver => "given up",
-    }
 }
 
 /// One that another console has open.
@@ -86,32 +75,10 @@ pub fn title(run: &RunSummary) -> String {
 pub fn history(records: &[Recorded], now: At) -> Vec<String> {
     records
         .iter()
-        .map(|r| format!("{}  {}{}", moment(r.at, now), said(&r.entry), r.said.as_deref().map(after).unwrap_or_default()))
+        .map(|r| format!("{}  {}{}", moment(r.at, now), r.entry.say(), r.said.as_deref().map(after).unwrap_or_default()))
         .collect()
 }
 
 fn after(said: &str) -> String {
     if said.is_empty() { String::new() } else { format!(": {said}") }
-}
-
-fn said(entry: &Entry) -> String {
-    match entry {
-        Entry::RunOpened { procedure, .. } => format!("opened, {procedure}"),
-        Entry::Confirmed { plan, .. } => format!("confirmed, plan {}", &plan[..plan.len().min(8)]),
-        Entry::Intended { attempt, command, .. } => {
-            format!("{}, try {}: about to send {command}", step_title(&attempt.step), attempt.attempt)
-        }
-        Entry::Concluded { attempt, result } => {
-            let word = match result {
-                Concluded::Done => "done",
-                Concluded::NotDone => "not done",
-                Concluded::Unknown => "unknown",
-            };
-            format!("{}, try {}: {word}", step_title(&attempt.step), attempt.attempt)
-        }
-        Entry::Verified { step, holds, .. } => format!("{}: {}", step_title(step), if *holds { "proven" } else { "does not hold" }),
-        Entry::Attested { step, .. } => format!("{step}: attested"),
-        Entry::RunClosed { how, run } => format!("run {} closed: {}", short(*run), closed(*how)),
-        Entry::WritesTurnedOn { .. } | Entry::WritesTurnedOff | Entry::Revealed | Entry::DeskWrite { .. } => "beside the run".into(),
-    }
 }

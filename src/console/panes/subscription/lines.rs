@@ -10,7 +10,7 @@ use crate::domain::facts::Case;
 use crate::domain::findings::{monthly, whole};
 use crate::domain::mask;
 use crate::domain::row::{Field, Value, same};
-use crate::domain::stripe::{Item, Subscription};
+use crate::domain::stripe::{Item, Subscription, names_profile};
 use crate::domain::tiers::TierRules;
 
 /// How wide running text may be on the narrowest screen.
@@ -57,7 +57,10 @@ pub fn lines(m: &Model, cx: &Context) -> Vec<Line> {
         s.pause.as_ref().map_or_else(|| "as usual".to_string(), |b| format!("paused ({b}), whatever the status says")),
     ));
     for (i, (key, value)) in s.metadata.iter().enumerate() {
-        all.push(line(if i == 0 { "metadata" } else { "" }, format!("{key} = {}", discreet(value, cx.revealed))));
+        all.push(line(
+            if i == 0 { "metadata" } else { "" },
+            format!("{key} = {}", if cx.revealed { value.clone() } else { discreet(key, value, &env.tiers) }),
+        ));
     }
     all
 }
@@ -148,14 +151,40 @@ fn payment(case: &Case, s: &Subscription, now: At) -> Vec<Line> {
     all
 }
 
-/// Metadata may hold anything: ids are shortened, addresses masked, long text cut.
-fn discreet(value: &str, revealed: bool) -> String {
-    if revealed {
-        return value.to_string();
-    }
+/// Metadata may hold anything. What is needed here stays readable: the tier, a price, an id by its ends; all else may be somebody's.
+fn discreet(key: &str, value: &str, rules: &TierRules) -> String {
     if value.contains('@') {
         return mask::email(value);
     }
-    let id = value.len() > 12 && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if id { mask::id(value) } else { value.chars().take(40).collect() }
+    let word = value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let thing = ["price_", "prod_"].iter().any(|p| value.starts_with(p)) || rules.ladder.iter().any(|t| t == value);
+    if word && (thing || key == rules.metadata_key || matches!(value, "true" | "false")) {
+        return value.chars().take(40).collect();
+    }
+    if word && (value.len() > 12 || names_profile(key)) { mask::id(value) } else { mask::name(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_somebodys_is_masked_and_what_is_needed_stays() {
+        let rules = TierRules::default();
+        for (key, value, shown) in [
+            ("contact", "Jane Doe", "J•••"),
+            ("firstName", "Jane", "J•••"),
+            ("phone", "+41 79 555 01 02", "+•••"),
+            ("mail", "jane.doe@acme.com", "j•••@a•••.com"),
+            ("profileId", "7f3a5b7c-0000-4000-8000-000000000011", "7f3a…11"),
+            ("userId", "4711", "4711"),
+            ("tier", "GOLD", "GOLD"),
+            ("plan", "PRO", "PRO"),
+            ("upgraded_from", "price_basic_month", "price_basic_month"),
+            ("trial", "true", "true"),
+            ("tier", "Jane Doe", "J•••"),
+        ] {
+            assert_eq!(discreet(key, value, &rules), shown, "{key} = {value}");
+        }
+    }
 }

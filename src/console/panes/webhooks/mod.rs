@@ -5,11 +5,11 @@ mod drift;
 mod events;
 pub mod index;
 mod keys;
-mod list;
 mod model;
 mod view;
 mod view_drift;
 mod view_endpoints;
+mod view_list;
 
 pub use keys::{act, bindings, edit};
 pub use model::{Model, Tab};

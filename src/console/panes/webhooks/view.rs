@@ -1,7 +1,7 @@
 //! How the webhooks pane looks: the tabs with what they cover, the causes, the endpoints. The list of events is drawn in `list`.
 
 use super::model::{Model, Tab};
-use super::{list, view_drift, view_endpoints};
+use super::{view_drift, view_endpoints, view_list};
 use crate::console::context::Context;
 use crate::console::widgets::format::{clock, count, moment};
 use crate::console::widgets::paint::{fit, put, put_right, select, width, wrap};
@@ -30,7 +30,7 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     let body = Rect { y: area.y + 2, height: area.height - 2, ..area };
     match m.tab {
         Tab::Causes => causes(m, survey, cx, body, buf, theme),
-        Tab::Events => list::draw(m, cx, body, buf, theme),
+        Tab::Events => view_list::draw(m, cx, body, buf, theme),
         Tab::Drift => view_drift::draw(m, cx, body, buf, theme),
         Tab::Endpoints => view_endpoints::draw(m, cx, body, buf, theme),
     }

@@ -174,12 +174,6 @@ impl Assessment {
         self.worst().level == Level::Ok
     }
 
-    /// What Stripe sends reaches a handler.
-    #[must_use]
-    pub fn reachable(&self) -> bool {
-        self.manner.is_some() || self.found.iter().any(|f| f.finding == Finding::AcceptsForgeries)
-    }
-
     #[must_use]
     pub fn has(&self, finding: Finding) -> bool {
         self.found.iter().any(|f| f.finding == finding)

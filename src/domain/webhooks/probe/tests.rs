@@ -115,9 +115,9 @@ fn the_manner_is_told_where_the_handler_itself_answers() {
     assert_eq!(manner(&answer(404, "")), None);
     assert_eq!(manner(&Came::Refused), None);
     let down = assess(&forged(&Came::Refused), &Surroundings::default());
-    assert!(!down.reachable() && !down.healthy());
+    assert!(down.manner.is_none() && !down.healthy());
     let swallowing = assess(&forged(&answer(200, "{\"ok\":false}")), &Surroundings::default());
-    assert!(swallowing.reachable() && !swallowing.healthy() && swallowing.worst().level == Level::Warn);
+    assert!(swallowing.manner.is_some() && !swallowing.healthy() && swallowing.worst().level == Level::Warn);
 }
 
 #[test]

@@ -27,7 +27,7 @@ use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// More limits than this are no price list.
+/// More limits than this are no price list, and from a part of them nobody is told to be near one.
 const LIMITS_AT_MOST: usize = 2_000;
 
 /// More names of tiers or features than this no sentence lists.
@@ -160,14 +160,22 @@ async fn limits(session: &mut Session, config: &Config, found: &Found) -> Result
     // Of tables without a word about a limit the time comes all the same.
     let statement = format!(
         "SELECT n.now, l.tier, l.feature, l.value FROM (SELECT now() AS now) AS n LEFT JOIN
-         (SELECT {} AS tier, {} AS feature, {}::bigint AS value FROM {} AS l WHERE l.{} IS NOT NULL LIMIT {LIMITS_AT_MOST}) AS l ON true",
+         (SELECT {} AS tier, {} AS feature, {}::bigint AS value FROM {} AS l WHERE l.{} IS NOT NULL LIMIT {}) AS l ON true",
         l.tier.text("l"),
         l.feature.text("l"),
         l.value.text("l"),
         l.table.sql,
         super::names::ident(&l.value.name),
+        LIMITS_AT_MOST + 1,
     );
     let rows = session.sql(statement).fetch_all(&mut session.conn).await?;
+    if rows.len() > LIMITS_AT_MOST {
+        let say = format!(
+            "{} has more than {LIMITS_AT_MOST} limits, which is no price list: name the table of the tiers' limits under [schema.limit]",
+            l.table.sql
+        );
+        return Err(fault::new(FaultKind::TooMany, say).into());
+    }
     let mut limits = Vec::new();
     let mut now = At::default();
     for row in rows {
@@ -175,12 +183,12 @@ async fn limits(session: &mut Session, config: &Config, found: &Found) -> Result
         let (tier, feature): (Option<String>, Option<String>) = (row.try_get("tier")?, row.try_get("feature")?);
         if let (Some(tier), Some(feature), Some(value)) = (tier, feature, row.try_get("value")?) {
             let limit = Limit { tier, feature, value };
-            // Of two for the same the first counts: one per tier and feature is the contract.
-            if !limits.iter().any(|l: &Limit| (&l.tier, &l.feature) == (&limit.tier, &limit.feature)) {
-                limits.push(limit);
-            }
+            limits.push(limit);
         }
     }
+    // One per tier and feature is the contract. Of two for the same the lower one counts, in whatever order they came.
+    limits.sort_by(|a: &Limit, b| (&a.tier, &a.feature, a.value).cmp(&(&b.tier, &b.feature, b.value)));
+    limits.dedup_by(|b, a| (&a.tier, &a.feature) == (&b.tier, &b.feature));
     Ok((limits, now))
 }
 

@@ -1,7 +1,7 @@
 //! How the tree of blockers looks: a root, below it those that wait for it. Who waits for whom is the domain's.
 
 use super::model::Model;
-use super::table::{Widths, row, titles};
+use super::view_table::{Widths, row, titles};
 use crate::console::pool::Seen;
 use crate::console::widgets::format::count;
 use crate::console::widgets::paint::{put, select, wrap};
