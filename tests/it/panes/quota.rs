@@ -122,6 +122,9 @@ fn near_the_limit_in_every_state() {
     desk.expect("1220");
     desk.expect_not("person1@");
     desk.snapshot("quota_near_ready");
+    let small = desk.screen(60, 20);
+    let whole = |l: &&str| l.contains("searches") && l.contains("1220") && l.contains("23 Nov 03:12") && l.ends_with("BLOCKED");
+    assert!(small.lines().any(|l| whole(&l)), "what makes somebody stand here is on the smallest screen too: {small}");
     desk.world.down = vec![Source::Database];
     desk.pass(12);
     desk.expect("db STALE");
