@@ -77,15 +77,20 @@ pub fn not_found(text: &str) -> String {
     format!("`{text}` is in neither the database nor Stripe; paste a whole id, or more of the name")
 }
 
+/// There is no word in it.
+pub const NOTHING: &str = "nothing to look for: give an id, an e-mail address or a link";
+
 /// What a text that names nobody exactly leads to.
 pub enum Found {
     Exactly(Handle),
     Several(Vec<Hit>),
+    /// Both sources answered, and neither has it.
+    Nobody,
 }
 
 /// The one handle that the text names, or the hits of a search in both sources.
 pub async fn locate(hands: &Hands, text: &str) -> Result<Found, String> {
-    let needle = Needle::parse(text).ok_or("nothing to look for: give an id, an e-mail address or a link")?;
+    let needle = Needle::parse(text).ok_or(NOTHING)?;
     if let Some(handle) = Handle::named_by(&needle) {
         return Ok(Found::Exactly(handle));
     }
@@ -118,7 +123,7 @@ pub async fn locate(hands: &Hands, text: &str) -> Result<Found, String> {
     match hits.len() {
         0 if !faults.is_empty() => Err(format!("nothing found, and not everywhere was looked: {}", says())),
         1 => Ok(Found::Exactly(hits.remove(0).handle)),
-        0 => Err(not_found(needle.text())),
+        0 => Ok(Found::Nobody),
         _ => Ok(Found::Several(hits)),
     }
 }

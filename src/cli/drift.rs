@@ -62,7 +62,10 @@ struct ShownDrift<'a> {
 /// # Errors
 /// One sentence: bad input, an interrupted scan, or a source without which nothing can be compared.
 pub async fn run(hands: &Hands, args: &Drift) -> Result<End, String> {
-    let classes = args.class.iter().map(|c| class(c)).collect::<Result<Vec<_>, _>>()?;
+    let classes = match args.class.iter().map(|c| class(c)).collect::<Result<Vec<_>, _>>() {
+        Ok(classes) => classes,
+        Err(why) => return Ok(End::Wrong(why)),
+    };
     if let Some(customer) = &args.accept {
         return accept(hands, customer, &classes, args).await;
     }

@@ -1,6 +1,6 @@
 //! `nightdesk find`: the answer to one paste, as text or JSON.
 
-use super::case::{Found, InPlace, Read, locate, not_found, read};
+use super::case::{Found, InPlace, NOTHING, Read, locate, not_found, read};
 use super::hands::Hands;
 use super::shown::ShownDiagnosis;
 use super::{End, print_json};
@@ -12,6 +12,7 @@ use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::link::LinkedBy;
 use crate::domain::mask;
 use crate::domain::mirror::Copied;
+use crate::domain::needle::Needle;
 use crate::domain::row::Field;
 use crate::domain::shape::Shape;
 use crate::domain::stripe::Subscription;
@@ -70,11 +71,14 @@ struct HitLine<'a> {
     note: &'a str,
 }
 
-/// Looks the text up; several hits are listed, one is diagnosed.
+/// Looks the text up; several hits are listed, one is diagnosed. That nobody has it is an answer.
 ///
 /// # Errors
-/// Nobody has this id, or a source that decides did not answer.
+/// A source that decides did not answer.
 pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
+    if Needle::parse(text).is_none() {
+        return Ok(End::Wrong(NOTHING.into()));
+    }
     match locate(hands, text).await? {
         Found::Exactly(handle) => {
             let Read { case, mirror } = read(hands, &handle, None).await;
@@ -101,10 +105,9 @@ pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
             if !silent.is_empty() {
                 return Err(format!("cannot tell: {}", silent.join("; ")));
             }
-            if diagnosis.class == Class::NotFound {
-                return Err(not_found(text));
-            }
-            if !json {
+            if diagnosis.class == Class::NotFound && !json {
+                println!("{}", not_found(text));
+            } else if !json {
                 print(&case, &diagnosis);
             }
             Ok(if matches!(diagnosis.word, Word::Ok | Word::Settling) { End::Well } else { End::Badly })
@@ -121,6 +124,14 @@ pub async fn run(hands: &Hands, text: &str, json: bool) -> Result<End, String> {
                 }
             }
             Ok(End::Well)
+        }
+        Found::Nobody => {
+            if json {
+                print_json(&Candidates { found: false, hits: Vec::new() });
+            } else {
+                println!("{}", not_found(text.trim()));
+            }
+            Ok(End::Badly)
         }
     }
 }

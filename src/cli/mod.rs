@@ -53,6 +53,8 @@ pub enum End {
     Badly,
     /// It looked, and does not do what was asked: one sentence that says why.
     Refused(String),
+    /// The arguments ask for what there is not: one sentence. Nothing was asked of any source.
+    Wrong(String),
 }
 
 /// Runs a subcommand that needs no screen. Bad input and an unusable configuration end with 2.
@@ -112,6 +114,10 @@ pub async fn run(command: Subcommands, place: &Place) -> ExitCode {
         Ok(End::Refused(says)) => {
             complaint(Why::Refused, &says);
             ExitCode::from(1)
+        }
+        Ok(End::Wrong(why)) => {
+            complaint(Why::Usage, &why);
+            ExitCode::from(2)
         }
         Err(why) => refuse(&why),
     }

@@ -44,6 +44,7 @@ pub async fn tier_update(hands: &Hands, args: &TierUpdate) -> Result<End, String
             let names: Vec<String> = hits.into_iter().take(5).map(|h| h.subject.map_or(h.customer.unwrap_or_default(), |s| s.0)).collect();
             return Err(format!("`{}` could be {}; name one of them", args.customer, names.join(", ")));
         }
+        Found::Nobody => return Err(not_found(&args.customer)),
     };
     let subscription = match &args.subscription {
         Some(text) => {

@@ -1,7 +1,7 @@
 //! `nightdesk quota`: who is near a limit, use by tier, the list as a file; and `run quota-reset`, one subject's counters.
 
 use super::args::{How, QuotaReset};
-use super::case::{Found, locate};
+use super::case::{Found, locate, not_found};
 use super::drive::drive;
 use super::hands::Hands;
 use super::procedures::{confirm_and_finish, report};
@@ -165,7 +165,10 @@ async fn page(hands: &Hands, threshold: Threshold, filter: &QuotaFilter) -> Resu
 }
 
 async fn write(hands: &Hands, path: &std::path::Path, threshold: Threshold, filter: QuotaFilter, args: &QuotaArgs) -> Result<End, String> {
-    let format = Format::of_path(&path.to_string_lossy())?;
+    let format = match Format::of_path(&path.to_string_lossy()) {
+        Ok(format) => format,
+        Err(why) => return Ok(End::Wrong(why)),
+    };
     if args.unmasked {
         let detail = Detail(serde_json::json!({ "export": "near limit", "file": path, "threshold": threshold.percent() }));
         hands.reveal(detail).await.map_err(|f| f.say)?;
@@ -295,6 +298,7 @@ pub async fn reset(hands: &Hands, args: &QuotaReset) -> Result<End, String> {
             let names: Vec<String> = hits.into_iter().take(5).filter_map(|h| h.subject.map(|s| s.0)).collect();
             return Err(format!("`{}` could be {}; name one of them", args.who, names.join(", ")));
         }
+        Found::Nobody => return Err(not_found(&args.who)),
     };
     let features = (!args.feature.is_empty()).then(|| Features::parse(&args.feature.join(",")));
     let inputs = Inputs { subject: args.subject.clone().map(SubjectKey), features, ..Inputs::of(handle) };

@@ -28,7 +28,11 @@ const NO_EVENT: &str = "it never was in this account and mode, or is older than 
 /// # Errors
 /// Bad input, or a source that does not answer.
 pub async fn run(hands: &Hands, args: &Replay) -> Result<End, String> {
-    let inputs = match wanted(args, now())? {
+    let wanted = match wanted(args, now()) {
+        Ok(wanted) => wanted,
+        Err(why) => return Ok(End::Wrong(why)),
+    };
+    let inputs = match wanted {
         Wanted::These(selection) => Inputs::about(selection),
         Wanted::Cause(cause, since) => of_cause(hands, cause, since).await?,
     };

@@ -10,7 +10,7 @@ use crate::domain::At;
 use crate::domain::fault::FaultKind;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::query::{Query, Reply};
-use crate::protocol::record::{Closed, RunState, RunSummary};
+use crate::protocol::record::{Closed, Doing, RunState, RunSummary};
 use crate::protocol::run::{Plan, short};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -22,9 +22,11 @@ struct Line<'a> {
     short: String,
     procedure: &'a str,
     state: &'static str,
+    /// What a process that holds it does with it: `asks`, `watches`, `works`; `null`: none does.
+    doing: Option<&'static str>,
     operator: &'a str,
     opened: At,
-    who: Option<&'a str>,
+    who: Option<String>,
     /// The run that it takes back.
     undoes: Option<String>,
     /// Another process is working on it right now.
@@ -91,7 +93,7 @@ fn list(runs: &[RunSummary], json: bool) {
         println!("{}", padded.join("  ").trim_end());
     }
     let mut told = Vec::new();
-    for (state, means) in runs.iter().filter_map(|r| Some((word(r.state), meaning(r.state)?))) {
+    for (state, means) in runs.iter().filter_map(|r| standing(r)) {
         if !told.contains(&state) {
             if told.is_empty() {
                 println!();
@@ -103,10 +105,35 @@ fn list(runs: &[RunSummary], json: bool) {
 }
 
 fn cells(l: &Line) -> [String; 5] {
-    let held = if l.held { ", being worked on" } else { "" };
     let undoes = l.undoes.as_ref().map(|run| format!(", takes back {run}")).unwrap_or_default();
-    let who = l.who.unwrap_or("(erased)");
-    [l.short.clone(), l.state.into(), l.procedure.into(), l.opened.format("%Y-%m-%d %H:%MZ").to_string(), format!("{who}{undoes}{held}")]
+    let who = l.who.as_deref().unwrap_or("(erased)");
+    let state = l.doing.map_or(l.state, doing_in_words);
+    [l.short.clone(), state.into(), l.procedure.into(), l.opened.format("%Y-%m-%d %H:%MZ").to_string(), format!("{who}{undoes}")]
+}
+
+fn doing(doing: Doing) -> &'static str {
+    match doing {
+        Doing::Asks => "asks",
+        Doing::Watches => "watches",
+        Doing::Works => "works",
+    }
+}
+
+fn doing_in_words(doing: &str) -> &'static str {
+    match doing {
+        "asks" => "waiting for an answer",
+        "watches" => "watching",
+        _ => "running",
+    }
+}
+
+/// The state as the list has it, and what it asks of whoever reads it; `None` where that is nothing.
+fn standing(run: &RunSummary) -> Option<(&'static str, &'static str)> {
+    match run.doing() {
+        Some(Doing::Asks) => Some((doing_in_words("asks"), "a console has it open, and goes on when it is answered there")),
+        Some(_) => None,
+        None => Some((word(run.state), meaning(run.state)?)),
+    }
 }
 
 /// What a state asks of whoever reads the list; `None` where there is nothing left to do.
@@ -258,9 +285,10 @@ fn line(run: &RunSummary) -> Line<'_> {
         short: short(run.run),
         procedure: &run.procedure,
         state: word(run.state),
+        doing: run.doing().map(doing),
         operator: &run.operator,
         opened: run.opened,
-        who: run.who.as_deref(),
+        who: run.about(),
         undoes: run.undoes.as_ref().map(|u| short(u.run)),
         held: run.held,
     }

@@ -113,9 +113,10 @@ struct ShownEvent<'a> {
 /// # Errors
 /// Bad input, or a source that does not answer: one sentence.
 pub async fn run(hands: &Hands, args: &WebhooksArgs) -> Result<End, String> {
-    let since = since(&args.since, now())?;
-    let cause = args.cause.as_deref().map(cause).transpose()?;
-    let verdict = args.verdict.as_deref().map(verdict).transpose()?;
+    let Asked { since, cause, verdict } = match asked(args) {
+        Ok(asked) => asked,
+        Err(why) => return Ok(End::Wrong(why)),
+    };
     let hours = (now() - since).num_minutes().div_euclid(60) + 1;
     let survey = read(hands, hours).await;
     if let Some(fault) = survey.fault() {
@@ -154,6 +155,21 @@ pub async fn run(hands: &Hands, args: &WebhooksArgs) -> Result<End, String> {
     }
     let failed = lines.iter().any(|l| l.verdict.is_failure());
     Ok(if failed || survey.copied().is_some() { End::Badly } else { End::Well })
+}
+
+/// What the arguments ask for.
+struct Asked {
+    since: At,
+    cause: Option<Cause>,
+    verdict: Option<Verdict>,
+}
+
+fn asked(args: &WebhooksArgs) -> Result<Asked, String> {
+    Ok(Asked {
+        since: since(&args.since, now())?,
+        cause: args.cause.as_deref().map(cause).transpose()?,
+        verdict: args.verdict.as_deref().map(verdict).transpose()?,
+    })
 }
 
 /// Asks on until nothing is left to ask.

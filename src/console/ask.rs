@@ -174,10 +174,16 @@ impl CopyItem {
 
 impl ActionItem {
     pub fn new(letter: char, label: impl Into<String>, ask: Ask) -> Self {
-        Self { letter, label: label.into(), does: Ok(Box::new(ask)) }
+        Self { letter: free(letter), label: label.into(), does: Ok(Box::new(ask)) }
     }
 
     pub fn impossible(letter: char, label: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { letter, label: label.into(), does: Err(reason.into()) }
+        Self { letter: free(letter), label: label.into(), does: Err(reason.into()) }
     }
+}
+
+/// What does something on every screen does nothing else in a menu.
+fn free(letter: char) -> char {
+    debug_assert!(!"acgiqrsuw".contains(letter), "{letter} means something else on every screen");
+    letter
 }

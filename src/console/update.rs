@@ -87,6 +87,10 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
         }
         Event::RunOpened { run, result } => fulfil::opened(state, run, &result, id),
         Event::RunGivenUp { run, result } => {
+            if let (Ok(_), Some(model)) = (&result, state.tasks.get_mut(run)) {
+                model.run.given_up();
+                model.follow();
+            }
             state.say(result.map_or_else(
                 |fault| format!("Not given up: {}", fault.say),
                 |_| format!("Run {} is given up; the journal has the reason", short(run)),

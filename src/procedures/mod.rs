@@ -57,6 +57,10 @@ pub trait Procedure: Sync {
     fn is_staged(&self) -> bool {
         false
     }
+    /// What the acts of a confirmed plan have come to, by the facts after them: said before what remains.
+    fn achieved(&self, _confirmed: &Plan, _after: &Answers) -> Option<String> {
+        None
+    }
 }
 
 /// What a procedure begins with, where it is asked for by its name alone.

@@ -1,7 +1,7 @@
 //! The journal's records: one format for the local file and the shared store, each bound to the one before by its hash.
 
 use super::command::{Command, Outcome};
-use super::run::{Attempt, Inputs, Undoing, short, step_title};
+use super::run::{Attempt, Inputs, Selection, Undoing, short, step_title};
 use crate::domain::At;
 use crate::domain::ids::{StripeId, StripeKind, SubjectKey};
 use crate::domain::shared::Shared;
@@ -193,6 +193,18 @@ pub enum RunState {
     Closed(Closed),
 }
 
+/// What a run does that somebody has open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// It waits for an answer.
+    Asks,
+    Watches,
+    Works,
+}
+
+/// What the operator said about settings, under which it is kept with a run's inputs: from then on the run is only watched.
+pub const SETTING: &str = "setting";
+
 impl Entry {
     /// What happened, in a few words; what is in the payload is told beside them.
     #[must_use]
@@ -297,6 +309,34 @@ impl RunSummary {
                 "what became of the last writes of run {run} is not known: nightdesk runs resume {run} reads that first; where it cannot \
                  tell, see to it by hand and give it up with --settled-by-hand"
             )),
+        }
+    }
+
+    /// Whom it is about, masked: of a run that has ended more sessions than it was begun with, all of them. `None` as for `who`.
+    #[must_use]
+    pub fn about(&self) -> Option<String> {
+        let who = self.who.as_ref()?;
+        let begun_with = match self.inputs.as_ref().and_then(|i| i.selection.as_ref()) {
+            Some(Selection::Sessions { these, .. }) => these.len(),
+            _ => return Some(who.clone()),
+        };
+        let done = self.attempts.iter().zip(self.commands.iter()).filter(|((_, o), _)| matches!(o, Some(Outcome::Done { .. })));
+        let ended = done.filter(|(_, c)| matches!(c, Some((Command::EndSession { .. }, _)))).count();
+        Some(if ended > begun_with { format!("{ended} sessions") } else { who.clone() })
+    }
+
+    /// What it does while a process holds it open, as far as the journal tells; `None` where none does.
+    #[must_use]
+    pub fn doing(&self) -> Option<Doing> {
+        let proven = || self.sent().all(|step| self.proven.iter().any(|p| p == step));
+        let watched = || self.inputs.as_ref().is_some_and(|i| i.attested.contains_key(SETTING));
+        match self.state {
+            _ if !self.held => None,
+            RunState::Closed(_) => None,
+            RunState::Open => Some(Doing::Asks),
+            // Everything that it sent has its proof, and it is not over: what comes next is for somebody to say.
+            RunState::Acted if proven() => Some(if watched() { Doing::Watches } else { Doing::Asks }),
+            RunState::Acted | RunState::Unknown => Some(Doing::Works),
         }
     }
 

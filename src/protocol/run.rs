@@ -172,6 +172,8 @@ pub enum Expect {
     Row { subject: SubjectKey, image: Image },
     /// The session does no longer what it has done since then: it is gone, or has moved on by itself.
     Released { session: SessionId, since: At },
+    /// These wait for nobody any more. Of a step that is proven by what the others have done.
+    Freed { sessions: Vec<SessionId> },
 }
 
 /// How many acts are performed: some first, the rest only if those had their effect.

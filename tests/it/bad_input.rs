@@ -255,7 +255,10 @@ async fn an_id_that_exists_nowhere_is_told() {
         "nobody@nowhere.invalid",
         "Nobody Nowhere-Xyz",
     ] {
-        unanswered(&desk, id, &[id, "in neither the database nor Stripe"]).await;
+        let said = desk.say(&["find", id]).await;
+        assert!(said.code == Some(1) && said.out.contains("in neither the database nor Stripe") && said.err.is_empty(), "{said:?}");
+        let words = &[id, "in neither the database nor Stripe"];
+        desk.say(&["run", "tier-update", "--customer", id, "--yes", "--reason", "a test"]).await.refused(words);
     }
     desk.say(&["find", "  "]).await.refused(&["nothing to look for"]);
     let label = one(&bench, Incident::MissedWebhooks).await;

@@ -340,7 +340,7 @@ fn only_the_newest_reviews_that_were_left_for_another_pane_are_kept() {
 }
 
 #[test]
-fn leaving_while_the_lock_is_taken_gives_it_back_when_it_comes() {
+fn what_was_taken_up_and_left_again_stays_open() {
     let mut world = World::healthy();
     let mut left = super::panes::interrupted();
     (left.attempts, left.commands, left.state) = (Vec::new().into(), Vec::new().into(), nightdesk::protocol::record::RunState::Open);
@@ -354,8 +354,43 @@ fn leaving_while_the_lock_is_taken_gives_it_back_when_it_comes() {
     assert_eq!(script.state.tasks.runs.len(), 1, "its lock is still to come");
     let effects = script.event(Event::RunOpened { run: left.run, result: Ok(()) });
     let closed = |e: &Effect| matches!(e, Effect::Record { entry: nightdesk::protocol::record::Entry::RunClosed { .. }, .. });
-    assert!(effects.iter().any(closed), "what closes it gives the lock back: {effects:?}");
-    assert!(script.state.tasks.runs.is_empty());
+    assert!(!effects.iter().any(closed), "nobody has asked for its end: {effects:?}");
+    assert_eq!(script.state.tasks.runs.len(), 1, "it waits here, and is gone back to");
+}
+
+#[test]
+fn leaving_what_waits_for_a_step_by_hand_leaves_it_open_and_its_actions_end_it() {
+    let mut script = by_hand();
+    script.burst("set the secret");
+    script.seconds(1);
+    let opens = script.key(Key::Enter);
+    assert!(opens.iter().any(|e| matches!(e, Effect::OpenRun { .. })), "{opens:?}");
+    script.event(Event::RunOpened { run: RUN, result: Ok(()) });
+    script.seconds(1);
+    let model = script.state.tasks.get_mut(RUN).expect("the run");
+    let plan = model.run.plan.as_mut().expect("its plan");
+    (plan.steps, plan.typed) = (vec![Step::new("mend", StepKind::Manual, "mend", "Set the secret")], None);
+    model.run.phase = Phase::Review;
+    model.follow();
+    script.event(Event::Painted);
+    script.sees("Done by hand:");
+    let left = script.key(Key::Esc);
+    let closes = |e: &Effect| matches!(e, Effect::Record { entry: nightdesk::protocol::record::Entry::RunClosed { .. }, .. });
+    assert!(!left.iter().any(closes), "{left:?}");
+    assert!(script.state.tasks.get(RUN).is_some_and(|m| m.run.is_open()), "it waits");
+    script.state.screens.open(Screen::Run(RUN));
+    script.event(Event::Painted);
+    script.key(Key::Tab);
+    script.key(Key::Char('a'));
+    script.sees("give it up for good");
+    script.key(Key::Char('x'));
+    script.keys("somebody else has it");
+    script.event(Event::Painted);
+    script.seconds(1);
+    let effects = script.key(Key::Enter);
+    assert!(effects.iter().any(|e| matches!(e, Effect::GiveUpRun { run: RUN, .. })), "{effects:?}");
+    script.event(Event::RunGivenUp { run: RUN, result: Ok(nightdesk::protocol::record::Closed::Abandoned) });
+    assert!(!script.state.tasks.get(RUN).is_some_and(|m| m.run.is_open()));
 }
 
 #[test]

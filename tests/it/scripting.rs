@@ -99,8 +99,7 @@ async fn every_call_without_an_answer_ends_by_one_table_and_says_why() {
             (&["runs", "abandon", "d41f"], 2, "usage", &["--reason"]),
             (&["run", "tier-update", "--customer", nobody], 2, "usage", &["--reason"]),
             (&["drill", "nonsense"], 2, "usage", &["nonsense"]),
-            (&["find", ""], 2, "not_answered", &["an id, an e-mail address or a link"]),
-            (&["find", nobody], 2, "not_answered", &[nobody]),
+            (&["find", ""], 2, "usage", &["an id, an e-mail address or a link"]),
             (
                 &["run", "tier-update", "--customer", "a.b@nobody.example", "--dry-run"],
                 2,
@@ -109,14 +108,14 @@ async fn every_call_without_an_answer_ends_by_one_table_and_says_why() {
             ),
             (&["run", "quota-reset", "a.b@nobody.example", "--dry-run"], 2, "not_answered", &["No profile can be named"]),
             (&["run", "drift-fix", "--customer", "sub_1", "--dry-run"], 2, "not_answered", &["is not a customer's id"]),
-            (&["replay", "--dry-run"], 2, "not_answered", &["say which events"]),
-            (&["replay", "evt_nope", "--dry-run"], 2, "not_answered", &["is not an event's id"]),
+            (&["replay", "--dry-run"], 2, "usage", &["say which events"]),
+            (&["replay", "evt_nope", "--dry-run"], 2, "usage", &["is not an event's id"]),
             (&["replay", "evt_1NeverExisted0000000", "--dry-run"], 2, "not_answered", &["Stripe has no event", "this account"]),
-            (&["replay", "--cause", "gremlins", "--dry-run"], 2, "not_answered", &["is no cause"]),
-            (&["webhooks", "--since", "tomorrow"], 2, "not_answered", &["tomorrow"]),
-            (&["drift", "--class", "gremlins"], 2, "not_answered", &["gremlins"]),
+            (&["replay", "--cause", "gremlins", "--dry-run"], 2, "usage", &["is no cause"]),
+            (&["webhooks", "--since", "tomorrow"], 2, "usage", &["tomorrow"]),
+            (&["drift", "--class", "gremlins"], 2, "usage", &["gremlins"]),
             (&["quota", "--threshold", "0"], 2, "usage", &["1 to 100"]),
-            (&["quota", "--export", "near.xls"], 2, "not_answered", &[".csv"]),
+            (&["quota", "--export", "near.xls"], 2, "usage", &[".csv"]),
             (&["runs", "resume", "zzzz", "--reason", "x"], 2, "not_answered", &["no run ends in"]),
             (&["runs", "undo", "zzzz", "--reason", "x"], 2, "not_answered", &["no run ends in"]),
             (&["runs", "abandon", "zzzz", "--reason", "x"], 2, "not_answered", &["no run ends in"]),
@@ -124,6 +123,14 @@ async fn every_call_without_an_answer_ends_by_one_table_and_says_why() {
         ],
     )
     .await;
+
+    for text in [nobody, "nobody@nowhere.invalid", "Nobody Of This Name"] {
+        let said = desk.say(&["find", text, "--json"]).await;
+        assert_eq!((said.code, said.err.as_str()), (Some(1), ""), "both sources answered: {said:?}");
+        assert_eq!(serde_json::from_str::<Value>(&said.out).expect("one value")["found"], false, "{said:?}");
+        let said = desk.say(&["find", text]).await;
+        assert!(said.code == Some(1) && said.out.contains("neither the database nor Stripe") && said.err.is_empty(), "{said:?}");
+    }
 
     let label = bench.strike(Incident::PlaceholderCustomers, 1).await.remove(0);
     let customer = label.expected.customer.as_str();

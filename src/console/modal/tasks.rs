@@ -65,7 +65,7 @@ pub fn tasks(state: &State) -> Vec<Task> {
         },
         calls: u.state != RunState::Open,
         title: title(&u.procedure, u.undoes.is_some()),
-        who: u.who.clone().unwrap_or_default(),
+        who: u.about().unwrap_or_default(),
         age: age((now - u.opened).num_seconds()),
         held: u.held.then_some("held elsewhere"),
     }));

@@ -143,6 +143,11 @@ impl Session {
         sqlx::query(AssertSqlSafe(text)).persistent(!self.pooled)
     }
 
+    /// Whether the server answers on it within `limit`. Sends no statement.
+    pub async fn is_alive(&mut self, limit: Duration) -> bool {
+        matches!(tokio::time::timeout(limit, self.conn.ping()).await, Ok(Ok(())))
+    }
+
     /// Begins a transaction with these settings, over the simple protocol.
     pub async fn begin(&mut self, read_only: bool, settings: &str) -> Result<(), sqlx::Error> {
         let mode = if read_only { "READ ONLY" } else { "READ WRITE" };

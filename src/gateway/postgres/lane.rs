@@ -37,6 +37,8 @@ struct Keeper {
     canceller: Option<Lane>,
     stop: CancellationToken,
     session: Option<Session>,
+    /// When a job on it ended last.
+    used: Instant,
     failures: u32,
     /// Why there is no connection, and when it may be tried again.
     refused: Option<(Fault, Instant)>,
@@ -46,11 +48,16 @@ struct Keeper {
 const QUEUE: usize = 64;
 /// How long an abandoned statement gets to end before its connection is given up.
 const GRACE: Duration = Duration::from_millis(500);
+/// A connection that lay idle for so long is asked for a sign of life before a read; before a write each is.
+const RESTED: Duration = Duration::from_secs(3);
+/// How long it gets to give one.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 impl Lane {
     pub fn start(access: Arc<Access>, purpose: Use, canceller: Option<Lane>, stop: CancellationToken) -> (Self, JoinHandle<()>) {
         let (jobs, inbox) = mpsc::channel(QUEUE);
-        let keeper = Keeper { access, purpose, jobs: inbox, canceller, stop, session: None, failures: 0, refused: None };
+        let keeper =
+            Keeper { access, purpose, jobs: inbox, canceller, stop, session: None, used: Instant::now(), failures: 0, refused: None };
         let task = tokio::spawn(keeper.serve());
         (Self { jobs }, task)
     }
@@ -160,6 +167,14 @@ impl Keeper {
         if job.done.is_closed() && !job.to_the_end {
             return;
         }
+        // The server may have been started anew since it was used last. What is dead is found out while nothing was sent: of a write
+        // nobody could tell afterwards whether it may be sent again.
+        if (job.to_the_end || self.used.elapsed() >= RESTED)
+            && let Some(session) = &mut self.session
+            && !session.is_alive(SIGN_OF_LIFE).await
+        {
+            self.session = None;
+        }
         if self.session.is_none() && self.refused.as_ref().is_none_or(|(_, at)| *at <= Instant::now()) {
             self.open().await;
         }
@@ -173,6 +188,7 @@ impl Keeper {
         let Job { work, mut done, to_the_end } = job;
         let result = if to_the_end { Some(work(&mut session).await) } else { self.read(work, &mut session, &mut done).await };
         let Some(result) = result else { return };
+        self.used = Instant::now();
         match result {
             Ok(value) => {
                 self.session = (!session.broken).then_some(session);

@@ -167,8 +167,7 @@ impl<P: Performer> WriteLane<P> {
         let scope = scope(procedure, subject);
         let held = match self.inner.journal.hold(run, Some(&scope)).await {
             Err(JournalError::SubjectHeld) if subject.is_none() => {
-                let say = "Another run of this kind is open: go on with that one, or let it end";
-                return Err(Fault::new(Source::Store, FaultKind::Conflict, say));
+                return Err(Fault::new(Source::Store, FaultKind::Conflict, self.in_the_way(procedure).await));
             }
             held => held?,
         };
@@ -179,6 +178,14 @@ impl<P: Performer> WriteLane<P> {
                 Err(fault)
             }
         }
+    }
+
+    /// Which run keeps others of its kind off, and whose it is, as far as this journal tells.
+    async fn in_the_way(&self, procedure: &str) -> String {
+        let runs = self.inner.journal.runs().await.unwrap_or_default();
+        let open = runs.iter().find(|r| r.held && !r.is_finished() && r.subject.is_none() && family(&r.procedure) == family(procedure));
+        let which = open.map_or("Another run".into(), |r| format!("Run {} of {}", short(r.run), r.operator));
+        format!("{which} is open, and only one of its kind goes on at a time: go on with that one, or let it end")
     }
 
     /// What was taken for a run that is not open after all: nobody else is to be kept waiting for it.

@@ -69,7 +69,8 @@ impl<P: Performer> WriteLane<P> {
         Ok(())
     }
 
-    /// Gives a run up for good that was left unfinished: under its lock, journaled with the reason. Nothing is sent, so no gate is asked.
+    /// Gives a run up for good that was left unfinished, or waits here: under its lock, journaled with the reason. Nothing is sent, so no
+    /// gate is asked.
     ///
     /// # Errors
     /// [`Fault`]: it is open elsewhere or finished, what it sent is not known and nobody has seen to it, or the journal cannot be written.
@@ -80,7 +81,13 @@ impl<P: Performer> WriteLane<P> {
         }
         let summary = self.inner.journal.run(run).await?.ok_or_else(|| unknown(run))?;
         // Before its lock: a finished run says so, whoever holds what.
-        summary.given_up(by_hand).map_err(refused)?;
+        let how = summary.given_up(by_hand).map_err(refused)?;
+        if self.inner.open.lock().await.contains_key(&run) {
+            // It waits here, under locks that it has already, and its end gives them back.
+            let detail = Detail::of(&GivenUpDetail { reason: reason.to_string() });
+            self.record(Some(run), Entry::RunClosed { run, how }, detail).await?;
+            return Ok(how);
+        }
         let (held, lease) = self.take(run, &summary.procedure, summary.subject.as_ref()).await?;
         let closed = self.close_given_up(run, by_hand, reason).await;
         self.give_back(run, held, &lease).await;

@@ -100,7 +100,8 @@ impl Run {
 
     pub(super) fn next_stage(&mut self, plan: Plan) -> Vec<Effect> {
         let effects = self.stage_over();
-        self.plan = Some(plan);
+        let procedure = by_id(&self.procedure);
+        let achieved = self.plan.replace(plan).zip(procedure).and_then(|(done, p)| p.achieved(&done, &self.answers));
         // What a configured command printed is the operator's to read.
         let said = self.tries.last().and_then(|t| match (&t.command, &t.outcome) {
             (Some(Command::RunHook { .. }), Some(Outcome::Done { note })) => Some(note.clone()),
@@ -108,7 +109,8 @@ impl Run {
             _ => None,
         });
         let said = said.filter(|s| !s.is_empty()).map(|s| format!("{} ", crate::domain::text::sentence(&s))).unwrap_or_default();
-        self.back_to_review(format!("{said}One step further: this is what remains."));
+        let done = achieved.unwrap_or_else(|| "One step further.".into());
+        self.back_to_review(format!("{said}{done} This is what remains."));
         effects
     }
 

@@ -73,7 +73,7 @@ impl Run {
                     wanted.push(Query::Activity);
                     continue;
                 }
-                None => continue,
+                Some(Expect::Freed { .. }) | None => continue,
             };
             match customer(image).filter(|_| !open) {
                 Some(id) => customers.push(id),
@@ -139,7 +139,7 @@ impl Run {
             Some(Expect::Row { subject, image }) => (subject, image),
             Some(Expect::Released { session, since }) => return self.released(*session, *since),
             // Nothing can be read that would show it, and what is not read is not proven.
-            None => return Read::Lacks("nothing says what it was to bring about".into()),
+            Some(Expect::Freed { .. }) | None => return Read::Lacks("nothing says what it was to bring about".into()),
         };
         let row = match row_among(&self.answers, |key| key == subject) {
             Ok(row) => row,

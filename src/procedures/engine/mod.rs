@@ -357,7 +357,9 @@ impl Run {
             (Err(fault), Goal::Confirm) => {
                 self.hold = Hold::None;
                 self.back_to_review(format!("Nothing was sent: {}", fault.say));
-                Vec::new()
+                // Whoever was first may have changed what the review rests on.
+                self.phase = Phase::Gathering;
+                self.gather()
             }
             (Err(fault), _) => {
                 self.hold = Hold::None;
@@ -465,6 +467,18 @@ impl Run {
         let effects = if self.hold == Hold::Held { vec![self.close(Closed::Abandoned)] } else { Vec::new() };
         self.phase = Phase::Halted("Left; nothing was done.".into());
         effects
+    }
+
+    /// It stands in the journal, and is this process's: or is about to be.
+    #[must_use]
+    pub fn is_journaled(&self) -> bool {
+        self.hold != Hold::None
+    }
+
+    /// The operator gave it up for good, and the journal has it as closed.
+    pub fn given_up(&mut self) {
+        self.phase = Phase::Halted("Given up; the journal has the reason.".into());
+        (self.hold, self.next_read) = (Hold::None, None);
     }
 
     #[must_use]

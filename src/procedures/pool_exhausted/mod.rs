@@ -21,8 +21,7 @@ pub use choose::shown;
 /// Ends the sessions that leak, one first; says what keeps it from coming back; watches whether it stays well.
 pub struct PoolExhausted;
 
-/// What the operator said about settings, under which it is kept with the run's inputs.
-pub const SETTING: &str = "setting";
+pub use crate::protocol::record::SETTING;
 /// No setting was changed: then nothing has to be restarted.
 pub const NO_SETTING: &str = "none";
 const RESTART: &str = "restart";
@@ -120,6 +119,10 @@ impl Procedure for PoolExhausted {
 
     fn is_staged(&self) -> bool {
         true
+    }
+
+    fn achieved(&self, confirmed: &Plan, after: &Answers) -> Option<String> {
+        activity(after).ok().and_then(|activity| words::achieved(confirmed, activity))
     }
 }
 

@@ -6,7 +6,7 @@ use super::{NO_SETTING, RESTART, RESTARTED, SETTING, activity, words};
 use crate::domain::At;
 use crate::domain::diagnosis::Word;
 use crate::domain::facts::Known;
-use crate::domain::sessions::{Activity, Blocking, Rules, Session, explain};
+use crate::domain::sessions::{Activity, Blocking, Rules, Session, SessionId, explain};
 use crate::procedures::words::{count, how, machine};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
@@ -53,7 +53,8 @@ fn ending(found: &Chosen, inputs: &Inputs, activity: &Activity, rules: &Rules, a
         vec![check("read", format!("{} read", count(activity.sessions.len(), "session"))), check("classify", classified(activity, rules))];
     steps.extend(targets.iter().map(act));
     steps.push(Step::new("effects", StepKind::Verify, "effects", "Each of them is gone, or has moved on by itself"));
-    steps.push(Step::new("waiters", StepKind::Verify, "waiters", "Nobody waits for them any more"));
+    let expect = Some(Expect::Freed { sessions: waiting_for(targets, activity) });
+    steps.push(Step { expect, ..Step::new("waiters", StepKind::Verify, "waiters", "Nobody waits for them any more") });
     steps.push(Step::new("advice", StepKind::Note, "advice", "Settings to copy, so that it does not come back"));
     steps.push(Step::new("watch", StepKind::Note, "watch", "Ten minutes, since what leaks leaks again"));
     let told = |s: &Session| told(s, answers);
@@ -72,6 +73,12 @@ fn ending(found: &Chosen, inputs: &Inputs, activity: &Activity, rules: &Rules, a
     };
     plan.typed = plan.text_to_type();
     plan
+}
+
+/// Those who wait for them, or behind one who does.
+fn waiting_for(targets: &[Target], activity: &Activity) -> Vec<SessionId> {
+    let pids: Vec<i32> = targets.iter().map(|t| t.session.pid).collect();
+    Blocking::of(activity).freed_by(&pids).into_iter().filter_map(|pid| activity.get(pid)?.id()).collect()
 }
 
 fn act(target: &Target) -> Step {

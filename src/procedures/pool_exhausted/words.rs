@@ -6,7 +6,7 @@ use crate::domain::sessions::{Activity, Blocking, Rules, Session, State, book_hi
 use crate::domain::text::{capitalised, sentence};
 use crate::procedures::words::{count, machine};
 use crate::protocol::command::Command;
-use crate::protocol::run::Inputs;
+use crate::protocol::run::{Expect, Inputs, Plan};
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 
@@ -95,6 +95,32 @@ fn effects(targets: &[Target]) -> Vec<String> {
         ));
     }
     out
+}
+
+/// `3 sessions ended, 4 that waited go on.`: how many of those that a confirmed plan was to end are gone, and who went on by it.
+pub fn achieved(confirmed: &Plan, after: &Activity) -> Option<String> {
+    let to_end = confirmed.steps.iter().filter_map(|s| match s.command {
+        Some(Command::EndSession { session, .. }) => Some(session),
+        _ => None,
+    });
+    let ended = to_end.filter(|session| after.find(*session).is_none()).count();
+    if ended == 0 {
+        return None;
+    }
+    let waited = confirmed.steps.iter().find_map(|s| match &s.expect {
+        Some(Expect::Freed { sessions }) => Some(sessions.as_slice()),
+        _ => None,
+    });
+    let (waited, blocking) = (waited.unwrap_or_default(), Blocking::of(after));
+    let wait_still = waited.iter().filter(|s| after.find(**s).is_some() && blocking.is_blocked(s.pid)).count();
+    let went_on = match (waited.len() - wait_still, wait_still) {
+        (0, 0) => String::new(),
+        (0, still) => format!(", {still} that waited wait still"),
+        (1, 0) => ", 1 that waited goes on".into(),
+        (n, 0) => format!(", {n} that waited go on"),
+        (n, still) => format!(", {n} of {} that waited go on", n + still),
+    };
+    Some(format!("{} ended{went_on}.", count(ended, "session")))
 }
 
 /// Whom it leaves, and why. What this run has ended did not end by itself.

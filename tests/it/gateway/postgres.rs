@@ -1,13 +1,14 @@
 //! Every query over every shape of the database, and every way in which the database can refuse.
 
-use super::{config_with, database, find, open, paying, record, records, sql};
+use super::{config_with, database, find, image, open, paying, record, records, sql};
 use crate::bench::{Bench, Options, until};
 use nightdesk::config::schema::Column;
 use nightdesk::domain::fault::FaultKind;
 use nightdesk::domain::ids::{StripeId, SubjectKey};
-use nightdesk::domain::row::{Field, Value};
+use nightdesk::domain::row::{Change, Field, Value};
 use nightdesk::domain::shape::{KeyType, Trust};
 use nightdesk::domain::text::is_hostile;
+use nightdesk::protocol::command::Outcome;
 use nightdesk::protocol::query::{Locator, Query, Reply};
 use nightdesk::sandbox::population::Interval;
 use nightdesk::sandbox::schema::{Naming, Profiles, Shape, Timestamps};
@@ -268,6 +269,31 @@ async fn killed_connections_come_back_by_themselves() {
     let key = SubjectKey(person.profile.to_string());
     until("it answers again", async || records(&database, Locator::Subjects(vec![key.clone()])).await.is_ok_and(|r| r == [before.clone()]))
         .await;
+}
+
+#[tokio::test]
+async fn the_first_write_after_the_server_has_ended_every_connection_is_done() {
+    let bench = bench_of(Shape::default()).await;
+    let database = database(&bench);
+    let person = paying(&bench);
+    let ours = "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'nightdesk:%' ORDER BY pid";
+    let open = async || sqlx::query_as::<_, (i32,)>(ours).bind(&bench.database).fetch_all(&bench.admin).await.unwrap();
+    let shown = image(&record(&bench, &database, &person).await);
+    until("all three are open", async || open().await.len() == 3).await;
+    let before = open().await;
+    for (pid,) in &before {
+        sqlx::query("SELECT pg_terminate_backend($1, 5000)").bind(pid).execute(&bench.admin).await.unwrap();
+    }
+    assert!(open().await.iter().all(|now| !before.contains(now)), "none of the old ones is left");
+    let changes = vec![Change { field: Field::Tier, from: shown[&Field::Tier].clone(), to: Value::text("FREE") }];
+    let done = database.set_subscription_row(SubjectKey(person.profile.to_string()), shown, changes).await;
+    assert!(matches!(done, Outcome::Done { .. }), "{done:?}");
+    let (tier,): (String,) = sqlx::query_as("SELECT tier::text FROM subscriptions WHERE profile_id = $1")
+        .bind(person.profile)
+        .fetch_one(&bench.admin)
+        .await
+        .unwrap();
+    assert_eq!(tier, "FREE");
 }
 
 #[tokio::test]

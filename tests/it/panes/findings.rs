@@ -188,7 +188,7 @@ fn a_muted_cause_silences_the_finding_and_home_says_until_when() {
     desk.expect("Nothing Stripe sent was applied since");
     desk.keys("2a");
     desk.expect("mute it: why, and until when");
-    desk.keys("u");
+    desk.keys("m");
     desk.expect("Mute: unknown");
     desk.key(Key::Up);
     desk.key(Key::Up);

@@ -138,12 +138,12 @@ fn actions(m: &Model, cx: &Context) -> Vec<ActionItem> {
         _ => ActionItem::impossible('t', "manual tier update: bring the row in line with Stripe", "no profile is known for this customer"),
     };
     let detail = match detail(m) {
-        Ok(id) => ActionItem::new('s', "subscription detail", Ask::OpenSubscription(id)),
-        Err(reason) => ActionItem::impossible('s', "subscription detail", reason),
+        Ok(id) => ActionItem::new('o', "subscription detail", Ask::OpenSubscription(id)),
+        Err(reason) => ActionItem::impossible('o', "subscription detail", reason),
     };
     let reset = match reset(m) {
-        Ok(ask) => ActionItem::new('r', RESET, ask),
-        Err(reason) => ActionItem::impossible('r', RESET, reason),
+        Ok(ask) => ActionItem::new('z', RESET, ask),
+        Err(reason) => ActionItem::impossible('z', RESET, reason),
     };
     let mut all = vec![update, reset, detail];
     if let Some((case, d)) = m.shown() {

@@ -38,10 +38,12 @@ pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
         let silent = [Action::Open, Action::Fix, Action::Why, Action::Actions, Action::Copy].map(|a| Binding::quiet(a).because(NOTHING));
         return silent.into_iter().chain([Binding::quiet(Action::Refresh)]).chain(Binding::moves()).collect();
     }
+    // Where Enter and the evidence are one, the footer has it once; where nothing can be mended from here, the key only says so.
+    let (why, fix) = (if label == "why" { "" } else { "why" }, fix(m).map(|_| ()));
     let mut all = vec![
         Binding::new(Action::Open, label).when(some.clone()),
-        Binding::new(Action::Fix, "fix").when(fix(m).map(|_| ())),
-        Binding::new(Action::Why, "why").when(some.clone()),
+        Binding::new(Action::Fix, if fix.is_ok() { "fix" } else { "" }).when(fix),
+        Binding::new(Action::Why, why).when(some.clone()),
         Binding::new(Action::Actions, "actions").when(some.clone()),
         Binding::quiet(Action::Copy).when(some),
         Binding::quiet(Action::Refresh),

@@ -31,11 +31,14 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
             keys.push(Binding::new(Action::Actions, "actions"));
         }
         Phase::Review => {
-            if !cx.writes_are_on() {
+            let writes_are_on = cx.writes_are_on();
+            if !writes_are_on {
                 keys.push(Binding::new(Action::Writes, "writes on"));
             }
             if m.run.plan.as_ref().is_some_and(|p| p.typed.is_none()) {
-                keys.push(Binding::new(Action::Confirm, "apply").when(m.may_confirm(cx)));
+                // Offered below once it would do something; before that the key says why not.
+                let apply = if writes_are_on { Binding::new(Action::Confirm, "apply") } else { Binding::quiet(Action::Confirm) };
+                keys.push(apply.when(m.may_confirm(cx)));
             }
         }
         Phase::Deciding(d) => {
@@ -52,6 +55,9 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
         Phase::Waiting(_) if m.run.is_watching() => keys.push(Binding::new(Action::Actions, "actions")),
         Phase::Done(_) if m.run.can_undo(cx.now) => keys.push(Binding::new(Action::Undo, "undo")),
         _ => {}
+    }
+    if m.may_be_given_up() {
+        keys.push(Binding::new(Action::Actions, "actions"));
     }
     keys.push(Binding::new(Action::Why, "why"));
     keys.push(Binding::new(Action::Copy, "copy"));
@@ -87,9 +93,12 @@ pub fn act(m: &mut Model, action: Action, _cx: &Context) -> Vec<Ask> {
     Vec::new()
 }
 
-/// What can be done with a run of many acts while it goes on.
+/// What can be done with a run of many acts while it goes on, and with one that waits for an answer.
 fn actions(m: &Model) -> Vec<ActionItem> {
     let id = m.run.id;
+    if m.may_be_given_up() {
+        return vec![ActionItem::new('x', "give it up for good", Ask::GiveUp(id)), ActionItem::new('e', "why", why(m))];
+    }
     if m.run.is_watching() {
         return vec![ActionItem::new('x', "end the watch here", Ask::Stop(id)), ActionItem::new('e', "why", why(m))];
     }

@@ -117,10 +117,17 @@ impl Model {
         self.confirmed = true;
     }
 
-    /// Nothing of it was confirmed: leaving gives it up.
+    /// Nothing of it was confirmed, and the journal knows nothing of it: leaving gives it up.
     #[must_use]
     pub fn is_draft(&self) -> bool {
-        !self.confirmed && self.run.tries.is_empty()
+        !self.confirmed && self.run.tries.is_empty() && !self.run.is_journaled()
+    }
+
+    /// It waits for the operator, and stays when it is left: what ends it has to be asked for.
+    #[must_use]
+    pub fn may_be_given_up(&self) -> bool {
+        let waits = matches!(self.run.phase, Phase::Review | Phase::Deciding(_) | Phase::Waiting(_));
+        waits && self.run.is_journaled() && !self.run.is_watching()
     }
 
     /// Something is going on that the operator is not being asked about.

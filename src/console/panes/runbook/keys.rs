@@ -126,10 +126,10 @@ fn actions(m: &mut Model, run: Uuid, own: bool, calls: bool) -> Vec<ActionItem> 
     };
     let unknown = m.summary(run).and_then(|s| s.given_up(false).err());
     let give_up = match (mine(Ask::GiveUp(run)), unknown) {
-        (Ok(_), Some(why)) => ActionItem::impossible('g', "give it up for good", why),
-        (does, _) => item('g', "give it up for good", does),
+        (Ok(_), Some(why)) => ActionItem::impossible('x', "give it up for good", why),
+        (does, _) => item('x', "give it up for good", does),
     };
-    vec![item('f', "go on with it", mine(Ask::Resume(run))), item('s', "its steps so far", Ok(m.open(run))), give_up]
+    vec![item('f', "go on with it", mine(Ask::Resume(run))), item('h', "its steps so far", Ok(m.open(run))), give_up]
 }
 
 fn people(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {

@@ -52,7 +52,7 @@ pub struct Read {
 pub(super) const TABS: [(Tab, &str); 3] = [(Tab::Book, "Book"), (Tab::Runs, "Runs"), (Tab::Contacts, "Contacts")];
 
 /// How often runs are read while they are on screen, in milliseconds.
-const EVERY: u64 = 10_000;
+const EVERY: u64 = 3_000;
 const MINE: u16 = 0;
 const TEAM: u16 = 1;
 const HISTORY: u16 = 2;

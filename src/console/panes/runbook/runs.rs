@@ -5,7 +5,7 @@ use crate::console::context::Context;
 use crate::console::widgets::format::{age, moment};
 use crate::domain::At;
 use crate::procedures::by_id;
-use crate::protocol::record::{Recorded, RunState, RunSummary};
+use crate::protocol::record::{Doing, Recorded, RunState, RunSummary};
 
 /// A row of the tab.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,17 +41,26 @@ fn row<'a>(run: &'a RunSummary, own: bool, cx: &Context) -> Row<'a> {
     let (word, calls) = match (run.state, here) {
         (RunState::Closed(how), _) => (how.word(), false),
         (_, Some(going)) => (going.word(), going.calls()),
-        _ if run.held => ("running", false),
+        _ if run.held => (held(run), false),
         (RunState::Open, None) => ("not sent", true),
         (RunState::Unknown, None) => ("unknown", true),
         (RunState::Acted, None) => ("unverified", true),
     };
-    let who = match &run.who {
-        Some(who) => who.clone(),
+    let who = match run.about() {
+        Some(who) => who,
         None if own => "removed".into(),
         None => String::new(),
     };
     Row { run, own, word, calls, here: here.is_some(), title: title(run), who, age: age((cx.now - run.last).num_seconds()) }
+}
+
+/// One that another console has open.
+fn held(run: &RunSummary) -> &'static str {
+    match run.doing() {
+        Some(Doing::Asks) => "asks",
+        Some(Doing::Watches) => "watching",
+        Some(Doing::Works) | None => "running",
+    }
 }
 
 /// The procedure's title, and whether it takes another run back.

@@ -150,7 +150,7 @@ pub fn actions(m: &Model, cx: &Context) -> Vec<ActionItem> {
         Tab::Endpoints => all.push(item('p', "probe the endpoint: forged requests, nothing is changed", probe(m, cx))),
     }
     if matches!(m.tab, Tab::Causes | Tab::Events) {
-        for (letter, hours, words) in [('d', 24, "the last 24 hours"), ('s', 168, "the last 7 days"), ('m', 720, "the last 30 days")] {
+        for (letter, hours, words) in [('d', 24, "the last 24 hours"), ('h', 168, "the last 7 days"), ('z', 720, "the last 30 days")] {
             let range = if cx.survey.hours() == hours { Err("that is what is shown".to_string()) } else { Ok(Ask::Range { hours }) };
             all.push(item(letter, &format!("look at {words}"), range));
         }
@@ -169,7 +169,7 @@ fn item(letter: char, label: &str, does: Result<Ask, String>) -> ActionItem {
 fn desk(m: &Model, cx: &Context) -> Vec<ActionItem> {
     let (Some(g), Some(desk)) = (m.group(cx.survey), cx.desk) else {
         let why = || Err(if cx.desk.is_none() { "owners and mutes are not read yet" } else { NOTHING }.to_string());
-        return vec![item('t', "take it: others see who has it", why()), item('u', MUTE, why())];
+        return vec![item('t', "take it: others see who has it", why()), item('m', MUTE, why())];
     };
     let me = cx.env.map_or("", |e| e.operator.as_str());
     let taken = match desk.standing(g.cause, Some(g.first)) {
@@ -177,8 +177,8 @@ fn desk(m: &Model, cx: &Context) -> Vec<ActionItem> {
         _ => item('t', "take it: others see who has it", Ok(Ask::Desk(DeskWrite::TakeCause { cause: g.cause, since: g.first }))),
     };
     let muted = match desk.muted(g.cause, cx.now) {
-        Some(_) => item('u', "unmute it", Ok(Ask::Desk(DeskWrite::Unmute { cause: g.cause }))),
-        None => item('u', MUTE, Ok(Ask::LetBe(LetBe::Cause(g.cause)))),
+        Some(_) => item('m', "unmute it", Ok(Ask::Desk(DeskWrite::Unmute { cause: g.cause }))),
+        None => item('m', MUTE, Ok(Ask::LetBe(LetBe::Cause(g.cause)))),
     };
     vec![taken, muted]
 }
