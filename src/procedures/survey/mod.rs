@@ -198,7 +198,7 @@ impl Survey {
         self.take_subscription(query, result, m);
         self.take_mirrored(query, result, m);
         self.take_received(query, result);
-        self.take_scene(query, result);
+        self.take_scene(query, result, m.now);
         self.cases.answered(query, result, m.now);
         self.go_on(m)
     }

@@ -6,6 +6,7 @@ use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::StripeId;
 use crate::domain::webhooks::cause::{Cause, Trail};
 use crate::domain::webhooks::deploy::Deploy;
+use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::lag::believed;
@@ -122,6 +123,21 @@ impl Survey {
         }
     }
 
+    /// How the endpoints are registered, by whomever they were read. Where one leads to the application that did not before, what happened until
+    /// then came to nothing for that.
+    pub fn registered(&mut self, endpoints: &[Endpoint], now: At) {
+        if self.scene.endpoints.as_deref() == Some(endpoints) {
+            return;
+        }
+        let scene = Arc::make_mut(&mut self.scene);
+        let led_astray = scene.leads_astray();
+        scene.endpoints = Some(endpoints.to_vec());
+        if led_astray && !scene.leads_astray() {
+            scene.astray_until = Some(now);
+        }
+        self.version += 1;
+    }
+
     /// Reads what may explain the failures, where there are any.
     pub(super) fn look_around(&mut self, m: &Present) -> Vec<Query> {
         let down = m.is_down(Source::Application);
@@ -176,12 +192,9 @@ impl Survey {
         asks
     }
 
-    pub(super) fn take_scene(&mut self, query: &Query, result: &Result<Reply, Fault>) {
+    pub(super) fn take_scene(&mut self, query: &Query, result: &Result<Reply, Fault>, now: At) {
         match (query, result) {
-            (Query::Endpoints, Ok(Reply::Endpoints(endpoints))) if self.scene.endpoints.as_ref() != Some(endpoints) => {
-                Arc::make_mut(&mut self.scene).endpoints = Some(endpoints.clone());
-                self.version += 1;
-            }
+            (Query::Endpoints, Ok(Reply::Endpoints(endpoints))) => self.registered(endpoints, now),
             (Query::Deploys, Ok(Reply::Deploys(deploys))) => self.deployed(deploys),
             (Query::Runs, Ok(Reply::Runs(runs))) => self.take_runs(runs),
             (Query::Logs(search), Ok(Reply::Logs { lines, covers, .. })) if self.scenery.search.as_ref() == Some(search) => {

@@ -277,3 +277,43 @@ fn an_endpoint_that_gets_nothing_is_a_finding_with_what_helps() {
     registered(&mut desk, None, &[]);
     desk.expect_not("endpoint");
 }
+
+#[test]
+fn an_endpoint_that_is_registered_again_is_seen_by_itself_on_refresh_and_by_a_run() {
+    let url = "https://api.acme.example/webhooks/stripe";
+    let right = Endpoint {
+        id: id("we_Endpoint0001"),
+        url: url.into(),
+        enabled: true,
+        api_version: None,
+        events: vec!["*".into()],
+        livemode: true,
+    };
+    let wrong = Endpoint { url: "https://api.acme.example/webhook/stripe".into(), ..right.clone() };
+    let lost = "No endpoint in Stripe leads to /webhooks/stripe";
+    let asked = |desk: &mut Desk| {
+        let at = desk.out.iter().position(|(t, q)| matches!(t.slot, Slot::Beside(_)) && *q == Query::Endpoints);
+        at.map(|at| desk.out.remove(at))
+    };
+    let mut desk = Desk::settled(World::healthy());
+    registered(&mut desk, Some(url), std::slice::from_ref(&wrong));
+    desk.expect(lost);
+    desk.pass(30);
+    let (ticket, query) = asked(&mut desk).expect("it looks again by itself while nothing is delivered");
+    desk.event(Event::ReplyArrived { ticket, query, result: Ok(Reply::Endpoints(vec![right.clone()])) });
+    desk.expect_not(lost);
+    desk.pass(30);
+    assert!(asked(&mut desk).is_none(), "and seldom where all is well");
+
+    registered(&mut desk, Some(url), std::slice::from_ref(&wrong));
+    desk.pass(5);
+    desk.keys("r");
+    assert!(asked(&mut desk).is_some(), "a refresh asks at once");
+
+    desk.keys("f");
+    let of_run = desk.out.iter().position(|(t, q)| matches!(t.slot, Slot::Run(..)) && *q == Query::Endpoints);
+    let (ticket, query) = desk.out.remove(of_run.expect("the run reads them"));
+    desk.event(Event::ReplyArrived { ticket, query, result: Ok(Reply::Endpoints(vec![right])) });
+    desk.key(Key::Esc);
+    desk.expect_not(lost);
+}

@@ -14,6 +14,7 @@ use crate::domain::findings::{About, Finding, Here, Interrupted, Judged, Silent,
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::{Drifted, Group, finding};
+use crate::domain::webhooks::endpoint::Endpoint;
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{RunState, RunSummary};
@@ -57,6 +58,7 @@ impl Model {
     /// The pane comes on screen, or the environment has just been connected.
     pub fn entered(&mut self, cx: &Context) -> Vec<Ask> {
         self.runs_read = None;
+        self.beside.hurry(cx.tick);
         let mut asks = vec![Ask::Survey];
         asks.extend(self.ticked(cx));
         asks
@@ -74,6 +76,12 @@ impl Model {
 
     /// The survey has got an answer.
     pub fn looked(&mut self, cx: &Context) {
+        self.refind(cx);
+    }
+
+    /// Somebody here has read the endpoints: Home says nothing else of them than the others do.
+    pub fn heard(&mut self, endpoints: &[Endpoint], cx: &Context) {
+        self.beside.heard(endpoints);
         self.refind(cx);
     }
 

@@ -7,7 +7,7 @@ use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::webhooks::deploy::Deploy;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::judge::Received;
-use crate::domain::webhooks::probe::Probed;
+use crate::domain::webhooks::probe::{Came, Probed, Shot};
 use crate::domain::webhooks::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub struct Scene {
     pub endpoints: Option<Vec<Endpoint>>,
     /// The webhook URL in the configuration.
     pub url: Option<String>,
+    /// Until when no endpoint led there, where that was seen and is over.
+    #[serde(default)]
+    pub astray_until: Option<At>,
     /// Whether our own key is a live one. `None`: not known.
     pub livemode: Option<bool>,
     pub probe: Option<Probed>,
@@ -196,6 +199,19 @@ impl Scene {
             None if all.len() == 1 => all.first(),
             None => None,
         }
+    }
+
+    /// The application has a webhook URL, and no endpoint is registered for it.
+    #[must_use]
+    pub fn leads_astray(&self) -> bool {
+        self.endpoints.as_ref().zip(self.url.as_ref()).is_some_and(|(all, url)| !all.iter().any(|e| e.is_for(url)))
+    }
+
+    /// As things stand now the application takes no event: it does not answer, or a probe did not come through.
+    #[must_use]
+    pub fn takes_nothing(&self) -> bool {
+        let unanswered = |p: &Probed| p.came(Shot::Unsigned).is_some_and(|came| !matches!(came, Came::Answer { .. }));
+        self.application_down || self.probe.as_ref().is_some_and(unanswered)
     }
 
     /// The newest deploy that is no younger than the moment, and not half an hour older.
