@@ -342,7 +342,7 @@ pub(super) const BOOK: &[Rule] = &[
     // -- where it can have ended, if nobody says anything
     Rule {
         name: "application down",
-        when: |l| (l.scene.application_down && !l.e.recovered && !l.is_seen()).then(|| "The application does not answer.".to_string()),
+        when: |l| (l.scene.was_down(l.e.at) && !l.e.recovered && !l.is_seen()).then(|| "The application does not answer.".to_string()),
         cause: Cause::Down,
         advice: REACH,
     },

@@ -9,7 +9,11 @@ use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::probe::{Came, Probed, Shot};
 use crate::domain::webhooks::verdict::Verdict;
+use chrono::Duration;
 use serde::{Deserialize, Serialize};
+
+/// The first delivery of an event comes within so many seconds.
+const DELIVERED_SECONDS: i64 = 60;
 
 /// What is the same for all events that are looked at together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +35,9 @@ pub struct Scene {
     pub deploys: Vec<Deploy>,
     /// The application does not answer our own polls.
     pub application_down: bool,
+    /// When it answered last, where it ever did: what happened before then has another reason.
+    #[serde(default)]
+    pub application_answered: Option<At>,
     /// Policy lets us deliver stored events to the endpoint ourselves, and there is a secret to sign them with.
     #[serde(default)]
     pub deliver: bool,
@@ -205,6 +212,12 @@ impl Scene {
     #[must_use]
     pub fn leads_astray(&self) -> bool {
         self.endpoints.as_ref().zip(self.url.as_ref()).is_some_and(|(all, url)| !all.iter().any(|e| e.is_for(url)))
+    }
+
+    /// The application did not answer when that happened, or a delivery of it could still have found it down.
+    #[must_use]
+    pub fn was_down(&self, at: At) -> bool {
+        self.application_down && self.application_answered.is_none_or(|answered| at >= answered - Duration::seconds(DELIVERED_SECONDS))
     }
 
     /// As things stand now the application takes no event: it does not answer, or a probe did not come through.
