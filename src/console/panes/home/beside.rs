@@ -27,6 +27,9 @@ pub struct Beside {
     /// When the endpoints were last asked for: they have a time of their own while nothing leads to the application.
     #[serde(default)]
     endpoints_asked: Option<u64>,
+    /// The payments were asked for and not told.
+    #[serde(default)]
+    untold: bool,
 }
 
 /// How often it is looked at, in milliseconds.
@@ -88,6 +91,9 @@ impl Beside {
             (Slot::Beside(DEPLOYS), Ok(Reply::Deploys(deploys))) => self.deploys.clone_from(deploys),
             _ => {}
         }
+        if let Slot::Beside(NOW | THEN) = slot {
+            self.untold = result.is_err();
+        }
     }
 
     /// Payments that fail now, and did not a week ago.
@@ -138,7 +144,7 @@ impl Beside {
     /// Payments were looked at, and succeed as they did.
     #[must_use]
     pub fn pays(&self) -> bool {
-        self.now.is_some() && self.then.is_some() && self.finding().is_none()
+        !self.untold && self.now.is_some() && self.then.is_some() && self.finding().is_none()
     }
 
     /// The deploy that came shortly before this.
