@@ -102,6 +102,8 @@ pub enum About {
     Sight,
     /// This machine's own clock.
     Clock,
+    /// How long effects take to come.
+    Lag,
     /// The database's connections.
     Pool,
     /// Counters that were not reset for a period that was paid for.

@@ -29,6 +29,8 @@ pub struct DriftFix;
 const AT_MOST: usize = 500;
 /// Stripe is asked about so many customers at once.
 const AT_ONCE: usize = 3;
+/// So many of those who are left out are named for each reason.
+const NAMED: usize = 3;
 const PACE: Pace = Pace { canary: 1, per_second: 5, stop_percent: 20, patience_seconds: 15 };
 
 impl Procedure for DriftFix {
@@ -88,7 +90,7 @@ impl Procedure for DriftFix {
         let mut work = Work { answers, env, shape, now, settling, acts: Vec::new(), left: BTreeMap::new(), right: 0 };
         for customer in &customers {
             if let Err(why) = work.one(customer, rows.get(customer.as_str()).copied()) {
-                *work.left.entry(why).or_default() += 1;
+                work.left.entry(why).or_default().push(customer.clone());
             }
         }
         work.plan(customers.len())
@@ -146,8 +148,8 @@ struct Work<'a> {
     /// What effects are given to come, in seconds.
     settling: i64,
     acts: Vec<(Step, Vec<Change>)>,
-    /// Why customers are left out, and how many for it.
-    left: BTreeMap<String, usize>,
+    /// Why customers are left out, and who for it.
+    left: BTreeMap<String, Vec<StripeId>>,
     right: usize,
 }
 
@@ -196,7 +198,7 @@ impl Work<'_> {
     }
 
     fn plan(self, selected: usize) -> Result<Plan, Refusal> {
-        let notes: Vec<String> = self.left.iter().map(|(why, n)| sentence(&format!("Left out, {}: {why}", customers_of(*n)))).collect();
+        let mut notes: Vec<String> = self.left.iter().map(|(why, who)| sentence(&format!("Left out, {}: {why}", named(who)))).collect();
         if self.acts.is_empty() {
             return Err(if notes.is_empty() {
                 Refusal::AlreadyRight(format!("{} right: each row equals Stripe.", customers_of(self.right)))
@@ -205,6 +207,7 @@ impl Work<'_> {
             });
         }
         let n = self.acts.len();
+        notes.push(back(n, self.acts.iter().all(|(step, _)| step.undo.is_some())).into());
         let calls = match self.env.writer {
             Writer::Sql => count(n, "statement"),
             Writer::Http => format!("{} to the app", count(n, "call")),
@@ -237,6 +240,22 @@ impl Work<'_> {
         plan.typed = plan.text_to_type();
         Ok(plan)
     }
+}
+
+/// How it can be taken back.
+fn back(rows: usize, invertible: bool) -> &'static str {
+    match (rows, invertible) {
+        (_, false) => "Cannot be undone: the console's role may not write the rows.",
+        (1, true) => "Can be undone: u takes it back, for ten minutes after it was done.",
+        (_, true) => "Not undone by one key: what each row held before stays in the journal, and each is put back by itself.",
+    }
+}
+
+/// `2 customers (cus_R…zp, cus_S…4k)`, the first of many.
+fn named(who: &[StripeId]) -> String {
+    let mut ids: Vec<String> = who.iter().take(NAMED).map(|id| mask::id(id.as_str())).collect();
+    ids.extend((who.len() > NAMED).then(|| format!("{} more", who.len() - NAMED)));
+    format!("{} ({})", customers_of(who.len()), ids.join(", "))
 }
 
 fn customers_of(n: usize) -> String {

@@ -152,7 +152,7 @@ fn the_palette_finds_panes_procedures_incidents_and_ids() {
     script.sees("unlinked: 14 rows unlinked");
     // What a restart would end can be ended by name, and is offered only where there is something to end.
     script.key(Key::Char(':'));
-    script.keys("end unlinked");
+    script.keys("end unlin");
     assert_eq!(script.key(Key::Enter), [Effect::EndIncident { name: "unlinked".into() }]);
     script.event(Event::IncidentsKnown(vec![KnownIncident { ends: false, ..known("drift", "rows differ") }]));
     script.key(Key::Char(':'));
@@ -348,4 +348,13 @@ fn a_key_copies_no_run_and_time_touches_none_that_is_over() {
     script.event(Event::Ticked);
     let untouched = script.state.tasks.runs.iter().zip(&before).all(|(now, then)| std::ptr::eq(&*now.run, &**then));
     assert!(untouched, "what is over was copied because time went on");
+}
+
+#[test]
+fn the_end_of_an_incident_stands_before_what_its_words_only_resemble() {
+    let mut script = Script::connected(World::placeholder());
+    script.event(Event::IncidentsKnown(vec![known("stripe-down", "Stripe answers nobody")]));
+    script.key(Key::Char(':'));
+    script.keys("end stripe");
+    assert_eq!(script.key(Key::Enter), [Effect::EndIncident { name: "stripe-down".into() }], "no emergency begins by it");
 }

@@ -57,7 +57,9 @@ pub fn entries(state: &State, typed: &str) -> Vec<Entry> {
     // of it that begins no procedure's.
     let named = typed.contains('-') && !procedures::ALL.iter().any(|p| p.id().starts_with(typed));
     let called = |e: &Entry| name(&e.label).eq_ignore_ascii_case(typed) || (named && e.label.starts_with(typed));
-    let yields = |e: &Entry| e.kind == "incident" && !typed.is_empty() && !called(e);
+    // What ends one breaks nothing: its first words are enough.
+    let begun = |e: &Entry| matches!(e.goes, Ok(Goes::EndIncident(_))) && e.label.to_lowercase().starts_with(&typed.to_lowercase());
+    let yields = |e: &Entry| e.kind == "incident" && !typed.is_empty() && !called(e) && !begun(e);
     found.sort_by_key(|(s, e)| (yields(e), *s));
     let mut entries: Vec<Entry> = found.into_iter().map(|(_, e)| e).collect();
     if let Some(needle) = Needle::parse(typed) {

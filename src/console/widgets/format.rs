@@ -40,6 +40,8 @@ pub fn source(freshness: &Freshness, now: At) -> String {
         Health::Connecting => format!("{word} …"),
         // Nobody was there when it was asked last, whatever it answered a moment before.
         Health::Ok if freshness.last_fault.as_ref().is_none_or(|f| f.kind != FaultKind::Unreachable) => format!("{word} {}", age(age_now)),
+        // What has never answered has grown no older.
+        Health::Ok | Health::Stale if freshness.last_good.is_none() => format!("{word} no answer {}", exact_age(age_now)),
         Health::Ok | Health::Stale => format!("{word} STALE {}", exact_age(age_now)),
         Health::Down => format!("{word} DOWN {}", exact_age(age_now)),
         Health::Auth => format!("{word} AUTH"),

@@ -50,11 +50,17 @@ pub fn rule(buf: &mut Buffer, theme: &Theme, area: Rect, y: u16) {
 pub fn tabs(buf: &mut Buffer, theme: &Theme, area: Rect, y: u16, titles: &[&str], current: usize, right: &str) {
     rule(buf, theme, area, y);
     let mut x = area.x + 1;
+    // Where there is no room for the rule between them, they stand side by side: none is cut away.
+    let apart = titles.iter().map(|t| width(t) + 4).sum::<u16>() <= area.width;
+    let (after, gap) = if apart { (" ", 2) } else { ("", 0) };
     for (i, title) in titles.iter().enumerate() {
         let here = i == current;
         let style = if here { theme.bold() } else { theme.plain() };
-        let text = format!("{}{title} ", if here && titles.len() > 1 { theme.pointer() } else { " " });
-        x = put(buf, theme, x, y, &text, style, area.right().saturating_sub(x)) + 2;
+        let text = format!("{}{title}{after}", if here && titles.len() > 1 { theme.pointer() } else { " " });
+        x = put(buf, theme, x, y, &text, style, area.right().saturating_sub(x)) + gap;
+    }
+    if !apart {
+        put(buf, theme, x, y, " ", theme.plain(), 1);
     }
     if !right.is_empty() {
         put_right(buf, theme, area.right().saturating_sub(2), y, &format!(" {right} "), theme.dim(), 30);

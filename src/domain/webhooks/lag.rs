@@ -1,5 +1,6 @@
 //! The apply lag: how long effects take here, learned from those that came. Nothing younger is ever called missing.
 
+use crate::domain::At;
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -17,11 +18,41 @@ const UNUSUAL: u32 = 4;
 const ENOUGH: usize = 20;
 const FEW_SAY: u32 = 120_000;
 
+/// So many of the newest effects that were seen to come tell how long they take now, and so few are too few.
+const NOW: usize = 9;
+const TOO_FEW: usize = 5;
+/// So many others have to tell what is usual.
+const USUAL: usize = 20;
+/// Slow: half of the newest took so many times as long as half of the others, and so many milliseconds at least, which a healthy queue
+/// takes now and then and not as a rule.
+const SLOWER: u32 = 5;
+const SLOW: u32 = 15_000;
+/// What was seen to come longer ago than this says nothing about now.
+const LASTS: Duration = Duration::minutes(60);
+
+/// Effects take much longer than they used to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slower {
+    /// What half of the newest took at least.
+    pub now: Duration,
+    /// The longest of them.
+    pub longest: Duration,
+    /// How many those are.
+    pub of: usize,
+    /// What half of the others took at most.
+    pub before: Duration,
+    /// When the first of the newest ones happened.
+    pub since: At,
+}
+
 /// How long the newest effects took, in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lag {
     /// Those that were seen to come.
     took: VecDeque<u32>,
+    /// The newest of those whose events are known, each with when its event happened.
+    #[serde(default)]
+    newest: VecDeque<(At, u32)>,
     /// Those that were there already: whether a queue or somebody's hands brought them, nobody saw.
     found: VecDeque<u32>,
 }
@@ -30,6 +61,39 @@ impl Lag {
     /// An effect came this long after its event, while the event was being given its time.
     pub fn took(&mut self, took: Duration) {
         remember(&mut self.took, took);
+    }
+
+    /// The effect of an event that happened then took so long, and was looked for while it was young: of late ones alone, most are slow on
+    /// the best of days.
+    pub fn noticed(&mut self, at: At, took: Duration) {
+        if let Some(took) = counted(took) {
+            self.newest.push_back((at, took));
+            let surplus = self.newest.len().saturating_sub(NOW);
+            self.newest.drain(..surplus);
+        }
+    }
+
+    /// Whether effects take much longer than they used to. By what was seen to come alone: what was found may have been repaired.
+    #[must_use]
+    pub fn slower(&self, now: At) -> Option<Slower> {
+        let since = self.newest.iter().map(|(at, _)| *at).min()?;
+        if self.newest.len() < TOO_FEW || self.newest.back().is_none_or(|(newest, _)| now - *newest > LASTS) {
+            return None;
+        }
+        let (half, longest) = middle(self.newest.iter().map(|(_, took)| *took).collect())?;
+        if half < SLOW || self.took.len() + self.found.len() < USUAL + self.newest.len() {
+            return None;
+        }
+        // The newest may be among them: few beside those that tell what is usual.
+        let (usual, _) = middle(self.took.iter().chain(&self.found).copied().collect())?;
+        let span = |ms: u32| Duration::milliseconds(i64::from(ms));
+        (half >= usual.saturating_mul(SLOWER)).then(|| Slower {
+            now: span(half),
+            longest: span(longest),
+            of: self.newest.len(),
+            before: span(usual),
+            since,
+        })
     }
 
     /// An effect was there, this long after its event, when it was first looked for. What cannot be told from a repair does not count.
@@ -67,19 +131,54 @@ pub fn believed(sorted: &[u32]) -> u32 {
     if sorted.len() < ENOUGH { usual.min(FEW_SAY) } else { usual }
 }
 
+/// That of half of them, and the longest.
+fn middle(mut all: Vec<u32>) -> Option<(u32, u32)> {
+    all.sort_unstable();
+    Some((*all.get(all.len() / 2)?, *all.last()?))
+}
+
 fn remember(these: &mut VecDeque<u32>, took: Duration) {
-    if took < Duration::zero() || took > MOST {
-        return;
-    }
+    let Some(took) = counted(took) else { return };
     if these.len() == REMEMBERED {
         these.pop_front();
     }
-    these.push_back(u32::try_from(took.num_milliseconds()).unwrap_or(u32::MAX));
+    these.push_back(took);
+}
+
+/// In milliseconds; `None` where it says nothing about the queue.
+fn counted(took: Duration) -> Option<u32> {
+    (Duration::zero()..=MOST).contains(&took).then(|| u32::try_from(took.num_milliseconds()).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at() -> At {
+        At::from_timestamp(1_800_000_000, 0).expect("in range")
+    }
+
+    #[test]
+    fn effects_that_take_much_longer_than_they_used_to_are_told_once_half_of_the_newest_do() {
+        let mut lag = Lag::default();
+        (0..30).for_each(|_| lag.found(Duration::seconds(2)));
+        (0..3).for_each(|_| lag.noticed(at(), Duration::seconds(3)));
+        (0..2).for_each(|_| lag.noticed(at(), Duration::seconds(40)));
+        assert_eq!(lag.slower(at()), None, "one or two may be late on the best of days");
+        (0..4).for_each(|_| lag.noticed(at(), Duration::seconds(40)));
+        let slower = lag.slower(at()).expect("most of the newest");
+        assert_eq!((slower.now, slower.before), (Duration::seconds(40), Duration::seconds(2)));
+        assert_eq!(lag.slower(at() + Duration::hours(2)), None, "nothing has come for long");
+        (0..5).for_each(|_| lag.noticed(at(), Duration::seconds(2)));
+        assert_eq!(lag.slower(at()), None, "it is over");
+        let mut queue = Lag::default();
+        (0..40).for_each(|_| queue.took(Duration::seconds(110)));
+        (0..9).for_each(|_| queue.noticed(at(), Duration::seconds(110)));
+        assert_eq!(queue.slower(at()), None, "a queue that is always slow is a queue");
+        let mut new = Lag::default();
+        (0..9).for_each(|_| new.noticed(at(), Duration::seconds(40)));
+        assert_eq!(new.slower(at()), None, "nothing tells what is usual");
+    }
 
     #[test]
     fn a_minute_is_the_least_and_a_slow_queue_is_given_its_time() {

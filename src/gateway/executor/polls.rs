@@ -72,7 +72,7 @@ async fn ask(source: Source, reader: &Reader) -> Result<(), Fault> {
 }
 
 async fn bounded(source: Source, poll: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
-    let late = |_| Err(Fault::new(source, FaultKind::Timeout, format!("{} did not answer the poll in time", source.word())));
+    let late = |_| Err(Fault::new(source, FaultKind::Timeout, format!("{} did not answer in time", source.word())));
     tokio::time::timeout(LIMIT, poll).await.unwrap_or_else(late)
 }
 

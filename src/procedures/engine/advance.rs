@@ -44,6 +44,10 @@ impl Run {
                 if plan.waits().is_some() {
                     return self.watch(plan, now);
                 }
+                if plan.next_manual().is_some_and(|s| self.inputs.attested.contains_key(&s.id)) {
+                    let changed = format!("Asked again at {}, and nothing has changed:", now.format("%H:%MZ"));
+                    self.note = Some(format!("{changed} {}", plan.summary));
+                }
                 let nothing_left = plan.commands().is_empty() && plan.next_manual().is_none();
                 let summary = plan.summary.clone();
                 self.many = plan.subject.is_none();

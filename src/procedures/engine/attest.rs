@@ -167,6 +167,18 @@ impl Run {
         effects
     }
 
+    /// It stands in the journal, and is this process's: or is about to be.
+    #[must_use]
+    pub fn is_journaled(&self) -> bool {
+        self.hold != Hold::None
+    }
+
+    /// The operator gave it up for good, and the journal has it as closed.
+    pub fn given_up(&mut self) {
+        self.phase = Phase::Halted("Given up; the journal has the reason.".into());
+        (self.hold, self.next_read) = (Hold::None, None);
+    }
+
     /// Ends a run that has acted before what its review asks for: nobody is there to confirm that.
     pub fn stop_here(&mut self, now: At) -> Vec<Effect> {
         let (Phase::Review, Some(plan)) = (&self.phase, &self.plan) else { return Vec::new() };

@@ -469,18 +469,6 @@ impl Run {
         effects
     }
 
-    /// It stands in the journal, and is this process's: or is about to be.
-    #[must_use]
-    pub fn is_journaled(&self) -> bool {
-        self.hold != Hold::None
-    }
-
-    /// The operator gave it up for good, and the journal has it as closed.
-    pub fn given_up(&mut self) {
-        self.phase = Phase::Halted("Given up; the journal has the reason.".into());
-        (self.hold, self.next_read) = (Hold::None, None);
-    }
-
     #[must_use]
     pub fn is_open(&self) -> bool {
         !matches!(self.phase, Phase::Done(_) | Phase::Halted(_))
@@ -491,7 +479,9 @@ impl Run {
     pub fn can_undo(&self, now: At) -> bool {
         let done = self.tries.last().is_some_and(|t| t.undo.is_some() && matches!(t.outcome, Some(Outcome::Done { .. })));
         let recent = self.ended.is_some_and(|e| now - e <= chrono::Duration::minutes(UNDO_MINUTES));
-        done && recent && self.undoing.is_none() && self.bulk.is_none() && !self.is_open()
+        // Several rows are taken back one by one, each under a review of its own.
+        let one = self.bulk.is_none() || self.tries.iter().filter(|t| matches!(t.outcome, Some(Outcome::Done { .. }))).count() == 1;
+        done && recent && one && self.undoing.is_none() && !self.is_open()
     }
 
     /// Which try a new one would be: grows only over tries that are journaled as not done. What was turned away for its rate is the same

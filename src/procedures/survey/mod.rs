@@ -12,6 +12,7 @@ mod reads;
 mod rows;
 mod scene;
 mod series;
+mod slower;
 
 use crate::domain::At;
 use crate::domain::diagnosis::Word;

@@ -10,6 +10,7 @@ use crate::domain::row::{Field, SubscriptionRow, Value};
 use crate::domain::webhooks::course::Stand;
 use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::judge::{Facts, Happened, Outcome, Received, delivery, explain, judge, plain, says_at_sight};
+use crate::domain::webhooks::lag::LEAST;
 use crate::domain::webhooks::verdict::{Judgement, Verdict};
 use crate::protocol::query::{EventRange, Query, Reply};
 use chrono::Duration;
@@ -227,6 +228,13 @@ impl Survey {
         let moved = took.is_some_and(|t| (Duration::zero()..=MOVES_WITHIN).contains(&t)) && (h.states.len() > 1 || h.before.is_some());
         let written = row.and_then(written);
         let stirred = (h.stand, h.outcome) != (stand, outcome);
+        // While it is young it is no repair; and each of the young counts, not those alone that were waited for.
+        let newest = h.states.last().map(|s| s.at);
+        let first = newest.is_some_and(|at| h.row_at.is_none_or(|seen| seen < at) && row_at - at <= LEAST);
+        let by_hand = written.is_some_and(|at| self.is_by_hand(&h.customer, at));
+        if let (Some(at), Some(took), true) = (newest, took, (first || before == Outcome::Settling) && !by_hand) {
+            self.lag.noticed(at, took);
+        }
         // What was missed and is there now was repaired: it says nothing about the queue.
         match (took, before) {
             (Some(took), Outcome::Settling) => self.lag.took(took),

@@ -197,6 +197,7 @@ fn no_false_alarm(events: usize, moments: usize, slow: bool) {
             watch.survey.judgement(&false_alarms[0].id)
         );
         assert!(watch.survey.silence_finding().is_none());
+        assert_eq!(watch.survey.slower_finding(watch.at), None, "at {now}");
         let seconds = step - 20 + i64::try_from(dice.roll(40)).expect("small");
         watch.pass(seconds.max(16));
     }
@@ -275,4 +276,32 @@ fn seven_healthy_days_of_a_hundred_thousand_events_raise_no_alarm() {
 #[test]
 fn a_queue_that_takes_two_minutes_is_learned_and_raises_no_alarm() {
     no_false_alarm(20_000, 60, true);
+}
+
+#[test]
+fn an_application_that_becomes_slow_is_named_until_it_is_quick_again() {
+    let mut days = days(20_000, false);
+    let (slow, quick) = (days.begin + Duration::hours(7), days.begin + Duration::hours(7) + Duration::minutes(12));
+    for h in days.all.iter_mut().filter(|h| (slow..quick).contains(&h.event.created)) {
+        h.applied = h.event.created + Duration::seconds(40);
+    }
+    let mut application = Application::new(&days);
+    let mut dice = Dice(78);
+    let mut watch = Watch::new(slow - Duration::minutes(5));
+    watch.survey.set_range(24, watch.at);
+    let mut named = Vec::new();
+    while watch.at < quick + Duration::minutes(12) {
+        application.until(&days, watch.at);
+        let now = watch.at;
+        let known = days.all.partition_point(|h| h.event.created <= now);
+        watch.look(|q| Some(Ok(answer(q, &days.all[..known], &application, now, &mut dice))));
+        assert!(watch.survey.lines().iter().all(|l| !l.verdict.is_failure()));
+        named.extend(watch.survey.slower_finding(now).map(|finding| (now, finding)));
+        watch.pass(15);
+    }
+    let (first, finding) = named.first().expect("it is named");
+    assert!((slow..slow + Duration::minutes(8)).contains(first), "{first}");
+    assert!(finding.sentence.starts_with("Effects take 40 s here; they used to take "), "{finding:?}");
+    let (last, _) = named.last().expect("it was named");
+    assert!((quick - Duration::minutes(2)..quick + Duration::minutes(8)).contains(last), "{last}");
 }

@@ -171,7 +171,7 @@ fn what_a_run_that_is_open_has_had_sent_again_moves_no_beginning() {
     for swallows in [true, false] {
         let mut night = Night::fell(swallows).copied_by_a_run(&[6, 7, 8]);
         let run = &mut night.world.runs[0];
-        for (n, command) in [6, 7, 8].iter().zip(&mut run.commands) {
+        for (n, command) in [6, 7, 8].iter().zip(run.commands.iter_mut()) {
             let resent = Command::ResendEvent { event: id(&format!("evt_Silent{n:04}")), endpoint: id("we_Endpoint0001"), subject: None };
             *command = Some((resent, None));
         }

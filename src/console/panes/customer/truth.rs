@@ -5,6 +5,7 @@ use crate::domain::At;
 use crate::domain::expected::{Expected, expected, tier_due};
 use crate::domain::facts::{Case, Known};
 use crate::domain::fault::{FaultKind, Source};
+use crate::domain::findings::whole;
 use crate::domain::mask;
 use crate::domain::quota::{QuotaState, quota_lines};
 use crate::domain::row::{Field, Value, same};
@@ -23,6 +24,8 @@ pub struct Line {
     pub app_differs: bool,
 }
 
+/// So many columns a cell has on a screen of eighty.
+const CELL: usize = 17;
 /// Always shown; the others only where they differ or say something.
 const ALWAYS: [Field; 6] = [Field::Tier, Field::Customer, Field::Subscription, Field::Interval, Field::PeriodEnd, Field::Status];
 const SOMETIMES: [Field; 3] = [Field::PeriodStart, Field::CancelAt, Field::CancelAtPeriodEnd];
@@ -103,7 +106,7 @@ fn stripe_side(case: &Case, demanded: Option<&Expected>, field: Field, now: At) 
                 (Field::Interval, _) => item
                     .and_then(|i| i.price.interval.map(|w| (w, i.price.interval_count)))
                     .map_or_else(|| "none".into(), |(w, n)| if n > 1 { format!("every {n} {}s", w.word()) } else { w.word().to_string() }),
-                (Field::PeriodEnd, None) => s.period_of(item).map_or_else(|| "none".into(), |p| moment(p.end, now)),
+                (Field::PeriodEnd, None) => s.period_of(item).map_or_else(|| "none".into(), |p| when(p.end, now)),
                 (Field::Status, _) => s.status.word().to_string(),
                 (Field::Subscription, _) => mask::id(s.id.as_str()),
                 (Field::Tier, None) => "open".into(),
@@ -117,9 +120,15 @@ fn stripe_side(case: &Case, demanded: Option<&Expected>, field: Field, now: At) 
 fn shown(field: Field, value: &Value, now: At) -> String {
     match (field, value) {
         (Field::Customer | Field::Subscription, Value::Text(t)) => mask::id(t),
-        (_, Value::Time(at)) => moment(*at, now),
+        (_, Value::Time(at)) => when(*at, now),
         (_, v) => v.to_string(),
     }
+}
+
+/// The year leaves no cell for the mark of the zone: every time here is UTC.
+fn when(at: At, now: At) -> String {
+    let text = moment(at, now);
+    if text.chars().count() > CELL { text.trim_end_matches('Z').to_string() } else { text }
 }
 
 fn says_something(line: &Line) -> bool {
@@ -151,7 +160,11 @@ fn last_payment(case: &Case, now: At) -> Line {
         (_, Some(i)) if i.status == "paid" => {
             let at = i.paid_at.unwrap_or(i.created);
             let same_day = at.date_naive() == now.date_naive();
-            format!("{} {}", i.amount_paid, at.format(if same_day { "%H:%M" } else { "%-d %b" }))
+            let at = at.format(if same_day { "%H:%M" } else { "%-d %b" }).to_string();
+            // Whole first, and the time before the figure.
+            let fits = |text: &String| text.chars().count() <= CELL;
+            let all = [format!("{} {at}", i.amount_paid), format!("{} {at}", whole(&i.amount_paid))];
+            all.into_iter().find(fits).unwrap_or_else(|| i.amount_paid.to_string())
         }
         (_, Some(i)) => format!("{} {}", i.total, i.status),
     };

@@ -30,7 +30,7 @@ pub fn bindings(m: &Model, _cx: &Context) -> Vec<Binding> {
         Some(About::Webhooks { .. }) => "list them",
         Some(About::Pool) => "who holds them",
         Some(About::Quota) => "list them",
-        Some(About::Source(_) | About::Endpoint | About::Payments | About::Sight | About::Clock) => "why",
+        Some(About::Source(_) | About::Endpoint | About::Payments | About::Sight | About::Clock | About::Lag) => "why",
         _ => "open",
     };
     if m.selected().is_none() {
@@ -85,7 +85,7 @@ fn open(m: &Model, finding: &Finding) -> Vec<Ask> {
         About::Run(run) => vec![Ask::Resume(*run)],
         About::Pool => vec![Ask::Pool],
         About::Quota => vec![Ask::Renewed],
-        About::Source(_) | About::Endpoint | About::Payments | About::Sight | About::Clock => vec![why(m, finding)],
+        About::Source(_) | About::Endpoint | About::Payments | About::Sight | About::Clock | About::Lag => vec![why(m, finding)],
     }
 }
 
@@ -171,6 +171,7 @@ fn fix(m: &Model) -> Result<Ask, String> {
         About::Payments => Err("nothing here mends a declined payment; e has the figures, ! calls somebody".to_string()),
         About::Pool => Ok(Ask::Start { procedure: "pool-exhausted".into(), inputs: Inputs::default() }),
         About::Quota => Err("a reset is one customer's: enter lists them, and f resets there".to_string()),
+        About::Lag => Err("nothing here makes the webhook handler quicker; e has the figures, ! calls somebody".to_string()),
         About::Clock => Err("set this machine's clock; nothing here does that".to_string()),
         About::Source(_) | About::Sight => Err("nothing here mends a source; e says what it answered".to_string()),
     }

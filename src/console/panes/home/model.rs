@@ -196,6 +196,7 @@ impl Model {
         found.extend(self.quota.finding());
         found.extend(survey.doubt());
         found.extend(survey.clock_finding());
+        found.extend(survey.slower_finding(cx.stripe_now()));
         self.find_drift(drifted, &mut found);
         // Where the database lets nobody in everybody is hurt: more than any finding can count.
         let hurts_all = |f: &Finding| match f.about {

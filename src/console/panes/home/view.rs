@@ -235,7 +235,7 @@ fn fine(m: &Model, cx: &Context) -> Vec<String> {
         && stripe
         && database
         && cx.survey.is_complete()
-        && !about(|a| matches!(a, About::Customers(_) | About::Webhooks { .. } | About::Endpoint | About::Sight))
+        && !about(|a| matches!(a, About::Customers(_) | About::Webhooks { .. } | About::Endpoint | About::Sight | About::Lag))
     {
         fine.push("webhook effects".to_string());
     }
@@ -252,7 +252,9 @@ fn fine(m: &Model, cx: &Context) -> Vec<String> {
         fine.push("payments".to_string());
     }
     for (source, words) in [(Source::Stripe, "Stripe itself"), (Source::Database, "database"), (Source::Application, "application")] {
-        if cx.answers(source) {
+        // It answers, and what it does comes late: that is not fine.
+        let late = source == Source::Application && about(|a| *a == About::Lag);
+        if cx.answers(source) && !late {
             fine.push(words.to_string());
         }
     }

@@ -22,6 +22,11 @@ pub type Cell = (String, Style);
 
 /// From here on figures are whole and columns apart.
 pub const WIDE: u16 = 120;
+/// Below this there is not room for every column.
+const NARROW: u16 = 80;
+/// The places of those that are left out there.
+const TIER: usize = 1;
+const LIMIT: usize = 4;
 /// Where the filter's text begins.
 const LABEL: u16 = 9;
 
@@ -118,18 +123,23 @@ fn near(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     }
     let wide = area.width >= WIDE;
     let body = Rect { height: area.height - u16::from(foot.is_some()), ..area };
+    let narrow = area.width < NARROW;
     let (who, room) = if wide { (30, 12) } else { (16, 10) };
     let columns: [Column; 8] = [
-        ("who", who, false),
+        ("who", if narrow { 14 } else { who }, false),
         ("tier", room, false),
         ("feature", if wide { 18 } else { room }, false),
         ("used", if wide { 10 } else { 6 }, true),
         ("limit", if wide { 10 } else { 6 }, true),
-        ("%", 5, true),
+        ("%", if narrow { 4 } else { 5 }, true),
         ("resets", 12, false),
         ("state", 7, false),
     ];
-    let cells: Vec<Vec<Cell>> = rows.iter().map(|r| cells(r, wide, cx, theme)).collect();
+    // What makes somebody stand here is never what there is no room for: tier and limit are on the customer's screen.
+    let kept = |i: usize| !narrow || !matches!(i, TIER | LIMIT);
+    let columns: Vec<Column> = columns.into_iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, c)| c).collect();
+    let here = |r: &&NearRow| cells(r, wide, cx, theme).into_iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, c)| c).collect();
+    let cells: Vec<Vec<Cell>> = rows.iter().map(here).collect();
     table(buf, theme, body, &columns, &cells, m.cursor.at, m.cursor.first(rows.len(), usize::from(body.height.saturating_sub(1))));
     if let Some((text, style)) = foot {
         let style = if style { theme.warn() } else { theme.dim() };

@@ -100,8 +100,8 @@ fn runs(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let columns = [
         Column::new("", 11),
         Column::new("run", 4),
-        Column::new("procedure", if wide { 34 } else { 24 }),
-        Column::new("about", if wide { 26 } else { 14 }),
+        Column::new("procedure", if wide { 34 } else { 25 }),
+        Column::new("about", if wide { 26 } else { 13 }),
         Column::new("by", if wide { 16 } else { 9 }),
         Column::right("", 4),
     ];
