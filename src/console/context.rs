@@ -46,6 +46,12 @@ impl Context<'_> {
         self.sources.get(&source).map_or(Health::NotSetUp, |f| f.health(self.now))
     }
 
+    /// It answered when it was asked last, and not long ago: what is known of it is as of now.
+    #[must_use]
+    pub fn answers(&self, source: Source) -> bool {
+        self.health(source) == Health::Ok && self.sources.get(&source).is_some_and(|f| f.last_fault.is_none())
+    }
+
     /// The time by Stripe's clock, by which what happens there is judged; by ours before Stripe has answered.
     #[must_use]
     pub fn stripe_now(&self) -> At {

@@ -325,6 +325,9 @@ pub fn run(state: &mut State, run: Uuid, id: Uuid, f: impl FnOnce(&mut Run, &Env
     let was_open = model.run.is_open();
     let mut effects = f(&mut model.run, env, now);
     model.follow();
+    if effects.iter().any(|e| matches!(e, Effect::Perform(_))) {
+        state.world.survey.writing();
+    }
     if was_open && !model.run.is_open() {
         // What it wrote is compared again at once: what no longer differs is no finding any more.
         let written = model.run.touched();

@@ -373,7 +373,10 @@ fn cancel(state: &mut State, id: Uuid) -> Vec<Effect> {
             Slot::Case(_) => state.customer.replied(slot, &query, &result, &cx),
             Slot::Quota(_) => state.quota.replied(slot, &query, &result, &cx),
             Slot::Book(_) => state.runbook.replied(slot, &query, &result, &cx),
-            Slot::Endpoints | Slot::Probe => state.webhooks.replied(slot, &query, &result, &cx),
+            Slot::Endpoints | Slot::Probe => {
+                state.webhooks.replied(&query, &result);
+                Vec::new()
+            }
             Slot::Event(_) => state.event.replied(slot, &query, &result, &cx),
             Slot::Runs => {
                 state.home.replied(slot, &query, &result, &cx);

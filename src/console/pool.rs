@@ -71,6 +71,8 @@ const SHOWN_EVERY: u64 = 2_000;
 const HOME_EVERY: u64 = 30_000;
 /// The same for Home while the last answer was no good news: what has begun grows within seconds.
 const ALERT_EVERY: u64 = 2_000;
+/// And while they could not be read: what comes back is seen soon.
+const UNREAD_EVERY: u64 = 5_000;
 /// The pooler counts by itself what happened meanwhile.
 const POOLER_EVERY: u64 = 10_000;
 /// An answer that has been out for so long never comes: it was given up.
@@ -127,6 +129,7 @@ impl Pool {
         let every = match (shown, self.bad) {
             (true, _) => SHOWN_EVERY,
             (false, bad) if bad > 0 && self.fault.is_none() => ALERT_EVERY,
+            (false, _) if self.fault.as_ref().is_some_and(Fault::passes) => UNREAD_EVERY,
             (false, _) => HOME_EVERY,
         };
         if since(self.asked) >= if self.out { GIVEN_UP } else { every } {

@@ -246,6 +246,22 @@ fn writes_changed(state: &mut State, writes: Writes) {
     state.world.writes = writes;
 }
 
+/// How the endpoints are registered, and what one answered to a probe, is one and the same whoever asked: a run's answer is news to the screens.
+fn overhear(state: &mut State, query: &Query, result: &Result<Reply, Fault>) {
+    match (query, result) {
+        (Query::Endpoints, Ok(Reply::Endpoints(endpoints))) => {
+            let at = state.world.stripe_now();
+            state.world.survey.registered(endpoints, at);
+            state.home.heard(endpoints, &state.world.context());
+            if let Some(said) = state.webhooks.heard(endpoints, state.world.now) {
+                state.say(said);
+            }
+        }
+        (Query::Probe, Ok(Reply::Probed(probed))) => state.webhooks.heard_probe(probed, state.world.now),
+        _ => {}
+    }
+}
+
 fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Reply, Fault>, id: Uuid) -> Vec<Effect> {
     // The desk says nothing about the journal, which the poll of its source is about; and a probe that found nobody, or a list of deploys,
     // is an answer, and none of the application's.
@@ -254,11 +270,15 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     }
     // Runs keep their own generations: they outlive screens.
     if let Slot::Run(run, _) | Slot::Bulk(run, _) = ticket.slot {
+        if state.tasks.get(run).is_some() {
+            overhear(state, query, result);
+        }
         return fulfil::run(state, run, id, |r, env, now| r.replied(*ticket, query, result, env, now));
     }
     if !state.tickets.arrived(ticket) {
         return Vec::new();
     }
+    overhear(state, query, result);
     let mut effects = Vec::new();
     if matches!(ticket.slot, Slot::Survey(_)) {
         effects = state.world.survey_replied(query, result, &mut state.tickets);
@@ -278,7 +298,10 @@ fn replied(state: &mut State, ticket: &Ticket, query: &Query, result: &Result<Re
     let asks = match ticket.slot {
         Slot::SearchDatabase | Slot::SearchStripe | Slot::SearchMirror => state.customers.replied(ticket.slot, query, result, &cx),
         Slot::Case(_) => state.customer.replied(ticket.slot, query, result, &cx),
-        Slot::Endpoints | Slot::Probe => state.webhooks.replied(ticket.slot, query, result, &cx),
+        Slot::Endpoints | Slot::Probe => {
+            state.webhooks.replied(query, result);
+            Vec::new()
+        }
         Slot::Event(_) => state.event.replied(ticket.slot, query, result, &cx),
         Slot::Survey(_) => {
             state.home.looked(&cx);

@@ -374,11 +374,13 @@ fn differing(facts: &Facts, changes: &[Change]) -> Diagnosis {
         plain(Word::Fail, Class::PaidNotServed, &sentence, Some(&reason))
     } else if tier_changes && rank(&demanded.tier) < rank(served) {
         let sentence = format!("Served {served}, and Stripe's {} subscription buys {}", subscription.status.spoken(), demanded.tier);
-        plain(Word::Fail, Class::ServedNotPaid, &sentence, Some("The row was not changed when the subscription did."))
+        // Who pays for less is served another tier; only who pays for nothing is served what nobody pays for.
+        let nothing = demanded.tier == rules.free();
+        let (word, class) = if nothing { (Word::Fail, Class::ServedNotPaid) } else { (Word::Warn, Class::WrongTier) };
+        plain(word, class, &sentence, Some("The row was not changed when the subscription did."))
     } else {
         let class = if tier_changes { Class::WrongTier } else { Class::Differs };
-        let reason =
-            if linked { "An older event may have been applied last.".to_string() } else { format!("It holds {}.", mask::id(held)) };
+        let reason = if linked { "What changed at Stripe last is not in it.".to_string() } else { format!("It holds {}.", mask::id(held)) };
         plain(Word::Warn, class, &format!("The row differs from Stripe in {}", names(changes)), Some(&reason))
     };
     d.cause = match linked {
@@ -432,6 +434,9 @@ pub fn is_paid(subscription: &Subscription, invoice: Option<&Invoice>) -> bool {
 #[must_use]
 pub fn fix_words(changes: &[Change], linked: bool) -> String {
     let copied = changes.iter().filter(|c| linked || c.field != Field::Customer).count();
+    if copied == 0 && !linked {
+        return "Link the row to the customer at Stripe".into();
+    }
     let fields = match copied {
         1 => "one field".to_string(),
         n @ 2..=9 => format!("{} fields", ["two", "three", "four", "five", "six", "seven", "eight", "nine"][n - 2]),

@@ -153,7 +153,9 @@ pub fn findings(judged: &[Judged], runs: &[Interrupted], silent: &[Silent], now:
     let mut causes = Vec::new();
     let mut groups: BTreeMap<(Class, Cause), Vec<&Judged>> = BTreeMap::new();
     for j in each_once(judged) {
-        groups.entry((j.diagnosis.class, j.diagnosis.cause)).or_default().push(j);
+        // Where only the row has the wrong tier, nobody is hurt: it differs like others do.
+        let class = if j.is_served_rightly() && j.diagnosis.class == Class::WrongTier { Class::Differs } else { j.diagnosis.class };
+        groups.entry((class, j.diagnosis.cause)).or_default().push(j);
     }
     for ((class, cause), mut group) in groups {
         group.sort_by_key(|j| std::cmp::Reverse(j.monthly.as_ref().map(|m| m.minor)));
@@ -185,11 +187,38 @@ fn each_once(judged: &[Judged]) -> Vec<&Judged> {
     judged.iter().filter(|j| kept.contains(&j.customer)).collect()
 }
 
-/// Sentences that are alike say what they differ in: no two findings have one title.
+/// Whether the two sentences say the same, of however many.
+#[must_use]
+pub fn are_alike(a: &str, b: &str) -> bool {
+    let words = |s: &str| {
+        let counted = s.trim_start_matches(|c: char| c.is_ascii_digit() || c == ',');
+        counted.split(' ').map(singular).collect::<Vec<_>>().join(" ")
+    };
+    words(a) == words(b)
+}
+
+/// `rows differ` as `row differs` is said of one.
+fn singular(word: &str) -> String {
+    match word {
+        "customers" => "customer",
+        "rows" => "row",
+        "differ" => "differs",
+        "are" => "is",
+        "have" => "has",
+        "changes" => "change",
+        same => same,
+    }
+    .to_string()
+}
+
+/// Findings that say the same and help in the same way say what they differ in: no two have one title.
 fn tell_apart(ranked: &mut [(Rank, Finding)], causes: &[Cause]) {
-    let sentences: Vec<String> = ranked.iter().map(|(_, f)| f.sentence.clone()).collect();
+    let said: Vec<(String, String)> = ranked.iter().map(|(_, f)| (f.sentence.clone(), f.reason.clone())).collect();
     for ((_, finding), cause) in ranked.iter_mut().zip(causes) {
-        if sentences.iter().filter(|s| **s == finding.sentence).count() > 1 {
+        let same = |(sentence, reason): &&(String, String)| {
+            *sentence == finding.sentence || *reason == finding.reason && are_alike(sentence, &finding.sentence)
+        };
+        if said.iter().filter(same).count() > 1 {
             finding.sentence.push_str(match cause {
                 Cause::Placeholder => ", placeholder id",
                 Cause::OtherCustomer => ", another's id",
@@ -219,7 +248,7 @@ fn of_customers(class: Class, cause: Cause, group: &[&Judged]) -> (Rank, Finding
     let n = group.len();
     let first = &group[0].diagnosis;
     let (word, sentence, reason) = words(class, cause, group);
-    let counts_money = matches!(class, Class::PaidNotServed | Class::Unlinked | Class::ServedNotPaid);
+    let counts_money = matches!(class, Class::PaidNotServed | Class::Unlinked | Class::ServedNotPaid | Class::WrongTier);
     let size = if counts_money { billed(group) } else { String::new() };
     let money = if counts_money { total(group).iter().map(|m| m.minor).sum() } else { 0 };
     let mut evidence = vec![format!("{} confirmed by reading the subscriptions anew, not by the events alone", customers(n))];
@@ -244,6 +273,7 @@ fn words(class: Class, cause: Cause, group: &[&Judged]) -> (Word, String, String
     let still = served.map_or_else(|| "below what they paid for".to_string(), |t| format!("still {t}"));
     let own = |text: &str| first.reason.clone().filter(|_| n == 1).unwrap_or_else(|| text.to_string());
     let rows = if n == 1 { "1 row differs".to_string() } else { format!("{n} rows differ") };
+    let unlinked = if n == 1 { "1 row not linked".to_string() } else { format!("{n} rows not linked") };
     let (sentence, reason) = match (class, cause) {
         (Class::PaidNotServed, Cause::Placeholder) => {
             (format!("{who} paid and {are} {still}"), "Placeholder id in the row. Linking helps, resending does not.".to_string())
@@ -274,7 +304,14 @@ fn words(class: Class, cause: Cause, group: &[&Judged]) -> (Word, String, String
         (Class::Differs, Cause::None) => {
             (format!("{who} {have} another tier enforced than is due"), own("The row is right; the application may cache."))
         }
-        (Class::WrongTier | Class::Differs, _) => {
+        (Class::WrongTier, _) => (
+            format!("{who} {are} served another tier than they pay for"),
+            own("The rows were not changed when the subscriptions did; copying from Stripe helps."),
+        ),
+        (Class::Differs, Cause::Placeholder | Cause::OtherCustomer) => {
+            (format!("{unlinked} to Stripe"), "Webhooks find nobody there. Linking helps, resending does not.".to_string())
+        }
+        (Class::Differs, _) => {
             (format!("{rows} from Stripe, access is as paid for"), own("Status, period or flags are behind; copying from Stripe helps."))
         }
         (Class::Undecided | Class::Fine | Class::NotFound, _) => {
@@ -354,6 +391,12 @@ pub fn whole(money: &Money) -> String {
 }
 
 impl Judged {
+    /// What the application enforces is another tier than the row's: where the row is wrong, it is what is due.
+    #[must_use]
+    pub fn is_served_rightly(&self) -> bool {
+        self.enforced.as_ref().is_some_and(|tier| self.served.as_ref() != Some(tier))
+    }
+
     /// `FREE, due PRO` where both are known: what stands beside the customer in a list.
     #[must_use]
     pub fn note(&self) -> String {

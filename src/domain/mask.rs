@@ -75,10 +75,16 @@ fn mask_in(value: &Value, key: &str, above: &str) -> Value {
         Value::Object(map) => Value::Object(map.iter().map(|(k, v)| (k.clone(), mask_in(v, k, key))).collect()),
         Value::Array(list) => Value::Array(list.iter().map(|v| mask_in(v, key, above)).collect()),
         Value::String(text) if text.contains('@') => Value::String(addresses(text)),
-        // Under keys of others' choosing, words with a blank between them may be a name.
-        Value::String(text) if (personal && !text.is_empty()) || (above == "metadata" && text.contains(' ')) => Value::String(name(text)),
+        Value::String(text) if !text.is_empty() && (personal || (above == "metadata" && may_be_name(key, text))) => {
+            Value::String(name(text))
+        }
         other => other.clone(),
     }
+}
+
+/// Under keys of others' choosing: what is called one, or is several words.
+fn may_be_name(key: &str, text: &str) -> bool {
+    text.contains(' ') || key.to_lowercase().ends_with("name")
 }
 
 fn all_masked(value: &Value) -> Value {
@@ -112,7 +118,7 @@ mod tests {
             "data": { "object": {
                 "customer_email": "jane.doe@acme.com", "customer_name": "Jane Doe", "description": "for jane.doe@acme.com only",
                 "address": { "line1": "1 Long Street", "city": "Basel" }, "plan": { "name": "Pro" }, "status": "active",
-                "nested": [{ "shipping": { "name": "Jane Doe", "lines": ["Jane", "Doe"] }, "metadata": { "contact": "jane@acme.com", "buyer": "Jane Doe", "tier": "Pro" } }]
+                "nested": [{ "shipping": { "name": "Jane Doe", "lines": ["Jane", "Doe"] }, "metadata": { "contact": "jane@acme.com", "buyer": "Jane Doe", "firstName": "Jane", "tier": "Pro" } }]
             } }
         });
         let shown = super::json(&event).to_string();

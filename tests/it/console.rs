@@ -327,15 +327,6 @@ fn the_key_table_prints_as_markdown() {
     assert!(text.contains("| `f` | review the recommended fix; never acts |"), "{text}");
 }
 
-#[test]
-fn the_end_of_an_incident_stands_before_what_its_words_only_resemble() {
-    let mut script = Script::connected(World::placeholder());
-    script.event(Event::IncidentsKnown(vec![known("stripe-down", "Stripe answers nobody")]));
-    script.key(Key::Char(':'));
-    script.keys("end stripe");
-    assert_eq!(script.key(Key::Enter), [Effect::EndIncident { name: "stripe-down".into() }], "no emergency begins by it");
-}
-
 /// Whether a copy of the console's state shares all that is long with it.
 fn shares_its_runs(state: &nightdesk::console::State) -> bool {
     let copy = state.clone();
@@ -357,4 +348,13 @@ fn a_key_copies_no_run_and_time_touches_none_that_is_over() {
     script.event(Event::Ticked);
     let untouched = script.state.tasks.runs.iter().zip(&before).all(|(now, then)| std::ptr::eq(&*now.run, &**then));
     assert!(untouched, "what is over was copied because time went on");
+}
+
+#[test]
+fn the_end_of_an_incident_stands_before_what_its_words_only_resemble() {
+    let mut script = Script::connected(World::placeholder());
+    script.event(Event::IncidentsKnown(vec![known("stripe-down", "Stripe answers nobody")]));
+    script.key(Key::Char(':'));
+    script.keys("end stripe");
+    assert_eq!(script.key(Key::Enter), [Effect::EndIncident { name: "stripe-down".into() }], "no emergency begins by it");
 }

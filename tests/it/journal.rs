@@ -2,6 +2,7 @@
 
 mod chain;
 mod lane;
+mod listed;
 mod recovery;
 mod store;
 

@@ -2,6 +2,7 @@
 
 use crate::domain::At;
 use crate::domain::age::short;
+use crate::domain::fault::FaultKind;
 use crate::protocol::freshness::{Freshness, Health};
 
 /// An age in seconds, in steps: `0s`, `10s` … `50s`, `1m` … `59m`, `1h`, `3d`.
@@ -37,10 +38,11 @@ pub fn source(freshness: &Freshness, now: At) -> String {
     match freshness.health(now) {
         Health::NotSetUp => format!("{word} not set up"),
         Health::Connecting => format!("{word} …"),
-        Health::Ok => format!("{word} {}", age(age_now)),
+        // Nobody was there when it was asked last, whatever it answered a moment before.
+        Health::Ok if freshness.last_fault.as_ref().is_none_or(|f| f.kind != FaultKind::Unreachable) => format!("{word} {}", age(age_now)),
         // What has never answered has grown no older.
-        Health::Stale if freshness.last_good.is_none() => format!("{word} no answer {}", exact_age(age_now)),
-        Health::Stale => format!("{word} STALE {}", exact_age(age_now)),
+        Health::Ok | Health::Stale if freshness.last_good.is_none() => format!("{word} no answer {}", exact_age(age_now)),
+        Health::Ok | Health::Stale => format!("{word} STALE {}", exact_age(age_now)),
         Health::Down => format!("{word} DOWN {}", exact_age(age_now)),
         Health::Auth => format!("{word} AUTH"),
         Health::Limit => format!("{word} LIMIT"),

@@ -81,11 +81,15 @@ pub fn blast(found: &Found, steps: &[Step], pace: Pace) -> String {
     let least = if writes < n { "at least " } else { "" };
     parts.extend((writes > 0).then(|| format!("{least}{} written", count(writes, "row"))));
     parts.push("no money".into());
-    let seconds = (n as u64).div_ceil(u64::from(pace.per_second.max(1)));
-    parts.push(if n == 1 {
-        "a few seconds".into()
-    } else {
-        format!("{} a second, about {}", pace.per_second, age::words(i64::try_from(seconds.max(1)).unwrap_or(i64::MAX)))
+    let seconds = (n as u64).div_ceil(u64::from(pace.per_second.max(1))).max(1);
+    let took = |seconds: u64| age::words(i64::try_from(seconds).unwrap_or(i64::MAX));
+    let sends = resends + deliveries > 0;
+    // Where nothing that is sent has an effect, each of the two stages waits for it, then copies and reads again.
+    let at_most = (2 * seconds + 4 * u64::from(pace.patience_seconds)).next_multiple_of(60);
+    parts.push(match (n, sends) {
+        (1, _) => "a few seconds".into(),
+        (_, false) => format!("{} a second, about {}", pace.per_second, took(seconds)),
+        (_, true) => format!("{} a second, {} to {}", pace.per_second, took(seconds), took(at_most)),
     });
     parts.push("cannot be undone from here".into());
     parts.join(" · ")

@@ -3,7 +3,7 @@
 use super::{PAUSE, Present, Survey};
 use crate::domain::At;
 use crate::domain::diagnosis::{self, Moment, Word, diagnose};
-use crate::domain::facts::{Handle, Known};
+use crate::domain::facts::{Case, Handle, Known};
 use crate::domain::fault::{Fault, Source};
 use crate::domain::findings::Judged;
 use crate::domain::ids::StripeId;
@@ -42,6 +42,9 @@ struct Check {
     /// What has been answered so far, while it is being read, and when the first question went out.
     reading: Option<(At, Answers)>,
     outcome: Option<(u64, Judged)>,
+    /// A source did not answer the last reading: what was said before that stands.
+    #[serde(default)]
+    unanswered: bool,
 }
 
 impl Cases {
@@ -62,6 +65,15 @@ impl Cases {
     pub fn recheck(&mut self, customer: &StripeId) {
         if let Some((at, _)) = self.checks.get_mut(customer).and_then(|c| c.outcome.as_mut()) {
             *at = 0;
+        }
+    }
+
+    /// A source is there again: what could not be said for its sake is asked at the next occasion.
+    pub fn ask_again(&mut self) {
+        for check in self.checks.values_mut() {
+            if let Some((at, _)) = check.outcome.as_mut().filter(|(_, j)| check.unanswered || j.diagnosis.word == Word::Unknown) {
+                *at = 0;
+            }
         }
     }
 
@@ -100,6 +112,7 @@ impl Check {
     fn is_due(&self, tick: u64) -> bool {
         self.outcome.as_ref().is_none_or(|(at, j)| {
             let patience = match j.diagnosis.word {
+                _ if self.unanswered => RECHECK_UNKNOWN,
                 Word::Settling => RECHECK_SETTLING,
                 Word::Unknown => RECHECK_UNKNOWN,
                 _ => RECHECK,
@@ -139,8 +152,8 @@ impl Survey {
             let check = match old.remove(customer) {
                 Some(c) if c.newest == *at && (c.row == row || c.outcome.is_none()) => c,
                 // What it said last stays until it is read anew.
-                Some(c) => Check { newest: *at, row, reading: None, outcome: c.outcome.map(|(_, j)| (0, j)) },
-                None => Check { newest: *at, row, reading: None, outcome: None },
+                Some(c) => Check { newest: *at, row, reading: None, outcome: c.outcome.map(|(_, j)| (0, j)), unanswered: false },
+                None => Check { newest: *at, row, reading: None, outcome: None, unanswered: false },
             };
             self.cases.checks.insert(customer.clone(), check);
         }
@@ -181,7 +194,11 @@ impl Survey {
                 let case = assemble(&handle, None, answers);
                 let diagnosis = diagnose(&case, &m.env.tiers, moment);
                 let begun = *begun;
-                check.outcome = Some((m.tick.max(1), Judged::of(customer.clone(), &case, &m.env.tiers, diagnosis)));
+                check.unanswered = diagnosis.word == Word::Unknown && is_cut_short(&case);
+                let said = Judged::of(customer.clone(), &case, &m.env.tiers, diagnosis);
+                // A source that is away unsays nothing.
+                let before = check.outcome.take().map(|(_, j)| j).filter(|j| check.unanswered && j.diagnosis.word != Word::Unknown);
+                check.outcome = Some((m.tick.max(1), before.unwrap_or(said)));
                 check.reading = None;
                 busy -= 1;
                 let due = case.subscriptions.value().cloned().unwrap_or_default();
@@ -202,4 +219,10 @@ impl Survey {
         }
         order
     }
+}
+
+/// It could not be read to its end, since a source did not answer.
+fn is_cut_short(case: &Case) -> bool {
+    let faults = [case.shape.fault(), case.record.fault(), case.customer.fault(), case.subscriptions.fault()];
+    faults.into_iter().flatten().any(Fault::passes)
 }

@@ -37,7 +37,7 @@ impl Survey {
         let Some(h) = line.subscription.as_ref().and_then(|s| self.feed.courses.get(s)) else { return false };
         // What was written before the event came is not its effect.
         let written = h.written.filter(|at| self.stamps_move && *at > line.at + self.allowance());
-        written.is_some_and(|at| self.is_by_hand(&h.customer, at)) && !self.says_processed(line)
+        written.is_some_and(|at| self.is_by_hand(&h.customer, at) && (self.is_being_sent(&h.customer, at) || !self.says_processed(line)))
     }
 
     pub(super) fn note_copied(&mut self, m: &Present) {

@@ -24,17 +24,25 @@ impl Survey {
     pub(super) fn group(&mut self, m: &Present) {
         let mut groups: BTreeMap<(Cause, Remedy), (Group, BTreeSet<StripeId>)> = BTreeMap::new();
         let mut causes: Vec<(usize, Cause)> = Vec::new();
+        let mut of_customers: BTreeMap<StripeId, Cause> = BTreeMap::new();
         let recovered = self.recovered();
         for (place, line) in self.feed.lines.iter().enumerate().filter(|(_, l)| l.verdict.is_failure()).take(AT_MOST) {
             let recovered = recovered.get(&*line.kind).is_some_and(|at| *at > line.at);
             let found = attribute(&Evidence { recovered, ..self.evidence(line) }, &self.scene, m.now);
             causes.push((place, found.cause));
+            // The newest comes first.
+            if let Some(customer) = &line.customer {
+                of_customers.entry(customer.clone()).or_insert(found.cause);
+            }
             let key = (found.cause, found.remedy.clone());
             let (group, customers) = groups.entry(key).or_insert_with(|| (begun(found, line), BTreeSet::new()));
             group.first = group.first.min(line.at);
             group.events.push(line.id.clone());
             customers.extend(line.customer.clone());
             group.customers = customers.len();
+        }
+        if *self.causes != of_customers {
+            self.causes = Arc::new(of_customers);
         }
         let mut groups: Vec<Group> = groups.into_values().map(|(g, _)| g).collect();
         groups.sort_by_key(|g| std::cmp::Reverse((g.customers, g.events.len())));
@@ -138,6 +146,22 @@ impl Survey {
             }
         }
         counts.into_iter().max_by_key(|(_, n)| *n).map(|(cause, _)| cause)
+    }
+
+    /// Why the newest events of these customers have no effect, in one sentence, where that is known and one and the same for most of them.
+    #[must_use]
+    pub fn likely_of(&self, customers: &[StripeId]) -> Option<String> {
+        if self.is_still_looking_why() {
+            return None;
+        }
+        let mut counts: BTreeMap<Cause, usize> = BTreeMap::new();
+        for cause in customers.iter().filter_map(|c| self.causes.get(c)) {
+            *counts.entry(*cause).or_default() += 1;
+        }
+        let (cause, n) = counts.into_iter().max_by_key(|(_, n)| *n)?;
+        // The first of all of this cause says what came just before it.
+        let first = self.groups.iter().filter(|g| g.cause == cause).map(|g| g.first).min()?;
+        (n * 2 > customers.len()).then(|| likely(cause, first, &self.scene)).flatten()
     }
 
     /// What lies below the finding that nothing is applied any more.

@@ -22,7 +22,7 @@ use crate::domain::findings::{About, Finding, Judged};
 use crate::domain::ids::StripeId;
 use crate::domain::row::SubscriptionRow;
 use crate::domain::shape::Shape;
-use crate::domain::webhooks::cause::Scene;
+use crate::domain::webhooks::cause::{Cause, Scene};
 use crate::domain::webhooks::feed::{Group, Line, RawEvent};
 use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::lag::{LEAST, Lag};
@@ -37,7 +37,7 @@ use feed::Feed;
 use rows::Reading;
 use scene::Scenery;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use copied::Copied;
@@ -99,12 +99,18 @@ pub struct Survey {
     copied: Option<Copied>,
     #[serde(with = "shared")]
     groups: Arc<Vec<Group>>,
+    /// Why the newest failure of each customer has come to nothing.
+    #[serde(with = "shared", default)]
+    causes: Arc<BTreeMap<StripeId, Cause>>,
     /// What is the same for all failures: endpoints, log, probe, deploys.
     #[serde(with = "shared")]
     scene: Arc<Scene>,
     scenery: Scenery,
     last_round: Option<u64>,
     began: Option<u64>,
+    /// Sources that did not answer when they were asked last.
+    #[serde(default)]
+    silent: BTreeSet<Source>,
     /// How far back, in hours; 0: the usual day.
     hours: i64,
     /// Grows whenever lines, verdicts or groups change.
@@ -171,10 +177,16 @@ impl Survey {
         }
     }
 
+    /// A run here is about to write, or has written: the journal says what is its doing.
+    pub fn writing(&mut self) {
+        self.scenery.ask_for_runs();
+    }
+
     /// Once a second: what is to be read now.
     pub fn ticked(&mut self, m: &Moment) -> Vec<Query> {
         let m = &self.present(m);
         let mut asks = Vec::new();
+        self.notice_who_is_back(m);
         if self.last_round.is_none_or(|t| m.tick.saturating_sub(t) >= EVERY) {
             self.last_round = Some(m.tick);
             self.began.get_or_insert(m.tick);
@@ -199,9 +211,22 @@ impl Survey {
         self.take_subscription(query, result, m);
         self.take_mirrored(query, result, m);
         self.take_received(query, result);
-        self.take_scene(query, result);
+        self.take_scene(query, result, m.now);
         self.cases.answered(query, result, m.now);
         self.go_on(m)
+    }
+
+    /// What could not be told for the sake of a source is asked again as soon as that answers.
+    fn notice_who_is_back(&mut self, m: &Present) {
+        let is_silent = |f: &&Freshness| f.set_up && (f.last_fault.is_some() || f.health(m.here) == Health::Down);
+        let silent: BTreeSet<Source> = m.sources.values().filter(is_silent).map(|f| f.source).collect();
+        if self.silent.difference(&silent).next().is_some() {
+            self.cases.ask_again();
+            self.reading.ask_again();
+            self.scenery.ask_again();
+            self.last_round = None;
+        }
+        self.silent = silent;
     }
 
     /// Everything that can be asked at once now.

@@ -102,6 +102,12 @@ impl Reading {
         self.wanted.len() + self.rows_out.as_ref().map_or(0, |(c, _)| c.len())
     }
 
+    /// Who did not answer is there again.
+    pub fn ask_again(&mut self) {
+        self.rows_failed = false;
+        self.refused.clear();
+    }
+
     /// A question of events, rows or subscriptions is on its way.
     pub fn is_out(&self) -> bool {
         let pages = [&self.head, &self.back].into_iter().flatten().any(|p| p.out);

@@ -6,6 +6,7 @@ use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::StripeId;
 use crate::domain::webhooks::cause::{Cause, Trail};
 use crate::domain::webhooks::deploy::Deploy;
+use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::lag::believed;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 /// How often each is read while there are failures, in milliseconds. The application's record also without: it teaches the lag.
 const ENDPOINTS_EVERY: u64 = 60_000;
 const LOG_EVERY: u64 = 15_000;
+/// The log again for failures that are new, in milliseconds: nobody is told a cause before it was read for them.
+const LOG_FOR_NEW_EVERY: u64 = 3_000;
 const RUNS_EVERY: u64 = 15_000;
 const RECEIPTS_EVERY: u64 = 30_000;
 const NO_RECEIPTS_EVERY: u64 = 600_000;
@@ -39,6 +42,13 @@ pub struct Scenery {
     endpoints_asked: Option<u64>,
     log_asked: Option<u64>,
     search: Option<LogSearch>,
+    /// How many failures there were when the log was asked for, and for how many it has answered.
+    #[serde(default)]
+    searched_for: usize,
+    #[serde(default)]
+    explained: usize,
+    #[serde(default)]
+    has_log: bool,
     /// The search from the oldest failure on that is under way, and the one that follows it.
     #[serde(default)]
     back: Option<LogSearch>,
@@ -76,6 +86,11 @@ impl Scenery {
     /// The journal has news: it is read at the next occasion.
     pub fn ask_for_runs(&mut self) {
         self.runs_asked = None;
+    }
+
+    /// Who did not answer is there again: what explains failures is read anew.
+    pub fn ask_again(&mut self) {
+        (self.log_asked, self.receipts_asked, self.endpoints_asked) = (None, None, None);
     }
 
     pub fn keeps_receipts(&mut self, keeps: bool) {
@@ -122,11 +137,28 @@ impl Survey {
         }
     }
 
+    /// How the endpoints are registered, by whomever they were read. Where one leads to the application that did not before, what happened until
+    /// then came to nothing for that.
+    pub fn registered(&mut self, endpoints: &[Endpoint], now: At) {
+        if self.scene.endpoints.as_deref() == Some(endpoints) {
+            return;
+        }
+        let scene = Arc::make_mut(&mut self.scene);
+        let led_astray = scene.leads_astray();
+        scene.endpoints = Some(endpoints.to_vec());
+        if led_astray && !scene.leads_astray() {
+            scene.astray_until = Some(now);
+        }
+        self.version += 1;
+    }
+
     /// Reads what may explain the failures, where there are any.
     pub(super) fn look_around(&mut self, m: &Present) -> Vec<Query> {
         let down = m.is_down(Source::Application);
         if self.scene.application_down != down {
-            Arc::make_mut(&mut self.scene).application_down = down;
+            let answered = m.sources.get(&Source::Application).and_then(|f| f.last_good).map(|at| at + self.clock_ahead());
+            let scene = Arc::make_mut(&mut self.scene);
+            (scene.application_down, scene.application_answered) = (down, answered);
             self.version += 1;
         }
         if self.scene.url != m.env.webhook_url {
@@ -157,6 +189,7 @@ impl Survey {
             self.scenery.runs_asked = Some(m.tick);
             asks.push(Query::Runs);
         }
+        self.scenery.has_log = m.env.set_up.contains(&Source::Log) && !m.is_out(Source::Log);
         let copied = self.copied.as_ref().map(|c| c.since);
         let Some(first) = self.groups.iter().map(|g| g.first).chain(copied).min() else { return asks };
         if due(self.scenery.endpoints_asked, ENDPOINTS_EVERY) && !m.is_out(Source::Stripe) {
@@ -167,8 +200,13 @@ impl Survey {
             self.scenery.deploys_asked = Some(m.tick);
             asks.push(Query::Deploys);
         }
-        if due(self.scenery.log_asked, LOG_EVERY) && m.env.set_up.contains(&Source::Log) {
+        let failing = self.failures();
+        let is_new = failing > self.scenery.searched_for;
+        self.scenery.explained = self.scenery.explained.min(failing);
+        self.scenery.searched_for = self.scenery.searched_for.min(failing);
+        if due(self.scenery.log_asked, if is_new { LOG_FOR_NEW_EVERY } else { LOG_EVERY }) && self.scenery.has_log {
             self.scenery.log_asked = Some(m.tick);
+            self.scenery.searched_for = failing;
             let search = LogSearch::explaining(first - BEFORE);
             self.scenery.search = Some(search.clone());
             asks.push(Query::Logs(search));
@@ -176,15 +214,14 @@ impl Survey {
         asks
     }
 
-    pub(super) fn take_scene(&mut self, query: &Query, result: &Result<Reply, Fault>) {
+    pub(super) fn take_scene(&mut self, query: &Query, result: &Result<Reply, Fault>, now: At) {
         match (query, result) {
-            (Query::Endpoints, Ok(Reply::Endpoints(endpoints))) if self.scene.endpoints.as_ref() != Some(endpoints) => {
-                Arc::make_mut(&mut self.scene).endpoints = Some(endpoints.clone());
-                self.version += 1;
-            }
+            (Query::Endpoints, Ok(Reply::Endpoints(endpoints))) => self.registered(endpoints, now),
             (Query::Deploys, Ok(Reply::Deploys(deploys))) => self.deployed(deploys),
             (Query::Runs, Ok(Reply::Runs(runs))) => self.take_runs(runs),
+            (Query::Logs(search), Err(_)) if self.scenery.search.as_ref() == Some(search) => self.hear_log(),
             (Query::Logs(search), Ok(Reply::Logs { lines, covers, .. })) if self.scenery.search.as_ref() == Some(search) => {
+                self.hear_log();
                 let trail = Trail::new(lines.iter().cloned(), *covers);
                 let trail = self.with_known(trail, self.scene.log.as_ref());
                 if self.scene.log.as_ref() != Some(&trail) {
@@ -206,6 +243,23 @@ impl Survey {
             }
             _ => {}
         }
+    }
+
+    /// The log has answered for all that had failed when it was asked, if only that it cannot be read.
+    fn hear_log(&mut self) {
+        let waited = self.is_still_looking_why();
+        self.scenery.explained = self.scenery.searched_for;
+        self.version += u64::from(waited != self.is_still_looking_why());
+    }
+
+    /// There is a log, and it was not read yet for most of what has failed.
+    #[must_use]
+    pub fn is_still_looking_why(&self) -> bool {
+        self.scenery.has_log && self.failures() > 2 * self.scenery.explained
+    }
+
+    fn failures(&self) -> usize {
+        self.groups.iter().map(|g| g.events.len()).sum()
     }
 
     /// Before a cause is called unknown, the log is read from the failure's own time on, where its newest lines do not reach back to that.

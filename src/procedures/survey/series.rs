@@ -47,6 +47,9 @@ pub struct Silence {
     pub customers: Vec<StripeId>,
     /// When the application was last seen to apply anything, as far back as was looked.
     pub last: Option<At>,
+    /// The types that it goes on applying, where that is so: nothing of the others has an effect.
+    #[serde(default)]
+    pub besides: BTreeSet<String>,
 }
 
 /// What an effect that is there tells of the application.
@@ -78,6 +81,18 @@ pub(super) const FARTHEST: usize = 2_000;
 const CLOCKS: Duration = Duration::seconds(5);
 /// Fewer customers than this are a matter of their own, not of the endpoint.
 pub(super) const SEVERAL: usize = 2;
+
+impl Silence {
+    /// What of it is not applied, where some of it is.
+    fn of_what(&self) -> &'static str {
+        let of_subscriptions = |kind: &str| kind.ends_with("subscription.deleted") || kind.starts_with("invoice.");
+        if self.besides.iter().all(|kind| of_subscriptions(kind)) {
+            "No change of a subscription was applied since"
+        } else {
+            "Not every kind of event is applied, since"
+        }
+    }
+}
 
 impl Series {
     /// All events of the day, and how many of them are in the database.
@@ -135,12 +150,40 @@ impl Survey {
     /// Since when nothing is applied: the newest events are failures, of several customers whose rows could have been found. What is right
     /// without the application's doing neither ends it nor belongs to it.
     fn silence(&self) -> Option<Silence> {
+        let (mut longest, mut bound) = self.silence_besides(&BTreeSet::new())?;
+        let Some(cause) = self.main_cause(longest.since) else { return Some(longest) };
+        // A handler that takes one type of event proves nothing about another: for the same cause it may have begun before that.
+        let failing: BTreeSet<&str> = self.failing(longest.since).map(|l| &*l.kind).collect();
+        let mut besides = BTreeSet::new();
+        while let Some(kind) = bound.take().filter(|kind| !failing.contains(kind)) {
+            besides.insert(kind);
+            let Some((longer, before)) = self.silence_besides(&besides) else { break };
+            let earlier = self.failing(longer.since).filter(|l| l.at < longest.since);
+            if longer.since > longest.since || earlier.map(|l| l.cause).any(|of| of != Some(cause)) {
+                break;
+            }
+            bound = before;
+            if longer.since < longest.since {
+                longest = longer;
+            }
+        }
+        Some(longest)
+    }
+
+    /// What came to nothing since then and says something about the endpoint, the newest first.
+    fn failing(&self, since: At) -> impl Iterator<Item = &Line> {
+        let failed = self.feed.lines.iter().take_while(move |l| l.at >= since).filter(|l| l.verdict.is_failure());
+        failed.filter(|l| self.could_be_found(l) && !self.is_another_story(l))
+    }
+
+    /// The same, whatever becomes of events of these types; with the type of the event before it that was applied.
+    fn silence_besides<'a>(&'a self, besides: &BTreeSet<&'a str>) -> Option<(Silence, Option<&'a str>)> {
         let mut unapplied: Vec<Unapplied> = Vec::new();
         // How many of those are younger than the first effect of which nobody can tell whose it is; and how many of those effects there are.
         let (mut sure, mut open) = (None, 0);
-        let (mut later, mut last, mut idle) = (0, None, 0);
+        let (mut later, mut last, mut bound, mut idle) = (0, None, None, 0);
         let swallows = self.swallows();
-        for line in self.feed.lines.iter().filter(|l| HANDLED.contains(&&*l.kind)) {
+        for line in self.feed.lines.iter().filter(|l| HANDLED.contains(&&*l.kind) && !besides.contains(&*l.kind)) {
             if open > FAR || idle > FARTHEST || last.is_some_and(|worked| line.at <= worked) {
                 break;
             }
@@ -148,7 +191,7 @@ impl Survey {
             match line.verdict {
                 Verdict::Applied | Verdict::Superseded => match self.witness(line, swallows) {
                     Witness::Worked(at) => {
-                        last = last.max(Some(at));
+                        (last, bound) = if last < Some(at) { (Some(at), Some(&*line.kind)) } else { (last, bound) };
                         unapplied.retain(|u| u.line.at > at);
                     }
                     Witness::Open => {
@@ -176,14 +219,16 @@ impl Survey {
         let mut met = BTreeSet::new();
         let hurt = failed().filter_map(|u| u.line.customer.as_ref()).filter(|c| met.insert(*c));
         let customers: Vec<StripeId> = hurt.cloned().collect();
-        (customers.len() >= SEVERAL).then_some(Silence {
+        let silence = Silence {
             since: oldest.line.at,
             at_least,
             received: oldest.later,
             failed: failed().count(),
             customers,
             last,
-        })
+            besides: besides.iter().map(ToString::to_string).collect(),
+        };
+        (silence.customers.len() >= SEVERAL).then_some((silence, bound))
     }
 
     /// Most of what has come to nothing since the application was last seen at work was answered with success: then none of it is delivered a
@@ -290,13 +335,27 @@ impl Survey {
         }
         evidence.extend(open.then(|| format!("{} of {} were looked at closer so far", group(read as u64), group(of as u64))));
         evidence.extend(self.groups.iter().flat_map(|g| g.evidence.iter().cloned()).take(12));
-        let what = if silence.at_least { "Nothing was applied, at least since" } else { "Nothing Stripe sent was applied since" };
-        let likely = self.likely(silence.since);
+        let what = match (silence.at_least, silence.besides.is_empty()) {
+            (true, true) => "Nothing was applied, at least since",
+            (false, true) => "Nothing Stripe sent was applied since",
+            (_, false) => silence.of_what(),
+        };
+        if !silence.besides.is_empty() {
+            let besides: Vec<&str> = silence.besides.iter().map(String::as_str).collect();
+            evidence.push(format!("{} goes on being applied: another handler", besides.join(", ")));
+        }
+        // Before the log was read, a cause would be a guess.
+        let likely = if self.is_still_looking_why() { String::new() } else { self.likely(silence.since) };
+        let open = open || likely.is_empty();
         Some(Finding {
             word: Word::Fail,
             sentence: format!("{what} {}", silence.since.format("%H:%M")),
-            size: format!("{}{} hurt", group(hurt as u64), if open { "+" } else { "" }),
-            reason: if open { format!("{likely} Still looking: it may be longer, and hurt more.") } else { likely },
+            size: format!("{}{} hurt", group(hurt as u64), if read < of { "+" } else { "" }),
+            reason: match (open, likely.is_empty()) {
+                (true, true) => "Still looking why: the application's log is being read.".into(),
+                (true, false) => format!("{likely} Still looking: it may be longer, and hurt more."),
+                _ => likely,
+            },
             about: About::Webhooks { since: silence.since, customers: silence.customers.clone() },
             evidence,
         })

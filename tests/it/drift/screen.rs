@@ -174,9 +174,9 @@ fn without_marks_the_row_under_the_cursor_is_named() {
 
 #[test]
 fn a_wrong_tier_that_is_accepted_is_no_finding_whatever_their_case_calls_it() {
-    // Between two tiers that are both paid for a scan says `wrong tier`; the case says who is the worse for it.
-    for (served, due, says) in [("PRO", "ENTERPRISE", "1 customer paid and is still PRO"), ("ENTERPRISE", "PRO", "served what nobody pays")]
-    {
+    // Between two tiers that are both paid for a scan says `wrong tier`; the case of who is served less says that they are the worse for it.
+    let more = "1 customer is served another tier than they pay for";
+    for (served, due, says) in [("PRO", "ENTERPRISE", "1 customer paid and is still PRO"), ("ENTERPRISE", "PRO", more)] {
         let mut world = World::healthy();
         let buys = |tier| {
             let mut s = subscription(SUBSCRIPTION, CUSTOMER);

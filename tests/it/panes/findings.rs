@@ -6,10 +6,11 @@ use chrono::Duration;
 use nightdesk::console::screen::Screen;
 use nightdesk::domain::desk::DeskState;
 use nightdesk::domain::diagnosis::{Cause, Class, Word};
+use nightdesk::domain::facts::Handle;
 use nightdesk::domain::fault::Source;
 use nightdesk::domain::findings::{About, Interrupted, Judged, Silent, Trouble, findings, monthly, whole};
 use nightdesk::domain::money::Money;
-use nightdesk::domain::row::{Field, Value};
+use nightdesk::domain::row::{Field, SubscriptionRow, Value};
 use nightdesk::domain::stripe::Interval;
 use nightdesk::domain::webhooks::cause::Cause as Named;
 use nightdesk::domain::webhooks::endpoint::Endpoint;
@@ -276,4 +277,119 @@ fn an_endpoint_that_gets_nothing_is_a_finding_with_what_helps() {
     desk.key(Key::Esc);
     registered(&mut desk, None, &[]);
     desk.expect_not("endpoint");
+}
+
+#[test]
+fn an_endpoint_that_is_registered_again_is_seen_by_itself_on_refresh_and_by_another_pane() {
+    let url = "https://api.acme.example/webhooks/stripe";
+    let right =
+        Endpoint { id: id("we_Endpoint0001"), url: url.into(), enabled: true, api_version: None, events: vec!["*".into()], livemode: true };
+    let wrong = Endpoint { url: "https://api.acme.example/webhook/stripe".into(), ..right.clone() };
+    let lost = "No endpoint in Stripe leads to /webhooks/stripe";
+    let asked = |desk: &mut Desk| {
+        let at = desk.out.iter().position(|(t, q)| matches!(t.slot, Slot::Beside(_)) && *q == Query::Endpoints);
+        at.map(|at| desk.out.remove(at))
+    };
+    let mut desk = Desk::settled(World::healthy());
+    registered(&mut desk, Some(url), std::slice::from_ref(&wrong));
+    desk.expect(lost);
+    desk.pass(30);
+    let (ticket, query) = asked(&mut desk).expect("it looks again by itself while nothing is delivered");
+    desk.event(Event::ReplyArrived { ticket, query, result: Ok(Reply::Endpoints(vec![right.clone()])) });
+    desk.expect_not(lost);
+    desk.pass(30);
+    assert!(asked(&mut desk).is_none(), "and seldom where all is well");
+
+    registered(&mut desk, Some(url), std::slice::from_ref(&wrong));
+    desk.pass(5);
+    desk.keys("r");
+    assert!(asked(&mut desk).is_some(), "a refresh asks at once");
+
+    desk.keys("2");
+    (0..3).for_each(|_| desk.key(Key::Tab));
+    let of_pane = desk.out.iter().position(|(t, q)| t.slot == Slot::Endpoints && *q == Query::Endpoints);
+    let (ticket, query) = desk.out.remove(of_pane.expect("the pane reads them"));
+    desk.event(Event::ReplyArrived { ticket, query, result: Ok(Reply::Endpoints(vec![right])) });
+    desk.keys("1");
+    desk.expect_not(lost);
+}
+
+/// The customer of number `n` as `silence` has them, with this row.
+fn with_row(world: &mut World, n: usize, change: impl Fn(&mut SubscriptionRow)) {
+    let at = world.records.len() - 1;
+    let s = world.subscriptions.last().expect("one").clone();
+    let mut row = right_row(&format!("{n:08x}-0000-4000-8000-{n:012}"), &s);
+    change(&mut row);
+    world.records[at].row = Some(row);
+}
+
+#[test]
+fn who_pays_for_less_is_not_served_what_nobody_pays_for() {
+    let mut world = World::empty();
+    unserved(&mut world, 1, 60);
+    with_row(&mut world, 1, |row| drop(row.image.insert(Field::Tier, Value::text("ENTERPRISE"))));
+    world.entitlements.clear();
+    let d = world.diagnose(&Handle::Stripe(world.customers[0].id.clone()));
+    assert_eq!((d.word, d.class), (Word::Warn, Class::WrongTier), "as the drift scan calls it");
+    let mut desk = Desk::settled(world);
+    desk.pass(20);
+    desk.settle();
+    desk.expect("1 customer is served another tier than they pay for");
+    desk.expect_not("nobody pays");
+}
+
+#[test]
+fn a_placeholder_is_linked_and_no_two_findings_differ_in_their_number_alone() {
+    let rows = |n: usize, cause| judged(n, Word::Warn, Class::Differs, cause, None, "eur");
+    let found = findings(&[rows(1, Cause::Unapplied), rows(2, Cause::Unapplied), rows(3, Cause::Placeholder)], &[], &[], now());
+    let said: Vec<(&str, &str)> = found.iter().map(|f| (f.sentence.as_str(), f.reason.as_str())).collect();
+    assert!(said.contains(&("1 row not linked to Stripe", "Webhooks find nobody there. Linking helps, resending does not.")), "{said:?}");
+    assert!(said.iter().any(|(s, _)| *s == "2 rows differ from Stripe, access is as paid for"), "{said:?}");
+    let others = findings(&[rows(1, Cause::OtherCustomer), rows(2, Cause::OtherCustomer), rows(3, Cause::Placeholder)], &[], &[], now());
+    let said: Vec<&str> = others.iter().map(|f| f.sentence.as_str()).collect();
+    assert!(said.contains(&"1 row not linked to Stripe, placeholder id"), "{said:?}");
+    assert!(said.contains(&"2 rows not linked to Stripe, another's id"), "{said:?}");
+}
+
+#[test]
+fn a_database_that_goes_away_unsays_nothing_and_what_it_could_not_tell_is_asked_as_soon_as_it_is_back() {
+    let mut desk = Desk::settled(silence());
+    desk.pass(20);
+    desk.settle();
+    desk.expect("3 hurt");
+    desk.expect("database");
+    desk.world.down.push(Source::Database);
+    desk.poll();
+    for word in ["pool", "quota", "database"] {
+        let fine = desk.shown().lines().find(|l| l.starts_with(" fine")).unwrap_or_default().to_string();
+        assert!(!fine.contains(word), "one failed read is enough: {fine}");
+    }
+    for _ in 0..25 {
+        desk.pass(5);
+        desk.settle();
+        desk.expect("3 hurt");
+        desk.expect_not("cannot be judged");
+    }
+    desk.world.down.clear();
+    desk.poll();
+    desk.pass(2);
+    desk.settle();
+    desk.expect_not("does not answer");
+    desk.expect("3 hurt");
+
+    // Begun while it was away, it knows nothing, and then all of it at once.
+    let mut world = silence();
+    world.down.push(Source::Database);
+    let mut desk = Desk::settled(world);
+    desk.pass(20);
+    desk.settle();
+    desk.expect_not("3 hurt");
+    desk.world.down.clear();
+    desk.poll();
+    for _ in 0..4 {
+        desk.pass(1);
+        desk.settle();
+    }
+    desk.expect("3 hurt");
+    desk.expect_not("cannot be judged");
 }

@@ -3,10 +3,13 @@
 use super::survey::Watch;
 use crate::fixtures::*;
 use chrono::Duration;
+use nightdesk::domain::fault::Source;
 use nightdesk::domain::row::{Change, Field, Value};
-use nightdesk::domain::stripe::Subscription;
+use nightdesk::domain::stripe::{Status, Subscription};
+use nightdesk::domain::webhooks::log::{Level, LogLine};
 use nightdesk::procedures::survey::Survey;
 use nightdesk::protocol::command::{Command, Outcome};
+use nightdesk::protocol::query::Query;
 use nightdesk::protocol::record::{Closed, RunState, RunSummary};
 use nightdesk::protocol::run::Attempt;
 use uuid::Uuid;
@@ -161,6 +164,85 @@ fn a_partial_repair_by_hand_moves_no_beginning_whoever_is_put_right_first() {
     let mut unknown = Night::fell(false).unsent(&[8, 11]).copied_by_a_run(&[8, 11]);
     unknown.world.runs.clear();
     assert_eq!(since(&unknown.survey()), None, "without the journal it may be a late delivery");
+}
+
+#[test]
+fn what_a_run_that_is_open_has_had_sent_again_moves_no_beginning() {
+    for swallows in [true, false] {
+        let mut night = Night::fell(swallows).copied_by_a_run(&[6, 7, 8]);
+        let run = &mut night.world.runs[0];
+        for (n, command) in [6, 7, 8].iter().zip(run.commands.iter_mut()) {
+            let resent = Command::ResendEvent { event: id(&format!("evt_Silent{n:04}")), endpoint: id("we_Endpoint0001"), subject: None };
+            *command = Some((resent, None));
+        }
+        run.state = RunState::Acted;
+        for event in
+            night.world.events.iter_mut().filter(|e| ["evt_Silent0006", "evt_Silent0007", "evt_Silent0008"].contains(&e.id.as_str()))
+        {
+            event.pending_webhooks = 0;
+        }
+        let survey = night.survey();
+        assert_eq!(since(&survey), Some((70, false)), "swallows {swallows}: it is half done");
+        assert_eq!(survey.series().totals().1, 6, "and counts as nobody's doing yet");
+        night.world.runs[0].state = RunState::Closed(Closed::Done);
+        let over = night.survey();
+        assert_eq!(over.series().totals().1, 9, "afterwards it is the application's");
+        if !swallows {
+            assert_eq!(since(&over), None, "which works again");
+        }
+    }
+}
+
+#[test]
+fn a_type_that_goes_on_being_applied_ends_nothing_that_another_has_come_to() {
+    let mut night = Night::fell(true);
+    // The ninth is canceled at once, and the handler of that works.
+    let s = &mut night.all[8];
+    s.status = Status::Canceled;
+    s.canceled_at = Some(ago(60));
+    let mut row = right_row(&profile(8), s);
+    row.image.insert(Field::UpdatedAt, Value::Time(ago(60) + Duration::seconds(2)));
+    night.world.records[8].row = Some(row);
+    night.world.subscriptions[8] = s.clone();
+    let gone = night.world.events.iter_mut().find(|e| e.id.as_str() == "evt_Silent0008").expect("there");
+    gone.kind = "customer.subscription.deleted".into();
+    gone.subscription = Some(Box::new(s.clone()));
+    let unknown = night.survey();
+    assert_eq!(since(&unknown), Some((55, false)), "of an unknown cause nothing more can be said");
+    let refused = |n: u32| LogLine {
+        at: Some(ago(100 - i64::from(n) * 5) + Duration::seconds(1)),
+        level: Some(Level::Error),
+        text: "Failed to sync webhook to DB: permission denied for table subscriptions".into(),
+        source: "app.log".into(),
+        ids: vec![format!("evt_Silent{n:04}")],
+    };
+    night.world.logs = [6, 7, 9, 10, 11].map(refused).into();
+    let mut watch = Watch::new(now());
+    watch.env.set_up.insert(Source::Log);
+    watch.settle(&night.world);
+    let survey = &watch.survey;
+    assert_eq!(since(survey), Some((70, false)));
+    let finding = survey.silence_finding().expect("said");
+    assert_eq!(finding.sentence, format!("No change of a subscription was applied since {}", ago(70).format("%H:%M")));
+    assert_eq!(finding.size, "5 hurt");
+    assert!(finding.evidence.iter().any(|l| l.contains("customer.subscription.deleted goes on being applied")), "{finding:?}");
+}
+
+#[test]
+fn no_cause_is_named_before_the_log_was_read() {
+    let night = Night::fell(true);
+    let mut watch = Watch::new(now());
+    watch.env.set_up.insert(Source::Log);
+    for _ in 0..4 {
+        watch.look(|q| (!matches!(q, Query::Logs(_))).then(|| night.world.answer(q)));
+        watch.pass(1);
+    }
+    let finding = watch.survey.silence_finding().expect("said");
+    assert_eq!(finding.reason, "Still looking why: the application's log is being read.");
+    watch.pass(20);
+    watch.settle(&night.world);
+    let finding = watch.survey.silence_finding().expect("said");
+    assert!(!finding.reason.contains("Still looking"), "{finding:?}");
 }
 
 #[test]

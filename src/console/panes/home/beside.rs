@@ -24,10 +24,19 @@ pub struct Beside {
     deploys: Vec<Deploy>,
     endpoints: Option<Vec<Endpoint>>,
     asked: Option<u64>,
+    /// When the endpoints were last asked for: they have a time of their own while nothing leads to the application.
+    #[serde(default)]
+    endpoints_asked: Option<u64>,
+    /// The payments were asked for and not told.
+    #[serde(default)]
+    untold: bool,
 }
 
 /// How often it is looked at, in milliseconds.
 const EVERY: u64 = 300_000;
+/// The endpoints while nothing is delivered: somebody is about to mend that. And at most so often, however often somebody presses a key.
+const ENDPOINTS_EVERY: u64 = 15_000;
+const ENDPOINTS_AT_MOST_EVERY: u64 = 3_000;
 /// A deploy this long before something began is worth naming, in minutes.
 const SHORTLY: i64 = 30;
 const NOW: u16 = 0;
@@ -38,16 +47,24 @@ const ENDPOINTS: u16 = 3;
 impl Beside {
     /// Once a second. Nothing is asked before the first look at events is through: those come first.
     pub fn ticked(&mut self, cx: &Context) -> Vec<Ask> {
-        let due = self.asked.is_none_or(|t| cx.tick.saturating_sub(t) >= EVERY);
-        let Some(env) = cx.env.filter(|_| due && !cx.survey.is_first()) else { return Vec::new() };
-        self.asked = Some(cx.tick);
+        let since = |asked: Option<u64>| asked.map_or(u64::MAX, |t| cx.tick.saturating_sub(t));
+        let Some(env) = cx.env.filter(|_| !cx.survey.is_first()) else { return Vec::new() };
+        let answers = cx.health(Source::Stripe) == Health::Ok;
         let mut asks = Vec::new();
         let mut read = |slot, query| asks.push(Ask::Read { slot: Slot::Beside(slot), query });
-        if cx.health(Source::Stripe) == Health::Ok {
+        let patience = if self.endpoint(env.webhook_url.as_deref()).is_some() { ENDPOINTS_EVERY } else { EVERY };
+        if answers && since(self.endpoints_asked) >= patience {
+            self.endpoints_asked = Some(cx.tick);
+            read(ENDPOINTS, Query::Endpoints);
+        }
+        if since(self.asked) < EVERY {
+            return asks;
+        }
+        self.asked = Some(cx.tick);
+        if answers {
             let hour = |until: At| Query::Payments { from: until - Duration::hours(1), until };
             read(NOW, hour(cx.now));
             read(THEN, hour(cx.now - Duration::weeks(1)));
-            read(ENDPOINTS, Query::Endpoints);
         }
         if env.offers.deploys {
             read(DEPLOYS, Query::Deploys);
@@ -55,14 +72,27 @@ impl Beside {
         asks
     }
 
+    /// The endpoints may be registered otherwise by now: they are read at the next moment.
+    pub fn hurry(&mut self, tick: u64) {
+        self.endpoints_asked = self.endpoints_asked.filter(|t| tick.saturating_sub(*t) < ENDPOINTS_AT_MOST_EVERY);
+    }
+
+    /// The endpoints as anybody here has read them.
+    pub fn heard(&mut self, endpoints: &[Endpoint]) {
+        self.endpoints = Some(endpoints.to_vec());
+    }
+
     /// What was not answered is as unknown as before: its source has a finding of its own.
     pub fn replied(&mut self, slot: Slot, result: &Result<Reply, Fault>) {
         match (slot, result) {
             (Slot::Beside(NOW), Ok(Reply::Payments(paid))) => self.now = Some(*paid),
             (Slot::Beside(THEN), Ok(Reply::Payments(paid))) => self.then = Some(*paid),
-            (Slot::Beside(ENDPOINTS), Ok(Reply::Endpoints(endpoints))) => self.endpoints = Some(endpoints.clone()),
+            (Slot::Beside(ENDPOINTS), Ok(Reply::Endpoints(endpoints))) => self.heard(endpoints),
             (Slot::Beside(DEPLOYS), Ok(Reply::Deploys(deploys))) => self.deploys.clone_from(deploys),
             _ => {}
+        }
+        if let Slot::Beside(NOW | THEN) = slot {
+            self.untold = result.is_err();
         }
     }
 
@@ -114,7 +144,7 @@ impl Beside {
     /// Payments were looked at, and succeed as they did.
     #[must_use]
     pub fn pays(&self) -> bool {
-        self.now.is_some() && self.then.is_some() && self.finding().is_none()
+        !self.untold && self.now.is_some() && self.then.is_some() && self.finding().is_none()
     }
 
     /// The deploy that came shortly before this.

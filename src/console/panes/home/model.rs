@@ -10,11 +10,12 @@ use crate::console::widgets::table::Cursor;
 use crate::domain::At;
 use crate::domain::diagnosis::{self, Class, Word};
 use crate::domain::fault::{Fault, Source};
-use crate::domain::findings::{About, Finding, Here, Interrupted, Judged, Silent, Trouble, billed, findings};
+use crate::domain::findings::{About, Finding, Here, Interrupted, Judged, Silent, Trouble, are_alike, billed, findings};
 use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::shared::Shared;
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::{Drifted, Group, finding};
+use crate::domain::webhooks::endpoint::Endpoint;
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{RunState, RunSummary};
@@ -58,6 +59,7 @@ impl Model {
     /// The pane comes on screen, or the environment has just been connected.
     pub fn entered(&mut self, cx: &Context) -> Vec<Ask> {
         self.runs_read = None;
+        self.beside.hurry(cx.tick);
         let mut asks = vec![Ask::Survey];
         asks.extend(self.ticked(cx));
         asks
@@ -75,6 +77,12 @@ impl Model {
 
     /// The survey has got an answer.
     pub fn looked(&mut self, cx: &Context) {
+        self.refind(cx);
+    }
+
+    /// Somebody here has read the endpoints: Home says nothing else of them than the others do.
+    pub fn heard(&mut self, endpoints: &[Endpoint], cx: &Context) {
+        self.beside.heard(endpoints);
         self.refind(cx);
     }
 
@@ -121,9 +129,12 @@ impl Model {
         ids.iter().filter_map(|id| self.judged(id)).collect()
     }
 
-    /// Since when this has been so, as far as Stripe's objects tell.
+    /// Since when this has been so: as the finding says itself, else as far as Stripe's objects tell.
     #[must_use]
     pub fn since(&self, finding: &Finding) -> Option<At> {
+        if let About::Webhooks { since, .. } = finding.about {
+            return Some(since);
+        }
         self.customers_of(finding).iter().filter_map(|j| j.diagnosis.since).min()
     }
 
@@ -167,6 +178,14 @@ impl Model {
         // Where that is why nothing is applied, it has been said.
         let said = silence.is_some() && survey.silence_cause() == Some(Cause::EndpointDisabled);
         let endpoint = self.beside.endpoint(cx.env.and_then(|e| e.webhook_url.as_deref())).filter(|_| !said);
+        for finding in &mut found {
+            let unapplied = self.customers_of(finding).iter().all(|j| j.diagnosis.cause == diagnosis::Cause::Unapplied);
+            if let (About::Customers(ids), true) = (&finding.about, unapplied && finding.word != Word::Unknown)
+                && let Some(likely) = survey.likely_of(ids)
+            {
+                finding.reason = format!("{} {likely}", finding.reason);
+            }
+        }
         let endpoint_is_on = endpoint.is_none();
         found.splice(0..0, silence.into_iter().chain(endpoint));
         if endpoint_is_on {
@@ -188,7 +207,12 @@ impl Model {
         found.sort_by_key(|f| std::cmp::Reverse((f.word, hurts_all(f))));
         self.name_deploys(&mut found, survey.silence_cause());
         self.findings = self.order.settle(&self.findings, found, cx.tick);
-        self.endpoint = survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints());
+        // What is still a guess begins no emergency.
+        self.endpoint = !survey.is_still_looking_why()
+            && match survey.silence_cause() {
+                Some(cause) => cause.is_endpoints(),
+                None => survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints()),
+            };
         self.looking = Some(survey.cases()).filter(|(read, of)| read < of);
         self.quiet = self.findings.is_empty() && !self.hushed && survey.is_complete();
         // The selection follows what it stands on, wherever that has moved.
@@ -232,7 +256,7 @@ impl Model {
         let groups: Vec<_> = drifted.into_iter().filter_map(|group| group.without(told)).collect();
         for mut line in groups.iter().filter_map(finding) {
             // Two sentences that are alike are about different people.
-            if found.iter().any(|f| f.sentence == line.sentence) {
+            if found.iter().any(|f| are_alike(&f.sentence, &line.sentence)) {
                 line.sentence = line.sentence.replacen(' ', " more ", 1);
             }
             found.push(line);

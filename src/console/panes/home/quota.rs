@@ -18,16 +18,21 @@ pub struct Quota {
     /// What was told last; `None`: it was not cheap to tell, or nobody has answered.
     told: Option<NearPage>,
     asked: Option<u64>,
+    /// The last answer was none: asked again soon.
+    #[serde(default)]
+    unanswered: bool,
 }
 
 /// How often it is asked, in milliseconds.
 const EVERY: u64 = 30_000;
+const UNANSWERED_EVERY: u64 = 5_000;
 const SLOT: Slot = Slot::Beside(4);
 
 impl Quota {
     /// Once a second. Nothing is asked before the first look at events is through: those come first.
     pub fn ticked(&mut self, cx: &Context) -> Vec<Ask> {
-        let due = self.asked.is_none_or(|t| cx.tick.saturating_sub(t) >= EVERY);
+        let every = if self.unanswered { UNANSWERED_EVERY } else { EVERY };
+        let due = self.asked.is_none_or(|t| cx.tick.saturating_sub(t) >= every);
         if !due || cx.env.is_none() || cx.survey.is_first() || cx.health(Source::Database) != Health::Ok {
             return Vec::new();
         }
@@ -43,6 +48,7 @@ impl Quota {
     /// What was not answered is as unknown as before the first answer: nothing is said of it.
     pub fn replied(&mut self, slot: Slot, result: &Result<Reply, Fault>) {
         if slot == SLOT {
+            self.unanswered = result.is_err();
             self.told = if let Ok(Reply::Unreset(told)) = result { told.clone() } else { None };
         }
     }

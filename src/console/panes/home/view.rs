@@ -11,13 +11,14 @@ use crate::domain::fault::Source;
 use crate::domain::findings::{About, Finding};
 use crate::domain::money::group;
 use crate::procedures::survey::COLUMNS;
-use crate::protocol::freshness::Health;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 /// Where sentences begin.
 const TEXT: u16 = 7;
+/// A size is no wider than this, or the sentence has no room.
+const SIZE: u16 = 24;
 /// What is fine, by its name and, where there is little room, by a shorter one.
 const SHORT: [(&str, &str); 3] = [("webhook effects", "webhooks"), ("Stripe itself", "Stripe"), ("application", "app")];
 /// Rows at the bottom: notes, what is fine, a gap, two charts.
@@ -89,7 +90,8 @@ fn findings(m: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
 fn one(finding: &Finding, reason: &[String], selected: bool, area: Rect, buf: &mut Buffer, theme: &Theme) {
     put(buf, theme, area.x + 1, area.y, finding.word.shown(), word_style(finding.word, theme), 5);
     let end = area.right().saturating_sub(1);
-    let start = if finding.size.is_empty() { end } else { put_right(buf, theme, end, area.y, &finding.size, theme.plain(), 24) };
+    let size = size(&finding.size);
+    let start = if size.is_empty() { end } else { put_right(buf, theme, end, area.y, &size, theme.plain(), width(&size)) };
     let room = start.saturating_sub(area.x + TEXT + 1);
     put(buf, theme, area.x + TEXT, area.y, &finding.sentence, theme.plain(), room);
     for (y, line) in (area.y + 1..).zip(reason) {
@@ -99,6 +101,27 @@ fn one(finding: &Finding, reason: &[String], selected: bool, area: Rect, buf: &m
         put(buf, theme, area.x, area.y, theme.pointer(), theme.plain(), 1);
         select(buf, theme, area);
     }
+}
+
+/// The size of a finding where there is little room: without cents first, then without the smaller currencies.
+fn size(whole: &str) -> String {
+    if width(whole) <= SIZE {
+        return whole.to_string();
+    }
+    let rounded: Vec<String> = whole.split(' ').map(without_cents).collect();
+    let rounded = rounded.join(" ");
+    match rounded.split_once(" + ") {
+        Some((most, _)) if width(&rounded) > SIZE => format!("{most}/mo and more"),
+        _ => rounded,
+    }
+}
+
+/// `1,116.49/mo` as `1,116/mo`; what is no amount as it is.
+fn without_cents(word: &str) -> String {
+    let Some((units, rest)) = word.split_once('.') else { return word.to_string() };
+    let cents = rest.chars().take_while(char::is_ascii_digit).count();
+    let is_amount = cents > 0 && units.chars().all(|c| c.is_ascii_digit() || c == ',');
+    if is_amount { format!("{units}{}", &rest[cents..]) } else { word.to_string() }
 }
 
 fn word_style(word: Word, theme: &Theme) -> Style {
@@ -206,7 +229,11 @@ fn in_room(mut all: Vec<String>, between: &str, room: u16) -> String {
 fn fine(m: &Model, cx: &Context) -> Vec<String> {
     let about = |test: fn(&About) -> bool| m.findings.iter().any(|f| test(&f.about));
     let mut fine = Vec::new();
+    // An area is fine for as long as what it is known from answers: what was told before is no news of now.
+    let (stripe, database) = (cx.answers(Source::Stripe), cx.answers(Source::Database));
     if !m.hushed
+        && stripe
+        && database
         && cx.survey.is_complete()
         && !about(|a| matches!(a, About::Customers(_) | About::Webhooks { .. } | About::Endpoint | About::Sight | About::Lag))
     {
@@ -215,20 +242,19 @@ fn fine(m: &Model, cx: &Context) -> Vec<String> {
     if !about(|a| matches!(a, About::Run(_))) {
         fine.push("runs".to_string());
     }
-    if cx.pool.seen().is_some_and(|seen| seen.explained.word == Word::Ok) && cx.pool.fault().is_none() {
+    if database && cx.pool.seen().is_some_and(|seen| seen.explained.word == Word::Ok) && cx.pool.fault().is_none() {
         fine.push("pool".to_string());
     }
-    // What was told before the database went away, or while rows may be hidden, is no news of now.
-    if m.quota.is_fine() && cx.health(Source::Database) == Health::Ok && cx.survey.doubt().is_none() {
+    if m.quota.is_fine() && database && cx.survey.doubt().is_none() {
         fine.push("quota".to_string());
     }
-    if m.beside.pays() {
+    if stripe && m.beside.pays() {
         fine.push("payments".to_string());
     }
     for (source, words) in [(Source::Stripe, "Stripe itself"), (Source::Database, "database"), (Source::Application, "application")] {
         // It answers, and what it does comes late: that is not fine.
         let late = source == Source::Application && about(|a| *a == About::Lag);
-        if cx.health(source) == Health::Ok && !late {
+        if cx.answers(source) && !late {
             fine.push(words.to_string());
         }
     }
@@ -294,6 +320,14 @@ mod tests {
         m.cursor.at = 4;
         let end = shown(&m);
         assert!(end[0].contains("3 more above") && !end[4].contains("more"), "{end:?}");
+    }
+
+    #[test]
+    fn a_size_is_shortened_from_its_cents_first_and_never_cut() {
+        assert_eq!(size("3 hurt, EUR 147.50/mo"), "3 hurt, EUR 147.50/mo");
+        assert_eq!(size("13+ hurt, EUR 1,116.49/mo"), "13+ hurt, EUR 1,116/mo");
+        assert_eq!(size("EUR 1,116.49 + USD 98.10/mo"), "EUR 1,116 + USD 98/mo");
+        assert_eq!(size("113+ hurt, EUR 1,116.49 + USD 1,098.10/mo"), "113+ hurt, EUR 1,116/mo and more");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::events::{Events, Row};
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
+use crate::domain::At;
 use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::filter::quoted;
@@ -73,23 +74,12 @@ impl Model {
     }
 
     /// An answer to one of its own reads: only those that are still wanted arrive.
-    pub fn replied(&mut self, _slot: Slot, query: &Query, result: &Result<Reply, Fault>, cx: &Context) -> Vec<Ask> {
+    pub fn replied(&mut self, query: &Query, result: &Result<Reply, Fault>) {
         match (query, result) {
-            (Query::Endpoints, Ok(Reply::Endpoints(endpoints))) => {
-                let before = self.endpoints.value().cloned().unwrap_or_default();
-                self.endpoints = Known::Is { value: endpoints.clone(), at: cx.now };
-                let selected = before.get(self.endpoint.at).and_then(|old| endpoints.iter().position(|e| e.id == old.id));
-                self.endpoint.at = selected.unwrap_or(self.endpoint.at);
-                self.endpoint.clamp(endpoints.len());
-                if let Some(gone) = before.iter().find(|old| endpoints.iter().all(|e| e.id != old.id)) {
-                    let id = mask::id(gone.id.as_str());
-                    return vec![Ask::Say(format!("{id} was deleted in Stripe meanwhile: nothing is delivered to {}", path(&gone.url)))];
-                }
-            }
             (Query::Probe, result) => {
                 self.probing = None;
                 match result {
-                    Ok(Reply::Probed(probed)) => self.probed = Known::Is { value: probed.clone(), at: cx.now },
+                    // Heard already, like the endpoints.
                     Ok(_) => {}
                     Err(fault) => self.probed = Known::Failed(fault.clone()),
                 }
@@ -98,7 +88,22 @@ impl Model {
             (Query::Endpoints, Err(fault)) if self.endpoints.value().is_none() => self.endpoints = Known::Failed(fault.clone()),
             _ => {}
         }
-        Vec::new()
+    }
+
+    /// The endpoints as anybody here has read them; a sentence where one that was there is gone.
+    pub fn heard(&mut self, endpoints: &[Endpoint], now: At) -> Option<String> {
+        let before = self.endpoints.value().cloned().unwrap_or_default();
+        self.endpoints = Known::Is { value: endpoints.to_vec(), at: now };
+        let selected = before.get(self.endpoint.at).and_then(|old| endpoints.iter().position(|e| e.id == old.id));
+        self.endpoint.at = selected.unwrap_or(self.endpoint.at);
+        self.endpoint.clamp(endpoints.len());
+        let gone = before.iter().find(|old| endpoints.iter().all(|e| e.id != old.id))?;
+        Some(format!("{} was deleted in Stripe meanwhile: nothing is delivered to {}", mask::id(gone.id.as_str()), path(&gone.url)))
+    }
+
+    /// What a probe came back with, whoever sent it.
+    pub fn heard_probe(&mut self, probed: &Probed, at: At) {
+        self.probed = Known::Is { value: probed.clone(), at };
     }
 
     /// Once a second, on screen or not.

@@ -232,12 +232,21 @@ pub(super) const BOOK: &[Rule] = &[
         name: "no endpoint for the URL",
         when: |l| {
             let (all, url) = l.scene.endpoints.as_ref().zip(l.scene.url.as_ref())?;
-            let elsewhere = !all.iter().any(|e| e.is_for(url)) && !l.is_seen() && !l.e.recovered;
+            let elsewhere = l.scene.leads_astray() && !l.is_seen() && !l.e.recovered;
             let whither = all.iter().find(|e| e.enabled).map_or("nowhere".into(), |e| format!("to {}", e.url));
             elsewhere.then(|| format!("Stripe sends {whither}, and the application takes events at {url}."))
         },
         cause: Cause::WrongPath,
         advice: PATH,
+    },
+    Rule {
+        name: "no endpoint for the URL until lately",
+        when: |l| {
+            let until = l.scene.astray_until.filter(|until| l.e.at < *until && !l.is_seen())?;
+            Some(format!("Until {} no endpoint at Stripe led to the application.", until.format("%H:%MZ")))
+        },
+        cause: Cause::WrongPath,
+        advice: Always("An endpoint leads to the application again: copying from Stripe helps, and so does resending."),
     },
     // -- what the endpoint answers now
     Rule {
@@ -333,7 +342,7 @@ pub(super) const BOOK: &[Rule] = &[
     // -- where it can have ended, if nobody says anything
     Rule {
         name: "application down",
-        when: |l| (l.scene.application_down && !l.e.recovered && !l.is_seen()).then(|| "The application does not answer.".to_string()),
+        when: |l| (l.scene.was_down(l.e.at) && !l.e.recovered && !l.is_seen()).then(|| "The application does not answer.".to_string()),
         cause: Cause::Down,
         advice: REACH,
     },

@@ -7,9 +7,13 @@ use crate::domain::ids::{StripeId, SubjectKey};
 use crate::domain::webhooks::deploy::Deploy;
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::judge::Received;
-use crate::domain::webhooks::probe::Probed;
+use crate::domain::webhooks::probe::{Came, Probed, Shot};
 use crate::domain::webhooks::verdict::Verdict;
+use chrono::Duration;
 use serde::{Deserialize, Serialize};
+
+/// The first delivery of an event comes within so many seconds.
+const DELIVERED_SECONDS: i64 = 60;
 
 /// What is the same for all events that are looked at together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +22,9 @@ pub struct Scene {
     pub endpoints: Option<Vec<Endpoint>>,
     /// The webhook URL in the configuration.
     pub url: Option<String>,
+    /// Until when no endpoint led there, where that was seen and is over.
+    #[serde(default)]
+    pub astray_until: Option<At>,
     /// Whether our own key is a live one. `None`: not known.
     pub livemode: Option<bool>,
     pub probe: Option<Probed>,
@@ -28,6 +35,9 @@ pub struct Scene {
     pub deploys: Vec<Deploy>,
     /// The application does not answer our own polls.
     pub application_down: bool,
+    /// When it answered last, where it ever did: what happened before then has another reason.
+    #[serde(default)]
+    pub application_answered: Option<At>,
     /// Policy lets us deliver stored events to the endpoint ourselves, and there is a secret to sign them with.
     #[serde(default)]
     pub deliver: bool,
@@ -196,6 +206,25 @@ impl Scene {
             None if all.len() == 1 => all.first(),
             None => None,
         }
+    }
+
+    /// The application has a webhook URL, and no endpoint is registered for it.
+    #[must_use]
+    pub fn leads_astray(&self) -> bool {
+        self.endpoints.as_ref().zip(self.url.as_ref()).is_some_and(|(all, url)| !all.iter().any(|e| e.is_for(url)))
+    }
+
+    /// The application did not answer when that happened, or a delivery of it could still have found it down.
+    #[must_use]
+    pub fn was_down(&self, at: At) -> bool {
+        self.application_down && self.application_answered.is_none_or(|answered| at >= answered - Duration::seconds(DELIVERED_SECONDS))
+    }
+
+    /// As things stand now the application takes no event: it does not answer, or a probe did not come through.
+    #[must_use]
+    pub fn takes_nothing(&self) -> bool {
+        let unanswered = |p: &Probed| p.came(Shot::Unsigned).is_some_and(|came| !matches!(came, Came::Answer { .. }));
+        self.application_down || self.probe.as_ref().is_some_and(unanswered)
     }
 
     /// The newest deploy that is no younger than the moment, and not half an hour older.

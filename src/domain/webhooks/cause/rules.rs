@@ -42,6 +42,8 @@ pub fn likely(cause: Cause, first: At, scene: &Scene) -> Option<String> {
         Cause::Tls => ("the endpoint's certificate", "changed"),
         Cause::Dns => ("the endpoint's name", "changed"),
         Cause::Timeout => ("a handler that answers too late", "came"),
+        // That it reached nobody then does not mean that it would reach nobody now.
+        Cause::Down if !scene.takes_nothing() => ("the endpoint, which could not be reached", "went out of reach"),
         Cause::Down => ("the endpoint, which takes nothing", "went down"),
         Cause::Database => ("the application's database", "began to fail"),
         Cause::ApiVersion => ("the handler, which cannot read the objects", "changed"),

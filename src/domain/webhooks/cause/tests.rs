@@ -280,6 +280,30 @@ fn the_sentence_names_what_changed_just_before() {
 }
 
 #[test]
+fn what_happened_while_the_application_still_answered_is_not_explained_by_its_being_down() {
+    let silent = logged(vec![line(-900, "Webhook processed", &["evt_1Other"])]);
+    let down = |answered: Option<i64>| Scene {
+        application_down: true,
+        application_answered: answered.map(|minutes| at() + Duration::minutes(minutes)),
+        ..silent.clone()
+    };
+    assert_eq!(cause(&missing(), &down(Some(20))), Cause::NeverSent, "it answered for twenty minutes more");
+    assert_eq!(cause(&missing(), &down(Some(-5))), Cause::Down);
+    assert_eq!(cause(&missing(), &down(None)), Cause::Down, "nobody knows since when");
+}
+
+#[test]
+fn an_endpoint_that_led_elsewhere_until_lately_is_still_the_reason_for_what_happened_before() {
+    let silent = logged(vec![line(-900, "Webhook processed", &["evt_1Other"])]);
+    let mended = |until: i64| Scene { astray_until: Some(at() + Duration::minutes(until)), ..silent.clone() };
+    let owed = Evidence { pending: true, ..missing() };
+    assert_eq!(cause(&owed, &mended(10)), Cause::WrongPath);
+    assert_eq!(cause(&owed, &mended(-10)), Cause::Down, "that happened after it was mended");
+    let said = likely(Cause::Down, at(), &silent).expect("a sentence");
+    assert!(said.starts_with("Likely the endpoint, which could not be reached"), "{said}");
+}
+
+#[test]
 fn what_stripe_cannot_send_is_delivered_by_us_only_where_policy_says_so() {
     let disabled = registered(Endpoint { enabled: false, ..endpoint() });
     let remedy = |e: &Evidence, scene: Scene| attribute(e, &scene, now()).remedy;
