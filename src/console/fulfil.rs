@@ -326,7 +326,8 @@ pub fn run(state: &mut State, run: Uuid, id: Uuid, f: impl FnOnce(&mut Run, &Env
     let mut effects = f(&mut model.run, env, now);
     model.follow();
     if effects.iter().any(|e| matches!(e, Effect::Perform(_))) {
-        state.world.survey.writing();
+        let commands = model.run.plan.iter().flat_map(|p| &p.steps).filter_map(|s| s.command.as_ref());
+        state.world.survey.at_work(run, commands, now);
     }
     if was_open && !model.run.is_open() {
         // What it wrote is compared again at once: what no longer differs is no finding any more.

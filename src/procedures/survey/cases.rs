@@ -212,6 +212,10 @@ impl Survey {
                     self.told(&id, Some(Demand::of(s, &m.env.tiers)), *begun, m);
                 }
             }
+            // What is right by now was wrong when its row was read.
+            if self.rows.contains_key(customer) && self.judged(customer).is_some_and(|j| j.diagnosis.word == Word::Ok) {
+                self.reading.want([customer.clone()]);
+            }
         }
         if !finished.is_empty() {
             (self.version, self.stirred) = (self.version + 1, true);

@@ -35,6 +35,9 @@ impl Survey {
     /// The event's effect is there because a console has copied it.
     pub(super) fn was_copied(&self, line: &Line) -> bool {
         let Some(h) = line.subscription.as_ref().and_then(|s| self.feed.courses.get(s)) else { return false };
+        if self.is_mended_unread(h) && h.written.is_some_and(|at| at < line.at) {
+            return true;
+        }
         // What was written before the event came is not its effect.
         let written = h.written.filter(|at| self.stamps_move && *at > line.at + self.allowance());
         written.is_some_and(|at| self.is_by_hand(&h.customer, at) && (self.is_being_sent(&h.customer, at) || !self.says_processed(line)))

@@ -140,7 +140,7 @@ impl Survey {
     /// The cause of most of what failed since then, where one is known.
     pub(super) fn main_cause(&self, since: At) -> Option<Cause> {
         let mut counts: BTreeMap<Cause, usize> = BTreeMap::new();
-        for line in self.feed.lines.iter().take_while(|l| l.at >= since).filter(|l| self.could_be_found(l)) {
+        for line in self.failing(since) {
             if let Some(cause) = line.cause.filter(|c| *c != Cause::Unknown) {
                 *counts.entry(cause).or_default() += 1;
             }
@@ -148,9 +148,9 @@ impl Survey {
         counts.into_iter().max_by_key(|(_, n)| *n).map(|(cause, _)| cause)
     }
 
-    /// Why the newest events of these customers have no effect, in one sentence, where that is known and one and the same for most of them.
+    /// Why the newest events of these customers have no effect, where that is known and one and the same for most of them; and the sentence.
     #[must_use]
-    pub fn likely_of(&self, customers: &[StripeId]) -> Option<String> {
+    pub fn likely_of(&self, customers: &[StripeId]) -> Option<(Cause, String)> {
         if self.is_still_looking_why() {
             return None;
         }
@@ -161,7 +161,7 @@ impl Survey {
         let (cause, n) = counts.into_iter().max_by_key(|(_, n)| *n)?;
         // The first of all of this cause says what came just before it.
         let first = self.groups.iter().filter(|g| g.cause == cause).map(|g| g.first).min()?;
-        (n * 2 > customers.len()).then(|| likely(cause, first, &self.scene)).flatten()
+        (n * 2 > customers.len()).then(|| likely(cause, first, &self.scene)).flatten().map(|say| (cause, say))
     }
 
     /// What lies below the finding that nothing is applied any more.

@@ -1,6 +1,7 @@
 //! What consoles have written to rows themselves, by the journal: an effect that came so tells nothing of the application. It judges no event.
 
 use super::Survey;
+use super::feed::History;
 use crate::domain::At;
 use crate::domain::ids::StripeId;
 use crate::domain::row::Field;
@@ -8,8 +9,9 @@ use crate::protocol::command::{Command, Outcome};
 use crate::protocol::record::RunSummary;
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// By the customer whose row it was.
 pub type Hands = BTreeMap<StripeId, Vec<Hand>>;
@@ -27,6 +29,14 @@ pub struct Hand {
     sends: bool,
 }
 
+/// Whose rows a run of this process is bringing in line, and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtWork {
+    since: At,
+    commands: usize,
+    customers: BTreeSet<StripeId>,
+}
+
 /// How far the journal's clock and the database's may be apart.
 const CLOCKS: Duration = Duration::seconds(5);
 /// So long after its last entry a run that is open may still have effects.
@@ -34,23 +44,59 @@ const AFTERWARDS: Duration = Duration::minutes(10);
 
 impl Survey {
     pub(super) fn take_runs(&mut self, runs: &[RunSummary]) {
-        let customer_of: BTreeMap<&StripeId, &StripeId> =
-            self.feed.lines.iter().filter_map(|l| Some((&l.id, l.customer.as_ref()?))).collect();
-        let hands = of(runs, |event| customer_of.get(event).map(|c| (*c).clone()));
+        // What the journal has as finished, it tells of.
+        let before = self.at_work.len();
+        self.at_work.retain(|run, _| !runs.iter().any(|r| r.run == *run && r.is_finished()));
+        self.version += u64::from(self.at_work.len() != before);
+        let hands = of(runs, &self.customers_of_events());
         if *self.hands != hands {
             self.hands = Arc::new(hands);
             self.version += 1;
         }
     }
 
+    /// A run of this process performs these commands, all of them sooner or later: what becomes of them from now on is its doing, however late the
+    /// journal is read.
+    pub fn at_work<'a>(&mut self, run: Uuid, commands: impl Iterator<Item = &'a Command> + Clone, now: At) {
+        self.scenery.ask_for_runs();
+        let n = commands.clone().count();
+        if self.at_work.get(&run).is_some_and(|work| work.commands == n) {
+            return;
+        }
+        let of_event = self.customers_of_events();
+        let customers = commands.filter_map(|command| Some(whose(command, &of_event)?.0)).collect();
+        drop(of_event);
+        let work = self.at_work.entry(run).or_insert_with(|| AtWork { since: now, commands: 0, customers: BTreeSet::new() });
+        work.commands = n;
+        // A plan that is made anew holds only what remains.
+        work.customers.extend::<BTreeSet<StripeId>>(customers);
+        self.version += 1;
+    }
+
+    fn customers_of_events(&self) -> BTreeMap<&StripeId, &StripeId> {
+        self.feed.lines.iter().filter_map(|l| Some((&l.id, l.customer.as_ref()?))).collect()
+    }
+
+    /// A run here is at work on the row, and the case says that it is right by now: newer than the row as it was read.
+    pub(super) fn is_mended_unread(&self, h: &History) -> bool {
+        let in_work = self.at_work.values().any(|work| work.customers.contains(&h.customer));
+        in_work && self.cases.cleared(&h.customer, h.newest())
+    }
+
+    fn is_worked_on(&self, customer: &StripeId, written: At) -> bool {
+        self.at_work.values().any(|work| written >= work.since - CLOCKS && work.customers.contains(customer))
+    }
+
     /// The row of this customer was written then by a run of a console.
     pub(super) fn is_by_hand(&self, customer: &StripeId, written: At) -> bool {
-        self.hands.get(customer).is_some_and(|runs| runs.iter().any(|hand| (hand.from..=hand.to).contains(&written)))
+        self.is_worked_on(customer, written)
+            || self.hands.get(customer).is_some_and(|runs| runs.iter().any(|hand| (hand.from..=hand.to).contains(&written)))
     }
 
     /// That was a run that is not over yet: it has had the event sent again.
     pub(super) fn is_being_sent(&self, customer: &StripeId, written: At) -> bool {
-        self.hands.get(customer).is_some_and(|runs| runs.iter().any(|hand| hand.sends && (hand.from..=hand.to).contains(&written)))
+        self.is_worked_on(customer, written)
+            || self.hands.get(customer).is_some_and(|runs| runs.iter().any(|hand| hand.sends && (hand.from..=hand.to).contains(&written)))
     }
 
     /// Before a console linked the row of this customer, the application could not have found it.
@@ -60,24 +106,28 @@ impl Survey {
 }
 
 /// What writes the row itself; and as long as the run is open what it has sent again: a half-done repair is no sign that the application works.
-/// After that an event that was sent again is the application's to have applied. `customer_of`: whom an event is about.
-fn of(runs: &[RunSummary], customer_of: impl Fn(&StripeId) -> Option<StripeId>) -> Hands {
+/// After that an event that was sent again is the application's to have applied. `customer_of`: by event, whom it is about.
+fn of(runs: &[RunSummary], customer_of: &BTreeMap<&StripeId, &StripeId>) -> Hands {
     let mut hands = Hands::new();
     for run in runs {
         let open = !run.is_finished();
         let (from, to) = (run.opened - CLOCKS, run.last + if open { AFTERWARDS } else { CLOCKS });
         let sent = run.attempts.iter().zip(&run.commands).filter(|((_, outcome), _)| !matches!(outcome, Some(Outcome::NotDone(_))));
         for command in sent.filter_map(|(_, command)| command.as_ref().map(|(command, _)| command)) {
-            let (customer, sends) = match command {
-                Command::ResendEvent { event, .. } | Command::DeliverEvent { event, .. } if open => (customer_of(event), true),
-                _ if command.writes_a_row() => (command.customer().and_then(|c| StripeId::parse(c).ok()), false),
-                _ => continue,
-            };
-            let Some(customer) = customer else { continue };
+            let Some((customer, sends)) = whose(command, customer_of).filter(|(_, sends)| open || !sends) else { continue };
             let linked =
                 matches!(command, Command::SetSubscriptionRow { changes, .. } if changes.iter().any(|c| c.field == Field::Customer));
             hands.entry(customer).or_default().push(Hand { from, to, linked, sends });
         }
     }
     hands
+}
+
+/// Whose row the command brings in line, and whether it only has an event sent for that.
+fn whose(command: &Command, customer_of: &BTreeMap<&StripeId, &StripeId>) -> Option<(StripeId, bool)> {
+    match command {
+        Command::ResendEvent { event, .. } | Command::DeliverEvent { event, .. } => Some(((*customer_of.get(event)?).clone(), true)),
+        _ if command.writes_a_row() => Some((StripeId::parse(command.customer()?).ok()?, false)),
+        _ => None,
+    }
 }

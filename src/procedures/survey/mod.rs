@@ -39,6 +39,7 @@ use scene::Scenery;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use uuid::Uuid;
 
 pub use copied::Copied;
 pub use series::{COLUMNS, Series};
@@ -79,6 +80,9 @@ pub struct Survey {
     received: Arc<BTreeMap<StripeId, Received>>,
     #[serde(with = "shared", default)]
     hands: Arc<hands::Hands>,
+    /// The runs that are at work here, of which the journal tells later.
+    #[serde(default)]
+    at_work: BTreeMap<Uuid, hands::AtWork>,
     reading: Reading,
     cases: Cases,
     lag: Lag,
@@ -175,11 +179,6 @@ impl Survey {
                 self.last_round = None;
             }
         }
-    }
-
-    /// A run here is about to write, or has written: the journal says what is its doing.
-    pub fn writing(&mut self) {
-        self.scenery.ask_for_runs();
     }
 
     /// Once a second: what is to be read now.

@@ -79,6 +79,8 @@ const FAR: usize = 50;
 pub(super) const FARTHEST: usize = 2_000;
 /// How far Stripe's clock and the database's may be apart.
 const CLOCKS: Duration = Duration::seconds(5);
+/// What is written so near to a moment was written then.
+const SHORTLY: Duration = Duration::seconds(30);
 /// Fewer customers than this are a matter of their own, not of the endpoint.
 pub(super) const SEVERAL: usize = 2;
 
@@ -87,7 +89,7 @@ impl Silence {
     fn of_what(&self) -> &'static str {
         let of_subscriptions = |kind: &str| kind.ends_with("subscription.deleted") || kind.starts_with("invoice.");
         if self.besides.iter().all(|kind| of_subscriptions(kind)) {
-            "No change of a subscription was applied since"
+            "No subscription change was applied since"
         } else {
             "Not every kind of event is applied, since"
         }
@@ -171,7 +173,7 @@ impl Survey {
     }
 
     /// What came to nothing since then and says something about the endpoint, the newest first.
-    fn failing(&self, since: At) -> impl Iterator<Item = &Line> {
+    pub(super) fn failing(&self, since: At) -> impl Iterator<Item = &Line> {
         let failed = self.feed.lines.iter().take_while(move |l| l.at >= since).filter(|l| l.verdict.is_failure());
         failed.filter(|l| self.could_be_found(l) && !self.is_another_story(l))
     }
@@ -262,6 +264,8 @@ impl Survey {
         let Some(h) = line.subscription.as_ref().and_then(|s| self.feed.courses.get(s)) else { return Witness::Open };
         let idle = || if self.says_processed(line) { Witness::Worked(line.at) } else { Witness::None };
         match h.written.filter(|_| self.stamps_move) {
+            // Its case was read after a run here had mended the row, and the row itself not yet.
+            Some(written) if written < line.at - CLOCKS && self.is_mended_unread(h) => Witness::Repaired,
             // It was right before the event came. What the event changed cannot have been there shortly before: unless a clock is off.
             Some(written) if written < line.at - CLOCKS => {
                 let odd = line.at - written <= MOVES_WITHIN && !h.demanded_nothing(&line.id);
@@ -270,6 +274,8 @@ impl Survey {
             // Copied from Stripe by a console.
             Some(written) if self.is_by_hand(&h.customer, written) => Witness::Repaired,
             Some(written) if written <= line.at + self.allowance() => Witness::Worked(line.at),
+            // Long after, and the application says itself that it processed the event then: it was sent again.
+            Some(written) if self.processed_at(line).is_some_and(|at| (at - written).abs() <= SHORTLY) => Witness::Worked(written),
             // Long after: a delivery that Stripe repeated, or somebody's hands.
             Some(_) if line.pending || swallows => Witness::None,
             Some(written) => Witness::Worked(written),
@@ -285,6 +291,13 @@ impl Survey {
     pub(super) fn says_processed(&self, line: &Line) -> bool {
         let noted = self.received.get(&line.id).is_some_and(|r| r.processed == Some(true) || r.processed_at.is_some());
         noted || self.scene.log.as_ref().is_some_and(|t| t.processed(line.id.as_str()).is_some())
+    }
+
+    /// When it says that it did, where it says when.
+    fn processed_at(&self, line: &Line) -> Option<At> {
+        let noted = self.received.get(&line.id).and_then(|r| r.processed_at);
+        let logged = self.scene.log.as_ref().and_then(|t| t.processed(line.id.as_str()));
+        noted.max(logged)
     }
 
     /// The endpoint was off when it happened and is on now, or the application did apply it: it says nothing about what is sent today.

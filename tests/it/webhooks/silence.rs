@@ -194,6 +194,25 @@ fn what_a_run_that_is_open_has_had_sent_again_moves_no_beginning() {
 }
 
 #[test]
+fn what_a_run_of_this_process_does_is_its_doing_before_the_journal_is_read() {
+    let resend = |n: u32| Command::ResendEvent { event: id(&format!("evt_Silent{n:04}")), endpoint: id("we_Endpoint0001"), subject: None };
+    let mut night = Night::fell(false).puts_right(7).puts_right(8);
+    for event in night.world.events.iter_mut().filter(|e| ["evt_Silent0007", "evt_Silent0008"].contains(&e.id.as_str())) {
+        event.pending_webhooks = 0;
+    }
+    let mut watch = Watch::of(&night.world);
+    assert_eq!(since(&watch.survey), None, "two late deliveries");
+    let run = Uuid::from_u128(0x7f3a);
+    watch.survey.at_work(run, [resend(7), resend(8)].iter(), ago(11));
+    watch.settle(&night.world);
+    assert_eq!(since(&watch.survey), Some((70, false)));
+    night.world = Night { world: night.world, ..Night::fell(false) }.copied_by_a_run(&[]).world;
+    watch.pass(20);
+    watch.settle(&night.world);
+    assert_eq!(since(&watch.survey), None, "the journal has it as over");
+}
+
+#[test]
 fn a_type_that_goes_on_being_applied_ends_nothing_that_another_has_come_to() {
     let mut night = Night::fell(true);
     // The ninth is canceled at once, and the handler of that works.
@@ -223,7 +242,7 @@ fn a_type_that_goes_on_being_applied_ends_nothing_that_another_has_come_to() {
     let survey = &watch.survey;
     assert_eq!(since(survey), Some((70, false)));
     let finding = survey.silence_finding().expect("said");
-    assert_eq!(finding.sentence, format!("No change of a subscription was applied since {}", ago(70).format("%H:%M")));
+    assert_eq!(finding.sentence, format!("No subscription change was applied since {}", ago(70).format("%H:%M")));
     assert_eq!(finding.size, "5 hurt");
     assert!(finding.evidence.iter().any(|l| l.contains("customer.subscription.deleted goes on being applied")), "{finding:?}");
 }

@@ -16,6 +16,7 @@ use crate::domain::shared::Shared;
 use crate::domain::webhooks::cause::Cause;
 use crate::domain::webhooks::drift::{Drifted, Group, finding};
 use crate::domain::webhooks::endpoint::Endpoint;
+use crate::procedures::survey::Survey;
 use crate::protocol::freshness::Health;
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{RunState, RunSummary};
@@ -178,14 +179,7 @@ impl Model {
         // Where that is why nothing is applied, it has been said.
         let said = silence.is_some() && survey.silence_cause() == Some(Cause::EndpointDisabled);
         let endpoint = self.beside.endpoint(cx.env.and_then(|e| e.webhook_url.as_deref())).filter(|_| !said);
-        for finding in &mut found {
-            let unapplied = self.customers_of(finding).iter().all(|j| j.diagnosis.cause == diagnosis::Cause::Unapplied);
-            if let (About::Customers(ids), true) = (&finding.about, unapplied && finding.word != Word::Unknown)
-                && let Some(likely) = survey.likely_of(ids)
-            {
-                finding.reason = format!("{} {likely}", finding.reason);
-            }
-        }
+        let undeployed = self.explain(&mut found, survey);
         let endpoint_is_on = endpoint.is_none();
         found.splice(0..0, silence.into_iter().chain(endpoint));
         if endpoint_is_on {
@@ -205,7 +199,7 @@ impl Model {
             _ => false,
         };
         found.sort_by_key(|f| std::cmp::Reverse((f.word, hurts_all(f))));
-        self.name_deploys(&mut found, survey.silence_cause());
+        self.name_deploys(&mut found, survey.silence_cause(), &undeployed);
         self.findings = self.order.settle(&self.findings, found, cx.tick);
         // What is still a guess begins no emergency.
         self.endpoint = !survey.is_still_looking_why()
@@ -270,13 +264,30 @@ impl Model {
         self.drifted.iter().filter(|d| d.customer.as_ref().is_some_and(|c| customers.contains(c))).collect()
     }
 
+    /// Why the effects of events are missing whose customers a finding names, as the webhooks pane has it. Whose cause no deploy can have brought
+    /// about is handed back.
+    fn explain(&self, found: &mut [Finding], survey: &Survey) -> BTreeSet<StripeId> {
+        let mut undeployed = BTreeSet::new();
+        for finding in found.iter_mut().filter(|f| f.word != Word::Unknown) {
+            let About::Customers(ids) = &finding.about else { continue };
+            let unapplied = self.customers_of(finding).iter().all(|j| j.diagnosis.cause == diagnosis::Cause::Unapplied);
+            let Some((cause, likely)) = unapplied.then(|| survey.likely_of(ids)).flatten() else { continue };
+            if !cause.may_be_deployed() {
+                undeployed.extend(ids.iter().cloned());
+            }
+            finding.reason = format!("{} {likely}", finding.reason);
+        }
+        undeployed
+    }
+
     /// What began shortly after a deploy says so: the deploy is what changed. Not what no deploy can have brought about.
-    fn name_deploys(&self, findings: &mut [Finding], cause: Option<Cause>) {
+    fn name_deploys(&self, findings: &mut [Finding], cause: Option<Cause>, undeployed: &BTreeSet<StripeId>) {
         let named: Vec<Option<String>> = findings
             .iter()
             .map(|f| {
                 let since = match &f.about {
                     About::Webhooks { since, .. } => cause.is_none_or(Cause::may_be_deployed).then_some(*since),
+                    About::Customers(ids) if ids.iter().any(|id| undeployed.contains(id)) => None,
                     _ => self.unapplied_since(f),
                 };
                 let deploy = self.beside.deploy_before(since?).filter(|d| !f.reason.contains(&d.version))?;
