@@ -257,7 +257,10 @@ fn overhear(state: &mut State, query: &Query, result: &Result<Reply, Fault>) {
                 state.say(said);
             }
         }
-        (Query::Probe, Ok(Reply::Probed(probed))) => state.webhooks.heard_probe(probed, state.world.now),
+        (Query::Probe, Ok(Reply::Probed(probed))) => {
+            state.world.survey.probed(probed.clone(), state.world.now);
+            state.webhooks.heard_probe(probed, state.world.now);
+        }
         _ => {}
     }
 }

@@ -247,7 +247,7 @@ fn back(rows: usize, invertible: bool) -> &'static str {
     match (rows, invertible) {
         (_, false) => "Cannot be undone: the console's role may not write the rows.",
         (1, true) => "Can be undone: u takes it back, for ten minutes after it was done.",
-        (_, true) => "Not undone by one key: what each row held before stays in the journal, and each is put back by itself.",
+        (_, true) => "Cannot be undone from here: what each row held before stays in the journal.",
     }
 }
 

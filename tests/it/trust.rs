@@ -99,7 +99,9 @@ async fn a_replica_is_named_and_never_written_through() {
     // Somebody who is not there yet may only be late.
     let nobody = "7f3a5b7c-0000-4000-8000-000000000011";
     unknown(&desk.say(&["find", nobody, "--json"]).await, "read replica");
-    primary.say(&["find", nobody]).await.refused(&["in neither the database nor Stripe"]);
+    let answered = primary.say(&["find", nobody]).await;
+    assert_eq!((answered.code, answered.err.as_str()), (Some(1), ""));
+    assert!(answered.out.contains("in neither the database nor Stripe"), "{answered:?}");
     tokio::task::spawn_blocking(move || replica.stop()).await.unwrap();
     sandbox.stop().await;
 }

@@ -279,7 +279,7 @@ impl Run {
             return Err("it ended sessions, and nothing brings a session back");
         }
         if summary.attempts.iter().filter(|(_, o)| matches!(o, Some(Outcome::Done { .. }))).count() > 1 {
-            return Err("several acts were done in it: they are taken back one by one, from each customer's screen");
+            return Err("several acts were done in it, and one undo takes back one: the journal holds what each row was before");
         }
         if !matches!(summary.attempts.last(), Some((_, Some(Outcome::Done { .. })))) {
             return Err("nothing was done in it");
@@ -479,7 +479,7 @@ impl Run {
     pub fn can_undo(&self, now: At) -> bool {
         let done = self.tries.last().is_some_and(|t| t.undo.is_some() && matches!(t.outcome, Some(Outcome::Done { .. })));
         let recent = self.ended.is_some_and(|e| now - e <= chrono::Duration::minutes(UNDO_MINUTES));
-        // Several rows are taken back one by one, each under a review of its own.
+        // One review of an undo puts one row back.
         let one = self.bulk.is_none() || self.tries.iter().filter(|t| matches!(t.outcome, Some(Outcome::Done { .. }))).count() == 1;
         done && recent && one && self.undoing.is_none() && !self.is_open()
     }

@@ -6,6 +6,7 @@ use chrono::Duration;
 use nightdesk::console::screen::Screen;
 use nightdesk::domain::fault::Source;
 use nightdesk::domain::webhooks::endpoint::{Endpoint, HANDLED};
+use nightdesk::domain::webhooks::probe::{Came, Probed, Shot};
 use nightdesk::protocol::effect::Effect;
 use nightdesk::protocol::event::Event;
 use nightdesk::protocol::key::Key;
@@ -254,6 +255,30 @@ fn endpoints_in_every_state_and_the_probe_is_asked_for_once_on_live() {
     desk.keys("y");
     assert!(desk.out.iter().any(|(_, q)| *q == Query::Probe));
     desk.expect("probing");
+}
+
+#[test]
+fn what_a_probe_meets_explains_what_nothing_else_does() {
+    let mut world = World::placeholder();
+    world.records[0].row = Some(free_row(PROFILE, CUSTOMER));
+    let mut desk = Desk::settled(world);
+    on_tab(&mut desk, 0);
+    desk.expect("would tell the cause");
+    let body = "no database".into();
+    let ready = Came::Answer { status: 503, milliseconds: 4, body, location: None, skew_seconds: None };
+    let shots = vec![(Shot::Ready, ready)];
+    let probed = Probed { url: "https://acme.example/billing/webhooks/stripe1".into(), shots };
+    on_tab(&mut desk, 3);
+    desk.keys("ap");
+    desk.keys("y");
+    let at = desk.out.iter().position(|(t, _)| t.slot == Slot::Probe).expect("it was asked for");
+    let (ticket, query) = desk.out.remove(at);
+    desk.event(Event::ReplyArrived { ticket, query, result: Ok(Reply::Probed(probed)) });
+    desk.pass(2);
+    desk.settle();
+    desk.key(Key::Tab);
+    desk.expect("does not reach its database");
+    desk.expect_not("would tell the cause");
 }
 
 #[test]
