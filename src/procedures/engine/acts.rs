@@ -9,7 +9,7 @@ use crate::protocol::effect::Effect;
 use crate::protocol::record::{Closed, Detail, Entry};
 use crate::protocol::run::{Expect, Perform, Performed, Plan, Step, StepState};
 use chrono::Duration;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// So many have to fail before their share counts.
 const FAILED_AT_LEAST: usize = 3;
@@ -294,8 +294,11 @@ impl Run {
     /// Where every event that was sent came to nothing, what stood in the way stands there still, whatever was copied.
     fn all_in_vain(&self) -> String {
         let Some(plan) = &self.plan else { return String::new() };
-        let is_sent = |s: &&Step| matches!(s.command, Some(Command::ResendEvent { .. } | Command::DeliverEvent { .. }));
-        let ended = |of: fn(&StepState) -> bool| plan.steps.iter().filter(is_sent).filter(|s| of(&s.state)).count();
+        let of_events = |s: &&Step| matches!(s.command, Some(Command::ResendEvent { .. } | Command::DeliverEvent { .. }));
+        let sent = self.sent();
+        let ended = |of: fn(&StepState) -> bool| {
+            plan.steps.iter().filter(of_events).filter(|s| sent.contains(s.id.as_str()) && of(&s.state)).count()
+        };
         let (vain, other) = (ended(|s| matches!(s, StepState::Failed(_))), ended(|s| matches!(s, StepState::Passed)));
         match (vain, other) {
             (0, _) | (_, 1..) => String::new(),
@@ -304,11 +307,20 @@ impl Run {
         }
     }
 
+    /// The steps that may have reached somebody: what Stripe refuses to send is not sent.
+    fn sent(&self) -> HashSet<&str> {
+        let reached = |t: &&Try| matches!(t.outcome, None | Some(Outcome::Done { .. } | Outcome::Unknown(_)));
+        self.tries.iter().filter(reached).map(|t| t.attempt.step.as_str()).collect()
+    }
+
     /// What was copied in place of a first act: only of what was sent is it said that sending had no effect.
     fn copied_instead(&self, p: &Progress) -> String {
         let (Some(plan), Some(bulk)) = (&self.plan, &self.bulk) else { return String::new() };
         let by_the_other = bulk.items.iter().filter(|i| matches!(i.stage, Stage::Applied(step) if step != i.act));
-        let in_vain = by_the_other.filter(|i| matches!(plan.steps[i.act].state, StepState::Failed(_))).count();
+        let sent = self.sent();
+        let in_vain =
+            by_the_other.map(|i| &plan.steps[i.act]).filter(|s| matches!(s.state, StepState::Failed(_)) && sent.contains(s.id.as_str()));
+        let in_vain = in_vain.count();
         let at_once = p.instead.saturating_sub(in_vain);
         match (in_vain, at_once) {
             (0, 0) => String::new(),

@@ -59,6 +59,20 @@ async fn what_one_delivery_did_not_settle_is_copied_and_not_sent_again() {
     done(&d, 1);
     assert_eq!(d.counts().0, 1);
     assert!((d.now - begun).num_seconds() >= 30, "the delivery is given its time");
+    let Phase::Done(say) = &d.run.phase else { panic!("{:?}", d.run.phase) };
+    assert!(
+        say.ends_with("copied from Stripe after sending the event had no effect. The one that was sent had no effect: the cause remains.")
+    );
+}
+
+#[tokio::test]
+async fn what_stripe_refuses_to_send_is_not_told_as_sent_in_vain() {
+    let state = tempdir().unwrap();
+    let mut world = missed(false);
+    world.refusals.push_back(refused(FaultKind::Refused, "not subscribed to this type when the event was made"));
+    let mut d = reviewed(world, state.path()).await;
+    d.confirm().await;
+    assert_eq!(d.run.phase, Phase::Done("1 of 1 effects applied, 1 of them copied from Stripe and not sent.".into()));
 }
 
 #[tokio::test]
