@@ -332,7 +332,7 @@ impl Survey {
         let hurt = silence.customers.len();
         // While some are still looked at, each that turns out to be hurt may make it longer and more.
         let (read, of) = self.cases();
-        let open = read < of;
+        let unsure = read < of || self.feed.suspects().next().is_some();
         let counted = |n: usize, of: &str| format!("{} {of}{}", group(n as u64), if n == 1 { "" } else { "s" });
         let mut evidence = vec![format!(
             "{} since {}, {} of them without effect",
@@ -346,7 +346,7 @@ impl Survey {
                 "rows do not say when they were written: what is right before then may be the application's work or somebody's".into(),
             );
         }
-        evidence.extend(open.then(|| format!("{} of {} were looked at closer so far", group(read as u64), group(of as u64))));
+        evidence.extend((read < of).then(|| format!("{} of {} were looked at closer so far", group(read as u64), group(of as u64))));
         evidence.extend(self.groups.iter().flat_map(|g| g.evidence.iter().cloned()).take(12));
         let what = match (silence.at_least, silence.besides.is_empty()) {
             (true, true) => "Nothing was applied, at least since",
@@ -359,11 +359,11 @@ impl Survey {
         }
         // Before the log was read, a cause would be a guess.
         let likely = if self.is_still_looking_why() { String::new() } else { self.likely(silence.since) };
-        let open = open || likely.is_empty();
+        let open = unsure || likely.is_empty();
         Some(Finding {
             word: Word::Fail,
             sentence: format!("{what} {}", silence.since.format("%H:%M")),
-            size: format!("{}{} hurt", group(hurt as u64), if read < of { "+" } else { "" }),
+            size: format!("{}{} hurt", group(hurt as u64), if unsure { "+" } else { "" }),
             reason: match (open, likely.is_empty()) {
                 (true, true) => "Still looking why: the application's log is being read.".into(),
                 (true, false) => format!("{likely} Still looking: it may be longer, and hurt more."),
