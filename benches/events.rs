@@ -16,6 +16,8 @@ use terminal::Terminal;
 const CUSTOMERS: u64 = 400_000;
 /// Listing is asked of Stripe page by page, in the background's budget.
 const LISTED_WITHIN: Duration = Duration::from_secs(1_200);
+/// What is looked at, as the menu calls it.
+const RANGE: &str = "look at the last 30 days";
 /// So long the console is watched while nobody does anything.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -37,7 +39,12 @@ fn main() {
     console.send("2");
     console.wait_for("Causes");
     console.send("\t");
-    console.send("am");
+    console.send("a");
+    console.wait_for(RANGE);
+    // The menu's letter for it, as it stands on the screen.
+    let screen = console.screen();
+    let letter = screen.lines().find(|l| l.contains(RANGE)).and_then(|l| l.split_whitespace().next()).expect("a letter before it");
+    console.send(letter);
     let began = Instant::now();
     console.wait_for("so far");
     let (mut most, mut told) = (0.0_f64, Instant::now());
