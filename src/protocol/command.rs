@@ -59,6 +59,21 @@ pub enum Touched {
     Session(SessionId),
 }
 
+/// What tells whether a write happened that nobody answered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettledBy {
+    /// The subject's row: it was compared and set, so a row that is still as before proves that nothing was written.
+    Row,
+    /// The subject's counters, likewise.
+    Counters,
+    /// The list of sessions: it is gone, or still there.
+    Session,
+    /// Only the effect that somebody else brings, later or never: it counts as sent, and is not sent again.
+    Effect,
+    /// Nothing that can be read.
+    Nobody,
+}
+
 /// How a write ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
@@ -126,7 +141,24 @@ impl Command {
     /// Whether it changes what was shown or nothing: then what is still as before proves that it did not happen.
     #[must_use]
     pub fn is_compare_and_set(&self) -> bool {
-        matches!(self, Command::SetSubscriptionRow { .. } | Command::ResetCounters { .. } | Command::RestoreCounters { .. })
+        matches!(self.settled_by(), SettledBy::Row | SettledBy::Counters)
+    }
+
+    /// What tells whether it happened where nobody answered for it. A new command has to say so here: what counts as sent is never sent again.
+    #[must_use]
+    pub fn settled_by(&self) -> SettledBy {
+        match self {
+            Command::SetSubscriptionRow { .. } => SettledBy::Row,
+            Command::ResetCounters { .. } | Command::RestoreCounters { .. } => SettledBy::Counters,
+            Command::EndSession { .. } => SettledBy::Session,
+            Command::ResyncByHttp { .. }
+            | Command::ResyncByCommand { .. }
+            | Command::ResetEntitlement { .. }
+            | Command::ResendEvent { .. }
+            | Command::DeliverEvent { .. }
+            | Command::RunHook { .. } => SettledBy::Effect,
+            Command::Escalate { .. } => SettledBy::Nobody,
+        }
     }
 
     /// Whether it brings somebody's subscription row in line with Stripe, by whatever writes rows here.

@@ -13,7 +13,7 @@ use crate::domain::row::{Field, Image, diff};
 use crate::domain::sessions::{Activity, SessionId};
 use crate::domain::text::sentence;
 use crate::protocol::answers::Answers;
-use crate::protocol::command::{Command, Outcome};
+use crate::protocol::command::{Command, Outcome, SettledBy, Touched};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
@@ -233,19 +233,29 @@ impl Run {
 
     /// What a try comes to that nobody answered for, by what its subject's row shows. `None`: it cannot be told yet.
     fn told(&self, of: &Try, settled: bool) -> Option<Outcome> {
-        if let Some(Command::EndSession { session, .. }) = &of.command {
-            let done = |note: &str| Some(Outcome::Done { note: note.into() });
-            return match self.activity().map(|a| a.find(*session).is_some()) {
-                Ok(false) => done("read back: the session is gone"),
-                Ok(true) if settled => done("it may have its signal, and is still there; it is not signalled twice"),
-                _ => None,
-            };
+        match of.command.as_ref().map(Command::settled_by) {
+            Some(SettledBy::Session) => self.session_told(of, settled),
+            // Where the journal no longer has the command it may have been sent, too. Whether it helped, the row says.
+            Some(SettledBy::Effect) | None => {
+                let said = if let Some(Outcome::Unknown(fault)) = &of.outcome { Some(fault.say.trim_end_matches('.')) } else { None };
+                Some(Outcome::Done { note: said.map_or_else(|| UNHEARD.into(), |said| format!("{UNHEARD}: {said}")) })
+            }
+            Some(SettledBy::Nobody) => None,
+            Some(SettledBy::Row | SettledBy::Counters) => self.row_told(of, settled),
         }
-        if !of.command.as_ref().is_some_and(Command::is_compare_and_set) {
-            // It may have been sent, so it counts as sent: whether it helped, the row says, and it is not sent again.
-            let said = if let Some(Outcome::Unknown(fault)) = &of.outcome { Some(fault.say.trim_end_matches('.')) } else { None };
-            return Some(Outcome::Done { note: said.map_or_else(|| UNHEARD.into(), |said| format!("{UNHEARD}: {said}")) });
+    }
+
+    fn session_told(&self, of: &Try, settled: bool) -> Option<Outcome> {
+        let Some(Touched::Session(session)) = of.command.as_ref()?.touches() else { return None };
+        let done = |note: &str| Some(Outcome::Done { note: note.into() });
+        match self.activity().map(|a| a.find(session).is_some()) {
+            Ok(false) => done("read back: the session is gone"),
+            Ok(true) if settled => done("it may have its signal, and is still there; it is not signalled twice"),
+            _ => None,
         }
+    }
+
+    fn row_told(&self, of: &Try, settled: bool) -> Option<Outcome> {
         match seen(of, &self.answers) {
             Seen::Applied => Some(Outcome::Done { note: "read back: the row holds what was sent".into() }),
             Seen::AsBefore if settled => {
@@ -269,7 +279,7 @@ impl Run {
             self.tries.iter().filter(|t| t.is_open()).filter_map(|t| t.command.as_ref()?.subject().cloned()).collect();
         subjects.sort();
         subjects.dedup();
-        let ends = |t: &&Try| t.is_open() && matches!(t.command, Some(Command::EndSession { .. }));
+        let ends = |t: &&Try| t.is_open() && t.command.as_ref().is_some_and(|c| c.settled_by() == SettledBy::Session);
         let mut wanted: Vec<Query> = self.tries.iter().find(ends).map(|_| Query::Activity).into_iter().collect();
         wanted.extend(subjects.iter().map(row_query));
         // With nobody in doubt there is only time to pass; it passes from read to read.
