@@ -1,6 +1,5 @@
 //! What follows when the facts are in: review, dispatch, reconciliation, proof, end. The reading itself is [`super::gather`]'s.
 
-use super::effects::UNHEARD;
 use super::reconcile::{Seen, seen};
 use super::{Goal, Hold, PATIENCE_SECONDS, Phase, Run, Try};
 use crate::domain::At;
@@ -199,7 +198,7 @@ impl Run {
         let compare_and_set = last.command.as_ref().is_some_and(Command::is_compare_and_set);
         match seen(last, &self.answers) {
             Seen::Applied => {
-                let mut effects = vec![self.conclude(Outcome::Done { note: "read back: the row holds what was sent".into() })];
+                let mut effects = vec![self.conclude(Outcome::done("read back: the row holds what was sent".into()))];
                 self.goal = Goal::Verify;
                 effects.extend(self.enter_verify(env, now));
                 effects
@@ -295,7 +294,7 @@ impl Run {
         let mut effects = self.recorded_again();
         // Of a command that failed nothing is proven: it may be others that have brought about what it was run for.
         if self.tries.last().is_some_and(|t| t.is_open() && t.ran() == Ran::No) {
-            effects.push(self.conclude(Outcome::Done { note: "read back: the row is as it should be".into() }));
+            effects.push(self.conclude(Outcome::done("read back: the row is as it should be".into())));
         }
         if self.many {
             let proofs = self.plan.iter().flat_map(|p| &p.steps).filter(|s| s.kind == StepKind::Verify);
@@ -368,7 +367,7 @@ impl Run {
     fn as_answered(&self) -> String {
         match self.tries.last().map(|t| &t.outcome) {
             Some(Some(Outcome::Unknown(fault))) => format!("Nobody knows how far it came ({})", fault.say.trim_end_matches('.')),
-            Some(Some(Outcome::Done { note })) if note.starts_with(UNHEARD) => format!("Nobody knows how far it came ({note})"),
+            Some(Some(done @ Outcome::Done { note, .. })) if done.is_unheard() => format!("Nobody knows how far it came ({note})"),
             Some(None) => "Nobody knows how far it came".into(),
             _ => "It was answered as done".into(),
         }

@@ -29,9 +29,6 @@ const DELIVERED_WITHIN_SECONDS: i64 = 30;
 /// Between two looks at a try that another process left behind, in seconds.
 const LOOK_AGAIN_SECONDS: i64 = 3;
 
-/// What is noted of a try that counts as sent because nobody can tell; what it said itself stands behind it.
-pub(super) const UNHEARD: &str = "nobody answered; it counts as sent and is not sent again";
-
 /// What was read about one item.
 enum Read {
     Holds,
@@ -200,7 +197,7 @@ impl Run {
         let id = plan.steps[step].id.clone();
         let mut effects = Vec::new();
         if open {
-            effects.extend(self.conclude_step(&id, Outcome::Done { note: "read back: it is as it should be".into() }));
+            effects.extend(self.conclude_step(&id, Outcome::done("read back: it is as it should be".into())));
         }
         effects.push(self.verified(&id, true));
         effects
@@ -237,8 +234,8 @@ impl Run {
             Some(SettledBy::Session) => self.session_told(of, settled),
             // Where the journal no longer has the command it may have been sent, too. Whether it helped, the row says.
             Some(SettledBy::Effect) | None => {
-                let said = if let Some(Outcome::Unknown(fault)) = &of.outcome { Some(fault.say.trim_end_matches('.')) } else { None };
-                Some(Outcome::Done { note: said.map_or_else(|| UNHEARD.into(), |said| format!("{UNHEARD}: {said}")) })
+                let said = if let Some(Outcome::Unknown(fault)) = &of.outcome { Some(fault.say.as_str()) } else { None };
+                Some(Outcome::unheard(said))
             }
             Some(SettledBy::Nobody) => None,
             Some(SettledBy::Row | SettledBy::Counters) => self.row_told(of, settled),
@@ -247,7 +244,7 @@ impl Run {
 
     fn session_told(&self, of: &Try, settled: bool) -> Option<Outcome> {
         let Some(Touched::Session(session)) = of.command.as_ref()?.touches() else { return None };
-        let done = |note: &str| Some(Outcome::Done { note: note.into() });
+        let done = |note: &str| Some(Outcome::done(note.into()));
         match self.activity().map(|a| a.find(session).is_some()) {
             Ok(false) => done("read back: the session is gone"),
             Ok(true) if settled => done("it may have its signal, and is still there; it is not signalled twice"),
@@ -257,12 +254,12 @@ impl Run {
 
     fn row_told(&self, of: &Try, settled: bool) -> Option<Outcome> {
         match seen(of, &self.answers) {
-            Seen::Applied => Some(Outcome::Done { note: "read back: the row holds what was sent".into() }),
+            Seen::Applied => Some(Outcome::done("read back: the row holds what was sent".into())),
             Seen::AsBefore if settled => {
                 Some(Outcome::NotDone(Fault::new(Source::Database, FaultKind::Timeout, "read back: the row is as it was before")))
             }
             // A compare-and-set changes the whole row or nothing: this is somebody else's later change.
-            Seen::Other(what) => Some(Outcome::Done { note: format!("cannot be told any more: {what}; it is not sent again") }),
+            Seen::Other(what) => Some(Outcome::done(format!("cannot be told any more: {what}; it is not sent again"))),
             Seen::AsBefore | Seen::Unread(_) | Seen::CannotTell => None,
         }
     }
