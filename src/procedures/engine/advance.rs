@@ -97,7 +97,9 @@ impl Run {
 
     /// The plan computed again at the moment of confirming: only the one that was reviewed goes on.
     fn confirm_again(&mut self, env: &Environment, now: At) -> Vec<Effect> {
-        let confirmed = self.confirmed.as_ref().expect("invariant: confirming follows a confirmation").digest.clone();
+        let confirmation = self.confirmed.as_mut().expect("invariant: confirming follows a confirmation");
+        confirmation.at = now;
+        let confirmed = confirmation.digest.clone();
         match self.planned(env, now).map(|p| self.remaining(p)) {
             Ok(plan) if plan.digest() == confirmed || self.is_part_of_the_reviewed(&plan) => {
                 let detail = OpenedDetail {
