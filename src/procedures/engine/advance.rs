@@ -3,11 +3,13 @@
 use super::reconcile::{Seen, seen};
 use super::{Goal, Hold, PATIENCE_SECONDS, Phase, Run, Try};
 use crate::domain::At;
+use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::procedures::{ENTITLEMENT, ROW};
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
+use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Closed, Concluded, ConcludedDetail, Detail, Entry, OpenedDetail};
 use crate::protocol::run::{Perform, Ran, Refusal, Step, StepKind, StepState};
 use chrono::Duration;
@@ -303,7 +305,9 @@ impl Run {
             effects.extend(proofs.filter(|s| !matches!(s.state, StepState::Skipped(_))).map(|s| self.verified(&s.id, true)));
         } else {
             effects.push(self.verified(ROW, true));
-            if env.set_up.contains(&Source::Application) {
+            // Not every procedure asks the application again once the rows are right.
+            let heard = |(query, known): (&Query, &Known<Reply>)| matches!((query, known), (Query::Entitlement(_), Known::Is { .. }));
+            if env.set_up.contains(&Source::Application) && self.answers.all().any(heard) {
                 effects.push(self.verified(ENTITLEMENT, true));
             }
         }

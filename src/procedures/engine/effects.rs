@@ -12,12 +12,13 @@ use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::row::{Field, Image, diff};
 use crate::domain::sessions::{Activity, SessionId};
 use crate::domain::text::sentence;
+use crate::procedures::ENTITLEMENT;
 use crate::protocol::answers::Answers;
 use crate::protocol::command::{Command, Outcome, SettledBy, Touched};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
-use crate::protocol::run::{Expect, StepState};
+use crate::protocol::run::{Expect, StepKind, StepState};
 use chrono::Duration;
 
 /// So many rows are asked for in one statement.
@@ -31,7 +32,7 @@ const LOOK_AGAIN_SECONDS: i64 = 3;
 
 /// What was read about one item.
 enum Read {
-    Holds,
+    Holds(Heard),
     /// Not there; what there is instead.
     Lacks(String),
     /// The database did not answer; why.
@@ -41,6 +42,14 @@ enum Read {
         why: String,
         lasting: bool,
     },
+}
+
+/// What the application said about an effect that its row shows.
+enum Heard {
+    NotAsked,
+    Agrees,
+    /// It does not tell; why.
+    Nothing(String),
 }
 
 impl Run {
@@ -101,7 +110,10 @@ impl Run {
             let read = self.read(&item, step, env);
             seen |= !matches!(read, Read::Silent(_));
             match read {
-                Read::Holds => effects.extend(self.applied(at, step, open)),
+                Read::Holds(heard) => {
+                    self.heard(heard);
+                    effects.extend(self.applied(at, step, open));
+                }
                 Read::Silent(why) => {
                     silent = Some(why);
                     // Time in which nobody can look is not the effect's: it gets its own when the database is back.
@@ -115,6 +127,7 @@ impl Run {
                     if self.note.as_ref().is_none_or(|n| !n.contains(&note)) {
                         self.note_also(&sentence(&note));
                     }
+                    self.heard(Heard::Nothing(why));
                     effects.extend(self.applied(at, step, open));
                 }
                 Read::Lacks(what) => effects.extend(self.lacking(&item, step, since, open, &what, now)),
@@ -149,17 +162,49 @@ impl Run {
         }
         let due = image.get(&Field::Tier).and_then(|t| t.as_text());
         if !self.is_canary(item) || !env.set_up.contains(&Source::Application) {
-            return Read::Holds;
+            return Read::Holds(Heard::NotAsked);
         }
+        let nothing = |why: &str| Read::Holds(Heard::Nothing(why.into()));
         match (self.answers.get(&Query::Entitlement(subject.clone())), due) {
             (Some(Known::Is { value: Reply::Entitlement(Some(e)), .. }), Some(due)) if !e.tier.eq_ignore_ascii_case(due) => {
                 Read::Lacks(format!("the row is right, and the application enforces {}", e.tier))
             }
-            (Some(Known::Failed(fault)), _) if fault.kind != FaultKind::NotSetUp => {
-                Read::Unheard { why: fault.say.clone(), lasting: stays_unheard(fault) }
-            }
-            _ => Read::Holds,
+            (Some(Known::Is { value: Reply::Entitlement(Some(_)), .. }), Some(_)) => Read::Holds(Heard::Agrees),
+            (Some(Known::Is { value: Reply::Entitlement(None), .. }), _) => nothing("the application does not know this profile"),
+            (Some(Known::Failed(fault)), _) if fault.kind == FaultKind::NotSetUp => nothing("the application is not set up"),
+            (Some(Known::Failed(fault)), _) => Read::Unheard { why: fault.say.clone(), lasting: stays_unheard(fault) },
+            _ => nothing("the application was not asked"),
         }
+    }
+
+    /// What the application said of the first one is the proof by it, or the reason why there is none.
+    fn heard(&mut self, heard: Heard) {
+        let steps = self.plan.iter_mut().flat_map(|p| &mut p.steps);
+        let Some(step) = steps.filter(|s| s.kind == StepKind::Verify).find(|s| s.id == ENTITLEMENT) else { return };
+        match heard {
+            Heard::NotAsked => {}
+            Heard::Agrees => step.state = StepState::Passed,
+            Heard::Nothing(_) if step.state == StepState::Passed => {}
+            Heard::Nothing(why) => step.state = StepState::Skipped(why),
+        }
+    }
+
+    /// Every row of these acts was read as it should be: proven by that, and by the application where it was heard.
+    pub(super) fn rows_proven(&mut self) {
+        let silent = |state: &StepState| !matches!(state, StepState::Passed | StepState::Skipped(_));
+        for step in self.plan.iter_mut().flat_map(|p| &mut p.steps).filter(|s| s.kind == StepKind::Verify) {
+            if step.id == ENTITLEMENT && silent(&step.state) {
+                step.state = StepState::Skipped("the application was not asked: each row was right before we came".into());
+            } else if silent(&step.state) {
+                step.state = StepState::Passed;
+            }
+        }
+    }
+
+    /// The application enforces what the first row says.
+    pub(super) fn enforced_by_the_first(&self) -> bool {
+        let mut proofs = self.plan.iter().flat_map(|p| &p.steps).filter(|s| s.kind == StepKind::Verify);
+        proofs.any(|s| s.id == ENTITLEMENT && s.state == StepState::Passed)
     }
 
     /// Whether a session does no longer what it has done since then.
@@ -168,7 +213,7 @@ impl Run {
             Err(why) => Read::Silent(why),
             Ok(activity) => match activity.find(session) {
                 Some(s) if s.state_change == Some(since) => Read::Lacks(format!("session {} is still there", session.pid)),
-                _ => Read::Holds,
+                _ => Read::Holds(Heard::NotAsked),
             },
         }
     }
