@@ -11,11 +11,11 @@ use crate::domain::ids::{StripeId, is_placeholder};
 use crate::domain::row::{Field, SubscriptionRow, Value, diff};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Status, Subscription};
+use crate::domain::tiers::TierRules;
 use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, Named, Receipt, Remedy, Scene, attribute};
 use crate::domain::webhooks::demand::{Demand, Due};
 use crate::domain::webhooks::verdict::Verdict;
 use crate::protocol::answers::Answers;
-use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
 use chrono::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// All that was read, as one subscription after the other is judged by it.
 pub struct Look<'a> {
     pub answers: &'a Answers,
-    pub env: &'a Environment,
+    /// Those of the configuration, and what products have told.
+    pub rules: &'a TierRules,
     pub now: At,
     /// What effects are given to come.
     pub allowance: Duration,
@@ -86,8 +87,8 @@ impl Look<'_> {
 
     fn compare(&self, truth: Subscription, told: Option<&Told>, lost: &mut Vec<Lost>, found: &mut Found) {
         let customer = truth.customer.clone();
-        let due = expected(&truth, &self.env.tiers, &self.shape, None);
-        let free = self.env.tiers.free();
+        let due = expected(&truth, self.rules, &self.shape, None);
+        let free = self.rules.free();
         let (row, unlinked) = match self.rows.get(&customer) {
             Some(row) => (row.clone(), false),
             // Nobody has what nobody is owed.
@@ -210,7 +211,7 @@ impl Look<'_> {
 
     /// The older event whose state the row holds.
     fn older_in_row(&self, truth: &Subscription, told: &Told, row: &SubscriptionRow) -> Option<StripeId> {
-        let holds = |own: &Subscription| follows(row, own, &self.shape, Some(&self.env.tiers));
+        let holds = |own: &Subscription| follows(row, own, &self.shape, Some(self.rules));
         let older = self.behind.get(&truth.id)?.iter().filter(|t| t.at < told.at);
         older.filter(|t| self.listed.own.get(&t.id).is_some_and(|own| holds(own))).map(|t| t.id.clone()).next()
     }
@@ -226,7 +227,7 @@ impl Look<'_> {
     /// instead of tiers.
     fn says_the_same(&self, one: &Subscription, other: &Subscription) -> bool {
         let prices = |s: &Subscription| s.items.iter().map(|i| i.price.id.clone()).collect::<BTreeSet<_>>();
-        let but_tier = |s: &Subscription| Demand::of(s, &self.env.tiers).with_tier(Due::Tier("".into()));
+        let but_tier = |s: &Subscription| Demand::of(s, self.rules).with_tier(Due::Tier("".into()));
         prices(one) == prices(other) && but_tier(one) == but_tier(other)
     }
 }
