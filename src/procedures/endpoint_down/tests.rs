@@ -166,13 +166,8 @@ fn a_healthy_endpoint_is_said_to_be_and_nothing_is_restarted() {
 
 #[test]
 fn a_forgery_that_is_refused_without_a_word_stands_in_nobody_s_way() {
-    let bare = Came::Answer {
-        status: 401,
-        milliseconds: 3,
-        body: "{\"error\":\"Unauthorized\"}".into(),
-        location: None,
-        skew_seconds: Some(0),
-    };
+    let bare =
+        Came::Answer { status: 401, milliseconds: 3, body: "{\"error\":\"Unauthorized\"}".into(), location: None, skew_seconds: Some(0) };
     let Err(Refusal::AlreadyRight(say)) = plan(&asked(SEND), &bare, true) else { panic!("held up") };
     assert!(say.contains("the handler refuses it, as it should, or something in front refuses everything"), "{say}");
     let shots = vec![(Shot::Unsigned, bare.clone()), (Shot::WronglySigned, bare.clone()), (Shot::Signed, bare)];
