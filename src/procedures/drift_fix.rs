@@ -232,6 +232,7 @@ impl Work<'_> {
             diff,
             notes,
             evidence,
+            afterwards: None,
             steps,
             machine,
             typed: None,

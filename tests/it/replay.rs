@@ -4,4 +4,5 @@ mod catalog;
 mod deliver;
 mod engine;
 mod many;
+mod owed;
 mod refusals;

@@ -248,9 +248,11 @@ impl Run {
         self.answers = crate::protocol::answers::Answers::default();
         if all && crate::procedures::by_id(&self.procedure).is_some_and(crate::procedures::Procedure::is_staged) {
             self.note = Some(say);
+            self.note_afterwards();
             effects.extend(self.verify(now));
             return effects;
         }
+        self.note_afterwards();
         if all {
             // Each was read: that is what these steps say of all of them.
             self.mark_proofs(|_| StepState::Passed);
@@ -259,6 +261,13 @@ impl Run {
         self.ended = Some(now);
         self.phase = if all { Phase::Done(say) } else { Phase::Halted(say) };
         effects
+    }
+
+    /// What others may still do of themselves.
+    fn note_afterwards(&mut self) {
+        if let Some(say) = self.plan.as_ref().and_then(|p| p.afterwards.clone()) {
+            self.note_also(&say);
+        }
     }
 
     /// `297 of 300 effects applied, 15 of them copied from Stripe · 3 failed: …`.

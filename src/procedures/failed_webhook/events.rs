@@ -60,6 +60,10 @@ pub struct Listed<'a> {
     pub carried: BTreeMap<&'a StripeId, (&'a StripeId, &'a str)>,
     /// When the newest event of each subscription in the list happened, selected or not, with or without a snapshot.
     pub last: BTreeMap<&'a StripeId, At>,
+    /// That event of each.
+    pub head: BTreeMap<&'a StripeId, &'a StripeId>,
+    /// The events of each subscription in the list that Stripe still owes somebody and that can change its row, selected or not.
+    pub owed: BTreeMap<&'a StripeId, Vec<(At, &'a StripeId)>>,
     /// The snapshot that each selected event of the list carries.
     pub own: BTreeMap<&'a StripeId, &'a Subscription>,
     /// Events that Stripe no longer has.
@@ -83,6 +87,10 @@ impl<'a> Listed<'a> {
         let Some(id) = &event.subscription_id else { return };
         let at = self.last.entry(id).or_insert(event.created);
         *at = event.created.max(*at);
+        self.head.entry(id).or_insert(&event.id);
+        if event.pending_webhooks > 0 && is_handled(&event.kind) {
+            self.owed.entry(id).or_default().push((event.created, &event.id));
+        }
         if let Some(s) = event.subscription.as_deref() {
             self.newest.entry(id).or_insert((event.created, s));
             self.carried.entry(id).or_insert((&event.id, &event.kind));

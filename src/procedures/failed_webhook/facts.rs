@@ -48,6 +48,8 @@ pub struct Lost {
     pub on_trial: bool,
     /// The row does not hold the customer yet.
     pub unlinked: bool,
+    /// Older events of it that Stripe goes on trying by itself.
+    pub owed: usize,
 }
 
 /// What the selection came to.

@@ -1,6 +1,6 @@
 //! One subscription of a replay: whether its effect is lacking, why, and what would bring it about. Reads and plans nothing.
 
-use super::events::{Listed, Told, follows};
+use super::events::{Listed, Told, follows, is_handled};
 use super::facts::{Found, Lost};
 use super::link;
 use crate::domain::At;
@@ -19,6 +19,9 @@ use crate::protocol::answers::Answers;
 use crate::protocol::query::{Query, Reply};
 use chrono::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// For so long Stripe tries again by itself what was not taken.
+const TRIED_FOR: Duration = Duration::days(3);
 
 /// All that was read, as one subscription after the other is judged by it.
 pub struct Look<'a> {
@@ -132,6 +135,7 @@ impl Look<'_> {
         }
         let events = self.behind.get(&truth.id).map_or(0, Vec::len);
         let on_trial = matches!(remedy, Remedy::Resend | Remedy::Deliver) && told.is_some_and(|t| !self.is_over(t));
+        let owed = self.owed(&truth.id, told);
         lost.push(Lost {
             customer,
             subscription: truth,
@@ -146,6 +150,7 @@ impl Look<'_> {
             remedy,
             on_trial,
             unlinked,
+            owed,
         });
     }
 
@@ -202,6 +207,20 @@ impl Look<'_> {
             attributed.helps = "Stripe has changed since this event: sent again it would bring the older values; copying helps.".into();
         }
         attributed
+    }
+
+    /// How many of its older events Stripe goes on trying by itself: taken late, each brings its own state.
+    fn owed(&self, subscription: &StripeId, told: Option<&Told>) -> usize {
+        let listed = self.listed.owed.get(subscription).into_iter().flatten().map(|(at, id)| (*at, *id));
+        let selected = self.behind.get(subscription).into_iter().flatten().filter(|t| t.pending && is_handled(&t.kind));
+        let all: BTreeMap<&StripeId, At> = listed.chain(selected.map(|t| (t.at, &t.id))).map(|(at, id)| (id, at)).collect();
+        let last = self.listed.last.get(subscription);
+        // Of those of one second the list has the newest first.
+        let newest = match told {
+            Some(told) if last.is_none_or(|at| told.at > *at) => Some(&told.id),
+            _ => self.listed.head.get(subscription).copied(),
+        };
+        all.into_iter().filter(|(id, at)| Some(*id) != newest && self.now - *at < TRIED_FOR).count()
     }
 
     /// Something of the same kind was applied since.

@@ -1,5 +1,6 @@
 //! What is sent again and what is copied, how far back is looked, and what is left to settle: from answers made by hand.
 
+mod owed;
 mod prices;
 
 use super::events::listed;
