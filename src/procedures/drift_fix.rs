@@ -233,6 +233,7 @@ impl Work<'_> {
             diff,
             notes,
             evidence,
+            afterwards: None,
             steps,
             machine,
             typed: None,

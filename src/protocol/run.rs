@@ -229,6 +229,9 @@ pub struct Plan {
     pub diff: Vec<Change>,
     /// What was left alone and why; what was checked.
     pub notes: Vec<String>,
+    /// What others may still do of themselves when all of it is done: a sentence beside the result.
+    #[serde(default)]
+    pub afterwards: Option<String>,
     pub evidence: Vec<String>,
     pub steps: Vec<Step>,
     /// The exact SQL and HTTP, for the evidence panel.

@@ -41,6 +41,7 @@ pub fn finished(id: u128, acts: usize) -> Model {
         blast: String::new(),
         diff: Vec::new(),
         notes: Vec::new(),
+        afterwards: None,
         evidence: Vec::new(),
         machine: Vec::new(),
         steps: (0..acts).map(step).collect(),

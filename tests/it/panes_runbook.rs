@@ -184,6 +184,7 @@ fn a_run_that_is_watched_here_is_not_told_as_one_left_behind() {
         blast: String::new(),
         diff: Vec::new(),
         notes: Vec::new(),
+        afterwards: None,
         evidence: Vec::new(),
         steps: vec![wait],
         machine: Vec::new(),

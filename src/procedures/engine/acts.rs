@@ -252,14 +252,23 @@ impl Run {
         self.answers = crate::protocol::answers::Answers::default();
         if all && crate::procedures::by_id(&self.procedure).is_some_and(crate::procedures::Procedure::is_staged) {
             self.note = Some(say);
+            self.note_afterwards();
             effects.extend(self.verify(now));
             return effects;
         }
+        self.note_afterwards();
         effects.extend(self.enforced_by_the_first().then(|| self.verified(ENTITLEMENT, true)));
         effects.push(self.close(if all { Closed::Done } else { Closed::Halted }));
         self.ended = Some(now);
         self.phase = if all { Phase::Done(say) } else { Phase::Halted(say) };
         effects
+    }
+
+    /// What others may still do of themselves.
+    fn note_afterwards(&mut self) {
+        if let Some(say) = self.plan.as_ref().and_then(|p| p.afterwards.clone()) {
+            self.note_also(&say);
+        }
     }
 
     /// `297 of 300 effects applied, 15 of them copied from Stripe · 3 failed: …`.

@@ -58,6 +58,7 @@ pub fn plan_of(found: &Found, env: &Environment) -> Result<Plan, Refusal> {
         blast: words::blast(found, &all, pace),
         diff,
         notes: words::notes(found, sent, pace),
+        afterwards: words::owed(found),
         evidence: words::evidence(found),
         machine: words::exactly(&all),
         steps: all,

@@ -459,6 +459,7 @@ fn counters_that_a_run_has_written_are_read_again_at_once() {
         blast: String::new(),
         diff: Vec::new(),
         notes: Vec::new(),
+        afterwards: None,
         evidence: Vec::new(),
         machine: Vec::new(),
         steps: vec![Step::new("watch", StepKind::Wait, "watch", "")],
