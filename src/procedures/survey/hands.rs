@@ -80,7 +80,8 @@ impl Survey {
     /// A run here is at work on the row, and the case says that it is right by now: newer than the row as it was read.
     pub(super) fn is_mended_unread(&self, h: &History) -> bool {
         let in_work = self.at_work.values().any(|work| work.customers.contains(&h.customer));
-        in_work && self.cases.cleared(&h.customer, h.newest())
+        let row = self.rows.get(&h.customer).map(|r| &r.image);
+        in_work && h.row_at.is_some_and(|at| self.cases.cleared(&h.customer, h.newest(), row, at))
     }
 
     fn is_worked_on(&self, customer: &StripeId, written: At) -> bool {

@@ -271,7 +271,7 @@ impl Survey {
             told: h.is_told(),
             asked: h.current().is_some(),
             enforced: self.cases.enforced(&h.customer, row.map(|r| &r.image)),
-            cleared: self.cases.cleared(&h.customer, newest),
+            cleared: self.cases.cleared(&h.customer, newest, row.map(|r| &r.image), row_at),
             nobody: self.cases.nobody(&h.customer),
         }
     }
