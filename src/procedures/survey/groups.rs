@@ -8,7 +8,6 @@ use crate::domain::ids::{StripeId, SubjectKey, is_placeholder};
 use crate::domain::row::{Field, Value};
 use crate::domain::shape::KeyType;
 use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, Named, Receipt, Remedy, attribute, likely};
-use crate::domain::webhooks::course::Stand;
 use crate::domain::webhooks::demand::Due;
 use crate::domain::webhooks::endpoint::HANDLED;
 use crate::domain::webhooks::feed::{Group, Line};
@@ -115,11 +114,8 @@ impl Survey {
                 },
                 Due::Tier(_) => None,
             });
-            let own = h.states.iter().position(|s| s.event == line.id);
-            e.older_in_row = match (h.stand, own) {
-                (Some(Stand::At(k)), Some(own)) if k < own => h.states.get(k).map(|s| s.event.clone()),
-                _ => None,
-            };
+            e.older_in_row = h.older_in_row(&line.id).cloned();
+            e.older_processed = e.older_in_row.as_ref().and_then(|older| self.received.get(older)).and_then(|r| r.processed_at);
         }
         e.receipt = match self.received.get(&line.id) {
             None if !self.scenery.has_receipts() => Receipt::Unknown,

@@ -181,7 +181,9 @@ impl Survey {
             let newest: Vec<&Line> = self.feed.lines.iter().filter(handled).take(SAMPLE).collect();
             self.scenery.sampled(&newest);
             let failures = self.feed.lines.iter().filter(|l| l.verdict.is_failure()).take(RECEIPTS);
-            let of: BTreeSet<StripeId> = newest.into_iter().chain(failures).map(|l| l.id.clone()).collect();
+            // What the row holds instead may have been processed later.
+            let instead = failures.clone().filter_map(|l| self.feed.courses.get(l.subscription.as_ref()?)?.older_in_row(&l.id));
+            let of: BTreeSet<StripeId> = newest.into_iter().chain(failures).map(|l| &l.id).chain(instead).cloned().collect();
             asks.extend((!of.is_empty()).then(|| Query::Received(of.into_iter().collect())));
         }
         // Also where nothing is missing: it may be so because consoles have copied it.

@@ -64,6 +64,8 @@ pub struct Evidence {
     pub unmapped: Option<String>,
     /// The older event of the same subscription whose demand the row holds.
     pub older_in_row: Option<StripeId>,
+    /// When the application processed that older event last, by its own record.
+    pub older_processed: Option<At>,
     /// The row was written after the event had happened. `None`: no column says when.
     pub written_since: Option<bool>,
     pub receipt: Receipt,
@@ -180,6 +182,7 @@ impl Evidence {
             named: Named::default(),
             unmapped: None,
             older_in_row: None,
+            older_processed: None,
             written_since: None,
             receipt: Receipt::default(),
             answer: None,

@@ -25,6 +25,8 @@ pub(super) struct Look<'a> {
     pub now: At,
     /// What the application said last about this very event.
     said: Option<(Saying, &'a LogLine)>,
+    /// When it said last that this event had failed.
+    failed: Option<At>,
     /// Whether it ever said that it had processed it.
     processed: bool,
     /// What it said around that time about no event by name; the first of each kind.
@@ -33,7 +35,7 @@ pub(super) struct Look<'a> {
 
 impl<'a> Look<'a> {
     pub fn new(e: &'a Evidence, scene: &'a Scene, now: At) -> Self {
-        let mut look = Self { e, scene, now, said: None, processed: false, around: Vec::new() };
+        let mut look = Self { e, scene, now, said: None, failed: None, processed: false, around: Vec::new() };
         let Some(trail) = &scene.log else { return look };
         let by_name = trail.naming(e.event.as_str());
         // A line that names the customer and no event is about this event only where it was written then.
@@ -41,6 +43,7 @@ impl<'a> Look<'a> {
         let by_object = e.names.iter().flat_map(|id| trail.naming(id.as_str())).filter(then);
         let mut about: Vec<(Saying, &LogLine)> = by_name.chain(by_object).collect();
         about.sort_by_key(|(_, l)| l.at);
+        look.failed = about.iter().filter(|(s, _)| s.is_failure()).filter_map(|(_, l)| l.at).max();
         look.processed = about.iter().any(|(s, _)| *s == Saying::Processed);
         look.said = about.into_iter().rfind(|(s, _)| *s != Saying::Duplicate || !look.processed);
         let (from, to) = (e.at - Duration::seconds(SKEWED_SECONDS), e.at + Duration::seconds(SKEWED_SECONDS));
@@ -108,22 +111,40 @@ impl<'a> Look<'a> {
         !self.is_seen() && self.around.is_empty() && self.scene.log.as_ref().is_some_and(|t| t.would_name(self.e.at))
     }
 
+    /// The older event whose demand the row holds was applied after the last that is known of this one, be it that it failed: what stood in its
+    /// way then is not what stands in its way now.
+    pub fn was_overtaken_since(&self) -> bool {
+        let last = self.processed_at().max(self.failed);
+        last.zip(self.older_processed_at()).is_some_and(|(last, older)| older > last)
+    }
+
     /// The older event whose demand the row holds was applied after this one. Where neither log nor record tells when, the row was at least
     /// written after this event had happened.
     pub fn was_overtaken(&self) -> bool {
-        let Some(older) = &self.e.older_in_row else { return false };
-        let log = self.scene.log.as_ref();
-        let of_record = match self.e.receipt {
-            Receipt::Processed(at) => at,
-            _ => None,
-        };
-        let own = log.and_then(|t| t.processed(self.e.event.as_str())).or(of_record);
-        match (own, log.and_then(|t| t.processed(older.as_str()))) {
+        if self.e.older_in_row.is_none() {
+            return false;
+        }
+        match (self.processed_at(), self.older_processed_at()) {
             (Some(own), Some(older)) => older > own,
             // It was applied and is gone, and nothing says that the other came later.
             (Some(_), None) => false,
             (None, _) => !self.is_seen() && !self.is_unseen() && self.e.written_since == Some(true),
         }
+    }
+
+    /// When the event was processed last, by the log or else by the application's record.
+    fn processed_at(&self) -> Option<At> {
+        let of_record = match self.e.receipt {
+            Receipt::Processed(at) => at,
+            _ => None,
+        };
+        self.scene.log.as_ref().and_then(|t| t.processed(self.e.event.as_str())).or(of_record)
+    }
+
+    /// The same of the older event whose demand the row holds.
+    fn older_processed_at(&self) -> Option<At> {
+        let older = self.e.older_in_row.as_ref()?;
+        self.scene.log.as_ref().and_then(|t| t.processed(older.as_str())).or(self.e.older_processed)
     }
 
     /// Its effect was there once.

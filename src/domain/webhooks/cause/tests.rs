@@ -238,6 +238,24 @@ fn an_effect_that_was_there_is_told_from_one_that_never_was() {
 }
 
 #[test]
+fn what_failed_once_and_was_overtaken_since_is_not_laid_at_its_own_failure() {
+    let mut lost = missing();
+    (lost.older_in_row, lost.written_since) = (Some(StripeId::parse("evt_1Older").unwrap()), Some(true));
+    let failed = || line(2, "Failed to sync webhook to DB: permission denied for table subscriptions", &[EVENT]);
+    let order = |older: i64| logged(vec![failed(), line(older, "Webhook processed", &["evt_1Older"])]);
+    assert_eq!(cause(&lost, &order(7_200)), Cause::OlderApplied, "put right by hand, and then the older one was delivered again");
+    assert_eq!(cause(&lost, &order(-60)), Cause::Database);
+    // The record of the older one tells as much as a line of the log.
+    assert_eq!(cause(&lost, &logged(vec![failed()])), Cause::Database);
+    lost.older_processed = Some(at() + Duration::hours(2));
+    assert_eq!(cause(&lost, &logged(vec![failed()])), Cause::OlderApplied);
+    lost.receipt = Receipt::Processed(Some(at() + Duration::minutes(1)));
+    assert_eq!(cause(&lost, &Scene::default()), Cause::OlderApplied);
+    lost.older_processed = Some(at() - Duration::minutes(1));
+    assert_eq!(cause(&lost, &Scene::default()), Cause::WrittenOver);
+}
+
+#[test]
 fn the_last_word_about_an_event_counts() {
     let lines = vec![
         line(2, "Failed to sync webhook to DB: permission denied for table subscriptions", &[EVENT]),

@@ -1,0 +1,118 @@
+//! Rows that were right and are written over: by Stripe's own retry of an older event, long after somebody has put them right.
+
+use super::survey::Watch;
+use crate::fixtures::*;
+use chrono::Duration;
+use nightdesk::domain::fault::Fault;
+use nightdesk::domain::row::{Field, Value};
+use nightdesk::domain::stripe::{StripeEvent, Subscription};
+use nightdesk::domain::webhooks::cause::Cause;
+use nightdesk::domain::webhooks::judge::Received;
+use nightdesk::domain::webhooks::verdict::Verdict;
+use nightdesk::procedures::survey::Survey;
+use nightdesk::protocol::query::{Query, Reply};
+
+const OLDER: &str = "evt_Overtaken001";
+const NEWER: &str = "evt_Overtaken002";
+
+/// A subscription that changed 200 and 100 minutes ago; the row says what it was before both.
+struct Night {
+    world: World,
+    begun: Subscription,
+    older: Subscription,
+    newer: Subscription,
+    /// The application's own record of events; `None`: it keeps none.
+    received: Option<Vec<Received>>,
+}
+
+impl Night {
+    fn fell() -> Self {
+        let mut begun = subscription(SUBSCRIPTION, CUSTOMER);
+        begun.created = ago(600);
+        let older = Subscription { cancel_at_period_end: true, ..begun.clone() };
+        let mut newer = older.clone();
+        newer.items[0].price = price("price_ent_month", Some("ENTERPRISE"));
+        let mut world = World::empty();
+        let change = |name: &str, minutes: i64, from: &Subscription, to: &Subscription| {
+            let mut update = event(name, "customer.subscription.updated", to, ago(minutes));
+            update.previous = Some(Box::new(from.clone()));
+            StripeEvent { pending_webhooks: 1, ..update }
+        };
+        world.events = vec![change(NEWER, 100, &older, &newer), change(OLDER, 200, &begun, &older)];
+        world.customers.push(customer(CUSTOMER, None));
+        world.subscriptions.push(newer.clone());
+        let mut night = Self { world, begun, older, newer, received: None };
+        night.holds(&night.begun.clone(), Duration::minutes(-600));
+        night
+    }
+
+    /// The row is as that state demands, and was written then, counted from the beginning of the test.
+    fn holds(&mut self, state: &Subscription, written: Duration) {
+        let mut row = right_row(PROFILE, state);
+        row.image.insert(Field::UpdatedAt, Value::Time(now() + written));
+        self.world.records = vec![record(PROFILE, None, Some(row))];
+    }
+
+    fn answer(&self, query: &Query) -> Result<Reply, Fault> {
+        match query {
+            Query::Received(of) => {
+                let kept = self.received.clone();
+                Ok(Reply::Received(kept.map(|all| all.into_iter().filter(|r| of.contains(&r.event)).collect())))
+            }
+            _ => self.world.answer(query),
+        }
+    }
+
+    fn look(&self, watch: &mut Watch) {
+        for _ in 0..3 {
+            watch.look(|q| Some(self.answer(q)));
+            watch.pass(1);
+        }
+    }
+}
+
+#[track_caller]
+fn expect(survey: &Survey, event: &str, verdict: Verdict) {
+    assert_eq!(survey.verdict(&id(event)), Some(verdict), "{:?}", survey.judgement(&id(event)));
+}
+
+#[test]
+fn what_was_put_right_and_written_over_is_missing_again_in_the_next_round() {
+    let mut night = Night::fell();
+    let mut watch = Watch::new(now());
+    night.look(&mut watch);
+    expect(&watch.survey, NEWER, Verdict::Missing);
+    let (older, newer) = (night.older.clone(), night.newer.clone());
+    night.holds(&newer, Duration::seconds(5));
+    watch.survey.written([id(CUSTOMER)].iter());
+    night.look(&mut watch);
+    expect(&watch.survey, NEWER, Verdict::Applied);
+    // Once more it is read as right, with nothing new at Stripe; then Stripe delivers the older event again by itself.
+    watch.pass(20);
+    night.look(&mut watch);
+    night.holds(&older, Duration::seconds(40));
+    watch.pass(20);
+    night.look(&mut watch);
+    expect(&watch.survey, NEWER, Verdict::Missing);
+    expect(&watch.survey, OLDER, Verdict::Applied);
+    // And where it is put right by whatever else, it is right.
+    night.holds(&newer, Duration::seconds(65));
+    watch.pass(20);
+    night.look(&mut watch);
+    expect(&watch.survey, NEWER, Verdict::Applied);
+}
+
+#[test]
+fn the_record_of_the_older_event_tells_that_it_came_later() {
+    let mut night = Night::fell();
+    let older = night.older.clone();
+    night.holds(&older, Duration::minutes(-50));
+    let noted = |event: &str, minutes: i64| Received { event: id(event), processed: Some(true), processed_at: Some(ago(minutes)) };
+    for (of_the_older, cause) in [(50, Cause::OlderApplied), (199, Cause::WrittenOver)] {
+        night.received = Some(vec![noted(OLDER, of_the_older), noted(NEWER, 99)]);
+        let mut watch = Watch::new(now());
+        night.look(&mut watch);
+        let causes: Vec<Cause> = watch.survey.groups().iter().map(|g| g.cause).collect();
+        assert_eq!(causes, [cause], "{:?}", watch.survey.groups());
+    }
+}
