@@ -7,13 +7,13 @@ use crate::domain::mask;
 use crate::domain::webhooks::log::LogLine;
 use crate::domain::webhooks::probe::{Came, Shot};
 use crate::domain::webhooks::saying::{Saying, saying};
-use chrono::Duration;
+use std::ops::RangeInclusive;
 
-/// The first delivery comes within seconds; a queue at Stripe's or a slow log may make it minutes.
-const NEAR_BEFORE_SECONDS: i64 = 10;
-const NEAR_AFTER_SECONDS: i64 = 600;
-/// Where the application's clock is off, its lines are too: by more than the tolerance, seldom by more than this.
-const SKEWED_SECONDS: i64 = 1_800;
+/// The first delivery comes within seconds; a queue at Stripe's or a slow log may make it minutes. In seconds after the event.
+const NEAR: RangeInclusive<i64> = -10..=600;
+/// A line of a clock that is off stands where that clock stood when the event came: further away than a right one's would, by about the
+/// tolerance or more, seldom by more than half an hour.
+const SKEWED: [RangeInclusive<i64>; 2] = [-1_800..=-(TOLERANCE_SECONDS - 9), TOLERANCE_SECONDS - 9..=1_800];
 /// What the application says around a probe is about the probe.
 const PROBE_SECONDS: i64 = 15;
 /// How far a clock may be off before signatures are refused.
@@ -46,27 +46,19 @@ impl<'a> Look<'a> {
         look.failed = about.iter().filter(|(s, _)| s.is_failure()).filter_map(|(_, l)| l.at).max();
         look.processed = about.iter().any(|(s, _)| *s == Saying::Processed);
         look.said = about.into_iter().rfind(|(s, _)| *s != Saying::Duplicate || !look.processed);
-        let (from, to) = (e.at - Duration::seconds(SKEWED_SECONDS), e.at + Duration::seconds(SKEWED_SECONDS));
-        for (said, line) in trail.unnamed(from, to) {
-            let Some(at) = line.at else { continue };
-            let of_probe = scene.probed_at.is_some_and(|p| (at - p).num_seconds().abs() <= PROBE_SECONDS);
-            let heard = if said == Saying::Tolerance { look.is_skewed(at) } else { look.is_near(at) };
-            if said.is_failure() && heard && !of_probe && !look.around.iter().any(|(s, _)| *s == said) {
-                look.around.push((said, line));
-            }
-        }
+        let first = |said: Saying| {
+            let windows: &[RangeInclusive<i64>] = if said == Saying::Tolerance { &SKEWED } else { &[NEAR] };
+            windows.iter().find_map(|seconds| trail.first_unnamed(said, e.at, seconds, (scene.probed_at, PROBE_SECONDS)))
+        };
+        let mut around: Vec<(usize, Saying, &LogLine)> =
+            trail.unnamed().filter_map(|said| first(said).map(|(place, line)| (place, said, line))).collect();
+        around.sort_unstable_by_key(|(place, ..)| *place);
+        look.around = around.into_iter().map(|(_, said, line)| (said, line)).collect();
         look
     }
 
     fn is_near(&self, at: At) -> bool {
-        let late = (at - self.e.at).num_seconds();
-        (-NEAR_BEFORE_SECONDS..=NEAR_AFTER_SECONDS).contains(&late)
-    }
-
-    /// A line of a clock that is off stands where that clock stood when the event came: further away than a right one's would.
-    fn is_skewed(&self, at: At) -> bool {
-        let off = (at - self.e.at).num_seconds();
-        !(-TOLERANCE_SECONDS + NEAR_BEFORE_SECONDS..=TOLERANCE_SECONDS - NEAR_BEFORE_SECONDS).contains(&off)
+        NEAR.contains(&(at - self.e.at).num_seconds())
     }
 
     /// The line, where that was the last said about this event.
