@@ -103,6 +103,8 @@ pub struct Survey {
     copied: Option<Copied>,
     #[serde(with = "shared")]
     groups: Arc<Vec<Group>>,
+    #[serde(default)]
+    older: groups::Older,
     /// Why the newest failure of each customer has come to nothing.
     #[serde(with = "shared", default)]
     causes: Arc<BTreeMap<StripeId, Cause>>,
@@ -132,6 +134,9 @@ pub struct Progress {
     pub rows_left: usize,
     /// Subscriptions that are still to be asked for, since an event and the row differ.
     pub unconfirmed: usize,
+    /// Failures that were not looked at for their cause yet, the oldest of very many: they are in no group, and each moment some thousand
+    /// fewer.
+    pub beyond: usize,
 }
 
 /// The moment by Stripe's clock: events are as old as Stripe says, whatever this machine believes.
@@ -316,6 +321,7 @@ impl Survey {
             complete: self.reading.is_whole(),
             rows_left: self.reading.rows_left(),
             unconfirmed: self.feed.suspects().count(),
+            beyond: self.older.beyond,
         }
     }
 
@@ -378,7 +384,7 @@ impl Survey {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let (read, of) = self.cases();
-        self.reading.has_seen_both() && self.shape.value().is_some() && read == of
+        self.reading.has_seen_both() && self.shape.value().is_some() && read == of && self.older.beyond == 0
     }
 
     /// Nothing has been compared yet.

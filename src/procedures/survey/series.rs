@@ -117,7 +117,7 @@ impl Survey {
             return;
         }
         let minute = m.now.timestamp() / 60;
-        if self.series.version == self.version && self.series.at == minute && !self.series.is_empty() {
+        if self.series.version == self.version && self.series.at == minute && !self.series.is_empty() && !self.older.restless {
             return;
         }
         // While much is being read, each answer changes a little of everything: then it is counted and gathered twice a second.
@@ -347,6 +347,7 @@ impl Survey {
             );
         }
         evidence.extend((read < of).then(|| format!("{} of {} were looked at closer so far", group(read as u64), group(of as u64))));
+        evidence.extend(self.not_grouped());
         evidence.extend(self.groups.iter().flat_map(|g| g.evidence.iter().cloned()).take(12));
         let what = match (silence.at_least, silence.besides.is_empty()) {
             (true, true) => "Nothing was applied, at least since",

@@ -82,12 +82,7 @@ pub(super) const BOOK: &[Rule] = &[
         advice: Always("Events of the other mode belong to the other environment; open that one."),
     },
     // -- what came after it
-    Rule {
-        name: "overtaken since",
-        when: |l| l.was_overtaken_since().then(overtaken),
-        cause: Cause::OlderApplied,
-        advice: OVERTAKEN,
-    },
+    Rule { name: "overtaken since", when: |l| l.was_overtaken_since().then(overtaken), cause: Cause::OlderApplied, advice: OVERTAKEN },
     // -- what the application said about this very event
     Rule {
         name: "the log: other mode",
@@ -160,12 +155,7 @@ pub(super) const BOOK: &[Rule] = &[
         advice: DATABASE,
     },
     // -- what the row tells
-    Rule {
-        name: "older object in the row",
-        when: |l| l.was_overtaken().then(overtaken),
-        cause: Cause::OlderApplied,
-        advice: OVERTAKEN,
-    },
+    Rule { name: "older object in the row", when: |l| l.was_overtaken().then(overtaken), cause: Cause::OlderApplied, advice: OVERTAKEN },
     // An event that never came as far as the handler was kept out before anybody looked for a row, whatever the row holds.
     Rule { name: "kept out: too old", when: |l| kept_out(l, Saying::Tolerance).map(skewed), cause: Cause::ClockSkew, advice: CLOCK },
     Rule { name: "kept out: signature", when: |l| kept_out(l, Saying::Signature).map(told), cause: Cause::BadSignature, advice: SECRET },
