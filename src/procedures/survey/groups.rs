@@ -203,12 +203,13 @@ impl Survey {
                 Due::Tier(_) => None,
             });
             e.older_in_row = h.older_in_row(&line.id).cloned();
-            e.older_processed = e.older_in_row.as_ref().and_then(|older| self.received.get(older)).and_then(|r| r.processed_at);
+            e.older_processed = e.older_in_row.as_ref().and_then(|older| self.received.get(older)).and_then(|r| r.said.processed_at);
         }
         e.receipt = match self.received.get(&line.id) {
-            None if !self.scenery.has_receipts() => Receipt::Unknown,
-            received => Receipt::of(received),
+            None if !self.scenery.has_receipts() || !self.scenery.looked_up(&line.id) => Receipt::Unknown,
+            received => Receipt::of(received.map(|r| &r.said)),
         };
+        e.processed_unread = self.is_processed_unread(line);
         e
     }
 

@@ -24,7 +24,6 @@ use crate::domain::row::SubscriptionRow;
 use crate::domain::shape::Shape;
 use crate::domain::webhooks::cause::{Cause, Scene};
 use crate::domain::webhooks::feed::{Group, Line, RawEvent};
-use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::lag::{LEAST, Lag};
 use crate::domain::webhooks::verdict::{Judgement, Verdict};
 use crate::procedures::shared;
@@ -77,7 +76,7 @@ pub struct Survey {
     #[serde(with = "shared")]
     rows: Arc<BTreeMap<StripeId, SubscriptionRow>>,
     #[serde(with = "shared")]
-    received: Arc<BTreeMap<StripeId, Received>>,
+    received: Arc<BTreeMap<StripeId, reads::Noted>>,
     #[serde(with = "shared", default)]
     hands: Arc<hands::Hands>,
     /// The runs that are at work here, of which the journal tells later.
@@ -214,7 +213,7 @@ impl Survey {
         self.take_rows(query, result, m);
         self.take_subscription(query, result, m);
         self.take_mirrored(query, result, m);
-        self.take_received(query, result);
+        self.take_received(query, result, m.now);
         self.take_scene(query, result, m.now);
         self.cases.answered(query, result, m.now);
         self.go_on(m)

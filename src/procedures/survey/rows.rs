@@ -9,7 +9,7 @@ use crate::domain::ids::StripeId;
 use crate::domain::row::{Field, SubscriptionRow, Value};
 use crate::domain::webhooks::course::Stand;
 use crate::domain::webhooks::feed::Line;
-use crate::domain::webhooks::judge::{Facts, Happened, Outcome, Received, delivery, explain, judge, plain, says_at_sight};
+use crate::domain::webhooks::judge::{Facts, Happened, Outcome, delivery, explain, judge, plain, says_at_sight};
 use crate::domain::webhooks::lag::LEAST;
 use crate::domain::webhooks::verdict::{Judgement, Verdict};
 use crate::protocol::query::{EventRange, Query, Reply};
@@ -40,6 +40,9 @@ pub struct Reading {
     events_at: Known<()>,
     rows_at: Known<()>,
     wanted: BTreeSet<StripeId>,
+    /// Rows that were read too early to prove anything are among those: causes are found anew once they are there.
+    #[serde(default)]
+    pub proving: bool,
     rows_out: Option<(Vec<StripeId>, At)>,
     /// Rows could not be read at this tick: not again before the next round.
     rows_failed: bool,
@@ -327,7 +330,7 @@ impl Survey {
         });
         judgement.evidence.push(format!("database: read at {}", row_at.format("%H:%M:%SZ")));
         judgement.evidence.extend(self.mirror_evidence(h));
-        judgement.evidence.extend(self.received.get(&line.id).map(Received::says));
+        judgement.evidence.extend(self.received.get(&line.id).map(|r| r.said.says()));
         judgement.evidence.push(delivery(line.pending));
         Some(judgement)
     }

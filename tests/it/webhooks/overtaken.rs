@@ -116,3 +116,36 @@ fn the_record_of_the_older_event_tells_that_it_came_later() {
         assert_eq!(causes, [cause], "{:?}", watch.survey.groups());
     }
 }
+
+#[test]
+fn what_is_processed_while_it_is_looked_at_is_not_called_written_over() {
+    let mut night = Night::fell();
+    let noted = |seconds: i64| Received { event: id(NEWER), processed: Some(true), processed_at: Some(now() + Duration::seconds(seconds)) };
+    let unstamped = Received { processed_at: None, ..noted(0) };
+    for received in [noted(1), unstamped] {
+        // The effect comes after the rows were read, and the application's own record is read after that.
+        let (mut watch, mut sent) = (Watch::new(now()), false);
+        night.holds(&night.begun.clone(), Duration::minutes(-600));
+        night.received = Some(vec![received.clone()]);
+        for _ in 0..3 {
+            watch.look(|q| {
+                if matches!(q, Query::Received(_)) && !sent {
+                    sent = true;
+                    let newer = night.newer.clone();
+                    night.holds(&newer, Duration::seconds(1));
+                }
+                Some(night.answer(q))
+            });
+            watch.pass(1);
+        }
+        assert!(sent, "the record was read");
+        expect(&watch.survey, NEWER, Verdict::Applied);
+        assert!(watch.survey.groups().is_empty(), "{:?}", watch.survey.groups());
+    }
+    // A row that was read after it, and is as before, has been written over.
+    night.holds(&night.begun.clone(), Duration::minutes(-600));
+    night.received = Some(vec![noted(-600)]);
+    let mut watch = Watch::new(now());
+    night.look(&mut watch);
+    assert_eq!(watch.survey.groups().iter().map(|g| g.cause).collect::<Vec<_>>(), [Cause::WrittenOver]);
+}

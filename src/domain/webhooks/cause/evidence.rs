@@ -69,6 +69,8 @@ pub struct Evidence {
     /// The row was written after the event had happened. `None`: no column says when.
     pub written_since: Option<bool>,
     pub receipt: Receipt,
+    /// The row that the event is judged by was read before the application said that it had processed it: by now the effect may be there.
+    pub processed_unread: bool,
     /// What the endpoint answered when we delivered this event ourselves.
     pub answer: Option<Answer>,
     /// The tier that the application enforces.
@@ -185,6 +187,7 @@ impl Evidence {
             older_processed: None,
             written_since: None,
             receipt: Receipt::default(),
+            processed_unread: false,
             answer: None,
             enforced: None,
             recovered: false,

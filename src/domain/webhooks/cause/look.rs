@@ -139,9 +139,9 @@ impl<'a> Look<'a> {
         self.scene.log.as_ref().and_then(|t| t.processed(older.as_str())).or(self.e.older_processed)
     }
 
-    /// Its effect was there once.
+    /// Its effect was there once, and is not in a row that was read later.
     pub fn was_applied(&self) -> bool {
-        self.processed || matches!(self.e.receipt, Receipt::Processed(_))
+        !self.e.processed_unread && (self.processed || matches!(self.e.receipt, Receipt::Processed(_)))
     }
 
     /// What came back from a request of the probe.

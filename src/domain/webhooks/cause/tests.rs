@@ -222,6 +222,9 @@ fn an_effect_that_was_there_is_told_from_one_that_never_was() {
     lost.receipt = Receipt::Processed(Some(at()));
     let found = attribute(&lost, &Scene::default(), now());
     assert_eq!((found.cause, found.remedy), (Cause::WrittenOver, Remedy::Apply));
+    lost.processed_unread = true;
+    assert_eq!(cause(&lost, &Scene::default()), Cause::Unknown, "the row as it was read proves nothing");
+    lost.processed_unread = false;
     lost.older_in_row = Some(StripeId::parse("evt_1Older").unwrap());
     assert_eq!(cause(&lost, &Scene::default()), Cause::WrittenOver, "as before, and nothing says that the older one came later");
     let order = |older: i64| logged(vec![line(60, "Webhook processed", &[EVENT]), line(older, "Webhook processed", &["evt_1Older"])]);
