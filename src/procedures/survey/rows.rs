@@ -15,7 +15,7 @@ use crate::domain::webhooks::verdict::{Judgement, Verdict};
 use crate::protocol::query::{EventRange, Query, Reply};
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Customers of one question.
@@ -26,6 +26,9 @@ const ALL_AT_ONCE: usize = 1_000;
 pub const MOVES_WITHIN: Duration = Duration::minutes(10);
 /// Customers whose events are younger than this are looked at in every round.
 const HOT: Duration = Duration::minutes(15);
+/// And so many of those that Stripe still owes a delivery, the ones of the newest events: it comes when it comes, and can bring an older state
+/// back. Where they are more, the others wait for the turn through all.
+const OWED: usize = 2_000;
 
 /// What is being read, and what is still to be.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -137,8 +140,11 @@ impl Survey {
             return;
         }
         let hot = feed.lines.iter().take_while(|l| m.now - l.at < HOT).filter_map(|l| l.customer.as_ref());
-        let bad = feed.bad.iter().filter_map(|s| feed.courses.get(s)).map(|h| &h.customer);
-        self.reading.wanted.extend(hot.chain(bad).filter(|c| customers.contains_key(*c)).cloned());
+        let bad: HashSet<&StripeId> = feed.bad.iter().filter_map(|s| feed.courses.get(s)).map(|h| &h.customer).collect();
+        let mut met = HashSet::new();
+        let owed = feed.lines.iter().filter(|l| l.pending).filter_map(|l| l.customer.as_ref());
+        let owed = owed.filter(|c| !bad.contains(c) && met.insert(*c)).take(OWED);
+        self.reading.wanted.extend(hot.chain(bad.iter().copied()).chain(owed).filter(|c| customers.contains_key(*c)).cloned());
         let from = self.reading.turn.clone().map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let batch: Vec<StripeId> = customers.range((from, std::ops::Bound::Unbounded)).take(BATCH).map(|(c, _)| c.clone()).collect();
         self.reading.turn = batch.last().filter(|_| batch.len() == BATCH).cloned();

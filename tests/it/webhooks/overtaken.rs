@@ -4,6 +4,7 @@ use super::survey::Watch;
 use crate::fixtures::*;
 use chrono::Duration;
 use nightdesk::domain::fault::Fault;
+use nightdesk::domain::ids::StripeId;
 use nightdesk::domain::row::{Field, Value};
 use nightdesk::domain::stripe::{StripeEvent, Subscription};
 use nightdesk::domain::webhooks::cause::Cause;
@@ -148,4 +149,25 @@ fn what_is_processed_while_it_is_looked_at_is_not_called_written_over() {
     let mut watch = Watch::new(now());
     night.look(&mut watch);
     assert_eq!(watch.survey.groups().iter().map(|g| g.cause).collect::<Vec<_>>(), [Cause::WrittenOver]);
+}
+
+#[test]
+fn whoever_is_owed_a_delivery_is_looked_at_in_every_round() {
+    let cus = |n: u32| id(&format!("cus_Owed{n:06}"));
+    let mut world = World::empty();
+    for n in 0..1_200u32 {
+        let s = subscription(&format!("sub_Owed{n:06}"), cus(n).as_str());
+        let happened = ago(60) - Duration::seconds(n.into());
+        let update = event(&format!("evt_Owed{n:06}"), "customer.subscription.updated", &s, happened);
+        world.events.push(StripeEvent { pending_webhooks: i64::from(n == 1_199), ..update });
+        world.records.push(record(&format!("00000000-0000-4000-8000-{n:012}"), None, Some(right_row("a profile", &s))));
+    }
+    let mut watch = Watch::of(&world);
+    assert!(watch.survey.groups().is_empty() && watch.survey.lines().len() == 1_200);
+    watch.asked.clear();
+    watch.pass(16);
+    watch.look(|q| Some(world.answer(q)));
+    let read = |customer: &StripeId| watch.asked.iter().any(|q| matches!(q, Query::RowsOf(of) if of.contains(customer)));
+    assert!(read(&cus(1_199)), "what is owed can come at any time");
+    assert!(!read(&cus(1_198)), "the others come in turn");
 }
