@@ -8,6 +8,7 @@ mod feed;
 mod groups;
 mod hands;
 mod mirror;
+mod owed;
 mod reads;
 mod rows;
 mod scene;
@@ -197,6 +198,7 @@ impl Survey {
             self.forget_older(m.now);
             asks.push(Query::Shape);
             self.begin_pages(m);
+            self.begin_owed(m);
             self.want_rows(m);
         }
         asks.extend(self.go_on(m));
@@ -210,6 +212,7 @@ impl Survey {
         let m = &self.present(m);
         self.take_shape(query, result, m);
         self.take_page(query, result, m);
+        self.take_owed(query, result);
         self.take_rows(query, result, m);
         self.take_subscription(query, result, m);
         self.take_mirrored(query, result, m);

@@ -59,7 +59,7 @@ impl Survey {
         if m.is_out(Source::Stripe) {
             return Vec::new();
         }
-        let pages = [&mut self.reading.head, &mut self.reading.back];
+        let pages = [&mut self.reading.head, &mut self.reading.back, &mut self.reading.owed.page];
         let free = pages.into_iter().flatten().filter(|p| !p.out && !p.failed);
         free.map(|page| {
             page.out = true;
@@ -77,6 +77,7 @@ impl Survey {
         }
         let next = match result {
             Ok(Reply::EventPage { events, raw, next, .. }) => {
+                self.take_owing(events);
                 if !self.feed.holds(events, raw) {
                     let touched = Arc::make_mut(&mut self.feed).take(events, raw, &m.env.tiers);
                     if !touched.is_empty() || !raw.is_empty() {

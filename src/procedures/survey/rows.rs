@@ -1,6 +1,7 @@
 //! What the survey reads in the database, and the comparison: the rows of customers that events are about, against what is due.
 
 use super::feed::{Feed, History};
+use super::owed;
 use super::{Present, Survey};
 use crate::domain::At;
 use crate::domain::facts::Known;
@@ -37,6 +38,9 @@ pub struct Reading {
     pub head: Option<Page>,
     /// Through the whole range.
     pub back: Option<Page>,
+    /// Through the events of which Stripe owes a delivery, and those met so far.
+    #[serde(default)]
+    pub owed: owed::Owed,
     pub head_done: bool,
     pub whole: bool,
     pub pages: u32,
@@ -78,6 +82,7 @@ impl Page {
 impl Reading {
     pub fn restart(&mut self) {
         (self.head, self.back, self.whole, self.pages) = (None, None, false, 0);
+        self.owed = owed::Owed::default();
     }
 
     pub fn want(&mut self, customers: impl IntoIterator<Item = StripeId>) {

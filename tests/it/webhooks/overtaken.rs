@@ -171,3 +171,27 @@ fn whoever_is_owed_a_delivery_is_looked_at_in_every_round() {
     assert!(read(&cus(1_199)), "what is owed can come at any time");
     assert!(!read(&cus(1_198)), "the others come in turn");
 }
+
+#[test]
+fn what_stripe_owes_is_told_as_it_is_by_now() {
+    let mut night = Night::fell();
+    let mut watch = Watch::new(now());
+    night.look(&mut watch);
+    let owed = |watch: &Watch| watch.survey.lines().iter().map(|l| l.pending).collect::<Vec<_>>();
+    assert_eq!(owed(&watch), [true, true]);
+    night.world.events.iter_mut().for_each(|e| e.pending_webhooks = 0);
+    watch.pass(16);
+    night.look(&mut watch);
+    assert_eq!(owed(&watch), [false, true], "the head of the list was read again");
+    for _ in 0..5 {
+        watch.pass(16);
+        night.look(&mut watch);
+    }
+    assert_eq!(owed(&watch), [false, false], "Stripe was asked which are owed");
+    assert!(watch.survey.judgement(&id(OLDER)).expect("judged").evidence.iter().any(|l| l.contains("answered with success")));
+    let asked = |watch: &Watch| watch.asked.iter().filter(|q| matches!(q, Query::EventPage(range) if range.undelivered_only)).count();
+    let before = asked(&watch);
+    watch.pass(120);
+    night.look(&mut watch);
+    assert_eq!(asked(&watch), before, "nothing is owed");
+}
