@@ -8,7 +8,7 @@ use crate::domain::filter::{Fields, Filter, quoted};
 use crate::domain::ids::StripeId;
 use crate::domain::webhooks::feed::{Line, RawEvent};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Events {
     newest: Option<(At, StripeId)>,
     waiting: usize,
     pub marked: BTreeSet<StripeId>,
+    /// Those of them whose effect is missing, in the order of the list.
+    #[serde(default)]
+    lacking: Vec<StripeId>,
 }
 
 /// What a row of the list is.
@@ -70,6 +73,7 @@ impl Events {
             self.cursor.at = at + self.raw.len();
         }
         self.cursor.clamp(self.len());
+        self.hold_marks(lines);
         self.remember(lines, raw);
     }
 
@@ -91,7 +95,43 @@ impl Events {
         if !self.marked.remove(&id) {
             self.marked.insert(id);
         }
+        self.hold_marks(lines);
         self.by(1, lines, raw);
+    }
+
+    /// Marks everything that is shown and whose effect is missing, at most so many; or takes all marks back.
+    pub fn mark_shown(&mut self, lines: &[Line], at_most: usize) {
+        self.marked = self.lacking_shown(lines).take(at_most).cloned().collect();
+        self.hold_marks(lines);
+    }
+
+    pub fn unmark(&mut self) {
+        self.marked.clear();
+        self.lacking.clear();
+    }
+
+    /// What is marked and has no effect, in the order of the list.
+    #[must_use]
+    pub fn lacking(&self) -> &[StripeId] {
+        &self.lacking
+    }
+
+    /// What is shown and has no effect, in the order of the list.
+    pub fn lacking_shown<'a>(&self, lines: &'a [Line]) -> impl Iterator<Item = &'a StripeId> {
+        self.rows.iter().filter_map(|row| lines.get(place(*row))).filter(|l| l.verdict.is_failure()).map(|l| &l.id)
+    }
+
+    /// Marks are of what is shown: nothing unseen is taken into a fix. While a filter is being typed nobody knows yet what it will show.
+    fn hold_marks(&mut self, lines: &[Line]) {
+        if self.focused || self.marked.is_empty() {
+            self.lacking.clear();
+            return;
+        }
+        let marked: HashSet<&StripeId> = self.marked.iter().collect();
+        let shown = self.rows.iter().filter_map(|row| lines.get(place(*row))).filter(|l| marked.contains(&l.id));
+        let shown: Vec<(StripeId, bool)> = shown.map(|l| (l.id.clone(), l.verdict.is_failure())).collect();
+        self.lacking = shown.iter().filter(|(_, lacks)| *lacks).map(|(id, _)| id.clone()).collect();
+        self.marked = shown.into_iter().map(|(id, _)| id).collect();
     }
 
     /// Narrows to what is selected in a list that is put together.

@@ -51,6 +51,8 @@ pub enum Tab {
 
 /// How often the endpoints are read while their tab is on screen, in milliseconds.
 const ENDPOINTS_EVERY: u64 = 60_000;
+/// So many events by name one review holds: as many as the survey itself gathers by cause. More are told by their time.
+pub const REVIEWED_AT_ONCE: usize = 5_000;
 
 impl Tab {
     pub const ALL: [Tab; 4] = [Tab::Causes, Tab::Events, Tab::Drift, Tab::Endpoints];
@@ -189,6 +191,11 @@ impl Model {
         let probed = self.probed.value()?;
         let configured = cx.env.and_then(|e| e.webhook_url.as_deref());
         Some(assess(probed, &Surroundings { endpoints: self.endpoints.value().map(Vec::as_slice), configured }))
+    }
+
+    /// Every event that is shown and whose effect is missing is marked, as many as one review holds.
+    pub fn mark_shown(&mut self, cx: &Context) {
+        self.events.mark_shown(cx.survey.lines(), REVIEWED_AT_ONCE);
     }
 
     /// What was marked among the drifted has been dealt with.
