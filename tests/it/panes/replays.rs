@@ -1,11 +1,13 @@
-//! Replays from the webhooks pane: which events `f` and the menu take.
+//! Replays from the webhooks pane: which events `f` and the menu take, and that rows of one cause stay apart.
 
 use super::add;
 use crate::fixtures::*;
 use crate::panes_desk::Desk;
 use chrono::Duration;
 use nightdesk::console::screen::Screen;
+use nightdesk::domain::desk::Taken;
 use nightdesk::domain::ids::StripeId;
+use nightdesk::domain::webhooks::cause::Cause;
 use nightdesk::protocol::key::Key;
 use nightdesk::protocol::run::Selection;
 
@@ -14,6 +16,14 @@ fn several() -> World {
     let mut world = World::empty();
     (1..=3).for_each(|n| add(&mut world, n, |p, s| free_row(p, s.customer.as_str())));
     (4..=10).for_each(|n| add(&mut world, n, right_row));
+    world
+}
+
+/// Two whose rows hold placeholders, and three who have no row: one cause, and two ways to mend what it did.
+fn two_ways() -> World {
+    let mut world = World::empty();
+    (1..=5).for_each(|n| add(&mut world, n, |p, _| free_row(p, &format!("cus_temp_n{n:04}"))));
+    world.records[2..].iter_mut().for_each(|r| r.row = None);
     world
 }
 
@@ -33,6 +43,11 @@ fn of(n: usize) -> StripeId {
 fn selection(desk: &Desk) -> Option<Selection> {
     let Screen::Run(run) = desk.state.screens.top() else { panic!("no review: {}", desk.shown()) };
     desk.state.tasks.get(run).and_then(|r| r.run.inputs.selection.clone())
+}
+
+/// The row that the selection is on.
+fn selected(desk: &Desk) -> String {
+    desk.shown().lines().skip(3).find(|l| l.starts_with('›')).unwrap_or_default().to_string()
 }
 
 #[test]
@@ -118,4 +133,54 @@ fn everything_of_the_time_that_is_shown_can_be_reviewed() {
         let Some(Selection::Window { from, until: None }) = selection(&desk) else { panic!("{:?}", selection(&desk)) };
         assert!((desk.at - from - Duration::hours(24)).num_seconds().abs() < 5, "{from}");
     }
+}
+
+#[test]
+fn rows_of_one_cause_stay_apart_and_enter_lists_the_events_of_its_row() {
+    let mut desk = Desk::settled(two_ways());
+    desk.keys("2");
+    let rows = desk.shown().lines().filter(|l| l.contains("no row for customer")).count();
+    assert_eq!(rows, 2, "{}", desk.shown());
+    desk.keys("j");
+    let stood = selected(&desk);
+    assert!(stood.contains("2 events"), "{}", desk.shown());
+    desk.pass(5);
+    desk.settle();
+    assert_eq!(selected(&desk), stood, "it stays where it was put");
+    desk.key(Key::Enter);
+    desk.expect("fix:link");
+    desk.expect("2 of 5 events");
+    desk.key(Key::Esc);
+    assert_eq!(selected(&desk), stood);
+    desk.keys("f");
+    assert_eq!(selection(&desk), Some(Selection::Events(vec![of(1), of(2)])));
+    desk.key(Key::Esc);
+    desk.keys("k");
+    desk.key(Key::Enter);
+    desk.expect("fix:none");
+    desk.expect("3 of 5 events");
+    desk.keys("/ fix:link");
+    desk.expect("0 of 5 events");
+}
+
+#[test]
+fn a_cause_that_began_anew_is_reopened_whatever_is_left_over_of_before() {
+    let mut world = two_ways();
+    let taken = |hours: i64| Taken { by: "ada".into(), at: now() - Duration::hours(hours), since: now() - Duration::hours(hours) };
+    world.desk.taken.insert(Cause::NoRowForCustomer, taken(0));
+    let mut desk = Desk::settled(world);
+    desk.keys("2");
+    desk.pass(16);
+    desk.settle();
+    desk.expect("ada has it.");
+    // One that nobody could mend failed before ada took it, twenty hours ago.
+    let mut world = two_ways();
+    world.events[4].created = now() - Duration::hours(21);
+    world.subscriptions[4].created = now() - Duration::hours(21);
+    world.desk.taken.insert(Cause::NoRowForCustomer, taken(20));
+    let mut desk = Desk::settled(world);
+    desk.keys("2");
+    desk.pass(16);
+    desk.settle();
+    desk.expect("ada had it, new ones failed since.");
 }

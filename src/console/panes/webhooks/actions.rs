@@ -2,7 +2,7 @@
 
 use super::drift;
 use super::events::Row;
-use super::model::{Model, REVIEWED_AT_ONCE, Tab};
+use super::model::{Model, REVIEWED_AT_ONCE, Tab, standing};
 use crate::console::ask::{ActionItem, Ask, CopyItem, LetBe};
 use crate::console::context::Context;
 use crate::console::drift::Order;
@@ -242,9 +242,11 @@ fn desk(m: &Model, cx: &Context) -> Vec<ActionItem> {
         return vec![item('t', "take it: others see who has it", why()), item('m', MUTE, why())];
     };
     let me = cx.env.map_or("", |e| e.operator.as_str());
-    let taken = match desk.standing(g.cause, Some(g.first)) {
+    // One takes a cause, however many ways there are to mend what it did.
+    let first = cx.survey.groups().iter().filter(|other| other.cause == g.cause).map(|other| other.first).min().unwrap_or(g.first);
+    let taken = match standing(desk, g.cause, cx.survey) {
         Standing::Taken(t) if t.by == me => item('t', "give it back", Ok(Ask::Desk(DeskWrite::DropCause { cause: g.cause }))),
-        _ => item('t', "take it: others see who has it", Ok(Ask::Desk(DeskWrite::TakeCause { cause: g.cause, since: g.first }))),
+        _ => item('t', "take it: others see who has it", Ok(Ask::Desk(DeskWrite::TakeCause { cause: g.cause, since: first }))),
     };
     let muted = match desk.muted(g.cause, cx.now) {
         Some(_) => item('m', "unmute it", Ok(Ask::Desk(DeskWrite::Unmute { cause: g.cause }))),

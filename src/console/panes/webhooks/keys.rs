@@ -179,9 +179,7 @@ fn turn(m: &mut Model, by: usize, cx: &Context) -> Vec<Ask> {
 fn open(m: &mut Model, survey: &Survey, cx: &Context) -> Vec<Ask> {
     match m.tab {
         Tab::Causes => {
-            if let Some(cause) = m.group(survey).map(|g| g.cause) {
-                m.list_cause(cause, cx);
-            }
+            m.list_cause(cx);
             Vec::new()
         }
         Tab::Events if matches!(m.events.selected(survey.lines(), survey.raw()), Some(Row::Bucket(..))) => {
