@@ -1,13 +1,16 @@
-//! Replays from the webhooks pane: which events `f` and the menu take, and that rows of one cause stay apart.
+//! Replays from the webhooks pane: which events `f` and the menu take, that rows of one cause stay apart, and what Home says was changed.
 
-use super::add;
+use super::{add, quiet};
 use crate::fixtures::*;
-use crate::panes_desk::Desk;
+use crate::panes_desk::{Desk, environment};
 use chrono::Duration;
 use nightdesk::console::screen::Screen;
 use nightdesk::domain::desk::Taken;
 use nightdesk::domain::ids::StripeId;
 use nightdesk::domain::webhooks::cause::Cause;
+use nightdesk::domain::webhooks::deploy::Deploy;
+use nightdesk::protocol::environment::{Environment, Offers};
+use nightdesk::protocol::event::Event;
 use nightdesk::protocol::key::Key;
 use nightdesk::protocol::run::Selection;
 
@@ -183,4 +186,27 @@ fn a_cause_that_began_anew_is_reopened_whatever_is_left_over_of_before() {
     desk.pass(16);
     desk.settle();
     desk.expect("ada had it, new ones failed since.");
+}
+
+fn deployed(world: World, deploys: &[(i64, &str)]) -> Desk {
+    let mut desk = Desk::new(world);
+    desk.world.deploys =
+        deploys.iter().map(|(m, v)| Deploy { at: ago(*m), version: (*v).into(), by: Some("ada@acme.com".into()) }).collect();
+    let offers = Offers { deploys: true, ..Offers::default() };
+    desk.event(Event::EnvironmentChanged(Box::new(Environment { offers, ..environment() })));
+    desk.poll();
+    desk.settle();
+    desk.pass(2);
+    desk.settle();
+    desk
+}
+
+#[test]
+fn home_says_what_was_changed_lately_in_one_line() {
+    let desk = deployed(quiet(), &[(60, "v414"), (95, "v413"), (60 * 30, "v412")]);
+    desk.expect("All quiet.");
+    desk.expect(&format!("changed: v414 by a•••@a•••.com, {} · 1 more in 8 h", ago(60).format("%H:%MZ")));
+    desk.snapshot("home_changed");
+    // Long ago is no news.
+    deployed(quiet(), &[(60 * 9, "v413")]).expect_not("changed:");
 }
