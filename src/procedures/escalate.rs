@@ -72,6 +72,7 @@ impl Procedure for Escalate {
             diff: Vec::new(),
             notes: called(answers, now),
             evidence: message.text.lines().map(str::to_string).collect(),
+            afterwards: None,
             machine: machine(&command),
             steps,
             typed: None,

@@ -56,6 +56,7 @@ pub(super) fn plan(command: &Command, acted: bool, answers: &Answers, env: &Envi
         who: who.unwrap_or_else(|| mask::id(subject.as_str())),
         blast: format!("1 customer · 1 row · {} · no money", count(changes.len(), "field")),
         evidence: vec!["database: the row is as the repair left it".into()],
+        afterwards: None,
         notes: vec![format!("This makes them {tier} again.")],
         steps: steps(&command, &tier, &proof),
         machine: machine(&command),

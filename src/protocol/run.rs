@@ -229,6 +229,9 @@ pub struct Plan {
     pub diff: Vec<Change>,
     /// What was left alone and why; what was checked.
     pub notes: Vec<String>,
+    /// What others may still do of themselves when all of it is done: a sentence beside the result.
+    #[serde(default)]
+    pub afterwards: Option<String>,
     pub evidence: Vec<String>,
     pub steps: Vec<Step>,
     /// The exact SQL and HTTP, for the evidence panel.
@@ -267,7 +270,7 @@ pub struct Perform {
     pub command: Command,
     /// What takes it back: journaled with the intent, so that a run can be undone after its process has died.
     pub undo: Option<Command>,
-    /// The plan that holds it was confirmed at this time.
+    /// The plan that holds it was confirmed, and at this time found to be the same by facts read after that: however long the reading took.
     pub confirmed_at: At,
 }
 

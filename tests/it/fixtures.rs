@@ -359,7 +359,8 @@ impl World {
                 Reply::Events { events: self.events.iter().filter(|e| e.created >= *since).cloned().collect(), complete: true }
             }
             Query::EventPage(range) => {
-                let within = |e: &&StripeEvent| e.created >= range.since && range.until.is_none_or(|u| e.created <= u);
+                let owed = |e: &StripeEvent| !range.undelivered_only || e.pending_webhooks > 0;
+                let within = |e: &&StripeEvent| e.created >= range.since && range.until.is_none_or(|u| e.created <= u) && owed(e);
                 Reply::EventPage {
                     events: self.events.iter().filter(within).cloned().collect(),
                     raw: Vec::new(),

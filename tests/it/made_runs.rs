@@ -24,7 +24,7 @@ fn attempt(run: Uuid, n: usize) -> Attempt {
 }
 
 fn done() -> Option<Outcome> {
-    Some(Outcome::Done { note: "queued by Stripe, answered 200".into() })
+    Some(Outcome::done("queued by Stripe, answered 200".into()))
 }
 
 /// A run of so many acts, all of them done.
@@ -41,6 +41,7 @@ pub fn finished(id: u128, acts: usize) -> Model {
         blast: String::new(),
         diff: Vec::new(),
         notes: Vec::new(),
+        afterwards: None,
         evidence: Vec::new(),
         machine: Vec::new(),
         steps: (0..acts).map(step).collect(),

@@ -59,7 +59,7 @@ impl Procedure for EndpointDown {
                        down: restart application server. Backfill missed webhooks: manually replay failed events (click \"Send test webhook\").",
             differs: &[
                 "/health answers 200 from memory and proves nothing but the process; /ready touches the database, and is asked too",
-                "a bad signature gets 400 from Stripe's libraries: a 401 comes from something in front, and 200 from a handler that swallows its errors",
+                "a bad signature gets 400 from Stripe's libraries: a 401 may come from something in front, and 200 from a handler that swallows its errors",
                 "\"set\" is not \"right\": a secret of another endpoint refuses every event, and the application looks well",
                 "restarts only what is down; where the probe shows a healthy endpoint it says so and goes on with the backfill",
                 "the backfill is everything without its effect since the last one that has it, not the failed ones of 24 hours",

@@ -112,6 +112,7 @@ fn bring_back(blocked: &Blocked, inputs: &Inputs, look: &Look, missing: Result<&
         diff: Vec::new(),
         notes,
         evidence: evidence(look),
+        afterwards: None,
         machine: lines,
         steps,
         typed,

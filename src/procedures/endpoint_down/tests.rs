@@ -164,6 +164,19 @@ fn a_healthy_endpoint_is_said_to_be_and_nothing_is_restarted() {
     assert!(say.starts_with("The endpoint was not probed."), "{say}");
 }
 
+#[test]
+fn a_forgery_that_is_refused_without_a_word_stands_in_nobody_s_way() {
+    let bare =
+        Came::Answer { status: 401, milliseconds: 3, body: "{\"error\":\"Unauthorized\"}".into(), location: None, skew_seconds: Some(0) };
+    let Err(Refusal::AlreadyRight(say)) = plan(&asked(SEND), &bare, true) else { panic!("held up") };
+    assert!(say.contains("the handler refuses it, as it should, or something in front refuses everything"), "{say}");
+    let shots = vec![(Shot::Unsigned, bare.clone()), (Shot::WronglySigned, bare.clone()), (Shot::Signed, bare)];
+    let probed = Probed { url: endpoint().url, shots };
+    let assessed = assess(&probed, &Surroundings::default());
+    let refused = Look { probe: Some(Ok((probed, assessed))), lines: Vec::new() }.blocked(&asked(SEND), None);
+    assert!(matches!(refused, Some(Blocked::Mend { .. })), "a right signature is refused too: {refused:?}");
+}
+
 /// A probe whose forgeries are refused, with what its right signature came back with.
 fn looked(signed: Came) -> Look {
     let shots = vec![(Shot::Unsigned, answer(400)), (Shot::WronglySigned, answer(400)), (Shot::Signed, signed)];

@@ -4,6 +4,7 @@ use super::bulk::{Bulk, Held, Item, PAUSE_MINUTES, Progress, Stage, VAIN_AT_MOST
 use super::{Confirmation, Goal, Phase, Run, Try};
 use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind};
+use crate::procedures::ENTITLEMENT;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
 use crate::protocol::record::{Closed, Detail, Entry};
@@ -244,21 +245,30 @@ impl Run {
         let mut effects = self.handed_again();
         let all = progress.applied == progress.total;
         let say = self.tally(&progress);
+        if all {
+            self.rows_proven();
+        }
         self.generation += 1;
         self.answers = crate::protocol::answers::Answers::default();
         if all && crate::procedures::by_id(&self.procedure).is_some_and(crate::procedures::Procedure::is_staged) {
             self.note = Some(say);
+            self.note_afterwards();
             effects.extend(self.verify(now));
             return effects;
         }
-        if all {
-            // Each was read: that is what these steps say of all of them.
-            self.mark_proofs(|_| StepState::Passed);
-        }
+        self.note_afterwards();
+        effects.extend(self.enforced_by_the_first().then(|| self.verified(ENTITLEMENT, true)));
         effects.push(self.close(if all { Closed::Done } else { Closed::Halted }));
         self.ended = Some(now);
         self.phase = if all { Phase::Done(say) } else { Phase::Halted(say) };
         effects
+    }
+
+    /// What others may still do of themselves.
+    fn note_afterwards(&mut self) {
+        if let Some(say) = self.plan.as_ref().and_then(|p| p.afterwards.clone()) {
+            self.note_also(&say);
+        }
     }
 
     /// `297 of 300 effects applied, 15 of them copied from Stripe · 3 failed: …`.

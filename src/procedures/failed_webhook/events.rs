@@ -14,7 +14,7 @@ use crate::protocol::answers::Answers;
 use crate::protocol::query::{EventRange, Query, Reply};
 use crate::protocol::run::{Inputs, Selection};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// So many events are asked for one by one; more are found in the list.
 const ONE_BY_ONE: usize = 20;
@@ -60,6 +60,10 @@ pub struct Listed<'a> {
     pub carried: BTreeMap<&'a StripeId, (&'a StripeId, &'a str)>,
     /// When the newest event of each subscription in the list happened, selected or not, with or without a snapshot.
     pub last: BTreeMap<&'a StripeId, At>,
+    /// That event of each.
+    pub head: BTreeMap<&'a StripeId, &'a StripeId>,
+    /// The events of each subscription in the list that Stripe still owes somebody and that can change its row, selected or not.
+    pub owed: BTreeMap<&'a StripeId, Vec<(At, &'a StripeId)>>,
     /// The snapshot that each selected event of the list carries.
     pub own: BTreeMap<&'a StripeId, &'a Subscription>,
     /// Events that Stripe no longer has.
@@ -83,6 +87,10 @@ impl<'a> Listed<'a> {
         let Some(id) = &event.subscription_id else { return };
         let at = self.last.entry(id).or_insert(event.created);
         *at = event.created.max(*at);
+        self.head.entry(id).or_insert(&event.id);
+        if event.pending_webhooks > 0 && is_handled(&event.kind) {
+            self.owed.entry(id).or_default().push((event.created, &event.id));
+        }
         if let Some(s) = event.subscription.as_deref() {
             self.newest.entry(id).or_insert((event.created, s));
             self.carried.entry(id).or_insert((&event.id, &event.kind));
@@ -100,7 +108,9 @@ pub fn listed<'a>(inputs: &Inputs, answers: &'a Answers, rules: Option<&TierRule
     let chosen = |e: &StripeEvent| until.is_none_or(|u| e.created <= u);
     match &inputs.selection {
         Some(Selection::Events(ids)) => by_id(ids, answers, inputs.allowance_seconds.is_none()),
-        Some(Selection::Window { from, .. }) => unfinished(*from, answers).unwrap_or_else(|| by_pages(*from, answers, chosen, Until::End)),
+        Some(Selection::Window { from, .. }) => {
+            unfinished(*from, answers, |_| false).unwrap_or_else(|| by_pages(*from, answers, chosen, Until::End))
+        }
         Some(Selection::SinceLastApplied) => by_pages(At::default(), answers, chosen, Until::LastEffect(rules)),
         Some(Selection::Customers(_) | Selection::Sessions { .. }) | None => Listed::default(),
     }
@@ -118,21 +128,22 @@ pub fn pin(inputs: &Inputs, answers: &Answers) -> Inputs {
     pinned
 }
 
-/// While a list that is followed to its end is still being read: what to ask next. Its events are looked at once, when all are there.
-fn unfinished<'a>(since: At, answers: &Answers) -> Option<Listed<'a>> {
+/// While a list is still being read: what to ask next. Its events are looked at once, when all are there, or `enough` of them.
+fn unfinished<'a>(since: At, answers: &Answers, enough: impl Fn(&[&Vec<StripeEvent>]) -> bool) -> Option<Listed<'a>> {
     let (mut after, mut batches) = (None, Vec::new());
-    let mut last: Option<&Vec<StripeEvent>> = None;
+    let mut pages: Vec<&Vec<StripeEvent>> = Vec::new();
     for _ in 0..PAGES_AT_MOST {
         let query = page(since, after);
         match answers.get(&query) {
             Some(Known::Is { value: Reply::EventPage { events, next, .. }, .. }) => {
-                last = Some(events);
+                pages.push(events);
                 after = Some(next.as_ref()?.clone());
             }
             Some(Known::Waiting) => return Some(Listed::default()),
             Some(_) => return None,
+            None if enough(&pages) => return None,
             None => {
-                batches.extend(last.map(|events| customers(events)));
+                batches.extend(pages.last().map(|events| customers(events)));
                 return Some(Listed { next: vec![query], batches, ..Listed::default() });
             }
         }
@@ -260,7 +271,14 @@ fn told(e: &StripeEvent) -> Told {
 /// effects take here, which the head of the list tells.
 fn by_id<'a>(ids: &[StripeId], answers: &'a Answers, teach: bool) -> Listed<'a> {
     if ids.len() > ONE_BY_ONE {
-        let wanted: BTreeSet<&StripeId> = ids.iter().collect();
+        let wanted: HashSet<&StripeId> = ids.iter().collect();
+        let met = |page: &&Vec<StripeEvent>| page.iter().filter(|e| wanted.contains(&e.id)).count();
+        // The last of them is on the page that was read last, or not met yet: only then are all of them counted.
+        let enough =
+            |pages: &[&Vec<StripeEvent>]| pages.last().is_some_and(|p| met(p) > 0) && pages.iter().map(met).sum::<usize>() >= wanted.len();
+        if let Some(listed) = unfinished(At::default(), answers, enough) {
+            return listed;
+        }
         let mut listed = by_pages(At::default(), answers, |e| wanted.contains(&e.id), Until::Met(wanted.len()));
         if listed.next.is_empty() && listed.fault.is_none() {
             let met: BTreeSet<&StripeId> = listed.selected.iter().map(|t| &t.id).collect();

@@ -2,9 +2,10 @@
 
 use super::events::{Listed, Told, follows, is_handled, listed};
 use super::look::Look;
+use super::prices::{Asked, taught};
 use super::{link, witness};
 use crate::domain::At;
-use crate::domain::expected::Expected;
+use crate::domain::expected::{Expected, tier_due};
 use crate::domain::facts::Known;
 use crate::domain::fault::FaultKind;
 use crate::domain::ids::StripeId;
@@ -47,6 +48,8 @@ pub struct Lost {
     pub on_trial: bool,
     /// The row does not hold the customer yet.
     pub unlinked: bool,
+    /// Older events of it that Stripe goes on trying by itself.
+    pub owed: usize,
 }
 
 /// What the selection came to.
@@ -84,6 +87,8 @@ pub(super) fn reads(inputs: &Inputs, answers: &Answers, rules: Option<&TierRules
     if answers.outstanding().next().is_some() {
         return Vec::new();
     }
+    let rules = rules.map(|r| taught(r, answers));
+    let rules = rules.as_deref();
     let mut wanted = vec![Query::Shape, Query::Endpoints, Query::Runs, Query::TeamRuns];
     let mut listed = listed(inputs, answers, rules);
     wanted.append(&mut listed.next);
@@ -101,21 +106,27 @@ pub(super) fn reads(inputs: &Inputs, answers: &Answers, rules: Option<&TierRules
     wanted
 }
 
-/// With the events and their rows known: the subscriptions whose newest snapshot does not tell what is due, the customers without a
-/// row, what the application noted of those without effect, and the log of that time.
+/// With the events and their rows known: the subscriptions whose row does not show the effect, and whose newest snapshot does not tell what
+/// is due; the customers without a row, what the application noted of those without effect, and the log of that time.
 fn closer(inputs: &Inputs, listed: &Listed, answers: &Answers, rules: Option<&TierRules>) -> Vec<Query> {
     let mut wanted = Vec::new();
     let mut subscriptions = Vec::new();
     let rows = rows(answers);
     let mut customers: BTreeSet<&StripeId> = BTreeSet::new();
+    let mut asked = Asked::before(answers);
     for (id, told) in by_subscription(listed) {
         customers.extend(told.customer.as_ref());
-        let snapshot = listed.newest.get(id);
-        let tells = snapshot.is_some_and(|(at, s)| *at + lag::LEAST >= told.at && s.items.iter().all(prices_itself));
+        let query = Query::Subscription((*id).clone());
+        let row = told.customer.as_ref().and_then(|c| rows.get(c));
+        let snapshot = listed.newest.get(id).filter(|(at, _)| *at + lag::LEAST >= told.at);
+        let tells = snapshot.is_some_and(|(_, s)| {
+            // What was retrieved itself is told, or never will be.
+            row.is_some_and(|row| shows(row, s, answers, rules)) || answers.get(&query).is_some() || !asked.lacks(s, rules)
+        });
         if !tells {
-            subscriptions.push(Query::Subscription((*id).clone()));
+            subscriptions.push(query);
         }
-        let named = told.customer.as_ref().and_then(|c| rows.get(c)).and_then(|r| r.text(Field::Subscription));
+        let named = row.and_then(|r| r.text(Field::Subscription));
         if let Some(other) = named.filter(|n| *n != id.as_str()).and_then(|n| StripeId::parse(n).ok())
             && !listed.newest.contains_key(&other)
         {
@@ -132,6 +143,12 @@ fn closer(inputs: &Inputs, listed: &Listed, answers: &Answers, rules: Option<&Ti
     wanted
 }
 
+/// The row holds all that the snapshot demands, its tier among it.
+fn shows(row: &SubscriptionRow, s: &Subscription, answers: &Answers, rules: Option<&TierRules>) -> bool {
+    let Some(Known::Is { value: Reply::Shape(shape), .. }) = answers.get(&Query::Shape) else { return false };
+    rules.is_some_and(|r| tier_due(s, r).is_ok()) && follows(row, s, shape, rules)
+}
+
 /// The newest selected event of each subscription whose row does not show its effect by the snapshots alone.
 fn without_effect<'a>(
     listed: &'a Listed,
@@ -146,11 +163,6 @@ fn without_effect<'a>(
         row.zip(snapshot).is_some_and(|(row, (_, s))| follows(row, s, shape, rules))
     };
     by_subscription(listed).into_iter().filter(|(id, told)| !is_there(id, told)).map(|(_, told)| told).collect()
-}
-
-/// Which tier it buys can be told without its product.
-fn prices_itself(item: &crate::domain::stripe::Item) -> bool {
-    item.price.lookup_key.is_some() || !item.price.metadata.is_empty()
 }
 
 /// The newest selected event of each subscription.
@@ -181,7 +193,8 @@ fn rows(answers: &Answers) -> BTreeMap<StripeId, SubscriptionRow> {
 /// # Errors
 /// [`Refusal`]: a source did not answer, or rows cannot be trusted.
 pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> Result<Found, Refusal> {
-    let listed = listed(inputs, answers, Some(&env.tiers));
+    let rules = &*taught(&env.tiers, answers);
+    let listed = listed(inputs, answers, Some(rules));
     if let Some(fault) = &listed.fault {
         return Err(Refusal::Because(fault.say.clone()));
     }
@@ -203,7 +216,7 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
     }
     let rows = rows(answers);
     let given = inputs.allowance_seconds.map_or(lag::LEAST, |s| Duration::seconds(s.into()));
-    let came = effects(&listed, &rows, &shape, &env.tiers);
+    let came = effects(&listed, &rows, &shape, rules);
     let allowance = given.max(learned(&came));
     let scene = witness::scene(&listed, answers, env);
     // What was written later than effects take came by hands.
@@ -211,9 +224,9 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
     let accepted = written.max(scene.log.as_ref().and_then(Trail::last_processed));
     let mut behind: BTreeMap<&StripeId, Vec<&Told>> = BTreeMap::new();
     listed.selected.iter().filter_map(|t| Some((t.subscription.as_ref()?, t))).for_each(|(id, t)| behind.entry(id).or_default().push(t));
-    let recovered = recovered(&listed, &rows, &shape, &env.tiers, scene.log.as_ref());
+    let recovered = recovered(&listed, &rows, &shape, rules, scene.log.as_ref());
     let receipts = witness::receipts(answers);
-    let look = Look { answers, env, now, allowance, shape, rows, scene, listed: &listed, behind, recovered, receipts };
+    let look = Look { answers, rules, now, allowance, shape, rows, scene, listed: &listed, behind, recovered, receipts };
     let (before, unfinished) = sent_before(answers, &env.operator);
     let mut found = Found {
         events: listed.selected.len(),

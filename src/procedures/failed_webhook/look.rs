@@ -1,6 +1,6 @@
 //! One subscription of a replay: whether its effect is lacking, why, and what would bring it about. Reads and plans nothing.
 
-use super::events::{Listed, Told, follows};
+use super::events::{Listed, Told, follows, is_handled};
 use super::facts::{Found, Lost};
 use super::link;
 use crate::domain::At;
@@ -11,19 +11,23 @@ use crate::domain::ids::{StripeId, is_placeholder};
 use crate::domain::row::{Field, SubscriptionRow, Value, diff};
 use crate::domain::shape::Shape;
 use crate::domain::stripe::{Status, Subscription};
+use crate::domain::tiers::TierRules;
 use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, Named, Receipt, Remedy, Scene, attribute};
 use crate::domain::webhooks::demand::{Demand, Due};
 use crate::domain::webhooks::verdict::Verdict;
 use crate::protocol::answers::Answers;
-use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
 use chrono::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// For so long Stripe tries again by itself what was not taken.
+const TRIED_FOR: Duration = Duration::days(3);
+
 /// All that was read, as one subscription after the other is judged by it.
 pub struct Look<'a> {
     pub answers: &'a Answers,
-    pub env: &'a Environment,
+    /// Those of the configuration, and what products have told.
+    pub rules: &'a TierRules,
     pub now: At,
     /// What effects are given to come.
     pub allowance: Duration,
@@ -86,8 +90,8 @@ impl Look<'_> {
 
     fn compare(&self, truth: Subscription, told: Option<&Told>, lost: &mut Vec<Lost>, found: &mut Found) {
         let customer = truth.customer.clone();
-        let due = expected(&truth, &self.env.tiers, &self.shape, None);
-        let free = self.env.tiers.free();
+        let due = expected(&truth, self.rules, &self.shape, None);
+        let free = self.rules.free();
         let (row, unlinked) = match self.rows.get(&customer) {
             Some(row) => (row.clone(), false),
             // Nobody has what nobody is owed.
@@ -131,6 +135,7 @@ impl Look<'_> {
         }
         let events = self.behind.get(&truth.id).map_or(0, Vec::len);
         let on_trial = matches!(remedy, Remedy::Resend | Remedy::Deliver) && told.is_some_and(|t| !self.is_over(t));
+        let owed = self.owed(&truth.id, told);
         lost.push(Lost {
             customer,
             subscription: truth,
@@ -145,6 +150,7 @@ impl Look<'_> {
             remedy,
             on_trial,
             unlinked,
+            owed,
         });
     }
 
@@ -203,6 +209,20 @@ impl Look<'_> {
         attributed
     }
 
+    /// How many of its older events Stripe goes on trying by itself: taken late, each brings its own state.
+    fn owed(&self, subscription: &StripeId, told: Option<&Told>) -> usize {
+        let listed = self.listed.owed.get(subscription).into_iter().flatten().map(|(at, id)| (*at, *id));
+        let selected = self.behind.get(subscription).into_iter().flatten().filter(|t| t.pending && is_handled(&t.kind));
+        let all: BTreeMap<&StripeId, At> = listed.chain(selected.map(|t| (t.at, &t.id))).map(|(at, id)| (id, at)).collect();
+        let last = self.listed.last.get(subscription);
+        // Of those of one second the list has the newest first.
+        let newest = match told {
+            Some(told) if last.is_none_or(|at| told.at > *at) => Some(&told.id),
+            _ => self.listed.head.get(subscription).copied(),
+        };
+        all.into_iter().filter(|(id, at)| Some(*id) != newest && self.now - *at < TRIED_FOR).count()
+    }
+
     /// Something of the same kind was applied since.
     fn is_over(&self, told: &Told) -> bool {
         self.recovered.get(told.kind.as_str()).is_some_and(|at| *at > told.at)
@@ -210,7 +230,7 @@ impl Look<'_> {
 
     /// The older event whose state the row holds.
     fn older_in_row(&self, truth: &Subscription, told: &Told, row: &SubscriptionRow) -> Option<StripeId> {
-        let holds = |own: &Subscription| follows(row, own, &self.shape, Some(&self.env.tiers));
+        let holds = |own: &Subscription| follows(row, own, &self.shape, Some(self.rules));
         let older = self.behind.get(&truth.id)?.iter().filter(|t| t.at < told.at);
         older.filter(|t| self.listed.own.get(&t.id).is_some_and(|own| holds(own))).map(|t| t.id.clone()).next()
     }
@@ -226,7 +246,7 @@ impl Look<'_> {
     /// instead of tiers.
     fn says_the_same(&self, one: &Subscription, other: &Subscription) -> bool {
         let prices = |s: &Subscription| s.items.iter().map(|i| i.price.id.clone()).collect::<BTreeSet<_>>();
-        let but_tier = |s: &Subscription| Demand::of(s, &self.env.tiers).with_tier(Due::Tier("".into()));
+        let but_tier = |s: &Subscription| Demand::of(s, self.rules).with_tier(Due::Tier("".into()));
         prices(one) == prices(other) && but_tier(one) == but_tier(other)
     }
 }

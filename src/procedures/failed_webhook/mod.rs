@@ -5,6 +5,7 @@ mod facts;
 mod link;
 mod look;
 mod plan;
+mod prices;
 #[cfg(test)]
 mod tests;
 mod witness;

@@ -128,6 +128,7 @@ pub fn notes(found: &Found, sent: Sent, pace: Pace) -> Vec<String> {
         let were = if *n == 1 { "1 event was".to_string() } else { format!("{n} events were") };
         format!("{were} sent by {run} already, and had no effect: copied, not sent again.")
     }));
+    notes.extend(owed(found));
     notes.extend(found.unfinished.iter().cloned());
     if found.right > 0 {
         notes.push(format!(
@@ -148,6 +149,19 @@ pub fn notes(found: &Found, sent: Sent, pace: Pace) -> Vec<String> {
     }
     notes.extend(found.cut.map(|at| cut(found, at)));
     notes
+}
+
+/// What Stripe may still bring by itself, after everything here is done.
+pub fn owed(found: &Found) -> Option<String> {
+    let say = match found.lost.iter().map(|l| l.owed).sum() {
+        0 => return None,
+        1 => "Stripe still tries 1 older event of these by itself, for up to three days. It can bring an older state back".to_string(),
+        n => format!(
+            "Stripe still tries {} of these by itself, for up to three days. Each can bring an older state back",
+            count(n, "older event")
+        ),
+    };
+    Some(format!("{say}; `nightdesk drift` shows it."))
 }
 
 /// Where nothing was applied since: what pane and command line say of it, that resending does not help, may be so still.

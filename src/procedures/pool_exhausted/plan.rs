@@ -66,6 +66,7 @@ fn ending(found: &Chosen, inputs: &Inputs, activity: &Activity, rules: &Rules, a
         diff: Vec::new(),
         notes: words::notes(found, inputs, activity, rules),
         evidence: words::evidence(targets, activity, told),
+        afterwards: None,
         machine: words::exactly(steps.iter().filter_map(|s| s.command.as_ref()), targets.len()),
         steps,
         typed: None,
@@ -154,6 +155,7 @@ fn restart(setting: &str, stands: &str, inputs: &Inputs, env: &Environment) -> P
         diff: Vec::new(),
         notes: vec![changed(setting).into(), stands.to_string()],
         evidence: vec![stands.to_string()],
+        afterwards: None,
         machine: lines,
         steps,
         typed,
@@ -186,6 +188,7 @@ fn watch(setting: &str, acted: At, stands: &str, inputs: &Inputs, activity: &Act
         diff: Vec::new(),
         notes: Vec::new(),
         evidence,
+        afterwards: None,
         machine: Vec::new(),
         steps: vec![
             check("ended", ended(inputs)),

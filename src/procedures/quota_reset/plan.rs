@@ -50,6 +50,7 @@ pub(super) fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: A
         diff: Vec::new(),
         notes: notes(&facts, &chosen, through),
         evidence: evidence(&facts),
+        afterwards: None,
         machine: machine(&command),
         steps: steps(&chosen, &proof, command, undo),
         typed: None,

@@ -57,6 +57,7 @@ pub fn plan(subject: &SubjectKey, former: &[Counter], acted: bool, answers: &Ans
         diff: Vec::new(),
         notes: former.iter().map(|c| format!("{}: 0 → {}", c.feature, figure(c.used, record.limits.get(&c.feature).copied()))).collect(),
         evidence: vec!["database: nobody has counted since the reset".into()],
+        afterwards: None,
         machine: machine(&command),
         steps: steps(command, &proof, former),
         typed: None,

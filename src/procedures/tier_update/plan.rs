@@ -45,6 +45,7 @@ pub(super) fn plan(inputs: &Inputs, answers: &Answers, env: &Environment, now: A
         blast: blast(&changes, env.writer, undo.is_some()),
         notes: notes(&facts, &due, &changes, &env.tiers, &proof, now),
         evidence: evidence(&facts, &due),
+        afterwards: None,
         machine: machine(&command),
         steps: steps(&facts, inputs, &due, &proof, command, undo),
         subject: Some(subject),

@@ -38,38 +38,50 @@ pub fn assess(probed: &Probed, around: &Surroundings<'_>) -> Assessment {
     let reached = lost.is_none();
     found.extend(lost);
     if [unsigned, wrong].into_iter().any(|came| read(came) == Reading::Taken) {
-        let say = "a forged event is answered as if it were genuine: anybody on the internet can change who is served";
-        let help = "verify the signature in the handler before anything else; until then shut the path to all but Stripe's addresses";
+        let say = "it answers forgeries as if it took them";
+        let help = "see that the handler verifies the signature before anything else, of every type; if it does not, shut the path to all but \
+                    Stripe's addresses until it does";
         found.push(new(Finding::AcceptsForgeries, say, Some(help)));
     }
-    found.extend(in_front(forged, &at));
+    found.extend(in_front(probed, forged, &at));
     registration(probed, around, &mut found);
-    if let Some(clock) = clock(skew, shot(Shot::Signed), [shot(Shot::TooOld), shot(Shot::TooNew)]) {
+    if let Some(clock) = clock(probed, skew, shot(Shot::Signed), [shot(Shot::TooOld), shot(Shot::TooNew)]) {
         found.push(clock);
     }
     secret(shot(Shot::Signed), shot(Shot::TooOld), &mut found);
     if reached {
         found.extend(readiness(shot(Shot::Health), shot(Shot::Ready)));
     }
-    found.extend(manner_of(forged).and_then(|(_, found)| found));
+    let manner = manner_of(beside(probed, forged));
+    let (manner, unmannerly) = manner.map_or((None, None), |(manner, found)| (Some(manner), found));
+    found.extend(unmannerly);
     if found.is_empty() {
         found.push(new(Finding::RejectsForgeries, "it answers, and refuses what is not signed by Stripe", None));
     }
     found.sort_by_key(|f| f.finding);
-    let lines = probed.shots.iter().map(|(shot, came)| line(*shot, came)).collect();
-    Assessment { found, manner: manner_of(forged).map(|(manner, _)| manner), skew_seconds: skew, lines }
+    let lines = probed.shots.iter().map(|(shot, came)| line(*shot, came, beside(probed, came))).collect();
+    Assessment { found, manner, skew_seconds: skew, lines }
 }
 
 /// Whether the application accepts right signatures now. `None`: none was sent, or nothing tells its answer from that to a forgery.
 #[must_use]
 pub fn accepts_signatures(probed: &Probed) -> Option<bool> {
-    let came = |shot: Shot| probed.came(shot).map_or(Reading::None, read);
+    let came = |shot: Shot| probed.came(shot).map_or(Reading::None, |came| beside(probed, came));
     match (came(Shot::Signed), came(Shot::WronglySigned)) {
         (Reading::Taken, _) => Some(true),
         // Success without a word: it tells something only where a forgery is answered otherwise.
         (Reading::Silent, Reading::Refused | Reading::Swallowed | Reading::Failed) => Some(true),
         (Reading::Refused, _) => Some(false),
         _ => None,
+    }
+}
+
+/// What an answer says beside those to right signatures: who refuses without a word and takes one of them is the handler.
+fn beside(probed: &Probed, came: &Came) -> Reading {
+    let takes_some = || [Shot::Signed, Shot::TooOld, Shot::TooNew].into_iter().filter_map(|shot| probed.came(shot)).any(takes);
+    match read(came) {
+        Reading::Proxy if takes_some() => Reading::Refused,
+        other => other,
     }
 }
 
@@ -109,9 +121,9 @@ fn lost(came: &Came, at: &str) -> Option<Found> {
 }
 
 /// Where something answers, and it is not the handler.
-fn in_front(came: &Came, at: &str) -> Option<Found> {
+fn in_front(probed: &Probed, came: &Came, at: &str) -> Option<Found> {
     let Came::Answer { status, location, .. } = came else { return None };
-    Some(match read(came) {
+    Some(match beside(probed, came) {
         Reading::NoSuchPath => new(
             Finding::WrongPath,
             format!("{status}: no handler is at {} for POST", path(at)),
@@ -133,10 +145,24 @@ fn in_front(came: &Came, at: &str) -> Option<Found> {
             format!("{status}: what stands in front answers, and cannot reach the application"),
             Some("restart the application; if it runs, look at the proxy's upstream"),
         ),
-        Reading::Proxy => new(
+        Reading::Proxy if matches!(probed.came(Shot::Signed), Some(Came::Answer { .. })) => new(
             Finding::AuthProxy,
-            format!("{status}, without a word about signatures: something in front asks for credentials that Stripe has not got"),
-            Some("exempt the webhook's path from the login, firewall or gateway in front"),
+            format!(
+                "{status} to a right signature too, without a word about signatures: something in front asks for credentials that Stripe has \
+                 not got, or the handler verifies with another secret"
+            ),
+            Some(
+                "exempt the webhook's path from the login, firewall or gateway in front; where there is none, give the application the signing \
+                 secret that Stripe shows for this endpoint",
+            ),
+        ),
+        Reading::Proxy => new(
+            Finding::RefusesAll,
+            format!(
+                "{status} to a forgery, without a word about signatures: the handler refuses it, as it should, or something in front refuses \
+                 everything"
+            ),
+            Some("look whether events have effects; with signed_probe and the webhook secret configured, the probe tells the two apart"),
         ),
         Reading::Limited => {
             new(Finding::Limited, "429: something in front limits requests", Some("exempt the webhook's path from the rate limit"))
@@ -185,14 +211,14 @@ fn registration(probed: &Probed, around: &Surroundings<'_>, found: &mut Vec<Foun
     }
 }
 
-fn clock(skew: Option<i64>, signed: &Came, others: [&Came; 2]) -> Option<Found> {
+fn clock(probed: &Probed, skew: Option<i64>, signed: &Came, others: [&Came; 2]) -> Option<Found> {
     let off = skew.filter(|s| s.abs() > DRIFT);
     let how = |s: i64| {
         let direction = if s > 0 { "ahead of" } else { "behind" };
         format!("{} {direction}", age::rounded(s.abs()))
     };
     let help = "set the clock of the application's machine (NTP); then backfill what was refused";
-    let refused = matches!(read(signed), Reading::Refused | Reading::Swallowed);
+    let refused = matches!(beside(probed, signed), Reading::Refused | Reading::Swallowed);
     match off {
         Some(s) if s.abs() > TOLERANCE => {
             let say = format!("its clock is {} Stripe's: it takes every signature for too old or too new", how(s));
@@ -247,10 +273,10 @@ fn readiness(health: &Came, ready: &Came) -> Option<Found> {
 }
 
 /// How the handler answers a forgery, where it was the handler, and what is wrong with that.
-fn manner_of(forged: &Came) -> Option<(Manner, Option<Found>)> {
+fn manner_of(forged: Reading) -> Option<(Manner, Option<Found>)> {
     let help =
         "answer 400 to a bad signature and 500 to a failure, so that Stripe sends again; until then only effects tell what was applied";
-    match read(forged) {
+    match forged {
         Reading::Refused => Some((Manner::Honest, None)),
         Reading::Failed => {
             let say = "it answers 5xx to a forged signature, where a 400 belongs";
@@ -268,10 +294,10 @@ fn manner_of(forged: &Came) -> Option<(Manner, Option<Found>)> {
     }
 }
 
-fn line(shot: Shot, came: &Came) -> ShotLine {
+fn line(shot: Shot, came: &Came, reading: Reading) -> ShotLine {
     let (text, says) = match came {
         Came::Answer { status, milliseconds, .. } => {
-            let says = match (shot, read(came)) {
+            let says = match (shot, reading) {
                 (Shot::Health | Shot::Ready, _) => "",
                 (_, Reading::Refused) => "refused",
                 (_, Reading::Swallowed) => "refused in the body, 200 to Stripe",
@@ -279,7 +305,7 @@ fn line(shot: Shot, came: &Came) -> ShotLine {
                 (_, Reading::Taken) => "taken",
                 (_, Reading::Failed) => "failed",
                 (_, Reading::Gateway) => "the proxy answers",
-                (_, Reading::Proxy) => "not the handler",
+                (_, Reading::Proxy) => "refused without a word",
                 (_, Reading::Moved) => "redirect",
                 (_, Reading::NoSuchPath) => "no such path",
                 (_, Reading::Limited) => "limited",

@@ -35,6 +35,8 @@ pub enum Finding {
     ClockDrifts,
     /// It takes a right signature of any age.
     TakesOld,
+    /// A forgery is refused without a word, and nothing rightly signed was sent: the handler does so, or something in front.
+    RefusesAll,
     /// 500 to a forgery.
     Fails,
     SwallowsErrors,
@@ -116,6 +118,7 @@ impl Finding {
             Finding::Doubled => "registered twice",
             Finding::ClockDrifts => "clock drifts",
             Finding::TakesOld => "takes old signatures",
+            Finding::RefusesAll => "refuses without a word",
             Finding::Fails => "fails on forgeries",
             Finding::SwallowsErrors => "swallows errors",
             Finding::RejectsForgeries => "rejects forgeries",
@@ -130,6 +133,7 @@ impl Finding {
             | Finding::Doubled
             | Finding::ClockDrifts
             | Finding::TakesOld
+            | Finding::RefusesAll
             | Finding::Fails
             | Finding::SwallowsErrors => Level::Warn,
             _ => Level::Fail,

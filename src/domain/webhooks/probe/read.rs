@@ -18,7 +18,7 @@ pub enum Reading {
     Failed,
     /// What stands in front cannot reach the handler.
     Gateway,
-    /// Refused by something that knows nothing of webhooks.
+    /// Refused without a word about signatures: by something that knows nothing of webhooks, or by a handler of few words.
     Proxy,
     Moved,
     NoSuchPath,

@@ -68,8 +68,9 @@ fn every_answer_to_a_forgery_has_its_verdict() {
         (400, "", F::RejectsForgeries),
         (401, "{\"error\":\"Invalid signature\"}", F::RejectsForgeries),
         (422, "", F::RejectsForgeries),
-        (401, "", F::AuthProxy),
-        (403, "<html>Forbidden</html>", F::AuthProxy),
+        (401, "", F::RefusesAll),
+        (401, "{\"error\":\"Unauthorized\"}", F::RefusesAll),
+        (403, "<html>Forbidden</html>", F::RefusesAll),
         (200, "{\"ok\":false,\"error\":\"signature verification failed\"}", F::SwallowsErrors),
         (200, "{\"ok\":false}", F::SwallowsErrors),
         (200, "", F::SwallowsErrors),
@@ -99,6 +100,26 @@ fn every_answer_to_a_forgery_has_its_verdict() {
     ] {
         assert_eq!(worst(&came), finding);
     }
+}
+
+#[test]
+fn who_refuses_without_a_word_is_told_by_what_becomes_of_a_right_signature() {
+    let registered = [endpoint("we_1Aaaaaaaaa", URL)];
+    let bare = answer(401, "{\"error\":\"Unauthorized\"}");
+    let unsigned = forged(&bare);
+    assert_eq!(findings(&unsigned, &registered), [Finding::RefusesAll]);
+    let said = assess(&unsigned, &Surroundings::default());
+    assert_eq!((said.manner, said.worst().level), (None, Level::Warn), "nobody knows whose answer it is");
+    let signed = |status, body: &str| with(unsigned.clone(), Shot::Signed, answer(status, body));
+    for (status, body) in [(200, "{\"received\":true}"), (200, ""), (204, "")] {
+        let probed = signed(status, body);
+        assert_eq!(findings(&probed, &registered), [Finding::RejectsForgeries], "{status} {body}");
+        assert_eq!(assess(&probed, &Surroundings::default()).manner, Some(Manner::Honest));
+        assert_eq!(accepts_signatures(&probed), Some(true));
+    }
+    assert_eq!(findings(&signed(401, "{\"error\":\"Unauthorized\"}"), &registered), [Finding::AuthProxy]);
+    let late = with(signed(401, ""), Shot::TooOld, answer(200, "{\"ok\":true}"));
+    assert_eq!(findings(&late, &registered), [Finding::ClockOff], "to the handler, ten minutes ago is now");
 }
 
 #[test]
