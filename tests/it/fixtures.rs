@@ -18,6 +18,7 @@ use nightdesk::domain::stripe::{
     CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Payment, Period, Price, Status, StripeEvent, Subscription,
 };
 use nightdesk::domain::tiers::TierRules;
+use nightdesk::domain::webhooks::deploy::Deploy;
 use nightdesk::domain::webhooks::log::LogLine;
 use nightdesk::protocol::answers::{Answers, assemble, next_reads};
 use nightdesk::protocol::query::{Hit, Locator, Query, Reply};
@@ -233,6 +234,8 @@ pub struct World {
     pub down: Vec<Source>,
     /// By how many seconds Stripe's clock is ahead of ours.
     pub clock_ahead: Option<i64>,
+    /// What was deployed; empty: no command tells.
+    pub deploys: Vec<Deploy>,
 }
 
 /// What reading a case took.
@@ -269,6 +272,7 @@ impl World {
             pooler: Vec::new(),
             down: Vec::new(),
             clock_ahead: None,
+            deploys: Vec::new(),
         }
     }
 
@@ -380,6 +384,7 @@ impl World {
             Query::QuotaTotals { .. } => Reply::QuotaTotals(Vec::new()),
             Query::TierUsage(_) => Reply::TierUsage(Vec::new()),
             Query::Counters(_) => Reply::Counters(None),
+            Query::Deploys if !self.deploys.is_empty() => Reply::Deploys(self.deploys.clone()),
             Query::Probe | Query::Deploys => return Err(Fault::new(source, FaultKind::NotSetUp, "not set up in this world")),
             Query::Logs(search) => Reply::Logs { lines: self.logs.clone(), complete: true, covers: Some(search.since), note: None },
             Query::Runs => Reply::Runs(self.runs.clone()),
