@@ -3,4 +3,5 @@
 mod deliver;
 mod engine;
 mod many;
+mod overtaken;
 mod refusals;
