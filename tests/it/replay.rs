@@ -5,4 +5,5 @@ mod deliver;
 mod engine;
 mod many;
 mod owed;
+mod overtaken;
 mod refusals;
