@@ -41,12 +41,14 @@ fn main() {
     console.send("\t");
     console.send("a");
     console.wait_for(RANGE);
+    // What has just opened takes no key yet.
+    std::thread::sleep(Duration::from_secs(1));
     // The menu's letter for it, as it stands on the screen.
     let screen = console.screen();
     let letter = screen.lines().find(|l| l.contains(RANGE)).and_then(|l| l.split_whitespace().next()).expect("a letter before it");
     console.send(letter);
     let began = Instant::now();
-    console.wait_for("so far");
+    served::wait("the reading of thirty days", LISTED_WITHIN, || headline(&console.screen()).contains("so far"));
     let (mut most, mut told) = (0.0_f64, Instant::now());
     served::wait("all events of thirty days", LISTED_WITHIN, || {
         let screen = console.screen();

@@ -111,6 +111,9 @@ struct ShownEvent<'a> {
     because: String,
 }
 
+/// Enough for half a million failures.
+const ROUNDS: u32 = 250;
+
 /// Reads the range to its end and says what has no effect.
 ///
 /// # Errors
@@ -191,8 +194,12 @@ pub async fn read(hands: &Hands, hours: i64) -> Survey {
         (query, result)
     };
     let mut shown = 0;
-    // What explains the failures is asked for once they are known, so the last word comes with another tick.
-    for _ in 0..3 {
+    // What explains the failures is asked for once they are known, so the last word comes with another tick; and where they are very many,
+    // some thousand are looked at with each.
+    for round in 0..ROUNDS {
+        if round >= 3 && survey.progress().beyond == 0 {
+            break;
+        }
         pending.extend(survey.ticked(&moment()).into_iter().map(ask));
         while let Some((query, result)) = pending.next().await {
             pending.extend(survey.replied(&query, &result, &moment()).into_iter().map(ask));
@@ -238,6 +245,10 @@ fn print(survey: &Survey, groups: &[&Group], counts: &BTreeMap<&'static str, usi
         println!();
         println!("WARN  {}, {}", copied.sentence, copied.size);
         println!("      {}", copied.reason);
+    }
+    if let Some(some) = survey.not_grouped() {
+        println!();
+        println!("Of those without effect {some}.");
     }
     for g in groups {
         println!();

@@ -120,7 +120,7 @@ mod tests {
             inputs: None,
             who: None,
             state,
-            attempts: (0..rows).map(|i| (attempt(i), Some(Outcome::Done { note: String::new() }))).collect(),
+            attempts: (0..rows).map(|i| (attempt(i), Some(Outcome::done(String::new())))).collect(),
             commands: (0..rows).map(|i| payloads.then(|| (command(i), None))).collect(),
             subject: None,
             undoes: None,

@@ -38,6 +38,10 @@ pub enum Ask {
     Range {
         hours: i64,
     },
+    /// Mark every event that the list shows and whose effect is missing.
+    MarkShown,
+    /// Take back every mark in the list of events.
+    Unmark,
     /// The quota pane, with this filter.
     Near(String),
     /// Everybody near a limit, written to a file of the directory that the console was started in; masked.

@@ -52,6 +52,14 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             state.world.survey.set_range(hours, now);
             entered(state, id)
         }
+        Ask::MarkShown => {
+            state.webhooks.mark_shown(&state.world.context());
+            Vec::new()
+        }
+        Ask::Unmark => {
+            state.webhooks.events.unmark();
+            Vec::new()
+        }
         Ask::Near(filter) => {
             let asks = state.quota.look(&filter, &state.world.context());
             fulfil(state, asks, id)

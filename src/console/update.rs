@@ -9,6 +9,7 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::SubjectKey;
 use crate::domain::policy::Writes;
 use crate::protocol::effect::Effect;
+use crate::protocol::environment::Environment;
 use crate::protocol::event::{Event, Stamped};
 use crate::protocol::query::{Query, Reply};
 use crate::protocol::run::short;
@@ -51,14 +52,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             painted(state);
             Vec::new()
         }
-        Event::EnvironmentChanged(env) => {
-            state.world.connected(*env);
-            let mut effects = vec![state.tickets.read(Slot::Runs, Query::Runs)];
-            effects.extend(state.world.survey_ticked(&mut state.tickets));
-            let asks = state.home.entered(&state.world.context());
-            effects.extend(fulfil::fulfil(state, asks, id));
-            effects
-        }
+        Event::EnvironmentChanged(env) => connected(state, *env, id),
         Event::Starting(what) => {
             state.world.start = Start::Starting(what);
             Vec::new()
@@ -86,19 +80,7 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
             Vec::new()
         }
         Event::RunOpened { run, result } => fulfil::opened(state, run, &result, id),
-        Event::RunGivenUp { run, result } => {
-            if let (Ok(_), Some(model)) = (&result, state.tasks.get_mut(run)) {
-                model.run.given_up();
-                model.follow();
-            }
-            state.say(result.map_or_else(
-                |fault| format!("Not given up: {}", fault.say),
-                |_| format!("Run {} is given up; the journal has the reason", short(run)),
-            ));
-            let mut effects = vec![state.tickets.read(Slot::Runs, Query::Runs)];
-            effects.extend(fulfil::entered(state, id));
-            effects
-        }
+        Event::RunGivenUp { run, result } => given_up(state, run, result.err().as_ref(), id),
         Event::Performed(performed) => fulfil::run(state, performed.attempt.run, id, |r, _, now| r.performed(&performed, now)),
         Event::RunNoted { run, say } => fulfil::noted(state, run, &say),
         Event::HookSaid { run, line } => {
@@ -148,6 +130,30 @@ fn happened(state: &mut State, event: Event, id: Uuid) -> Vec<Effect> {
         }
         Event::HungUp => vec![Effect::Quit],
     }
+}
+
+fn connected(state: &mut State, env: Environment, id: Uuid) -> Vec<Effect> {
+    state.world.connected(env);
+    let mut effects = vec![state.tickets.read(Slot::Runs, Query::Runs)];
+    effects.extend(state.world.survey_ticked(&mut state.tickets));
+    let asks = state.home.entered(&state.world.context());
+    effects.extend(fulfil::fulfil(state, asks, id));
+    effects
+}
+
+/// The journal has that nothing more is sent of it, or it could not be written.
+fn given_up(state: &mut State, run: Uuid, fault: Option<&Fault>, id: Uuid) -> Vec<Effect> {
+    if let (None, Some(model)) = (fault, state.tasks.get_mut(run)) {
+        model.run.given_up();
+        model.follow();
+    }
+    state.say(fault.map_or_else(
+        || format!("Run {} is given up; the journal has the reason", short(run)),
+        |fault| format!("Not given up: {}", fault.say),
+    ));
+    let mut effects = vec![state.tickets.read(Slot::Runs, Query::Runs)];
+    effects.extend(fulfil::entered(state, id));
+    effects
 }
 
 /// The journal has it: shown for a minute, unless somebody else has come on screen since it was asked for.

@@ -4,6 +4,7 @@ use super::At;
 use super::ids::StripeId;
 use super::webhooks::cause::Cause;
 use super::webhooks::drift::Class;
+use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -54,19 +55,34 @@ pub enum Standing {
     Taken(Taken),
     /// Every event that was failing when it was taken has its effect by now, and none has failed since.
     Resolved(Taken),
-    /// The same, and then others failed: whoever had it may not know.
+    /// The same, and then others failed: whoever had it may not know. Or something is left over from then, all that failed in the hour after
+    /// it was taken has its effect, and others failed later.
     Reopened(Taken),
 }
 
+/// Failures of one trouble that goes on are no further apart than that.
+fn calm() -> Duration {
+    Duration::hours(1)
+}
+
 impl DeskState {
-    /// Where the cause stands. `first` is the oldest event that is failing for it now; `None`: none is.
+    /// Where the cause stands. `failing`: when the events happened that are failing for it now.
     #[must_use]
-    pub fn standing(&self, cause: Cause, first: Option<At>) -> Standing {
-        match (self.taken.get(&cause), first) {
-            (None, _) => Standing::Open,
-            (Some(taken), None) => Standing::Resolved(taken.clone()),
-            (Some(taken), Some(first)) if first > taken.at => Standing::Reopened(taken.clone()),
-            (Some(taken), Some(_)) => Standing::Taken(taken.clone()),
+    pub fn standing(&self, cause: Cause, failing: impl IntoIterator<Item = At>) -> Standing {
+        let Some(taken) = self.taken.get(&cause) else { return Standing::Open };
+        let (mut first, mut next): (Option<At>, Option<At>) = (None, None);
+        for at in failing {
+            first = Some(first.map_or(at, |first| first.min(at)));
+            if at > taken.at {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        }
+        match (first, next) {
+            (None, _) => Standing::Resolved(taken.clone()),
+            (Some(first), _) if first > taken.at => Standing::Reopened(taken.clone()),
+            // What nobody could mend is left over for days: that must not hide that it began anew.
+            (_, Some(next)) if next - taken.at > calm() => Standing::Reopened(taken.clone()),
+            (Some(_), _) => Standing::Taken(taken.clone()),
         }
     }
 
@@ -105,7 +121,11 @@ mod tests {
         desk.taken.insert(Cause::Down, taken.clone());
         assert_eq!(desk.standing(Cause::Down, Some(at(0))), Standing::Taken(taken.clone()));
         assert_eq!(desk.standing(Cause::Down, None), Standing::Resolved(taken.clone()));
-        assert_eq!(desk.standing(Cause::Down, Some(at(11))), Standing::Reopened(taken));
+        assert_eq!(desk.standing(Cause::Down, Some(at(11))), Standing::Reopened(taken.clone()));
+        // Goes on failing: nothing new to whoever has it.
+        assert_eq!(desk.standing(Cause::Down, [at(40), at(11), at(0)]), Standing::Taken(taken.clone()));
+        // One that nobody could mend is left over from then, and the next failed much later.
+        assert_eq!(desk.standing(Cause::Down, [at(300), at(0)]), Standing::Reopened(taken));
         assert_eq!((desk.owner(Cause::Down, at(0)), desk.owner(Cause::Down, at(11))), (Some("ada"), None));
     }
 

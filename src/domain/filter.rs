@@ -51,6 +51,12 @@ impl Filter {
         self.terms.iter().all(|t| t.holds(row) != t.not)
     }
 
+    /// It asks for this field.
+    #[must_use]
+    pub fn names(&self, field: &str) -> bool {
+        self.terms.iter().any(|t| t.field.as_deref() == Some(field))
+    }
+
     /// The first field it names that is none of these.
     #[must_use]
     pub fn stranger(&self, fields: &[&str]) -> Option<&str> {

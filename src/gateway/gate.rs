@@ -4,7 +4,7 @@ use crate::domain::At;
 use crate::domain::policy::{Denied, Mode, Standing, Writes};
 use crate::domain::text::{clean, sentence};
 use crate::protocol::command::Command;
-use crate::protocol::gate::{Permit, admit};
+use crate::protocol::gate::{CONFIRMATION_MINUTES, Permit, admit};
 use chrono::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,8 +23,6 @@ struct State {
 
 /// How long writes stay on, in minutes.
 pub const LEASE_MINUTES: i64 = 15;
-/// How old a confirmation may be when its command arrives, in minutes: the facts are read again in between, by sources that may be slow.
-const CONFIRMATION_MINUTES: i64 = 2;
 
 impl Gate {
     /// `production`: the configuration's word about the database.
@@ -96,7 +94,8 @@ impl Gate {
         over
     }
 
-    /// Leave for this command, now. `confirmed_at`: when the operator confirmed the plan that holds it. `journal`: it can be written.
+    /// Leave for this command, now. `confirmed_at`: when the plan that holds it was confirmed, and found the same by facts read after that.
+    /// `journal`: it can be written.
     ///
     /// # Errors
     /// The first rule that forbids it.

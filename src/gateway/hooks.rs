@@ -126,7 +126,7 @@ pub async fn run(argv: &[String], input: Option<&str>, limit: Duration, key: &st
     }
     let words = said.last_words();
     match ended {
-        Ok(Ok(status)) if status.success() => Outcome::Done { note: format!("`{name}` succeeded{words}") },
+        Ok(Ok(status)) if status.success() => Outcome::done(format!("`{name}` succeeded{words}")),
         Ok(Ok(status)) => {
             Outcome::Unknown(refused(FaultKind::Refused, format!("`{name}` failed with {status}; how far it came is unknown{words}")))
         }
@@ -209,7 +209,7 @@ mod tests {
         let (lines, mut heard) = broadcast::channel(64);
         let limit = Duration::from_secs(20);
         let done = run(&sh("echo stopping; echo $NIGHTDESK_IDEMPOTENCY_KEY >&2; printf started"), None, limit, "nd-1", &lines).await;
-        let Outcome::Done { note } = &done else { panic!("{done:?}") };
+        let Outcome::Done { note, .. } = &done else { panic!("{done:?}") };
         for word in ["stopping", "nd-1", "started"] {
             assert!(note.contains(word), "{note}");
             assert!(heard.recv().await.is_ok());
@@ -230,7 +230,7 @@ mod tests {
         hooks.escalate = Some(["sh", "-c", "echo \"to $0: $(cat)\"", "{contact}"].iter().map(ToString::to_string).collect());
         let argv = calling(&hooks, "the rota; rm -rf x").expect("configured");
         let done = run(&argv, Some("FAIL $(id)\nline two"), Duration::from_secs(20), "nd-1", &lines).await;
-        let Outcome::Done { note } = &done else { panic!("{done:?}") };
+        let Outcome::Done { note, .. } = &done else { panic!("{done:?}") };
         assert!(note.contains("to the rota; rm -rf x: FAIL $(id)") && note.contains("line two"), "no shell reads it: {note}");
         let deaf = run(&sh("exec 0<&-; exit 0"), Some(&"x".repeat(1 << 20)), Duration::from_secs(20), "nd-1", &lines).await;
         assert!(matches!(deaf, Outcome::Done { .. }), "{deaf:?}");
@@ -241,7 +241,7 @@ mod tests {
         let (lines, _) = broadcast::channel(64);
         let begun = tokio::time::Instant::now();
         let done = run(&sh("sleep 4 & echo up"), None, Duration::from_secs(20), "nd-1", &lines).await;
-        assert!(matches!(&done, Outcome::Done { note } if note.contains("up")), "{done:?}");
+        assert!(matches!(&done, Outcome::Done { note, .. } if note.contains("up")), "{done:?}");
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
 

@@ -2,7 +2,7 @@
 //! whose row a customer's is, and which of several subscriptions counts, is decided one by one.
 
 use super::undo::inverse_of;
-use super::words::{changed, count, machine};
+use super::words::{changed, count, first_enforced, machine};
 use super::{Book, Procedure};
 use crate::domain::At;
 use crate::domain::diagnosis::{SETTLING_SECONDS, changed_at};
@@ -223,7 +223,8 @@ impl Work<'_> {
         let found = Step::new("compared", StepKind::Check, "compared", format!("{selected} read, {} right already", self.right));
         let mut steps = vec![found.in_state(StepState::Passed)];
         steps.extend(self.acts.into_iter().map(|(step, _)| step));
-        steps.push(Step::new("rows", StepKind::Verify, "rows", "Each row equals Stripe; the first by what the app enforces, too"));
+        steps.push(Step::new("rows", StepKind::Verify, "rows", "Each row equals Stripe"));
+        steps.push(first_enforced(self.env));
         let mut plan = Plan {
             summary: format!("Copy Stripe's truth to {rows}"),
             subject,

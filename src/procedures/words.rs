@@ -8,8 +8,10 @@ use crate::domain::ids::SubjectKey;
 use crate::domain::mask;
 use crate::domain::money::group;
 use crate::domain::row::{Change, Counter, Field, Value};
+use crate::procedures::ENTITLEMENT;
 use crate::protocol::command::Command;
 use crate::protocol::environment::Environment;
+use crate::protocol::run::{Step, StepKind, StepState};
 
 /// So many characters of what changes in a row are said.
 const SAID: usize = 44;
@@ -37,6 +39,15 @@ pub fn witness(entitlement: &Known<Option<Entitlement>>, tier: &str, env: &Envir
         Known::Failed(f) => Witness::Silent(f.say.clone()),
         Known::Waiting => Witness::Waiting,
     }
+}
+
+/// The proof by the application of the first of many: the others are proven by their rows alone.
+pub fn first_enforced(env: &Environment) -> Step {
+    let step = Step::new(ENTITLEMENT, StepKind::Verify, "entitlement", "The app enforces the first one's tier");
+    if env.set_up.contains(&Source::Application) {
+        return step;
+    }
+    step.in_state(StepState::Skipped("the application is not set up".into()))
 }
 
 /// The command as the console would have to be imitated by hand, a line each. Tables and columns by the contracts' names.

@@ -59,18 +59,60 @@ pub enum Touched {
     Session(SessionId),
 }
 
+/// What tells whether a write happened that nobody answered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettledBy {
+    /// The subject's row: it was compared and set, so a row that is still as before proves that nothing was written.
+    Row,
+    /// The subject's counters, likewise.
+    Counters,
+    /// The list of sessions: it is gone, or still there.
+    Session,
+    /// Only the effect that somebody else brings, later or never: it counts as sent, and is not sent again.
+    Effect,
+    /// Nothing that can be read.
+    Nobody,
+}
+
 /// How a write ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Done, and the target said so. `note` is its answer in one line.
-    Done { note: String },
+    Done {
+        note: String,
+        /// Nobody said so: it counts as done, that it is not sent again, and whether it helped is read.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unheard: bool,
+    },
     /// Definitely not done: the world is as before.
     NotDone(Fault),
     /// Sent, and no answer: it may have happened. Settled by reading, never by repeating.
     Unknown(Fault),
 }
 
+/// How the note of a write that nobody answered for begins. Journals of before that was a field of its own have it by these words alone.
+const UNHEARD: &str = "nobody answered; it counts as sent and is not sent again";
+
 impl Outcome {
+    /// Done, as its target answered.
+    #[must_use]
+    pub fn done(note: String) -> Self {
+        Outcome::Done { note, unheard: false }
+    }
+
+    /// It counts as done though nobody answered; what was said of it instead, where anything was.
+    #[must_use]
+    pub fn unheard(said: Option<&str>) -> Self {
+        let note = said.map_or_else(|| UNHEARD.into(), |said| format!("{UNHEARD}: {}", said.trim_end_matches('.')));
+        Outcome::Done { note, unheard: true }
+    }
+
+    /// Whether it counts as done though nobody answered.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        matches!(self, Outcome::Done { note, unheard } if *unheard || note.starts_with(UNHEARD))
+    }
+
     /// Turned away for the rate of requests alone: the very same request may come again.
     #[must_use]
     pub fn was_turned_away(&self) -> bool {
@@ -126,7 +168,24 @@ impl Command {
     /// Whether it changes what was shown or nothing: then what is still as before proves that it did not happen.
     #[must_use]
     pub fn is_compare_and_set(&self) -> bool {
-        matches!(self, Command::SetSubscriptionRow { .. } | Command::ResetCounters { .. } | Command::RestoreCounters { .. })
+        matches!(self.settled_by(), SettledBy::Row | SettledBy::Counters)
+    }
+
+    /// What tells whether it happened where nobody answered for it. A new command has to say so here: what counts as sent is never sent again.
+    #[must_use]
+    pub fn settled_by(&self) -> SettledBy {
+        match self {
+            Command::SetSubscriptionRow { .. } => SettledBy::Row,
+            Command::ResetCounters { .. } | Command::RestoreCounters { .. } => SettledBy::Counters,
+            Command::EndSession { .. } => SettledBy::Session,
+            Command::ResyncByHttp { .. }
+            | Command::ResyncByCommand { .. }
+            | Command::ResetEntitlement { .. }
+            | Command::ResendEvent { .. }
+            | Command::DeliverEvent { .. }
+            | Command::RunHook { .. } => SettledBy::Effect,
+            Command::Escalate { .. } => SettledBy::Nobody,
+        }
     }
 
     /// Whether it brings somebody's subscription row in line with Stripe, by whatever writes rows here.
@@ -176,6 +235,20 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_answered_for_is_told_by_a_field_and_in_old_journals_by_its_words() {
+        let old: Outcome = serde_json::from_str(r#"{"Done":{"note":"nobody answered; it counts as sent and is not sent again: no unit"}}"#)
+            .expect("the old form");
+        let answered: Outcome = serde_json::from_str(r#"{"Done":{"note":"1 row"}}"#).expect("the old form");
+        assert_eq!((old.is_unheard(), answered.is_unheard(), &answered), (true, false, &Outcome::done("1 row".into())));
+        let Outcome::Done { note, unheard } = Outcome::unheard(Some("no unit.")) else { panic!("it counts as done") };
+        assert!(unheard && note.ends_with(": no unit"), "{note}");
+        let reworded = Outcome::Done { note: "no answer came".into(), unheard };
+        let kept = serde_json::to_string(&reworded).expect("plain data");
+        assert!(serde_json::from_str::<Outcome>(&kept).expect("as written").is_unheard(), "whatever its words: {kept}");
+        assert_eq!(serde_json::to_string(&answered).expect("plain data"), r#"{"Done":{"note":"1 row"}}"#);
+    }
 
     #[test]
     fn a_signal_journaled_before_its_time_was_kept_still_reads() {

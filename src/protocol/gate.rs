@@ -3,6 +3,9 @@
 use super::command::Command;
 use crate::domain::policy::{Denied, Standing, judge};
 
+/// How old a confirmation may be when the first of its commands arrives, in minutes: the facts are fresh when it counts from.
+pub const CONFIRMATION_MINUTES: i64 = 2;
+
 /// Leave to perform exactly one command, now. Made by [`admit`] alone: its field is private.
 #[derive(Debug)]
 pub struct Permit {

@@ -270,7 +270,7 @@ pub struct Perform {
     pub command: Command,
     /// What takes it back: journaled with the intent, so that a run can be undone after its process has died.
     pub undo: Option<Command>,
-    /// The plan that holds it was confirmed at this time.
+    /// The plan that holds it was confirmed, and at this time found to be the same by facts read after that: however long the reading took.
     pub confirmed_at: At,
 }
 

@@ -155,6 +155,17 @@ async fn what_became_right_by_itself_is_not_written() {
 }
 
 #[tokio::test]
+async fn a_confirmation_is_as_fresh_as_the_facts_that_were_read_after_it() {
+    let state = tempdir().unwrap();
+    let mut d = Driver::draft(World::missed().shared(), state.path(), by_customer()).await;
+    // Reading them again takes five minutes.
+    let effects = d.run.confirm("", d.now - Duration::minutes(5)).expect("reviewed");
+    d.go(effects).await;
+    assert!(matches!(&d.run.phase, Phase::Done(_)), "{:?} {:?}", d.run.phase, d.run.note);
+    assert_eq!(d.counts(), (1, 1));
+}
+
+#[tokio::test]
 async fn facts_that_cannot_be_read_again_send_nothing() {
     let state = tempdir().unwrap();
     let mut d = Driver::draft(World::missed().shared(), state.path(), by_customer()).await;

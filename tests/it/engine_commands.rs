@@ -109,7 +109,7 @@ async fn a_failed_restart_is_looked_at_by_whoever_takes_the_run_up_later() {
     let summary = desk.journal.runs().await.unwrap().remove(0);
     let said = summary.attempts.last().and_then(|(_, outcome)| outcome.clone());
     assert!(
-        matches!(&said, Some(Outcome::Done { note }) if note.contains("counts as sent") && note.contains("no such unit")),
+        matches!(&said, Some(Outcome::Done { note, .. }) if note.contains("counts as sent") && note.contains("no such unit")),
         "and in the outcome: {said:?}"
     );
 }

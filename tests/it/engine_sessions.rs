@@ -160,7 +160,7 @@ async fn a_run_journaled_before_signals_kept_their_time_is_listed_and_taken_up()
     assert_eq!((signals(&desk), state_of(&desk)), (1, &Phase::Review), "it only reads");
     let settled = desk.journal.runs().await.unwrap().remove(0).attempts.remove(0).1;
     let gone = "read back: the session is gone";
-    assert!(matches!(&settled, Some(Outcome::Done { note }) if note == gone), "{settled:?}");
+    assert!(matches!(&settled, Some(Outcome::Done { note, .. }) if note == gone), "{settled:?}");
     confirm(&mut desk, "2").await;
     assert_eq!(signals(&desk), 3);
 }

@@ -18,6 +18,7 @@ use nightdesk::domain::stripe::{
     CheckoutSession, Customer, Interval, Invoice, Item, Metadata, Payment, Period, Price, Status, StripeEvent, Subscription,
 };
 use nightdesk::domain::tiers::TierRules;
+use nightdesk::domain::webhooks::deploy::Deploy;
 use nightdesk::domain::webhooks::log::LogLine;
 use nightdesk::protocol::answers::{Answers, assemble, next_reads};
 use nightdesk::protocol::query::{Hit, Locator, Query, Reply};
@@ -233,6 +234,8 @@ pub struct World {
     pub down: Vec<Source>,
     /// By how many seconds Stripe's clock is ahead of ours.
     pub clock_ahead: Option<i64>,
+    /// What was deployed; empty: no command tells.
+    pub deploys: Vec<Deploy>,
 }
 
 /// What reading a case took.
@@ -269,6 +272,7 @@ impl World {
             pooler: Vec::new(),
             down: Vec::new(),
             clock_ahead: None,
+            deploys: Vec::new(),
         }
     }
 
@@ -351,11 +355,9 @@ impl World {
             Query::SubscriptionsOf(of) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.customer == *of).cloned().collect()),
             Query::SessionsOf(of) => Reply::Sessions(self.sessions.iter().filter(|s| s.customer.as_ref() == Some(of)).cloned().collect()),
             Query::InvoicesOf(of) => Reply::Invoices(self.invoices.iter().filter(|i| i.customer.as_ref() == Some(of)).cloned().collect()),
-            Query::EventsSince(since) => {
-                Reply::Events { events: self.events.iter().filter(|e| e.created >= *since).cloned().collect(), complete: true }
-            }
             Query::EventPage(range) => {
-                let within = |e: &&StripeEvent| e.created >= range.since && range.until.is_none_or(|u| e.created <= u);
+                let owed = |e: &StripeEvent| !range.undelivered_only || e.pending_webhooks > 0;
+                let within = |e: &&StripeEvent| e.created >= range.since && range.until.is_none_or(|u| e.created <= u) && owed(e);
                 Reply::EventPage {
                     events: self.events.iter().filter(within).cloned().collect(),
                     raw: Vec::new(),
@@ -382,6 +384,7 @@ impl World {
             Query::QuotaTotals { .. } => Reply::QuotaTotals(Vec::new()),
             Query::TierUsage(_) => Reply::TierUsage(Vec::new()),
             Query::Counters(_) => Reply::Counters(None),
+            Query::Deploys if !self.deploys.is_empty() => Reply::Deploys(self.deploys.clone()),
             Query::Probe | Query::Deploys => return Err(Fault::new(source, FaultKind::NotSetUp, "not set up in this world")),
             Query::Logs(search) => Reply::Logs { lines: self.logs.clone(), complete: true, covers: Some(search.since), note: None },
             Query::Runs => Reply::Runs(self.runs.clone()),

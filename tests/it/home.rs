@@ -79,7 +79,7 @@ fn copied(world: &World, these: &[&str], payloads: bool) -> RunSummary {
         inputs: None,
         who: None,
         state: RunState::Closed(Closed::Done),
-        attempts: (0..these.len()).map(|n| (attempt(n), Some(Outcome::Done { note: String::new() }))).collect(),
+        attempts: (0..these.len()).map(|n| (attempt(n), Some(Outcome::done(String::new())))).collect(),
         commands: these.iter().map(of).collect(),
         subject: None,
         undoes: None,

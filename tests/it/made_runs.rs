@@ -24,7 +24,7 @@ fn attempt(run: Uuid, n: usize) -> Attempt {
 }
 
 fn done() -> Option<Outcome> {
-    Some(Outcome::Done { note: "queued by Stripe, answered 200".into() })
+    Some(Outcome::done("queued by Stripe, answered 200".into()))
 }
 
 /// A run of so many acts, all of them done.

@@ -7,6 +7,7 @@ pub mod findings;
 mod pool;
 mod pool_review;
 mod quota;
+mod replays;
 mod subscription;
 mod webhooks;
 

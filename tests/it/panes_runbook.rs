@@ -162,7 +162,7 @@ fn a_selected_run_is_followed_to_where_it_goes() {
 /// A run that has acted and is not finished, as the journal shows it.
 fn acted() -> RunSummary {
     let attempt = Attempt { run: interrupted().run, step: step_id("end", "app_rw 4711"), attempt: 1 };
-    let done = Outcome::Done { note: "signalled".into() };
+    let done = Outcome::done("signalled".into());
     RunSummary { state: RunState::Acted, attempts: vec![(attempt, Some(done))].into(), ..interrupted() }
 }
 

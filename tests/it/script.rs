@@ -148,7 +148,7 @@ impl Script {
             row.image.extend(changes.iter().map(|c| (c.field, c.to.clone())));
             let tier = row.text(Field::Tier).expect("a tier").to_string();
             self.world.enforce(&subject.0, &tier, if tier == "FREE" { 5 } else { 500 });
-            Outcome::Done { note: "1 row".into() }
+            Outcome::done("1 row".into())
         });
         Performed { attempt: perform.attempt.clone(), outcome, unrecorded: None }
     }

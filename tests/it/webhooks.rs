@@ -4,6 +4,7 @@ mod clock;
 mod cost;
 mod healthy;
 mod log;
+mod overtaken;
 mod rules;
 mod same;
 mod secret;

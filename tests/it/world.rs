@@ -358,7 +358,7 @@ impl World {
                 let row = self.records.iter_mut().find(|r| r.subject.key == *subject).and_then(|r| r.row.as_mut()).expect("a row");
                 row.image.extend(self.truth.iter().map(|c| (c.field, c.to.clone())));
                 return match self.manner {
-                    Manner::Answers => Outcome::Done { note: "queued".into() },
+                    Manner::Answers => Outcome::done("queued".into()),
                     _ => Outcome::Unknown(Fault::new(Source::Stripe, FaultKind::Timeout, "no answer within 5 s")),
                 };
             }
@@ -391,7 +391,7 @@ impl World {
             Manner::DoesAndIsSilent | Manner::DoesAndFalls => {
                 Outcome::Unknown(Fault::new(Source::Database, FaultKind::Timeout, "no answer within 5 s"))
             }
-            _ => Outcome::Done { note: "1 row".into() },
+            _ => Outcome::done("1 row".into()),
         }
     }
 }

@@ -1,15 +1,17 @@
 //! How dialogs look: a sheet over the lower part of the body, its title in a rule; the screen above stays readable.
 
 use super::{Dialog, Modal, SPANS, help, palette, tasks};
-use crate::console::ask::LetBe;
+use crate::console::ask::{ActionItem, LetBe};
 use crate::console::state::State;
 use crate::console::widgets::format::{clock, count, moment};
 use crate::console::widgets::paint::{fit, put, put_right, put_spans, rule, select, tabs, width, wrap};
 use crate::console::widgets::theme::Theme;
+use crate::protocol::environment::Contact;
 use crate::protocol::run::short;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use uuid::Uuid;
 
 /// The columns that text keeps clear on the left.
 const INDENT: u16 = 7;
@@ -128,130 +130,134 @@ fn first(modal: &Modal, lines: &[Line], fit: usize) -> usize {
 }
 
 fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> {
-    let dim = theme.dim();
     match &dialog.modal {
         Modal::Writes { .. } => {
             let until = state.world.now + chrono::Duration::minutes(15);
-            vec![
-                prompt(theme),
-                Line::blank(),
-                Line::of("Why? The reason is journaled with everything that is done.", theme.plain()),
-                Line::of(&format!("Writes go off by themselves at {}.", clock(until)), dim),
-            ]
+            let why = "Why? The reason is journaled with everything that is done.";
+            question(why, &format!("Writes go off by themselves at {}.", clock(until)), theme)
         }
-        Modal::Reveal { .. } => vec![
-            prompt(theme),
-            Line::blank(),
-            Line::of("Why? Names and addresses stay readable for 60 seconds.", theme.plain()),
-            Line::of("The reason is journaled; the data is not.", dim),
-        ],
-        Modal::LetBe { what, span, count, .. } => {
-            let until = state.world.now + chrono::Duration::minutes(SPANS[*span]);
-            if let (Some(n), Some(_)) = (what.count(), count) {
-                return vec![
-                    prompt(theme),
-                    Line::blank(),
-                    Line::of(&format!("Type {n} to accept the {n} that are marked, each in its class."), theme.plain()),
-                    Line::of(&format!("They alarm again at {}; up and down change that.", moment(until, state.world.now)), dim),
-                ];
-            }
-            vec![
-                prompt(theme),
-                Line::blank(),
-                Line::of("Why? Every console sees the reason, and who said so: name nobody.", theme.plain()),
-                Line::of(&format!("It alarms again at {}; up and down change that.", moment(until, state.world.now)), dim),
-            ]
+        Modal::Reveal { .. } => {
+            let why = "Why? Names and addresses stay readable for 60 seconds.";
+            question(why, "The reason is journaled; the data is not.", theme)
         }
-        Modal::GiveUp { .. } => vec![
-            prompt(theme),
-            Line::blank(),
-            Line::of("Why? The reason is journaled. Nothing more of it is ever sent.", theme.plain()),
-            Line::of("What it sent is not sent again; what is still missing is for a new run, or for hands.", dim),
-        ],
+        Modal::LetBe { what, span, count, .. } => let_be(what, SPANS[*span], count.is_some(), state, theme),
+        Modal::GiveUp { .. } => {
+            let why = "Why? The reason is journaled. Nothing more of it is ever sent.";
+            question(why, "What it sent is not sent again; what is still missing is for a new run, or for hands.", theme)
+        }
         Modal::Evidence { lines, .. } | Modal::Session { lines, .. } => {
             lines.iter().flat_map(|l| wrapped(l, room, theme.plain())).collect()
         }
-        Modal::Copy { copied: Some(text), .. } => {
-            // Lines that fit keep their blanks: JSON and screens are read by them.
-            let shown = |l: &str| if width(l) <= room { vec![Line::of(l, theme.plain())] } else { wrapped(l, room, theme.plain()) };
-            let mut out: Vec<Line> = text.lines().flat_map(shown).collect();
-            out.push(Line::blank());
-            out.push(Line::of("If it did not arrive, copy it from here by hand.", dim));
-            out
-        }
+        Modal::Copy { copied: Some(text), .. } => copied(text, theme, room),
         Modal::Copy { items, at, copied: None } => {
             items.iter().enumerate().map(|(i, item)| Line::row(&item.label, glance(&item.text), i == *at, theme)).collect()
         }
-        Modal::Actions { items } => items
-            .iter()
-            .flat_map(|item| match &item.does {
-                Ok(_) => vec![Line::spans(vec![(format!("{}  ", item.letter), theme.bold()), (item.label.clone(), theme.plain())])],
-                Err(reason) => impossible(&format!("{}  {}", item.letter, item.label), reason, dim, room),
-            })
-            .collect(),
-        Modal::Help { filter, .. } => {
-            let mut out = vec![prompt(theme), Line::blank()];
-            for (keys, meaning, reason) in help::lines(state, filter.text()) {
-                let style = if reason.is_some() { dim } else { theme.plain() };
-                let key = if reason.is_some() { dim } else { theme.bold() };
-                out.push(Line::spans(vec![(format!("{keys:<9} "), key), (meaning, style)]));
-                out.extend(reason.map(|r| Line::of(&format!("{:<10}not now: {r}", ""), dim)));
-            }
-            out
+        Modal::Actions { items } => items.iter().flat_map(|item| action(item, theme, room)).collect(),
+        Modal::Help { filter, .. } => keys(state, filter.text(), theme),
+        Modal::Palette { query, at } => entries(state, query.text(), *at, theme),
+        Modal::Tasks { at } => drawer(state, *at, theme, room),
+        Modal::Escalate { at } => contacts(state, *at, theme),
+        Modal::Quit => quit(state, theme),
+    }
+}
+
+/// What a text is asked for, and what follows from it.
+fn question(why: &str, then: &str, theme: &Theme) -> Vec<Line> {
+    vec![prompt(theme), Line::blank(), Line::of(why, theme.plain()), Line::of(then, theme.dim())]
+}
+
+fn let_be(what: &LetBe, minutes: i64, counting: bool, state: &State, theme: &Theme) -> Vec<Line> {
+    let until = moment(state.world.now + chrono::Duration::minutes(minutes), state.world.now);
+    match what.count() {
+        Some(n) if counting => {
+            let type_it = format!("Type {n} to accept the {n} that are marked, each in its class.");
+            question(&type_it, &format!("They alarm again at {until}; up and down change that."), theme)
         }
-        Modal::Palette { query, at } => {
-            let entries = palette::entries(state, query.text());
-            let mut out = vec![prompt(theme), Line::blank()];
-            for (i, entry) in entries.iter().enumerate() {
-                let (style, right) = match &entry.goes {
-                    Ok(_) => (theme.plain(), entry.key.clone()),
-                    Err(reason) => (dim, reason.clone()),
-                };
-                let spans = vec![(format!("{:<10}", entry.kind), dim), (entry.label.clone(), style)];
-                out.push(Line { spans, right: Some((right, dim)), selected: i == *at });
-            }
-            if entries.is_empty() {
-                out.push(Line::of("Nothing has that name.", dim));
-            }
-            out
-        }
-        Modal::Tasks { at } => {
-            let tasks = tasks::tasks(state);
-            let mut out: Vec<Line> = tasks.iter().map(|t| task(t, *at == Some(t.run), theme, room)).collect();
-            if out.is_empty() {
-                out.push(Line::of("Nothing is running, and no run of yours was left unfinished.", theme.plain()));
-            }
-            let others = tasks::of_others(state);
-            if others > 0 {
-                out.push(Line::blank());
-                out.push(Line::of(&format!("{} of others unfinished; Home lists them.", count(others, "run", "runs")), dim));
-            }
-            out
-        }
-        Modal::Escalate { at } => {
-            let contacts = state.world.env.as_ref().map(|e| e.contacts.as_slice()).unwrap_or_default();
-            contacts
-                .iter()
-                .enumerate()
-                .map(|(i, c)| Line {
-                    spans: vec![(format!("{:<28}", c.issue), theme.plain()), (format!("  {}", c.contact), theme.bold())],
-                    right: Some((c.responds.clone(), dim)),
-                    selected: i == *at,
-                })
-                .collect()
-        }
-        Modal::Quit => {
-            let busy = state.tasks.runs_line();
-            let mut out = vec![Line::of("Leave the console?", theme.bold())];
-            if let Some(busy) = busy {
-                out.push(Line::of(&format!("Going on: {busy}. It stands in the journal; the next console takes it up."), theme.warn()));
-            }
-            if let Some(export) = state.tasks.exports.line() {
-                out.push(Line::of(&format!("Going on: {export}. What there is by then stays, as a partial file."), theme.warn()));
-            }
-            out
+        _ => {
+            let why = "Why? Every console sees the reason, and who said so: name nobody.";
+            question(why, &format!("It alarms again at {until}; up and down change that."), theme)
         }
     }
+}
+
+fn copied(text: &str, theme: &Theme, room: u16) -> Vec<Line> {
+    // Lines that fit keep their blanks: JSON and screens are read by them.
+    let shown = |l: &str| if width(l) <= room { vec![Line::of(l, theme.plain())] } else { wrapped(l, room, theme.plain()) };
+    let mut out: Vec<Line> = text.lines().flat_map(shown).collect();
+    out.push(Line::blank());
+    out.push(Line::of("If it did not arrive, copy it from here by hand.", theme.dim()));
+    out
+}
+
+fn action(item: &ActionItem, theme: &Theme, room: u16) -> Vec<Line> {
+    match &item.does {
+        Ok(_) => vec![Line::spans(vec![(format!("{}  ", item.letter), theme.bold()), (item.label.clone(), theme.plain())])],
+        Err(reason) => impossible(&format!("{}  {}", item.letter, item.label), reason, theme.dim(), room),
+    }
+}
+
+fn keys(state: &State, filter: &str, theme: &Theme) -> Vec<Line> {
+    let dim = theme.dim();
+    let mut out = vec![prompt(theme), Line::blank()];
+    for (keys, meaning, reason) in help::lines(state, filter) {
+        let style = if reason.is_some() { dim } else { theme.plain() };
+        let key = if reason.is_some() { dim } else { theme.bold() };
+        out.push(Line::spans(vec![(format!("{keys:<9} "), key), (meaning, style)]));
+        out.extend(reason.map(|r| Line::of(&format!("{:<10}not now: {r}", ""), dim)));
+    }
+    out
+}
+
+fn entries(state: &State, query: &str, at: usize, theme: &Theme) -> Vec<Line> {
+    let dim = theme.dim();
+    let entries = palette::entries(state, query);
+    let mut out = vec![prompt(theme), Line::blank()];
+    for (i, entry) in entries.iter().enumerate() {
+        let (style, right) = match &entry.goes {
+            Ok(_) => (theme.plain(), entry.key.clone()),
+            Err(reason) => (dim, reason.clone()),
+        };
+        let spans = vec![(format!("{:<10}", entry.kind), dim), (entry.label.clone(), style)];
+        out.push(Line { spans, right: Some((right, dim)), selected: i == at });
+    }
+    if entries.is_empty() {
+        out.push(Line::of("Nothing has that name.", dim));
+    }
+    out
+}
+
+fn drawer(state: &State, at: Option<Uuid>, theme: &Theme, room: u16) -> Vec<Line> {
+    let mut out: Vec<Line> = tasks::tasks(state).iter().map(|t| task(t, at == Some(t.run), theme, room)).collect();
+    if out.is_empty() {
+        out.push(Line::of("Nothing is running, and no run of yours was left unfinished.", theme.plain()));
+    }
+    let others = tasks::of_others(state);
+    if others > 0 {
+        out.push(Line::blank());
+        out.push(Line::of(&format!("{} of others unfinished; Home lists them.", count(others, "run", "runs")), theme.dim()));
+    }
+    out
+}
+
+fn contacts(state: &State, at: usize, theme: &Theme) -> Vec<Line> {
+    let contacts = state.world.env.as_ref().map(|e| e.contacts.as_slice()).unwrap_or_default();
+    let one = |(i, c): (usize, &Contact)| Line {
+        spans: vec![(format!("{:<28}", c.issue), theme.plain()), (format!("  {}", c.contact), theme.bold())],
+        right: Some((c.responds.clone(), theme.dim())),
+        selected: i == at,
+    };
+    contacts.iter().enumerate().map(one).collect()
+}
+
+fn quit(state: &State, theme: &Theme) -> Vec<Line> {
+    let mut out = vec![Line::of("Leave the console?", theme.bold())];
+    if let Some(busy) = state.tasks.runs_line() {
+        out.push(Line::of(&format!("Going on: {busy}. It stands in the journal; the next console takes it up."), theme.warn()));
+    }
+    if let Some(export) = state.tasks.exports.line() {
+        out.push(Line::of(&format!("Going on: {export}. What there is by then stays, as a partial file."), theme.warn()));
+    }
+    out
 }
 
 /// What cannot be done, and why: beside it, or below it where the reason is long. It decides what to do instead, so it is never cut.

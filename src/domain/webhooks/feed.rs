@@ -18,7 +18,7 @@ pub struct Line {
     pub object: Option<StripeId>,
     pub customer: Option<StripeId>,
     pub subscription: Option<StripeId>,
-    /// Deliveries that Stripe still owes: evidence, never the verdict.
+    /// Stripe still owes a delivery of it, as far as it has said by now: evidence, never the verdict.
     pub pending: bool,
     pub verdict: Verdict,
     /// Only where the effect is missing or contradicted.

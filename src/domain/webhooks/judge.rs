@@ -49,7 +49,7 @@ pub struct Facts<'a> {
     pub asked: bool,
     /// The tier that the application enforces for the row's profile; `None` where nobody asked, or the row was written since.
     pub enforced: Option<&'a str>,
-    /// The whole case was read after the newest event, and nothing is wrong with it.
+    /// The whole case was read after the newest event, and nothing is wrong with it; nobody has written the row since.
     pub cleared: bool,
     /// The whole case was read, and no profile can be named.
     pub nobody: bool,

@@ -64,7 +64,7 @@ fn outcome(status: u16, body: &str) -> Outcome {
     let said = if words.is_empty() { String::new() } else { format!(": {words}") };
     let refused = |say: &str| fault(FaultKind::Refused, &format!("the webhook endpoint answered {status}{say}{said}"));
     match status {
-        200..=299 => Outcome::Done { note: format!("the webhook endpoint answered {status}{said}") },
+        200..=299 => Outcome::done(format!("the webhook endpoint answered {status}{said}")),
         300..=399 => Outcome::NotDone(refused(" and redirects; check webhook_url")),
         // It, or what stands in front of it, may be at work on this request all the same.
         408 | 409 | 425 | 429 => Outcome::Unknown(refused("")),
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn an_answer_is_told_and_only_a_plain_refusal_has_done_nothing() {
         let done = outcome(200, "{\"ok\":false}\u{1b}");
-        assert!(matches!(&done, Outcome::Done { note } if note.contains("{\"ok\":false}") && !note.contains('\u{1b}')), "{done:?}");
+        assert!(matches!(&done, Outcome::Done { note, .. } if note.contains("{\"ok\":false}") && !note.contains('\u{1b}')), "{done:?}");
         let refused = outcome(400, "no row for jane.doe@acme.com, key sk_live_S3cretV4lue99");
         assert!(!format!("{refused:?}").contains("jane.doe") && !format!("{refused:?}").contains("S3cret"), "{refused:?}");
         for status in [301, 400, 401, 404, 422] {

@@ -59,7 +59,7 @@ fn outcome(status: u16, body: &[u8]) -> Outcome {
                 // How far it came before it failed is its own secret.
                 return Outcome::Unknown(refused(format!("the application answered {status}, and that it failed")));
             }
-            Outcome::Done { note: format!("the application answered {status}") }
+            Outcome::done(format!("the application answered {status}"))
         }
         401 | 403 => Outcome::NotDone(fault(FaultKind::Auth, "the application does not accept the admin token: check admin_token")),
         // The same request may have been taken before, by the application or by what stands in front of it, and still be at work.
@@ -90,7 +90,7 @@ pub async fn by_command(writer: &Writer, subject: &SubjectKey, customer: &str, k
         Err(error) => return Outcome::NotDone(fault(FaultKind::Refused, &format!("{program} could not be run: {error}"))),
     };
     match tokio::time::timeout(*limit, child.wait()).await {
-        Ok(Ok(status)) if status.success() => Outcome::Done { note: format!("`{program}` succeeded") },
+        Ok(Ok(status)) if status.success() => Outcome::done(format!("`{program}` succeeded")),
         Ok(Ok(status)) => {
             Outcome::Unknown(fault(FaultKind::Refused, &format!("{program} ended with {status}; how far it came is unknown")))
         }

@@ -86,7 +86,7 @@ pub(super) fn recorded(records: impl Iterator<Item = Body>, payloads: &HashMap<S
 fn said(payload: &Payload) -> Option<String> {
     if let Some(ConcludedDetail { outcome }) = payload.parse() {
         return Some(match outcome {
-            Outcome::Done { note } => note,
+            Outcome::Done { note, .. } => note,
             Outcome::NotDone(fault) | Outcome::Unknown(fault) => fault.say,
         });
     }
@@ -146,7 +146,7 @@ fn state(run: &RunSummary) -> RunState {
 fn bare(result: Concluded) -> Outcome {
     let fault = || Fault::new(crate::domain::fault::Source::Store, FaultKind::NotFound, "its reason was removed from the journal");
     match result {
-        Concluded::Done => Outcome::Done { note: String::new() },
+        Concluded::Done => Outcome::done(String::new()),
         Concluded::NotDone => Outcome::NotDone(fault()),
         Concluded::Unknown => Outcome::Unknown(fault()),
     }

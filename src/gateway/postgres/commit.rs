@@ -30,7 +30,7 @@ pub async fn settle(session: &mut Session, changed: Result<Result<(), Trouble>, 
         }
     }
     match tokio::time::timeout(LIMIT, session.commit()).await {
-        Ok(Ok(())) => Outcome::Done { note },
+        Ok(Ok(())) => Outcome::done(note),
         Ok(Err(error)) => {
             session.broken = true;
             match &error {

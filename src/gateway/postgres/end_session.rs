@@ -149,7 +149,7 @@ async fn watch(lane: &Lane, id: SessionId) -> Outcome {
             })
         });
         match there.await {
-            Ok(false) => return Outcome::Done { note: format!("ended, gone after {} ms", begun.elapsed().as_millis()) },
+            Ok(false) => return Outcome::done(format!("ended, gone after {} ms", begun.elapsed().as_millis())),
             Ok(true) if begun.elapsed() < WATCH => {}
             Ok(true) => {
                 let say = format!(

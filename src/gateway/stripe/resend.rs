@@ -74,7 +74,7 @@ fn outcome(status: u16, request: Option<&str>, body: Option<&Value>, endpoint: &
     let new = |kind, say: String| Fault::new(Source::Stripe, kind, say);
     let message = body.and_then(|b| b["error"]["message"].as_str()).unwrap_or_default().to_lowercase();
     match status {
-        200..=299 => Outcome::Done { note: "Stripe has queued it; whether it takes effect, the row tells".into() },
+        200..=299 => Outcome::done("Stripe has queued it; whether it takes effect, the row tells".into()),
         400 | 404 if message.contains("no such webhook endpoint") => Outcome::NotDone(new(
             FaultKind::NotFound,
             format!("{endpoint} is no longer registered in Stripe: it was deleted; resend to an endpoint that is"),

@@ -4,6 +4,7 @@ use super::bulk::{Bulk, Held, Item, PAUSE_MINUTES, Progress, Stage, VAIN_AT_MOST
 use super::{Confirmation, Goal, Phase, Run, Try};
 use crate::domain::At;
 use crate::domain::fault::{Fault, FaultKind};
+use crate::procedures::ENTITLEMENT;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
 use crate::protocol::record::{Closed, Detail, Entry};
@@ -244,6 +245,9 @@ impl Run {
         let mut effects = self.handed_again();
         let all = progress.applied == progress.total;
         let say = self.tally(&progress);
+        if all {
+            self.rows_proven();
+        }
         self.generation += 1;
         self.answers = crate::protocol::answers::Answers::default();
         if all && crate::procedures::by_id(&self.procedure).is_some_and(crate::procedures::Procedure::is_staged) {
@@ -253,10 +257,7 @@ impl Run {
             return effects;
         }
         self.note_afterwards();
-        if all {
-            // Each was read: that is what these steps say of all of them.
-            self.mark_proofs(|_| StepState::Passed);
-        }
+        effects.extend(self.enforced_by_the_first().then(|| self.verified(ENTITLEMENT, true)));
         effects.push(self.close(if all { Closed::Done } else { Closed::Halted }));
         self.ended = Some(now);
         self.phase = if all { Phase::Done(say) } else { Phase::Halted(say) };

@@ -1,14 +1,15 @@
 //! What follows when the facts are in: review, dispatch, reconciliation, proof, end. The reading itself is [`super::gather`]'s.
 
-use super::effects::UNHEARD;
 use super::reconcile::{Seen, seen};
 use super::{Goal, Hold, PATIENCE_SECONDS, Phase, Run, Try};
 use crate::domain::At;
+use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, FaultKind, Source};
 use crate::procedures::{ENTITLEMENT, ROW};
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
+use crate::protocol::query::{Query, Reply};
 use crate::protocol::record::{Closed, Concluded, ConcludedDetail, Detail, Entry, OpenedDetail};
 use crate::protocol::run::{Perform, Ran, Refusal, Step, StepKind, StepState};
 use chrono::Duration;
@@ -98,7 +99,9 @@ impl Run {
 
     /// The plan computed again at the moment of confirming: only the one that was reviewed goes on.
     fn confirm_again(&mut self, env: &Environment, now: At) -> Vec<Effect> {
-        let confirmed = self.confirmed.as_ref().expect("invariant: confirming follows a confirmation").digest.clone();
+        let confirmation = self.confirmed.as_mut().expect("invariant: confirming follows a confirmation");
+        confirmation.at = now;
+        let confirmed = confirmation.digest.clone();
         match self.planned(env, now).map(|p| self.remaining(p)) {
             Ok(plan) if plan.digest() == confirmed || self.is_part_of_the_reviewed(&plan) => {
                 let detail = OpenedDetail {
@@ -199,7 +202,7 @@ impl Run {
         let compare_and_set = last.command.as_ref().is_some_and(Command::is_compare_and_set);
         match seen(last, &self.answers) {
             Seen::Applied => {
-                let mut effects = vec![self.conclude(Outcome::Done { note: "read back: the row holds what was sent".into() })];
+                let mut effects = vec![self.conclude(Outcome::done("read back: the row holds what was sent".into()))];
                 self.goal = Goal::Verify;
                 effects.extend(self.enter_verify(env, now));
                 effects
@@ -295,14 +298,16 @@ impl Run {
         let mut effects = self.recorded_again();
         // Of a command that failed nothing is proven: it may be others that have brought about what it was run for.
         if self.tries.last().is_some_and(|t| t.is_open() && t.ran() == Ran::No) {
-            effects.push(self.conclude(Outcome::Done { note: "read back: the row is as it should be".into() }));
+            effects.push(self.conclude(Outcome::done("read back: the row is as it should be".into())));
         }
         if self.many {
             let proofs = self.plan.iter().flat_map(|p| &p.steps).filter(|s| s.kind == StepKind::Verify);
             effects.extend(proofs.filter(|s| !matches!(s.state, StepState::Skipped(_))).map(|s| self.verified(&s.id, true)));
         } else {
             effects.push(self.verified(ROW, true));
-            if env.set_up.contains(&Source::Application) {
+            // Not every procedure asks the application again once the rows are right.
+            let heard = |(query, known): (&Query, &Known<Reply>)| matches!((query, known), (Query::Entitlement(_), Known::Is { .. }));
+            if env.set_up.contains(&Source::Application) && self.answers.all().any(heard) {
                 effects.push(self.verified(ENTITLEMENT, true));
             }
         }
@@ -368,7 +373,7 @@ impl Run {
     fn as_answered(&self) -> String {
         match self.tries.last().map(|t| &t.outcome) {
             Some(Some(Outcome::Unknown(fault))) => format!("Nobody knows how far it came ({})", fault.say.trim_end_matches('.')),
-            Some(Some(Outcome::Done { note })) if note.starts_with(UNHEARD) => format!("Nobody knows how far it came ({note})"),
+            Some(Some(done @ Outcome::Done { note, .. })) if done.is_unheard() => format!("Nobody knows how far it came ({note})"),
             Some(None) => "Nobody knows how far it came".into(),
             _ => "It was answered as done".into(),
         }

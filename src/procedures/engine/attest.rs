@@ -104,7 +104,7 @@ impl Run {
         let achieved = self.plan.replace(plan).zip(procedure).and_then(|(done, p)| p.achieved(&done, &self.answers));
         // What a configured command printed is the operator's to read.
         let said = self.tries.last().and_then(|t| match (&t.command, &t.outcome) {
-            (Some(Command::RunHook { .. }), Some(Outcome::Done { note })) => Some(note.clone()),
+            (Some(Command::RunHook { .. }), Some(Outcome::Done { note, .. })) => Some(note.clone()),
             (Some(Command::RunHook { .. }), Some(Outcome::Unknown(fault))) => Some(fault.say.clone()),
             _ => None,
         });

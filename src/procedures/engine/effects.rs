@@ -12,12 +12,13 @@ use crate::domain::ids::{StripeId, StripeKind};
 use crate::domain::row::{Field, Image, diff};
 use crate::domain::sessions::{Activity, SessionId};
 use crate::domain::text::sentence;
+use crate::procedures::ENTITLEMENT;
 use crate::protocol::answers::Answers;
-use crate::protocol::command::{Command, Outcome};
+use crate::protocol::command::{Command, Outcome, SettledBy, Touched};
 use crate::protocol::effect::Effect;
 use crate::protocol::environment::Environment;
 use crate::protocol::query::{Query, Reply};
-use crate::protocol::run::{Expect, StepState};
+use crate::protocol::run::{Expect, StepKind, StepState};
 use chrono::Duration;
 
 /// So many rows are asked for in one statement.
@@ -29,12 +30,9 @@ const DELIVERED_WITHIN_SECONDS: i64 = 30;
 /// Between two looks at a try that another process left behind, in seconds.
 const LOOK_AGAIN_SECONDS: i64 = 3;
 
-/// What is noted of a try that counts as sent because nobody can tell; what it said itself stands behind it.
-pub(super) const UNHEARD: &str = "nobody answered; it counts as sent and is not sent again";
-
 /// What was read about one item.
 enum Read {
-    Holds,
+    Holds(Heard),
     /// Not there; what there is instead.
     Lacks(String),
     /// The database did not answer; why.
@@ -44,6 +42,14 @@ enum Read {
         why: String,
         lasting: bool,
     },
+}
+
+/// What the application said about an effect that its row shows.
+enum Heard {
+    NotAsked,
+    Agrees,
+    /// It does not tell; why.
+    Nothing(String),
 }
 
 impl Run {
@@ -104,7 +110,10 @@ impl Run {
             let read = self.read(&item, step, env);
             seen |= !matches!(read, Read::Silent(_));
             match read {
-                Read::Holds => effects.extend(self.applied(at, step, open)),
+                Read::Holds(heard) => {
+                    self.heard(heard);
+                    effects.extend(self.applied(at, step, open));
+                }
                 Read::Silent(why) => {
                     silent = Some(why);
                     // Time in which nobody can look is not the effect's: it gets its own when the database is back.
@@ -118,6 +127,7 @@ impl Run {
                     if self.note.as_ref().is_none_or(|n| !n.contains(&note)) {
                         self.note_also(&sentence(&note));
                     }
+                    self.heard(Heard::Nothing(why));
                     effects.extend(self.applied(at, step, open));
                 }
                 Read::Lacks(what) => effects.extend(self.lacking(&item, step, since, open, &what, now)),
@@ -152,17 +162,49 @@ impl Run {
         }
         let due = image.get(&Field::Tier).and_then(|t| t.as_text());
         if !self.is_canary(item) || !env.set_up.contains(&Source::Application) {
-            return Read::Holds;
+            return Read::Holds(Heard::NotAsked);
         }
+        let nothing = |why: &str| Read::Holds(Heard::Nothing(why.into()));
         match (self.answers.get(&Query::Entitlement(subject.clone())), due) {
             (Some(Known::Is { value: Reply::Entitlement(Some(e)), .. }), Some(due)) if !e.tier.eq_ignore_ascii_case(due) => {
                 Read::Lacks(format!("the row is right, and the application enforces {}", e.tier))
             }
-            (Some(Known::Failed(fault)), _) if fault.kind != FaultKind::NotSetUp => {
-                Read::Unheard { why: fault.say.clone(), lasting: stays_unheard(fault) }
-            }
-            _ => Read::Holds,
+            (Some(Known::Is { value: Reply::Entitlement(Some(_)), .. }), Some(_)) => Read::Holds(Heard::Agrees),
+            (Some(Known::Is { value: Reply::Entitlement(None), .. }), _) => nothing("the application does not know this profile"),
+            (Some(Known::Failed(fault)), _) if fault.kind == FaultKind::NotSetUp => nothing("the application is not set up"),
+            (Some(Known::Failed(fault)), _) => Read::Unheard { why: fault.say.clone(), lasting: stays_unheard(fault) },
+            _ => nothing("the application was not asked"),
         }
+    }
+
+    /// What the application said of the first one is the proof by it, or the reason why there is none.
+    fn heard(&mut self, heard: Heard) {
+        let steps = self.plan.iter_mut().flat_map(|p| &mut p.steps);
+        let Some(step) = steps.filter(|s| s.kind == StepKind::Verify).find(|s| s.id == ENTITLEMENT) else { return };
+        match heard {
+            Heard::NotAsked => {}
+            Heard::Agrees => step.state = StepState::Passed,
+            Heard::Nothing(_) if step.state == StepState::Passed => {}
+            Heard::Nothing(why) => step.state = StepState::Skipped(why),
+        }
+    }
+
+    /// Every row of these acts was read as it should be: proven by that, and by the application where it was heard.
+    pub(super) fn rows_proven(&mut self) {
+        let silent = |state: &StepState| !matches!(state, StepState::Passed | StepState::Skipped(_));
+        for step in self.plan.iter_mut().flat_map(|p| &mut p.steps).filter(|s| s.kind == StepKind::Verify) {
+            if step.id == ENTITLEMENT && silent(&step.state) {
+                step.state = StepState::Skipped("the application was not asked: each row was right before we came".into());
+            } else if silent(&step.state) {
+                step.state = StepState::Passed;
+            }
+        }
+    }
+
+    /// The application enforces what the first row says.
+    pub(super) fn enforced_by_the_first(&self) -> bool {
+        let mut proofs = self.plan.iter().flat_map(|p| &p.steps).filter(|s| s.kind == StepKind::Verify);
+        proofs.any(|s| s.id == ENTITLEMENT && s.state == StepState::Passed)
     }
 
     /// Whether a session does no longer what it has done since then.
@@ -171,7 +213,7 @@ impl Run {
             Err(why) => Read::Silent(why),
             Ok(activity) => match activity.find(session) {
                 Some(s) if s.state_change == Some(since) => Read::Lacks(format!("session {} is still there", session.pid)),
-                _ => Read::Holds,
+                _ => Read::Holds(Heard::NotAsked),
             },
         }
     }
@@ -200,7 +242,7 @@ impl Run {
         let id = plan.steps[step].id.clone();
         let mut effects = Vec::new();
         if open {
-            effects.extend(self.conclude_step(&id, Outcome::Done { note: "read back: it is as it should be".into() }));
+            effects.extend(self.conclude_step(&id, Outcome::done("read back: it is as it should be".into())));
         }
         effects.push(self.verified(&id, true));
         effects
@@ -233,26 +275,36 @@ impl Run {
 
     /// What a try comes to that nobody answered for, by what its subject's row shows. `None`: it cannot be told yet.
     fn told(&self, of: &Try, settled: bool) -> Option<Outcome> {
-        if let Some(Command::EndSession { session, .. }) = &of.command {
-            let done = |note: &str| Some(Outcome::Done { note: note.into() });
-            return match self.activity().map(|a| a.find(*session).is_some()) {
-                Ok(false) => done("read back: the session is gone"),
-                Ok(true) if settled => done("it may have its signal, and is still there; it is not signalled twice"),
-                _ => None,
-            };
+        match of.command.as_ref().map(Command::settled_by) {
+            Some(SettledBy::Session) => self.session_told(of, settled),
+            // Where the journal no longer has the command it may have been sent, too. Whether it helped, the row says.
+            Some(SettledBy::Effect) | None => {
+                let said = if let Some(Outcome::Unknown(fault)) = &of.outcome { Some(fault.say.as_str()) } else { None };
+                Some(Outcome::unheard(said))
+            }
+            Some(SettledBy::Nobody) => None,
+            Some(SettledBy::Row | SettledBy::Counters) => self.row_told(of, settled),
         }
-        if !of.command.as_ref().is_some_and(Command::is_compare_and_set) {
-            // It may have been sent, so it counts as sent: whether it helped, the row says, and it is not sent again.
-            let said = if let Some(Outcome::Unknown(fault)) = &of.outcome { Some(fault.say.trim_end_matches('.')) } else { None };
-            return Some(Outcome::Done { note: said.map_or_else(|| UNHEARD.into(), |said| format!("{UNHEARD}: {said}")) });
+    }
+
+    fn session_told(&self, of: &Try, settled: bool) -> Option<Outcome> {
+        let Some(Touched::Session(session)) = of.command.as_ref()?.touches() else { return None };
+        let done = |note: &str| Some(Outcome::done(note.into()));
+        match self.activity().map(|a| a.find(session).is_some()) {
+            Ok(false) => done("read back: the session is gone"),
+            Ok(true) if settled => done("it may have its signal, and is still there; it is not signalled twice"),
+            _ => None,
         }
+    }
+
+    fn row_told(&self, of: &Try, settled: bool) -> Option<Outcome> {
         match seen(of, &self.answers) {
-            Seen::Applied => Some(Outcome::Done { note: "read back: the row holds what was sent".into() }),
+            Seen::Applied => Some(Outcome::done("read back: the row holds what was sent".into())),
             Seen::AsBefore if settled => {
                 Some(Outcome::NotDone(Fault::new(Source::Database, FaultKind::Timeout, "read back: the row is as it was before")))
             }
             // A compare-and-set changes the whole row or nothing: this is somebody else's later change.
-            Seen::Other(what) => Some(Outcome::Done { note: format!("cannot be told any more: {what}; it is not sent again") }),
+            Seen::Other(what) => Some(Outcome::done(format!("cannot be told any more: {what}; it is not sent again"))),
             Seen::AsBefore | Seen::Unread(_) | Seen::CannotTell => None,
         }
     }
@@ -269,7 +321,7 @@ impl Run {
             self.tries.iter().filter(|t| t.is_open()).filter_map(|t| t.command.as_ref()?.subject().cloned()).collect();
         subjects.sort();
         subjects.dedup();
-        let ends = |t: &&Try| t.is_open() && matches!(t.command, Some(Command::EndSession { .. }));
+        let ends = |t: &&Try| t.is_open() && t.command.as_ref().is_some_and(|c| c.settled_by() == SettledBy::Session);
         let mut wanted: Vec<Query> = self.tries.iter().find(ends).map(|_| Query::Activity).into_iter().collect();
         wanted.extend(subjects.iter().map(row_query));
         // With nobody in doubt there is only time to pass; it passes from read to read.

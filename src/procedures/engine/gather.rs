@@ -1,6 +1,5 @@
 //! Reading for a run: which questions are open, and who plans from the answers. What follows from the plan is [`super::advance`]'s.
 
-use super::effects::UNHEARD;
 use super::{Goal, Run, Try};
 use crate::domain::At;
 use crate::domain::fault::Source;
@@ -131,7 +130,7 @@ impl Run {
     fn inputs_told(&self) -> Inputs {
         let mut inputs = self.inputs.clone();
         let sent = self.tries.iter().find_map(|t| match (&t.command, &t.outcome) {
-            (Some(Command::Escalate { .. }), Some(Outcome::Done { note })) => Some(note.clone()),
+            (Some(Command::Escalate { .. }), Some(Outcome::Done { note, .. })) => Some(note.clone()),
             _ => None,
         });
         inputs.attested.extend(sent.map(|note| (SENT.to_string(), note)));
@@ -163,7 +162,7 @@ impl Try {
     pub(super) fn ran(&self) -> Ran {
         match (&self.command, &self.outcome) {
             (Some(Command::RunHook { .. }), Some(Outcome::NotDone(_))) => Ran::No,
-            (Some(Command::RunHook { .. }), Some(Outcome::Done { note })) if !note.starts_with(UNHEARD) => Ran::Done,
+            (Some(Command::RunHook { .. }), Some(done @ Outcome::Done { .. })) if !done.is_unheard() => Ran::Done,
             (Some(Command::RunHook { .. }), _) => Ran::Unknown,
             _ => Ran::No,
         }

@@ -149,6 +149,7 @@ enum Goal {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Confirmation {
     digest: String,
+    /// When the operator said so; from when the facts read after that have shown the same plan, that time: it is as fresh as they are.
     at: At,
 }
 

@@ -5,7 +5,7 @@ use super::words;
 use crate::domain::At;
 use crate::domain::mask;
 use crate::domain::webhooks::cause::Remedy;
-use crate::procedures::words::{changed, count, how};
+use crate::procedures::words::{changed, count, first_enforced, how};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::Command;
 use crate::protocol::environment::{Environment, Writer};
@@ -44,12 +44,8 @@ pub fn plan_of(found: &Found, env: &Environment) -> Result<Plan, Refusal> {
         check("evidence", format!("{} compared with the newest state at Stripe", count(found.lost.len() + found.right, "row"))),
     ];
     all.extend(steps);
-    all.push(Step::new(
-        "effects",
-        StepKind::Verify,
-        "effects",
-        "Each row holds what Stripe says, and the app enforces the first one's tier",
-    ));
+    all.push(Step::new("effects", StepKind::Verify, "effects", "Each row holds what Stripe says"));
+    all.push(first_enforced(env));
     let who = match found.lost.as_slice() {
         [one] => mask::id(one.customer.as_str()),
         many => count(many.len(), "customer"),

@@ -7,7 +7,7 @@ use crate::domain::facts::{Case, Handle, Known};
 use crate::domain::fault::{Fault, Source};
 use crate::domain::findings::Judged;
 use crate::domain::ids::StripeId;
-use crate::domain::row::Image;
+use crate::domain::row::{Field, Image};
 use crate::domain::webhooks::demand::Demand;
 use crate::domain::webhooks::judge::Outcome;
 use crate::protocol::answers::{Answers, assemble, next_reads};
@@ -42,6 +42,9 @@ struct Check {
     /// What has been answered so far, while it is being read, and when the first question went out.
     reading: Option<(At, Answers)>,
     outcome: Option<(u64, Judged)>,
+    /// When the reading began that said so, and the row that it found holding the customer.
+    #[serde(default)]
+    beside: Option<(At, Option<Image>)>,
     /// A source did not answer the last reading: what was said before that stands.
     #[serde(default)]
     unanswered: bool,
@@ -90,11 +93,17 @@ impl Cases {
         self.checks.get(customer).is_some_and(|c| c.outcome.is_none())
     }
 
-    /// The case as it was read after that event found nothing wrong.
-    pub fn cleared(&self, customer: &StripeId, newest: At) -> bool {
-        self.checks
-            .get(customer)
-            .is_some_and(|c| c.newest >= newest && c.outcome.as_ref().is_some_and(|(at, j)| *at > 0 && j.diagnosis.word == Word::Ok))
+    /// The case as it was read after that event found nothing wrong, and the row that was read at `row_at` is older than that, or the very one
+    /// that was found right: what was written since is judged by itself.
+    pub fn cleared(&self, customer: &StripeId, newest: At, row: Option<&Image>, row_at: At) -> bool {
+        let beside = self.well(customer, newest).and_then(|c| c.beside.as_ref());
+        beside.is_some_and(|(begun, right)| row_at <= *begun || right.as_ref() == row)
+    }
+
+    /// The check of a customer whose case was read after that event, and found nothing wrong.
+    fn well(&self, customer: &StripeId, newest: At) -> Option<&Check> {
+        let well = |c: &&Check| c.outcome.as_ref().is_some_and(|(at, j)| *at > 0 && j.diagnosis.word == Word::Ok);
+        self.checks.get(customer).filter(|c| c.newest >= newest).filter(well)
     }
 
     /// The tier that the application enforces for them, as long as the row is the one beside which it was asked.
@@ -109,6 +118,10 @@ impl Cases {
 }
 
 impl Check {
+    fn of(newest: At, row: Option<Image>) -> Self {
+        Self { newest, row, reading: None, outcome: None, beside: None, unanswered: false }
+    }
+
     fn is_due(&self, tick: u64) -> bool {
         self.outcome.as_ref().is_none_or(|(at, j)| {
             let patience = match j.diagnosis.word {
@@ -138,7 +151,7 @@ impl Survey {
         for (customer, check) in &self.cases.checks {
             let still = self.feed.theirs(customer).iter().filter_map(|s| self.feed.courses.get(s));
             let last = still.map(|h| h.newest()).max();
-            if last.is_some_and(|at| at == check.newest && self.cases.cleared(customer, at)) {
+            if last.is_some_and(|at| at == check.newest && self.cases.well(customer, at).is_some()) {
                 newest.entry(customer).or_insert(check.newest);
             }
         }
@@ -152,8 +165,8 @@ impl Survey {
             let check = match old.remove(customer) {
                 Some(c) if c.newest == *at && (c.row == row || c.outcome.is_none()) => c,
                 // What it said last stays until it is read anew.
-                Some(c) => Check { newest: *at, row, reading: None, outcome: c.outcome.map(|(_, j)| (0, j)), unanswered: false },
-                None => Check { newest: *at, row, reading: None, outcome: None, unanswered: false },
+                Some(c) => Check { outcome: c.outcome.map(|(_, j)| (0, j)), ..Check::of(*at, row) },
+                None => Check::of(*at, row),
             };
             self.cases.checks.insert(customer.clone(), check);
         }
@@ -198,6 +211,11 @@ impl Survey {
                 let said = Judged::of(customer.clone(), &case, &m.env.tiers, diagnosis);
                 // A source that is away unsays nothing.
                 let before = check.outcome.take().map(|(_, j)| j).filter(|j| check.unanswered && j.diagnosis.word != Word::Unknown);
+                if before.is_none() {
+                    let row = case.record().and_then(|r| r.row.as_ref());
+                    let theirs = row.filter(|r| r.text(Field::Customer) == Some(customer.as_str()));
+                    check.beside = Some((begun, theirs.map(|r| r.image.clone())));
+                }
                 check.outcome = Some((m.tick.max(1), before.unwrap_or(said)));
                 check.reading = None;
                 busy -= 1;

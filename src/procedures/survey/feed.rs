@@ -132,6 +132,13 @@ impl History {
         before == Some(&self.states[own].demand)
     }
 
+    /// The event before this one whose demand the row holds, where it holds that.
+    pub fn older_in_row(&self, event: &StripeId) -> Option<&StripeId> {
+        let Some(Stand::At(k)) = self.stand else { return None };
+        let own = self.states.iter().position(|s| s.event == *event)?;
+        self.states.get(k).filter(|_| k < own).map(|s| &s.event)
+    }
+
     /// What Stripe said itself, where nothing has happened since.
     pub fn current(&self) -> Option<&Current> {
         self.more.as_ref()?.current.as_ref().filter(|c| c.at >= self.newest())

@@ -5,54 +5,141 @@ use crate::domain::At;
 use crate::domain::diagnosis;
 use crate::domain::expected::NoExpectation;
 use crate::domain::ids::{StripeId, SubjectKey, is_placeholder};
+use crate::domain::money;
 use crate::domain::row::{Field, Value};
 use crate::domain::shape::KeyType;
 use crate::domain::webhooks::cause::{Attributed, Cause, Evidence, Held, Named, Receipt, Remedy, attribute, likely};
-use crate::domain::webhooks::course::Stand;
 use crate::domain::webhooks::demand::Due;
 use crate::domain::webhooks::endpoint::HANDLED;
 use crate::domain::webhooks::feed::{Group, Line};
 use crate::domain::webhooks::verdict::Verdict;
-use std::collections::{BTreeMap, BTreeSet};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// So many failures are looked at one by one, the newest first; what is older is an old story.
+/// So many failures are looked at one by one whenever anything has changed, the newest first.
 const AT_MOST: usize = 5_000;
+/// Of those that are older so many besides: first those that nobody has looked at yet, then all of them in turn.
+const OLDER: usize = 2_000;
+
+/// The failures that are too many to be looked at all at once.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Older {
+    /// Those that nobody has looked at yet: they are in no group.
+    pub beyond: usize,
+    /// They are to be gone on with, whether or not anything else changes.
+    pub restless: bool,
+    /// How far the turn through them has come.
+    turn: usize,
+    /// What is said of a cause that none of the newest has.
+    said: BTreeMap<Cause, Group>,
+}
 
 impl Survey {
-    /// Attributes every failure, and gathers those of one cause.
+    /// Attributes the failures, and gathers those of one cause.
     pub(super) fn group(&mut self, m: &Present) {
-        let mut groups: BTreeMap<(Cause, Remedy), (Group, BTreeSet<StripeId>)> = BTreeMap::new();
-        let mut causes: Vec<(usize, Cause)> = Vec::new();
-        let mut of_customers: BTreeMap<StripeId, Cause> = BTreeMap::new();
+        let failures: Vec<usize> = (0..self.feed.lines.len()).filter(|place| self.feed.lines[*place].verdict.is_failure()).collect();
+        let (newest, older) = failures.split_at(failures.len().min(AT_MOST));
+        let mut groups: Vec<Group> = Vec::new();
+        let mut places: BTreeMap<(Cause, Remedy), usize> = BTreeMap::new();
+        // Each with its group.
+        let mut members: Vec<(usize, usize)> = Vec::with_capacity(failures.len());
+        let mut causes: Vec<(usize, Cause)> = Vec::with_capacity(newest.len());
         let recovered = self.recovered();
-        for (place, line) in self.feed.lines.iter().enumerate().filter(|(_, l)| l.verdict.is_failure()).take(AT_MOST) {
-            let recovered = recovered.get(&*line.kind).is_some_and(|at| *at > line.at);
-            let found = attribute(&Evidence { recovered, ..self.evidence(line) }, &self.scene, m.now);
-            causes.push((place, found.cause));
-            // The newest comes first.
-            if let Some(customer) = &line.customer {
-                of_customers.entry(customer.clone()).or_insert(found.cause);
+        for place in newest {
+            let found = self.attributed(*place, &recovered, m);
+            causes.push((*place, found.cause));
+            let group = *places.entry((found.cause, found.remedy.clone())).or_insert(groups.len());
+            if group == groups.len() {
+                groups.push(begun(found, &self.feed.lines[*place]));
             }
-            let key = (found.cause, found.remedy.clone());
-            let (group, customers) = groups.entry(key).or_insert_with(|| (begun(found, line), BTreeSet::new()));
-            group.first = group.first.min(line.at);
-            group.events.push(line.id.clone());
-            customers.extend(line.customer.clone());
-            group.customers = customers.len();
+            members.push((*place, group));
         }
-        if *self.causes != of_customers {
-            self.causes = Arc::new(of_customers);
-        }
-        let mut groups: Vec<Group> = groups.into_values().map(|(g, _)| g).collect();
-        groups.sort_by_key(|g| std::cmp::Reverse((g.customers, g.events.len())));
-        if *self.groups != groups {
-            self.groups = Arc::new(groups);
-            self.version += 1;
+        let (turn, until) = self.in_turn(older);
+        let looked: Vec<(usize, Attributed)> = turn.into_iter().map(|place| (place, self.attributed(place, &recovered, m))).collect();
+        drop(recovered);
+        let moved = looked.iter().any(|(place, found)| self.feed.lines[*place].cause != Some(found.cause));
+        for (place, found) in looked {
+            causes.push((place, found.cause));
+            self.older.said.insert(found.cause, begun(found, &self.feed.lines[place]));
         }
         if causes.iter().any(|(place, cause)| self.feed.lines[*place].cause != Some(*cause)) {
             let feed = Arc::make_mut(&mut self.feed);
             causes.into_iter().for_each(|(place, cause)| feed.lines[place].cause = Some(cause));
+            self.version += 1;
+        }
+        self.older.turn = until;
+        self.older.beyond = self.gather_older(older, &mut groups, &mut members);
+        self.older.restless = moved || self.older.beyond > 0;
+        self.gather(groups, &members);
+    }
+
+    fn attributed(&self, place: usize, recovered: &BTreeMap<&str, At>, m: &Present) -> Attributed {
+        let line = &self.feed.lines[place];
+        let recovered = recovered.get(&*line.kind).is_some_and(|at| *at > line.at);
+        attribute(&Evidence { recovered, ..self.evidence(line) }, &self.scene, m.now)
+    }
+
+    /// Which of the older ones are looked at now, and how far the turn through them has come with that.
+    fn in_turn(&self, older: &[usize]) -> (Vec<usize>, usize) {
+        let is_new = |place: &&usize| self.feed.lines[**place].cause.is_none();
+        let mut these: Vec<usize> = older.iter().filter(is_new).take(OLDER).copied().collect();
+        let from = if self.older.turn < older.len() { self.older.turn } else { 0 };
+        let until = (from + OLDER - these.len()).min(older.len());
+        these.extend(older[from..until].iter().filter(|place| !is_new(place)));
+        (these, until)
+    }
+
+    /// Puts those of the older ones that were looked at by now to the largest group of their cause; how many were not.
+    fn gather_older(&self, older: &[usize], groups: &mut Vec<Group>, members: &mut Vec<(usize, usize)>) -> usize {
+        let mut sizes = vec![0usize; groups.len()];
+        members.iter().for_each(|(_, group)| sizes[*group] += 1);
+        let mut largest: BTreeMap<Cause, usize> = BTreeMap::new();
+        for (group, of) in groups.iter().enumerate() {
+            let first = largest.entry(of.cause).or_insert(group);
+            *first = if sizes[group] > sizes[*first] { group } else { *first };
+        }
+        let mut beyond = 0;
+        for place in older {
+            let line = &self.feed.lines[*place];
+            let said = line.cause.and_then(|cause| Some((cause, self.older.said.get(&cause)?)));
+            let group = line.cause.and_then(|cause| largest.get(&cause).copied()).or_else(|| {
+                let (cause, said) = said?;
+                groups.push(Group { first: line.at, last: line.at, ..said.clone() });
+                largest.insert(cause, groups.len() - 1);
+                Some(groups.len() - 1)
+            });
+            match group {
+                Some(group) => members.push((*place, group)),
+                None => beyond += 1,
+            }
+        }
+        beyond
+    }
+
+    /// Gives the groups their members, which come the newest first.
+    fn gather(&mut self, mut groups: Vec<Group>, members: &[(usize, usize)]) {
+        let mut customers: Vec<HashSet<&StripeId>> = vec![HashSet::new(); groups.len()];
+        let mut causes: BTreeMap<StripeId, Cause> = BTreeMap::new();
+        for (place, of) in members {
+            let (line, group) = (&self.feed.lines[*place], &mut groups[*of]);
+            group.first = group.first.min(line.at);
+            group.events.push(line.id.clone());
+            if let Some(customer) = &line.customer
+                && customers[*of].insert(customer)
+            {
+                group.customers += 1;
+                causes.entry(customer.clone()).or_insert(group.cause);
+            }
+        }
+        drop(customers);
+        let size = |g: &Group| std::cmp::Reverse((g.customers, g.events.len()));
+        groups.sort_by(|a, b| size(a).cmp(&size(b)).then_with(|| (a.cause, &a.remedy).cmp(&(b.cause, &b.remedy))));
+        if *self.causes != causes {
+            self.causes = Arc::new(causes);
+        }
+        if *self.groups != groups {
+            self.groups = Arc::new(groups);
             self.version += 1;
         }
     }
@@ -115,16 +202,14 @@ impl Survey {
                 },
                 Due::Tier(_) => None,
             });
-            let own = h.states.iter().position(|s| s.event == line.id);
-            e.older_in_row = match (h.stand, own) {
-                (Some(Stand::At(k)), Some(own)) if k < own => h.states.get(k).map(|s| s.event.clone()),
-                _ => None,
-            };
+            e.older_in_row = h.older_in_row(&line.id).cloned();
+            e.older_processed = e.older_in_row.as_ref().and_then(|older| self.received.get(older)).and_then(|r| r.said.processed_at);
         }
         e.receipt = match self.received.get(&line.id) {
-            None if !self.scenery.has_receipts() => Receipt::Unknown,
-            received => Receipt::of(received),
+            None if !self.scenery.has_receipts() || !self.scenery.looked_up(&line.id) => Receipt::Unknown,
+            received => Receipt::of(received.map(|r| &r.said)),
         };
+        e.processed_unread = self.is_processed_unread(line);
         e
     }
 
@@ -135,6 +220,14 @@ impl Survey {
             Some(KeyType::BigInt) => key.as_str().parse::<i64>().is_err(),
             Some(KeyType::Text) | None => false,
         }
+    }
+
+    /// That some were not looked at for their cause yet, where that is so: `5,000 of 18,200 were looked at for their cause so far`.
+    #[must_use]
+    pub fn not_grouped(&self) -> Option<String> {
+        let (looked, beyond) = (self.groups.iter().map(|g| g.events.len()).sum::<usize>(), self.older.beyond);
+        let say = |n: usize| money::group(n as u64);
+        (beyond > 0).then(|| format!("{} of {} were looked at for their cause so far, the newest first", say(looked), say(looked + beyond)))
     }
 
     /// The cause of most of what failed since then, where one is known.

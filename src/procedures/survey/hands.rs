@@ -9,7 +9,7 @@ use crate::protocol::command::{Command, Outcome};
 use crate::protocol::record::RunSummary;
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -48,7 +48,8 @@ impl Survey {
         let before = self.at_work.len();
         self.at_work.retain(|run, _| !runs.iter().any(|r| r.run == *run && r.is_finished()));
         self.version += u64::from(self.at_work.len() != before);
-        let hands = of(runs, &self.customers_of_events());
+        let open = runs.iter().filter(|run| !run.is_finished()).flat_map(|run| &run.commands);
+        let hands = of(runs, &self.customers_of(open.flatten().map(|(command, _)| command)));
         if *self.hands != hands {
             self.hands = Arc::new(hands);
             self.version += 1;
@@ -63,7 +64,7 @@ impl Survey {
         if self.at_work.get(&run).is_some_and(|work| work.commands == n) {
             return;
         }
-        let of_event = self.customers_of_events();
+        let of_event = self.customers_of(commands.clone());
         let customers = commands.filter_map(|command| Some(whose(command, &of_event)?.0)).collect();
         drop(of_event);
         let work = self.at_work.entry(run).or_insert_with(|| AtWork { since: now, commands: 0, customers: BTreeSet::new() });
@@ -73,14 +74,21 @@ impl Survey {
         self.version += 1;
     }
 
-    fn customers_of_events(&self) -> BTreeMap<&StripeId, &StripeId> {
-        self.feed.lines.iter().filter_map(|l| Some((&l.id, l.customer.as_ref()?))).collect()
+    /// By event that one of the commands has sent, whom it is about. Mostly there is none, and then nothing is looked through.
+    fn customers_of<'c>(&self, commands: impl Iterator<Item = &'c Command>) -> HashMap<&StripeId, &StripeId> {
+        let sent: HashSet<&StripeId> = commands.filter_map(sent).collect();
+        if sent.is_empty() {
+            return HashMap::new();
+        }
+        let lines = self.feed.lines.iter().filter(|l| sent.contains(&l.id));
+        lines.filter_map(|l| Some((&l.id, l.customer.as_ref()?))).collect()
     }
 
     /// A run here is at work on the row, and the case says that it is right by now: newer than the row as it was read.
     pub(super) fn is_mended_unread(&self, h: &History) -> bool {
         let in_work = self.at_work.values().any(|work| work.customers.contains(&h.customer));
-        in_work && self.cases.cleared(&h.customer, h.newest())
+        let row = self.rows.get(&h.customer).map(|r| &r.image);
+        in_work && h.row_at.is_some_and(|at| self.cases.cleared(&h.customer, h.newest(), row, at))
     }
 
     fn is_worked_on(&self, customer: &StripeId, written: At) -> bool {
@@ -107,7 +115,7 @@ impl Survey {
 
 /// What writes the row itself; and as long as the run is open what it has sent again: a half-done repair is no sign that the application works.
 /// After that an event that was sent again is the application's to have applied. `customer_of`: by event, whom it is about.
-fn of(runs: &[RunSummary], customer_of: &BTreeMap<&StripeId, &StripeId>) -> Hands {
+fn of(runs: &[RunSummary], customer_of: &HashMap<&StripeId, &StripeId>) -> Hands {
     let mut hands = Hands::new();
     for run in runs {
         let open = !run.is_finished();
@@ -124,10 +132,18 @@ fn of(runs: &[RunSummary], customer_of: &BTreeMap<&StripeId, &StripeId>) -> Hand
 }
 
 /// Whose row the command brings in line, and whether it only has an event sent for that.
-fn whose(command: &Command, customer_of: &BTreeMap<&StripeId, &StripeId>) -> Option<(StripeId, bool)> {
+fn whose(command: &Command, customer_of: &HashMap<&StripeId, &StripeId>) -> Option<(StripeId, bool)> {
+    match sent(command) {
+        Some(event) => Some(((*customer_of.get(event)?).clone(), true)),
+        None if command.writes_a_row() => Some((StripeId::parse(command.customer()?).ok()?, false)),
+        None => None,
+    }
+}
+
+/// The event that the command has sent once more.
+fn sent(command: &Command) -> Option<&StripeId> {
     match command {
-        Command::ResendEvent { event, .. } | Command::DeliverEvent { event, .. } => Some(((*customer_of.get(event)?).clone(), true)),
-        _ if command.writes_a_row() => Some((StripeId::parse(command.customer()?).ok()?, false)),
+        Command::ResendEvent { event, .. } | Command::DeliverEvent { event, .. } => Some(event),
         _ => None,
     }
 }

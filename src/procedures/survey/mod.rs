@@ -8,6 +8,7 @@ mod feed;
 mod groups;
 mod hands;
 mod mirror;
+mod owed;
 mod reads;
 mod rows;
 mod scene;
@@ -24,7 +25,6 @@ use crate::domain::row::SubscriptionRow;
 use crate::domain::shape::Shape;
 use crate::domain::webhooks::cause::{Cause, Scene};
 use crate::domain::webhooks::feed::{Group, Line, RawEvent};
-use crate::domain::webhooks::judge::Received;
 use crate::domain::webhooks::lag::{LEAST, Lag};
 use crate::domain::webhooks::verdict::{Judgement, Verdict};
 use crate::procedures::shared;
@@ -77,7 +77,7 @@ pub struct Survey {
     #[serde(with = "shared")]
     rows: Arc<BTreeMap<StripeId, SubscriptionRow>>,
     #[serde(with = "shared")]
-    received: Arc<BTreeMap<StripeId, Received>>,
+    received: Arc<BTreeMap<StripeId, reads::Noted>>,
     #[serde(with = "shared", default)]
     hands: Arc<hands::Hands>,
     /// The runs that are at work here, of which the journal tells later.
@@ -103,6 +103,8 @@ pub struct Survey {
     copied: Option<Copied>,
     #[serde(with = "shared")]
     groups: Arc<Vec<Group>>,
+    #[serde(default)]
+    older: groups::Older,
     /// Why the newest failure of each customer has come to nothing.
     #[serde(with = "shared", default)]
     causes: Arc<BTreeMap<StripeId, Cause>>,
@@ -132,6 +134,9 @@ pub struct Progress {
     pub rows_left: usize,
     /// Subscriptions that are still to be asked for, since an event and the row differ.
     pub unconfirmed: usize,
+    /// Failures that were not looked at for their cause yet, the oldest of very many: they are in no group, and each moment some thousand
+    /// fewer.
+    pub beyond: usize,
 }
 
 /// The moment by Stripe's clock: events are as old as Stripe says, whatever this machine believes.
@@ -193,6 +198,7 @@ impl Survey {
             self.forget_older(m.now);
             asks.push(Query::Shape);
             self.begin_pages(m);
+            self.begin_owed(m);
             self.want_rows(m);
         }
         asks.extend(self.go_on(m));
@@ -206,10 +212,11 @@ impl Survey {
         let m = &self.present(m);
         self.take_shape(query, result, m);
         self.take_page(query, result, m);
+        self.take_owed(query, result);
         self.take_rows(query, result, m);
         self.take_subscription(query, result, m);
         self.take_mirrored(query, result, m);
-        self.take_received(query, result);
+        self.take_received(query, result, m.now);
         self.take_scene(query, result, m.now);
         self.cases.answered(query, result, m.now);
         self.go_on(m)
@@ -316,6 +323,7 @@ impl Survey {
             complete: self.reading.is_whole(),
             rows_left: self.reading.rows_left(),
             unconfirmed: self.feed.suspects().count(),
+            beyond: self.older.beyond,
         }
     }
 
@@ -378,7 +386,7 @@ impl Survey {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let (read, of) = self.cases();
-        self.reading.has_seen_both() && self.shape.value().is_some() && read == of
+        self.reading.has_seen_both() && self.shape.value().is_some() && read == of && self.older.beyond == 0
     }
 
     /// Nothing has been compared yet.

@@ -2,14 +2,18 @@
 
 use super::feed::Current;
 use super::rows::Page;
+use super::scene::RECEIPTS;
+use super::series::CLOCKS;
 use super::{PAUSE, Present, Survey};
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::ids::StripeId;
 use crate::domain::webhooks::demand::Demand;
+use crate::domain::webhooks::feed::Line;
 use crate::domain::webhooks::judge::{Outcome, Received};
 use crate::protocol::query::{EventRange, Query, Reply};
 use chrono::Duration;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,6 +23,14 @@ const OVERLAP: Duration = Duration::seconds(120);
 const AT_ONCE: usize = 3;
 /// A subscription that could not be read is asked for again after so many milliseconds.
 const AGAIN: u64 = 60_000;
+
+/// What the application noted of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    pub said: Received,
+    /// When that was first read.
+    heard: At,
+}
 
 impl Survey {
     /// A round begins: the list is read from its head, and on through the range where that has not been done.
@@ -47,7 +59,7 @@ impl Survey {
         if m.is_out(Source::Stripe) {
             return Vec::new();
         }
-        let pages = [&mut self.reading.head, &mut self.reading.back];
+        let pages = [&mut self.reading.head, &mut self.reading.back, &mut self.reading.owed.page];
         let free = pages.into_iter().flatten().filter(|p| !p.out && !p.failed);
         free.map(|page| {
             page.out = true;
@@ -65,6 +77,7 @@ impl Survey {
         }
         let next = match result {
             Ok(Reply::EventPage { events, raw, next, .. }) => {
+                self.take_owing(events);
                 if !self.feed.holds(events, raw) {
                     let touched = Arc::make_mut(&mut self.feed).take(events, raw, &m.env.tiers);
                     if !touched.is_empty() || !raw.is_empty() {
@@ -173,16 +186,40 @@ impl Survey {
     }
 
     /// What the application itself noted of the failures: evidence where it is kept.
-    pub(super) fn take_received(&mut self, query: &Query, result: &Result<Reply, Fault>) {
-        let (Query::Received(_), Ok(Reply::Received(found))) = (query, result) else { return };
-        self.scenery.keeps_receipts(found.is_some());
+    pub(super) fn take_received(&mut self, query: &Query, result: &Result<Reply, Fault>, now: At) {
+        let (Query::Received(of), Ok(Reply::Received(found))) = (query, result) else { return };
+        self.scenery.keeps_receipts(found.is_some(), of);
         for took in self.scenery.learn(found.iter().flatten()) {
             self.lag.took(took);
         }
-        let known: BTreeMap<StripeId, Received> = found.iter().flatten().map(|r| (r.event.clone(), r.clone())).collect();
+        let noted = |said: &Received| {
+            let before = self.received.get(&said.event).filter(|before| before.said == *said);
+            Noted { said: said.clone(), heard: before.map_or(now, |before| before.heard) }
+        };
+        let known: BTreeMap<StripeId, Noted> = found.iter().flatten().map(|r| (r.event.clone(), noted(r))).collect();
         if *self.received != known {
             self.received = Arc::new(known);
             self.version += 1;
+            self.read_what_was_processed();
         }
+    }
+
+    /// The application has said of failures that they were processed after their rows had been read: those are read once more, at once.
+    pub(super) fn read_what_was_processed(&mut self) {
+        let failures = self.feed.lines.iter().filter(|l| l.verdict.is_failure()).take(RECEIPTS);
+        let unread: Vec<StripeId> = failures.filter(|l| self.is_processed_unread(l)).filter_map(|l| l.customer.clone()).collect();
+        self.reading.proving |= !unread.is_empty();
+        self.reading.want(unread);
+    }
+
+    /// The application says that it processed the event, and the row that it is judged by was read before both that and our hearing of it:
+    /// such a row proves nothing against it.
+    pub(super) fn is_processed_unread(&self, line: &Line) -> bool {
+        let Some(read) = line.subscription.as_ref().and_then(|s| self.feed.courses.get(s)).and_then(|h| h.row_at) else { return false };
+        let before = |processed: At, heard: At| read < heard && read < processed + CLOCKS;
+        let noted = self.received.get(&line.id).filter(|r| r.said.processed != Some(false));
+        let logged = self.scene.log.as_ref().and_then(|t| t.processed(line.id.as_str()));
+        noted.is_some_and(|r| before(r.said.processed_at.unwrap_or(r.heard), r.heard))
+            || logged.zip(self.scenery.log_heard()).is_some_and(|(processed, heard)| before(processed, heard))
     }
 }

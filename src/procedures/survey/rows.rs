@@ -1,6 +1,7 @@
 //! What the survey reads in the database, and the comparison: the rows of customers that events are about, against what is due.
 
 use super::feed::{Feed, History};
+use super::owed;
 use super::{Present, Survey};
 use crate::domain::At;
 use crate::domain::facts::Known;
@@ -9,13 +10,13 @@ use crate::domain::ids::StripeId;
 use crate::domain::row::{Field, SubscriptionRow, Value};
 use crate::domain::webhooks::course::Stand;
 use crate::domain::webhooks::feed::Line;
-use crate::domain::webhooks::judge::{Facts, Happened, Outcome, Received, delivery, explain, judge, plain, says_at_sight};
+use crate::domain::webhooks::judge::{Facts, Happened, Outcome, delivery, explain, judge, plain, says_at_sight};
 use crate::domain::webhooks::lag::LEAST;
 use crate::domain::webhooks::verdict::{Judgement, Verdict};
 use crate::protocol::query::{EventRange, Query, Reply};
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Customers of one question.
@@ -26,6 +27,9 @@ const ALL_AT_ONCE: usize = 1_000;
 pub const MOVES_WITHIN: Duration = Duration::minutes(10);
 /// Customers whose events are younger than this are looked at in every round.
 const HOT: Duration = Duration::minutes(15);
+/// And so many of those that Stripe still owes a delivery, the ones of the newest events: it comes when it comes, and can bring an older state
+/// back. Where they are more, the others wait for the turn through all.
+const OWED: usize = 2_000;
 
 /// What is being read, and what is still to be.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,12 +38,18 @@ pub struct Reading {
     pub head: Option<Page>,
     /// Through the whole range.
     pub back: Option<Page>,
+    /// Through the events of which Stripe owes a delivery, and those met so far.
+    #[serde(default)]
+    pub owed: owed::Owed,
     pub head_done: bool,
     pub whole: bool,
     pub pages: u32,
     events_at: Known<()>,
     rows_at: Known<()>,
     wanted: BTreeSet<StripeId>,
+    /// Rows that were read too early to prove anything are among those: causes are found anew once they are there.
+    #[serde(default)]
+    pub proving: bool,
     rows_out: Option<(Vec<StripeId>, At)>,
     /// Rows could not be read at this tick: not again before the next round.
     rows_failed: bool,
@@ -72,6 +82,7 @@ impl Page {
 impl Reading {
     pub fn restart(&mut self) {
         (self.head, self.back, self.whole, self.pages) = (None, None, false, 0);
+        self.owed = owed::Owed::default();
     }
 
     pub fn want(&mut self, customers: impl IntoIterator<Item = StripeId>) {
@@ -134,8 +145,11 @@ impl Survey {
             return;
         }
         let hot = feed.lines.iter().take_while(|l| m.now - l.at < HOT).filter_map(|l| l.customer.as_ref());
-        let bad = feed.bad.iter().filter_map(|s| feed.courses.get(s)).map(|h| &h.customer);
-        self.reading.wanted.extend(hot.chain(bad).filter(|c| customers.contains_key(*c)).cloned());
+        let bad: HashSet<&StripeId> = feed.bad.iter().filter_map(|s| feed.courses.get(s)).map(|h| &h.customer).collect();
+        let mut met = HashSet::new();
+        let owed = feed.lines.iter().filter(|l| l.pending).filter_map(|l| l.customer.as_ref());
+        let owed = owed.filter(|c| !bad.contains(c) && met.insert(*c)).take(OWED);
+        self.reading.wanted.extend(hot.chain(bad.iter().copied()).chain(owed).filter(|c| customers.contains_key(*c)).cloned());
         let from = self.reading.turn.clone().map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let batch: Vec<StripeId> = customers.range((from, std::ops::Bound::Unbounded)).take(BATCH).map(|(c, _)| c.clone()).collect();
         self.reading.turn = batch.last().filter(|_| batch.len() == BATCH).cloned();
@@ -271,7 +285,7 @@ impl Survey {
             told: h.is_told(),
             asked: h.current().is_some(),
             enforced: self.cases.enforced(&h.customer, row.map(|r| &r.image)),
-            cleared: self.cases.cleared(&h.customer, newest),
+            cleared: self.cases.cleared(&h.customer, newest, row.map(|r| &r.image), row_at),
             nobody: self.cases.nobody(&h.customer),
         }
     }
@@ -327,7 +341,7 @@ impl Survey {
         });
         judgement.evidence.push(format!("database: read at {}", row_at.format("%H:%M:%SZ")));
         judgement.evidence.extend(self.mirror_evidence(h));
-        judgement.evidence.extend(self.received.get(&line.id).map(Received::says));
+        judgement.evidence.extend(self.received.get(&line.id).map(|r| r.said.says()));
         judgement.evidence.push(delivery(line.pending));
         Some(judgement)
     }

@@ -28,7 +28,7 @@ const RUNS_EVERY: u64 = 15_000;
 const RECEIPTS_EVERY: u64 = 30_000;
 const NO_RECEIPTS_EVERY: u64 = 600_000;
 /// The application's record is looked up for so many failures, the newest.
-const RECEIPTS: usize = 2_000;
+pub(super) const RECEIPTS: usize = 2_000;
 /// And for so many of the newest events, since it tells how long effects take here.
 const SAMPLE: usize = 200;
 /// So much before the first failure, for what came just before it.
@@ -63,6 +63,12 @@ pub struct Scenery {
     #[serde(default)]
     runs_asked: Option<u64>,
     receipts: bool,
+    /// The events whose record was read last.
+    #[serde(default)]
+    looked_up: BTreeSet<StripeId>,
+    /// When the log was read last.
+    #[serde(default)]
+    log_heard: Option<At>,
     receipts_asked: Option<u64>,
     /// There were failures when it was last looked around.
     failing: bool,
@@ -93,8 +99,19 @@ impl Scenery {
         (self.log_asked, self.receipts_asked, self.endpoints_asked) = (None, None, None);
     }
 
-    pub fn keeps_receipts(&mut self, keeps: bool) {
+    pub fn keeps_receipts(&mut self, keeps: bool, of: &[StripeId]) {
         self.receipts = keeps;
+        self.looked_up = of.iter().cloned().collect();
+    }
+
+    /// The record was read for that event.
+    pub fn looked_up(&self, event: &StripeId) -> bool {
+        self.looked_up.contains(event)
+    }
+
+    /// When the log was read last.
+    pub fn log_heard(&self) -> Option<At> {
+        self.log_heard
     }
 
     /// How long the application took to process those of the sample that say so: each is told once.
@@ -181,7 +198,9 @@ impl Survey {
             let newest: Vec<&Line> = self.feed.lines.iter().filter(handled).take(SAMPLE).collect();
             self.scenery.sampled(&newest);
             let failures = self.feed.lines.iter().filter(|l| l.verdict.is_failure()).take(RECEIPTS);
-            let of: BTreeSet<StripeId> = newest.into_iter().chain(failures).map(|l| l.id.clone()).collect();
+            // What the row holds instead may have been processed later.
+            let instead = failures.clone().filter_map(|l| self.feed.courses.get(l.subscription.as_ref()?)?.older_in_row(&l.id));
+            let of: BTreeSet<StripeId> = newest.into_iter().chain(failures).map(|l| &l.id).chain(instead).cloned().collect();
             asks.extend((!of.is_empty()).then(|| Query::Received(of.into_iter().collect())));
         }
         // Also where nothing is missing: it may be so because consoles have copied it.
@@ -224,9 +243,11 @@ impl Survey {
                 self.hear_log();
                 let trail = Trail::new(lines.iter().cloned(), *covers);
                 let trail = self.with_known(trail, self.scene.log.as_ref());
+                self.scenery.log_heard = Some(now);
                 if self.scene.log.as_ref() != Some(&trail) {
                     Arc::make_mut(&mut self.scene).log = Some(trail);
                     self.version += 1;
+                    self.read_what_was_processed();
                 }
             }
             (Query::Logs(search), result) if self.scenery.back.as_ref() == Some(search) => {

@@ -78,7 +78,7 @@ const FAR: usize = 50;
 /// And behind so many that say nothing: it is done again with every answer.
 pub(super) const FARTHEST: usize = 2_000;
 /// How far Stripe's clock and the database's may be apart.
-const CLOCKS: Duration = Duration::seconds(5);
+pub(super) const CLOCKS: Duration = Duration::seconds(5);
 /// What is written so near to a moment was written then.
 const SHORTLY: Duration = Duration::seconds(30);
 /// Fewer customers than this are a matter of their own, not of the endpoint.
@@ -117,7 +117,8 @@ impl Survey {
             return;
         }
         let minute = m.now.timestamp() / 60;
-        if self.series.version == self.version && self.series.at == minute && !self.series.is_empty() {
+        let same = self.series.version == self.version && self.series.at == minute && !self.series.is_empty();
+        if same && !self.older.restless && !self.reading.proving {
             return;
         }
         // While much is being read, each answer changes a little of everything: then it is counted and gathered twice a second.
@@ -147,6 +148,7 @@ impl Survey {
         self.series =
             Series { received, applied, last_applied, settling, silence: self.silence(), version: self.version, at: minute, tick: m.tick };
         self.note_copied(m);
+        self.reading.proving &= self.reading.rows_left() > 0;
     }
 
     /// Since when nothing is applied: the newest events are failures, of several customers whose rows could have been found. What is right
@@ -289,13 +291,13 @@ impl Survey {
 
     /// The application itself says that it processed the event.
     pub(super) fn says_processed(&self, line: &Line) -> bool {
-        let noted = self.received.get(&line.id).is_some_and(|r| r.processed == Some(true) || r.processed_at.is_some());
+        let noted = self.received.get(&line.id).is_some_and(|r| r.said.processed == Some(true) || r.said.processed_at.is_some());
         noted || self.scene.log.as_ref().is_some_and(|t| t.processed(line.id.as_str()).is_some())
     }
 
     /// When it says that it did, where it says when.
     fn processed_at(&self, line: &Line) -> Option<At> {
-        let noted = self.received.get(&line.id).and_then(|r| r.processed_at);
+        let noted = self.received.get(&line.id).and_then(|r| r.said.processed_at);
         let logged = self.scene.log.as_ref().and_then(|t| t.processed(line.id.as_str()));
         noted.max(logged)
     }
@@ -347,6 +349,7 @@ impl Survey {
             );
         }
         evidence.extend((read < of).then(|| format!("{} of {} were looked at closer so far", group(read as u64), group(of as u64))));
+        evidence.extend(self.not_grouped());
         evidence.extend(self.groups.iter().flat_map(|g| g.evidence.iter().cloned()).take(12));
         let what = match (silence.at_least, silence.besides.is_empty()) {
             (true, true) => "Nothing was applied, at least since",

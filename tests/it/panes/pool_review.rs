@@ -34,7 +34,7 @@ fn carry_out(desk: &mut Desk) {
                             }
                         }
                     }
-                    let outcome = Outcome::Done { note: "ended".into() };
+                    let outcome = Outcome::done("ended".into());
                     desk.event(Event::Performed(Performed { attempt: perform.attempt, outcome, unrecorded: None }));
                 }
                 _ => {}

@@ -450,7 +450,7 @@ fn counters_that_a_run_has_written_are_read_again_at_once() {
     let (mut run, _) = Run::draft(Uuid::from_u128(7), "quota-reset", inputs);
     let attempt = Attempt { run: run.id, step: "reset".into(), attempt: 1 };
     let command = Some(Command::ResetEntitlement { subject: key(PROFILE) });
-    let outcome = Some(Outcome::Done { note: String::new() });
+    let outcome = Some(Outcome::done(String::new()));
     run.tries.push(Try { attempt, command, undo: None, outcome, unrecorded: false });
     run.plan = Some(Plan {
         summary: "Reset".into(),

@@ -72,7 +72,7 @@ async fn a_resend_is_queued_once_under_its_key_and_takes_effect() {
     let before = attempts(&bench, &payer.event);
     for _ in 0..2 {
         let done = perform(&sources, resend(&payer.event, &endpoint), "nd-one").await;
-        assert!(matches!(&done, Outcome::Done { note } if note.contains("queued")), "{done:?}");
+        assert!(matches!(&done, Outcome::Done { note, .. } if note.contains("queued")), "{done:?}");
     }
     until("the effect is there", async || repaired(&bench, payer).await).await;
     bench.simulator.deliveries_done().await;
@@ -177,14 +177,14 @@ async fn our_own_delivery_does_what_stripe_s_would() {
         match manner {
             Manner::Honest => not_done(&refused, "webhook_secret"),
             Manner::Swallowing => {
-                assert!(matches!(&refused, Outcome::Done { note } if note.contains("\"ok\":false")), "{refused:?}");
+                assert!(matches!(&refused, Outcome::Done { note, .. } if note.contains("\"ok\":false")), "{refused:?}");
             }
         }
         assert!(!repaired(&bench, payer).await);
         bench.app.configure(|s| s.webhook_secret.clone_from(&bench.webhook_secret));
         bench.app.restart().await.unwrap();
         let done = perform(&sources, deliver(&payer.event), "nd-3").await;
-        assert!(matches!(&done, Outcome::Done { note } if note.contains("received")), "{done:?}");
+        assert!(matches!(&done, Outcome::Done { note, .. } if note.contains("received")), "{done:?}");
         assert!(repaired(&bench, payer).await, "{manner:?}");
         bench.app.halt().await.unwrap();
         assert!(matches!(perform(&sources, deliver(&payer.event), "nd-4").await, Outcome::NotDone(f) if f.kind == FaultKind::Unreachable));
@@ -204,7 +204,7 @@ async fn the_restart_is_the_configured_command_and_its_lines_are_heard() {
     assert!(sources.environment().offers.restart_app);
     let (mut heard, mut elsewhere) = (sources.hear("nd-1"), sources.hear("nd-9"));
     let done = perform(&sources, Command::RunHook { hook: "restart_app".into() }, "nd-1").await;
-    assert!(matches!(&done, Outcome::Done { note } if note.contains("stopping") && note.contains("starting")), "{done:?}");
+    assert!(matches!(&done, Outcome::Done { note, .. } if note.contains("stopping") && note.contains("starting")), "{done:?}");
     assert!(proof.exists());
     let mut lines = [heard.recv().await.unwrap(), heard.recv().await.unwrap()];
     lines.sort();

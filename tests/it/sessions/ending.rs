@@ -55,7 +55,7 @@ async fn the_leak_goes_and_what_waited_for_it_goes_on() {
     let target = seen(&database, &leak, |_| true).await;
     assert_eq!(waits.blocked_by, [target.pid]);
     let done = database.end_session(ending(&target, &[State::IdleInTransaction])).await;
-    assert!(matches!(&done, Outcome::Done { note } if note.contains("gone after")), "{done:?}");
+    assert!(matches!(&done, Outcome::Done { note, .. } if note.contains("gone after")), "{done:?}");
     waiter.await.expect("it got what it waited for");
     assert!(!lives(&mut leaking).await);
     assert!(of(&activity(&database).await, &leak).is_empty());

@@ -84,7 +84,7 @@ impl Night {
             inputs: None,
             who: None,
             state: RunState::Closed(Closed::Done),
-            attempts: these.iter().map(|n| (attempt(run, *n), Some(Outcome::Done { note: String::new() }))).collect(),
+            attempts: these.iter().map(|n| (attempt(run, *n), Some(Outcome::done(String::new())))).collect(),
             commands: these.iter().map(|n| Some((copy(n), None))).collect(),
             subject: None,
             undoes: None,

@@ -69,7 +69,7 @@ impl World {
             Manner::DoesAndIsSilent | Manner::DoesAndFalls => {
                 Outcome::Unknown(Fault::new(command.target(), FaultKind::Timeout, "no answer within 5 s"))
             }
-            _ => Outcome::Done { note: "counted".into() },
+            _ => Outcome::done("counted".into()),
         }
     }
 }

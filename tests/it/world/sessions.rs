@@ -39,7 +39,7 @@ impl World {
         if self.manner == Manner::DoesAndFalls {
             self.down.insert(Source::Database);
         }
-        if self.manner == Manner::Answers { Outcome::Done { note: "ended, gone after 5 ms".into() } } else { silent() }
+        if self.manner == Manner::Answers { Outcome::done("ended, gone after 5 ms".into()) } else { silent() }
     }
 
     /// It is gone, and who waited for it goes on.

@@ -39,6 +39,8 @@ const ENDPOINTS_EVERY: u64 = 15_000;
 const ENDPOINTS_AT_MOST_EVERY: u64 = 3_000;
 /// A deploy this long before something began is worth naming, in minutes.
 const SHORTLY: i64 = 30;
+/// A deploy is news for so many hours: as long as a night on call.
+pub const LATELY: i64 = 8;
 const NOW: u16 = 0;
 const THEN: u16 = 1;
 const DEPLOYS: u16 = 2;
@@ -145,6 +147,11 @@ impl Beside {
     #[must_use]
     pub fn pays(&self) -> bool {
         !self.untold && self.now.is_some() && self.then.is_some() && self.finding().is_none()
+    }
+
+    /// What was deployed lately, newest first.
+    pub fn deployed(&self, now: At) -> impl Iterator<Item = &Deploy> {
+        self.deploys.iter().filter(move |d| d.at <= now && now - d.at <= Duration::hours(LATELY))
     }
 
     /// The deploy that came shortly before this.

@@ -1,14 +1,16 @@
 //! How Home looks: findings, then one line of what is fine, then what was received and applied.
 
 use super::Model;
+use super::beside::LATELY;
 use crate::console::context::Context;
-use crate::console::widgets::format::{age, clock};
+use crate::console::widgets::format::{age, clock, moment};
 use crate::console::widgets::paint::{put, put_right, select, width, wrap};
 use crate::console::widgets::panel::{self, Panel};
 use crate::console::widgets::theme::Theme;
 use crate::domain::diagnosis::Word;
 use crate::domain::fault::Source;
 use crate::domain::findings::{About, Finding};
+use crate::domain::mask;
 use crate::domain::money::group;
 use crate::procedures::survey::COLUMNS;
 use ratatui::buffer::Buffer;
@@ -21,7 +23,7 @@ const TEXT: u16 = 7;
 const SIZE: u16 = 24;
 /// What is fine, by its name and, where there is little room, by a shorter one.
 const SHORT: [(&str, &str); 3] = [("webhook effects", "webhooks"), ("Stripe itself", "Stripe"), ("application", "app")];
-/// Rows at the bottom: notes, what is fine, a gap, two charts.
+/// Rows at the bottom: notes, what is fine, a gap, two charts; and one for what changed, where something did.
 const FOOT: u16 = 5;
 
 pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
@@ -29,7 +31,8 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         return;
     }
     let charts = area.height >= 12 && area.width >= 60 && !cx.survey.is_first();
-    let foot = if charts { FOOT } else { 1 };
+    let changed = changed(m, cx, theme);
+    let foot = if charts { FOOT + u16::from(changed.is_some()) } else { 1 };
     let list = Rect { y: area.y + 1, height: area.height - 1 - foot, ..area };
     if m.findings.is_empty() {
         nothing_found(m, cx, list, buf, theme);
@@ -45,6 +48,10 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
         return;
     }
     y += 1;
+    if let Some(changed) = changed {
+        put(buf, theme, area.x + TEXT, y, &changed, theme.dim(), area.width.saturating_sub(TEXT + 1));
+        y += 1;
+    }
     let room = area.width - TEXT - 1;
     let fine = in_room(fine(m, cx), &format!(" {} ", theme.dot()), room);
     if !fine.is_empty() {
@@ -172,6 +179,19 @@ fn spaced(age: &str) -> String {
         unit => unit,
     };
     format!("{digits} {unit}")
+}
+
+/// What was deployed lately, whether or not anything began with it. Nothing where a finding has said so.
+fn changed(m: &Model, cx: &Context, theme: &Theme) -> Option<String> {
+    let mut lately = m.beside.deployed(cx.now);
+    let newest = lately.next().filter(|d| m.findings.iter().all(|f| !f.reason.contains(&d.version)))?;
+    let by = newest.by.as_ref().map(|by| format!(" by {}", mask::addresses(by))).unwrap_or_default();
+    let at = if newest.at.date_naive() == cx.now.date_naive() { clock(newest.at) } else { moment(newest.at, cx.now) };
+    let more = match lately.count() {
+        0 => String::new(),
+        n => format!(" {} {n} more in {LATELY} h", theme.dot()),
+    };
+    Some(format!("changed: {}{by}, {at}{more}", newest.version))
 }
 
 /// What the findings do not say yet, or cannot.

@@ -2,7 +2,7 @@
 
 use super::drift;
 use super::events::Row;
-use super::model::{Model, Tab};
+use super::model::{Model, REVIEWED_AT_ONCE, Tab, standing};
 use crate::console::ask::{ActionItem, Ask, CopyItem, LetBe};
 use crate::console::context::Context;
 use crate::console::drift::Order;
@@ -10,6 +10,7 @@ use crate::domain::desk::Standing;
 use crate::domain::facts::Handle;
 use crate::domain::ids::StripeId;
 use crate::domain::mask;
+use crate::domain::money::group;
 use crate::domain::policy::Mode;
 use crate::domain::row::{Field, Value};
 use crate::domain::webhooks::cause::Remedy;
@@ -23,6 +24,8 @@ use crate::protocol::desk::DeskWrite;
 use crate::protocol::run::{Inputs, Selection};
 
 const NOTHING: &str = "nothing is selected";
+/// How far back one can look, in hours.
+const RANGES: [(char, i64, &str); 3] = [('d', 24, "the last 24 hours"), ('h', 168, "the last 7 days"), ('z', 720, "the last 30 days")];
 const MUTE: &str = "mute it: why, and until when";
 
 /// The review of the recommended procedure, or why there is none.
@@ -37,10 +40,51 @@ pub fn fix(m: &Model, cx: &Context) -> Result<Ask, String> {
                 _ => replay(Selection::Events(g.events.clone())),
             }
         }
-        Tab::Events => m.line(survey).ok_or(NOTHING.to_string()).and_then(fix_of),
+        Tab::Events => fix_events(m, cx),
         Tab::Drift => fix_drift(m, cx),
         Tab::Endpoints => fix_endpoint(m, cx),
     }
+}
+
+/// Those that are marked; where none is, the one under the cursor.
+fn fix_events(m: &Model, cx: &Context) -> Result<Ask, String> {
+    match m.events.marked.len() {
+        0 => match m.events.selected(cx.survey.lines(), cx.survey.raw()) {
+            Some(Row::Event(line)) => fix_of(line),
+            Some(Row::Bucket(..)) => Err("enter narrows to these events; the menu, a, has all that are shown".into()),
+            Some(Row::Raw(_)) | None => Err(NOTHING.into()),
+        },
+        1 if m.events.lacking().is_empty() => Err("nothing to fix: the marked event lacks no effect".into()),
+        n => replay_these(m.events.lacking(), || format!("nothing to fix: none of the {n} marked lacks its effect")),
+    }
+}
+
+/// What the operator has to hear beside the review that this opens.
+pub fn left_out(m: &Model) -> Option<String> {
+    let (marked, lacking) = (m.events.marked.len(), m.events.lacking().len());
+    let some = m.tab == Tab::Events && lacking > 0 && lacking < marked;
+    some.then(|| format!("{} of the {marked} marked lack no effect, and are left out", marked - lacking))
+}
+
+/// Everything that the filter lets through and whose effect is missing.
+fn fix_shown(m: &Model, cx: &Context) -> Result<Ask, String> {
+    let shown: Vec<StripeId> = m.events.lacking_shown(cx.survey.lines()).take(REVIEWED_AT_ONCE + 1).cloned().collect();
+    replay_these(&shown, || "nothing that is shown lacks its effect".into())
+}
+
+fn replay_these(events: &[StripeId], none: impl FnOnce() -> String) -> Result<Ask, String> {
+    match events.len() {
+        0 => Err(none()),
+        n if n > REVIEWED_AT_ONCE => {
+            Err(format!("a review holds {} events: narrow the filter, or take the whole time", group(REVIEWED_AT_ONCE as u64)))
+        }
+        _ => replay(Selection::Events(events.to_vec())),
+    }
+}
+
+/// Everything of the time that is shown: found anew by the review itself, however much it is.
+fn fix_range(cx: &Context) -> Result<Ask, String> {
+    replay(Selection::Window { from: cx.survey.range(cx.stripe_now()), until: None })
 }
 
 /// The review for one event.
@@ -137,7 +181,11 @@ pub fn why(m: &Model, cx: &Context) -> Option<Ask> {
 
 /// Everything that could be done here; what cannot says why.
 pub fn actions(m: &Model, cx: &Context) -> Vec<ActionItem> {
-    let mut all = vec![item('f', "review the recommended fix", fix(m, cx))];
+    let label = match m.events.lacking().len() {
+        n if m.tab == Tab::Events && n > 0 => format!("review the fix of the {} marked", group(n as u64)),
+        _ => "review the recommended fix".into(),
+    };
+    let mut all = vec![item('f', &label, fix(m, cx))];
     all.push(item('e', "why: the evidence", why(m, cx).ok_or_else(|| NOTHING.to_string())));
     match m.tab {
         Tab::Causes => all.extend(desk(m, cx)),
@@ -145,17 +193,39 @@ pub fn actions(m: &Model, cx: &Context) -> Vec<ActionItem> {
             let customer = m.line(cx.survey).and_then(|l| l.customer.clone());
             let open = customer.map(|c| Ask::Open(Handle::Stripe(c))).ok_or_else(|| "select an event that names one".to_string());
             all.push(item('o', "open the customer", open));
+            all.extend(several(m, cx));
         }
         Tab::Drift => all.extend(compare(m, cx)),
         Tab::Endpoints => all.push(item('p', "probe the endpoint: forged requests, nothing is changed", probe(m, cx))),
     }
     if matches!(m.tab, Tab::Causes | Tab::Events) {
-        for (letter, hours, words) in [('d', 24, "the last 24 hours"), ('h', 168, "the last 7 days"), ('z', 720, "the last 30 days")] {
+        let shown = RANGES.iter().find(|(_, hours, _)| *hours == cx.survey.hours()).map_or("the range", |(_, _, words)| words);
+        all.push(item('b', &format!("review everything without effect of {shown}"), fix_range(cx)));
+        for (letter, hours, words) in RANGES {
             let range = if cx.survey.hours() == hours { Err("that is what is shown".to_string()) } else { Ok(Ask::Range { hours }) };
             all.push(item(letter, &format!("look at {words}"), range));
         }
     }
     all
+}
+
+/// What can be done with all that the filter lets through at once.
+fn several(m: &Model, cx: &Context) -> Vec<ActionItem> {
+    let n = m.events.lacking_shown(cx.survey.lines()).count();
+    let mark = match n {
+        0 => Err("nothing that is shown lacks its effect".to_string()),
+        n if n > REVIEWED_AT_ONCE => Err(format!("more than {}: narrow the filter first", group(REVIEWED_AT_ONCE as u64))),
+        _ => Ok(Ask::MarkShown),
+    };
+    let all = group(n as u64);
+    let mut items = vec![
+        item('l', &format!("review the fix of all {all} shown that lack their effect"), fix_shown(m, cx)),
+        item('m', &format!("mark all {all} shown that lack their effect"), mark),
+    ];
+    if !m.events.marked.is_empty() {
+        items.push(item('n', "take every mark back", Ok(Ask::Unmark)));
+    }
+    items
 }
 
 fn item(letter: char, label: &str, does: Result<Ask, String>) -> ActionItem {
@@ -172,9 +242,11 @@ fn desk(m: &Model, cx: &Context) -> Vec<ActionItem> {
         return vec![item('t', "take it: others see who has it", why()), item('m', MUTE, why())];
     };
     let me = cx.env.map_or("", |e| e.operator.as_str());
-    let taken = match desk.standing(g.cause, Some(g.first)) {
+    // One takes a cause, however many ways there are to mend what it did.
+    let first = cx.survey.groups().iter().filter(|other| other.cause == g.cause).map(|other| other.first).min().unwrap_or(g.first);
+    let taken = match standing(desk, g.cause, cx.survey) {
         Standing::Taken(t) if t.by == me => item('t', "give it back", Ok(Ask::Desk(DeskWrite::DropCause { cause: g.cause }))),
-        _ => item('t', "take it: others see who has it", Ok(Ask::Desk(DeskWrite::TakeCause { cause: g.cause, since: g.first }))),
+        _ => item('t', "take it: others see who has it", Ok(Ask::Desk(DeskWrite::TakeCause { cause: g.cause, since: first }))),
     };
     let muted = match desk.muted(g.cause, cx.now) {
         Some(_) => item('m', "unmute it", Ok(Ask::Desk(DeskWrite::Unmute { cause: g.cause }))),

@@ -1,14 +1,14 @@
 //! The list of events: what is filtered, sorted, put together and marked, and where the selection stands. Nothing moves under the cursor.
 
-use super::index::{Bucket, By, FIELDS, Index, Sort};
+use super::index::{Bucket, By, FIELDS, Fixes, Index, Sort, fixes};
 use crate::console::widgets::form::TextField;
 use crate::console::widgets::table::Cursor;
 use crate::domain::At;
 use crate::domain::filter::{Fields, Filter, quoted};
 use crate::domain::ids::StripeId;
-use crate::domain::webhooks::feed::{Line, RawEvent};
+use crate::domain::webhooks::feed::{Group, Line, RawEvent};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Events {
     newest: Option<(At, StripeId)>,
     waiting: usize,
     pub marked: BTreeSet<StripeId>,
+    /// Those of them whose effect is missing, in the order of the list.
+    #[serde(default)]
+    lacking: Vec<StripeId>,
 }
 
 /// What a row of the list is.
@@ -47,7 +50,7 @@ pub enum Row<'a> {
 impl Events {
     /// Looks through the lines as they are now. What has come since the operator last looked waits, unless the list rests at its top
     /// with nothing selected on purpose.
-    pub fn sync(&mut self, lines: &[Line], raw: &[RawEvent], now: At) {
+    pub fn sync(&mut self, lines: &[Line], raw: &[RawEvent], groups: &[Group], now: At) {
         Index::follow(&mut self.index, lines);
         let at_rest = self.cursor.at == 0 && self.marked.is_empty() && self.field.is_empty() && self.sort == Sort::Newest;
         if self.newest.is_none() || at_rest {
@@ -56,7 +59,8 @@ impl Events {
         self.waiting = self.newest.as_ref().map_or(0, |(at, id)| lines.iter().take_while(|l| l.at >= *at && l.id != *id).count());
         // The mark itself may have left the range: then everything older than it stands.
         let filter = Filter::parse(self.field.text());
-        self.rows = Arc::new(self.index.chosen(lines, self.waiting, &filter, self.sort, now));
+        let fixes = if filter.names("fix") { fixes(groups) } else { Fixes::new() };
+        self.rows = Arc::new(self.index.chosen(lines, self.waiting, &filter, &fixes, self.sort, now));
         self.raw = (0..raw.len()).filter(|i| filter.accepts(&Unread(&raw[*i]))).collect();
         self.buckets = self.by.map(|by| self.index.buckets(lines, &self.rows, by)).unwrap_or_default();
         let followed = self.anchor.as_ref().filter(|_| self.by.is_none()).and_then(|id| {
@@ -70,6 +74,7 @@ impl Events {
             self.cursor.at = at + self.raw.len();
         }
         self.cursor.clamp(self.len());
+        self.hold_marks(lines);
         self.remember(lines, raw);
     }
 
@@ -91,7 +96,43 @@ impl Events {
         if !self.marked.remove(&id) {
             self.marked.insert(id);
         }
+        self.hold_marks(lines);
         self.by(1, lines, raw);
+    }
+
+    /// Marks everything that is shown and whose effect is missing, at most so many; or takes all marks back.
+    pub fn mark_shown(&mut self, lines: &[Line], at_most: usize) {
+        self.marked = self.lacking_shown(lines).take(at_most).cloned().collect();
+        self.hold_marks(lines);
+    }
+
+    pub fn unmark(&mut self) {
+        self.marked.clear();
+        self.lacking.clear();
+    }
+
+    /// What is marked and has no effect, in the order of the list.
+    #[must_use]
+    pub fn lacking(&self) -> &[StripeId] {
+        &self.lacking
+    }
+
+    /// What is shown and has no effect, in the order of the list.
+    pub fn lacking_shown<'a>(&self, lines: &'a [Line]) -> impl Iterator<Item = &'a StripeId> {
+        self.rows.iter().filter_map(|row| lines.get(place(*row))).filter(|l| l.verdict.is_failure()).map(|l| &l.id)
+    }
+
+    /// Marks are of what is shown: nothing unseen is taken into a fix. While a filter is being typed nobody knows yet what it will show.
+    fn hold_marks(&mut self, lines: &[Line]) {
+        if self.focused || self.marked.is_empty() {
+            self.lacking.clear();
+            return;
+        }
+        let marked: HashSet<&StripeId> = self.marked.iter().collect();
+        let shown = self.rows.iter().filter_map(|row| lines.get(place(*row))).filter(|l| marked.contains(&l.id));
+        let shown: Vec<(StripeId, bool)> = shown.map(|l| (l.id.clone(), l.verdict.is_failure())).collect();
+        self.lacking = shown.iter().filter(|(_, lacks)| *lacks).map(|(id, _)| id.clone()).collect();
+        self.marked = shown.into_iter().map(|(id, _)| id).collect();
     }
 
     /// Narrows to what is selected in a list that is put together.
@@ -252,7 +293,7 @@ mod tests {
             ("object:cus_", 0),
         ] {
             events.look(filter);
-            events.sync(&all, &[], at(0));
+            events.sync(&all, &[], &[], at(0));
             assert_eq!(events.passing(), count, "{filter}");
         }
         events.look("custmer:x");
@@ -263,7 +304,7 @@ mod tests {
     fn the_selection_follows_its_event_and_new_ones_wait() {
         let mut events = Events::default();
         let old = lines(10, 30);
-        events.sync(&old, &[], at(0));
+        events.sync(&old, &[], &[], at(0));
         events.by(3, &old, &[]);
         let selected = |e: &Events, all: &[Line]| match e.selected(all, &[]) {
             Some(Row::Event(line)) => line.id.to_string(),
@@ -271,24 +312,24 @@ mod tests {
         };
         assert_eq!(selected(&events, &old), "evt_Event0013");
         let grown = lines(4, 34);
-        events.sync(&grown, &[], at(0));
+        events.sync(&grown, &[], &[], at(0));
         assert_eq!((events.waiting(), events.passing(), events.cursor().at), (6, 24, 3), "nothing moved");
         assert_eq!(selected(&events, &grown), "evt_Event0013");
         events.accept(&grown);
-        events.sync(&grown, &[], at(0));
+        events.sync(&grown, &[], &[], at(0));
         assert_eq!((events.waiting(), events.cursor().at), (0, 9), "let in, and the selection went with its event");
         assert_eq!(selected(&events, &grown), "evt_Event0013");
         // What it stood on has left the range: it stays in the list.
         let later = lines(0, 5);
-        events.sync(&later, &[], at(0));
+        events.sync(&later, &[], &[], at(0));
         assert!(events.cursor().at < events.len().max(1));
     }
 
     #[test]
     fn a_list_at_rest_shows_the_newest_by_itself() {
         let mut events = Events::default();
-        events.sync(&lines(10, 30), &[], at(0));
-        events.sync(&lines(4, 30), &[], at(0));
+        events.sync(&lines(10, 30), &[], &[], at(0));
+        events.sync(&lines(4, 30), &[], &[], at(0));
         assert_eq!((events.waiting(), events.passing()), (0, 26));
     }
 
@@ -298,7 +339,7 @@ mod tests {
         let mut events = Events::default();
         let shown = |events: &mut Events, sort, by| {
             (events.sort, events.by) = (sort, by);
-            events.sync(&all, &[], at(0));
+            events.sync(&all, &[], &[], at(0));
             ids(events, &all)
         };
         assert_eq!(shown(&mut events, Sort::Oldest, None)[0], "evt_Event0029");
@@ -309,7 +350,7 @@ mod tests {
         let Some(Row::Bucket(bucket, line)) = events.row(0, &all, &[]) else { panic!("a bucket") };
         assert_eq!((bucket.events, bucket.failing, line.verdict), (6, 6, Verdict::Missing));
         events.narrow(&all, &[]);
-        events.sync(&all, &[], at(0));
+        events.sync(&all, &[], &[], at(0));
         assert_eq!((events.field.text(), events.passing()), ("verdict:missing", 6));
         shown(&mut events, Sort::Newest, Some(By::Customer));
         assert_eq!(events.len(), 3);
@@ -320,14 +361,14 @@ mod tests {
         let raw = vec![RawEvent { id: Some("evt_Odd".into()), text: "{\"object\":\"even\"}".into() }];
         let all = lines(0, 3);
         let mut events = Events::default();
-        events.sync(&all, &raw, at(0));
+        events.sync(&all, &raw, &[], at(0));
         assert_eq!(events.len(), 4);
         assert!(matches!(events.row(0, &all, &raw), Some(Row::Raw(_))));
         events.look("even\"");
-        events.sync(&all, &raw, at(0));
+        events.sync(&all, &raw, &[], at(0));
         assert_eq!(events.len(), 4, "a quote belongs to the filter's own language");
         events.look("evt_event");
-        events.sync(&all, &raw, at(0));
+        events.sync(&all, &raw, &[], at(0));
         assert_eq!(events.len(), 3);
     }
 }

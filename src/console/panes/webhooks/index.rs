@@ -3,9 +3,11 @@
 use crate::domain::At;
 use crate::domain::filter::{Fields, Filter};
 use crate::domain::ids::StripeId;
-use crate::domain::webhooks::feed::Line;
+use crate::domain::webhooks::cause::Remedy;
+use crate::domain::webhooks::feed::{Group, Line};
 use crate::domain::webhooks::verdict::Verdict;
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 /// Made for one list of lines, and right for no other: [`Index::follow`] keeps it so.
@@ -34,7 +36,10 @@ struct Place {
 }
 
 /// The fields that a filter may name.
-pub const FIELDS: &[&str] = &["type", "id", "customer", "object", "subscription", "verdict", "cause", "age"];
+pub const FIELDS: &[&str] = &["type", "id", "customer", "object", "subscription", "verdict", "cause", "fix", "age"];
+
+/// What helps each event that lacks its effect, as a filter names it.
+pub type Fixes<'a> = HashMap<&'a StripeId, Rc<str>>;
 
 /// How the list is ordered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -142,10 +147,10 @@ impl Index {
 
     /// The places of the lines that pass, from `from` on, in this order.
     #[must_use]
-    pub fn chosen(&self, lines: &[Line], from: usize, filter: &Filter, sort: Sort, now: At) -> Vec<u32> {
+    pub fn chosen(&self, lines: &[Line], from: usize, filter: &Filter, fixes: &Fixes, sort: Sort, now: At) -> Vec<u32> {
         let passes = |i: &u32| {
             let at = usize::try_from(*i).unwrap_or(usize::MAX);
-            filter.is_empty() || filter.accepts(&Entry { index: self, line: &lines[at], at, now })
+            filter.is_empty() || filter.accepts(&Entry { index: self, line: &lines[at], fixes, at, now })
         };
         let (from, to) = (u32::try_from(from).unwrap_or(u32::MAX), u32::try_from(lines.len()).unwrap_or(u32::MAX));
         let mut rows: Vec<u32> = (from..to).filter(passes).collect();
@@ -277,6 +282,7 @@ fn rank(verdict: Verdict) -> u8 {
 struct Entry<'a> {
     index: &'a Index,
     line: &'a Line,
+    fixes: &'a Fixes<'a>,
     at: usize,
     now: At,
 }
@@ -300,12 +306,43 @@ impl Fields for Entry<'_> {
             "object" => part(3),
             "verdict" => self.line.verdict.word().contains(needle),
             "cause" => self.line.cause.is_some_and(|c| is_called(c.word(), needle)),
+            // Why nothing helps may name what would help others.
+            "fix" => self.fixes.get(&self.line.id).is_some_and(|fix| fix.starts_with(needle)),
             _ => false,
         }
     }
 
     fn number(&self, field: Option<&str>) -> Option<i64> {
         field.is_none_or(|f| f == "age").then(|| (self.now - self.line.at).num_minutes())
+    }
+}
+
+/// What helps, as a filter names it.
+#[must_use]
+pub fn fixes(groups: &[Group]) -> Fixes<'_> {
+    let of = |g: &'_ Group| Rc::<str>::from(fix_of(&g.remedy).to_lowercase());
+    groups.iter().flat_map(|g| g.events.iter().zip(std::iter::repeat(of(g)))).collect()
+}
+
+/// What helps in one word.
+#[must_use]
+pub fn fix_word(remedy: &Remedy) -> &'static str {
+    match remedy {
+        Remedy::Resend => "resend",
+        Remedy::Deliver => "deliver",
+        Remedy::Apply => "copy",
+        Remedy::Link => "link",
+        Remedy::Skip(_) => "none",
+    }
+}
+
+/// The word, and why nothing helps where nothing does.
+#[must_use]
+pub fn fix_of(remedy: &Remedy) -> String {
+    match remedy {
+        // A quote would end what stands in quotes.
+        Remedy::Skip(why) => format!("none: {}", why.replace('"', "'")),
+        other => fix_word(other).to_string(),
     }
 }
 
@@ -341,7 +378,7 @@ mod tests {
     fn shows(index: &Index, lines: &[Line]) -> Vec<(Vec<u32>, Vec<Bucket>)> {
         let now = lines.first().map_or(At::UNIX_EPOCH, |l| l.at);
         let look = |text: &str, sort, by| {
-            let rows = index.chosen(lines, 0, &Filter::parse(text), sort, now);
+            let rows = index.chosen(lines, 0, &Filter::parse(text), &Fixes::new(), sort, now);
             let buckets = index.buckets(lines, &rows, by);
             (rows, buckets)
         };

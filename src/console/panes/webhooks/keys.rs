@@ -1,6 +1,6 @@
 //! The keys of the webhooks pane: moving, opening, filtering, sorting. What an action does stands in `actions`.
 
-use super::actions::{actions, copies, fix, handle, why};
+use super::actions::{actions, copies, fix, handle, left_out, why};
 use super::drift;
 use super::events::Row;
 use super::index::{By, Sort};
@@ -35,7 +35,8 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
         }
         Tab::Events => {
             all.push(Binding::new(Action::Open, if m.events.by.is_some() { "narrow" } else { "open" }).when(some.clone()));
-            all.push(Binding::new(Action::Fix, "fix").when(fix(m, cx).map(|_| ())));
+            let label = if m.events.marked.is_empty() { "fix" } else { "fix marked" };
+            all.push(Binding::new(Action::Fix, label).when(fix(m, cx).map(|_| ())));
             all.push(Binding::new(Action::Filter, "filter"));
             all.push(Binding::quiet(Action::Why).when(some.clone()));
             all.push(Binding::new(Action::Sort, "sort"));
@@ -79,7 +80,7 @@ pub fn act(m: &mut Model, action: Action, cx: &Context) -> Vec<Ask> {
         Action::NextTab => turn(m, 1, cx),
         Action::PreviousTab => turn(m, Tab::ALL.len() - 1, cx),
         Action::Open => open(m, survey, cx),
-        Action::Fix => vec![fix(m, cx).unwrap_or_else(Ask::Say)],
+        Action::Fix => std::iter::once(fix(m, cx).unwrap_or_else(Ask::Say)).chain(left_out(m).map(Ask::Say)).collect(),
         Action::Why => why(m, cx).into_iter().collect(),
         Action::Actions => vec![Ask::Actions(actions(m, cx))],
         Action::Copy => copies(m, cx).map(Ask::Copy).into_iter().collect(),
@@ -178,9 +179,7 @@ fn turn(m: &mut Model, by: usize, cx: &Context) -> Vec<Ask> {
 fn open(m: &mut Model, survey: &Survey, cx: &Context) -> Vec<Ask> {
     match m.tab {
         Tab::Causes => {
-            if let Some(cause) = m.group(survey).map(|g| g.cause) {
-                m.list_cause(cause, cx);
-            }
+            m.list_cause(cx);
             Vec::new()
         }
         Tab::Events if matches!(m.events.selected(survey.lines(), survey.raw()), Some(Row::Bucket(..))) => {

@@ -2,15 +2,17 @@
 
 use super::drift::DriftList;
 use super::events::{Events, Row};
+use super::index::{fix_of, fix_word};
 use crate::console::ask::Ask;
 use crate::console::context::Context;
 use crate::console::widgets::table::Cursor;
 use crate::domain::At;
+use crate::domain::desk::{DeskState, Standing};
 use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, Source};
 use crate::domain::filter::quoted;
 use crate::domain::mask;
-use crate::domain::webhooks::cause::Cause;
+use crate::domain::webhooks::cause::{Cause, Remedy};
 use crate::domain::webhooks::endpoint::Endpoint;
 use crate::domain::webhooks::feed::{Group, Line};
 use crate::domain::webhooks::probe::{Assessment, Probed, Surroundings, assess, path};
@@ -24,8 +26,8 @@ use serde::{Deserialize, Serialize};
 pub struct Model {
     pub(super) tab: Tab,
     pub(super) causes: Cursor,
-    /// What the selection among the causes stands on, once it was moved.
-    cause: Option<Cause>,
+    /// What the selection among the causes stands on, once it was moved: rows of one cause differ in what helps.
+    cause: Option<(Cause, Remedy)>,
     pub events: Events,
     pub(super) drift: DriftList,
     pub(super) endpoints: Known<Vec<Endpoint>>,
@@ -51,6 +53,8 @@ pub enum Tab {
 
 /// How often the endpoints are read while their tab is on screen, in milliseconds.
 const ENDPOINTS_EVERY: u64 = 60_000;
+/// So many events by name one review holds: as many as the survey itself gathers by cause. More are told by their time.
+pub const REVIEWED_AT_ONCE: usize = 5_000;
 
 impl Tab {
     pub const ALL: [Tab; 4] = [Tab::Causes, Tab::Events, Tab::Drift, Tab::Endpoints];
@@ -119,10 +123,14 @@ impl Model {
     /// Takes in what the survey has learned; the selection stays on what it stands on.
     pub fn sync(&mut self, cx: &Context) {
         let survey = cx.survey;
-        self.events.sync(survey.lines(), survey.raw(), cx.now);
         let groups = survey.groups();
-        if let Some(at) = self.cause.and_then(|c| groups.iter().position(|g| g.cause == c)) {
-            self.causes.at = at;
+        self.events.sync(survey.lines(), survey.raw(), groups, cx.now);
+        if let Some((cause, remedy)) = &self.cause {
+            let same = groups.iter().position(|g| g.cause == *cause && g.remedy == *remedy);
+            // What helps changes once a trouble is over: it is still the same trouble.
+            if let Some(at) = same.or_else(|| groups.iter().position(|g| g.cause == *cause)) {
+                self.stand_on(at, groups);
+            }
         }
         self.causes.clamp(groups.len());
         self.drift.sync(cx.drift);
@@ -145,18 +153,24 @@ impl Model {
         self.from_cause = false;
     }
 
-    /// Shows the events of this cause.
-    pub fn list_cause(&mut self, cause: Cause, cx: &Context) {
-        self.cause = Some(cause);
-        self.tab = Tab::Events;
-        self.from_cause = true;
-        self.events.look(&format!("cause:{}", quoted(cause.word())));
+    /// Shows the events of the row that is selected.
+    pub fn list_cause(&mut self, cx: &Context) {
+        let groups = cx.survey.groups();
+        let Some(group) = groups.get(self.causes.at) else { return };
+        self.stand_on(self.causes.at, groups);
+        (self.tab, self.from_cause) = (Tab::Events, true);
+        self.events.look(&filter_of(group, groups));
         self.sync(cx);
     }
 
     pub(super) fn move_cause(&mut self, by: isize, groups: &[Group]) {
         self.causes.by(by, groups.len());
-        self.cause = groups.get(self.causes.at).map(|g| g.cause);
+        self.stand_on(self.causes.at, groups);
+    }
+
+    fn stand_on(&mut self, at: usize, groups: &[Group]) {
+        self.causes.at = at;
+        self.cause = groups.get(at).map(|g| (g.cause, g.remedy.clone()));
     }
 
     #[must_use]
@@ -191,6 +205,11 @@ impl Model {
         Some(assess(probed, &Surroundings { endpoints: self.endpoints.value().map(Vec::as_slice), configured }))
     }
 
+    /// Every event that is shown and whose effect is missing is marked, as many as one review holds.
+    pub fn mark_shown(&mut self, cx: &Context) {
+        self.events.mark_shown(cx.survey.lines(), REVIEWED_AT_ONCE);
+    }
+
     /// What was marked among the drifted has been dealt with.
     pub fn unmark(&mut self) {
         self.drift.marked.clear();
@@ -205,4 +224,23 @@ impl Model {
     pub(super) fn waited(&self, cx: &Context) -> u64 {
         self.asked.map_or(0, |t| cx.tick.saturating_sub(t))
     }
+}
+
+/// The filter that lets through the very events of a row: by cause, and by what helps where that differs among the events of one cause.
+fn filter_of(group: &Group, groups: &[Group]) -> String {
+    let cause = format!("cause:{}", quoted(group.cause.word()));
+    let others: Vec<String> =
+        groups.iter().filter(|g| g.cause == group.cause && g.remedy != group.remedy).map(|g| fix_of(&g.remedy)).collect();
+    let fix = fix_of(&group.remedy);
+    let word = fix_word(&group.remedy);
+    match others.as_slice() {
+        [] => cause,
+        others if others.iter().all(|o| !o.starts_with(word)) => format!("{cause} fix:{word}"),
+        _ => format!("{cause} fix:{}", quoted(&fix)),
+    }
+}
+
+/// Where a cause stands with whoever has taken it, by all that fails for it now.
+pub(super) fn standing(desk: &DeskState, cause: Cause, survey: &Survey) -> Standing {
+    desk.standing(cause, survey.lines().iter().filter(|l| l.cause == Some(cause) && l.verdict.is_failure()).map(|l| l.at))
 }

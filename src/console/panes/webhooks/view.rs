@@ -1,6 +1,6 @@
 //! How the webhooks pane looks: the tabs with what they cover, the causes, the endpoints. The list of events is drawn in `list`.
 
-use super::model::{Model, Tab};
+use super::model::{Model, Tab, standing};
 use super::{view_drift, view_endpoints, view_list};
 use crate::console::context::Context;
 use crate::console::widgets::format::{clock, count, moment};
@@ -179,7 +179,7 @@ pub fn stacked(
 /// Who has it, the sentence where the first line has no room for it, and what helps: all of it, since it decides.
 fn below(g: &Group, cx: &Context, columns: u16, room: u16, theme: &Theme) -> Vec<Below> {
     let muted = cx.desk.and_then(|d| d.muted(g.cause, cx.now));
-    let standing = match (muted, cx.desk.map(|d| d.standing(g.cause, Some(g.first)))) {
+    let standing = match (muted, cx.desk.map(|d| standing(d, g.cause, cx.survey))) {
         (Some(m), _) => format!("muted by {} until {}: {}", m.by, when(m.until, cx.now), m.reason),
         (None, Some(Standing::Taken(t))) => format!("{} has it.", t.by),
         (None, Some(Standing::Reopened(t))) => format!("{} had it, new ones failed since.", t.by),

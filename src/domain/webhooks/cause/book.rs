@@ -47,6 +47,7 @@ const SHAPE: Advice = While(
 );
 const UNLINKED: Advice = Always("Linking the row to the customer helps; resending does not, it would find nobody again.");
 const PROFILE: Advice = Always("Check metadata.profileId at Stripe: it must be the id of a profile. Resending repeats what it says.");
+const OVERTAKEN: Advice = Always("Copying from Stripe helps; the application should compare times before it writes.");
 const PATH: Advice = While(
     "Correct the URL at Stripe, or serve the path; until then copying from Stripe helps, resending does not.",
     "The path is served again: resending helps.",
@@ -56,8 +57,9 @@ const REACH: Advice = While(
     "It takes events again: resending helps.",
 );
 
-/// First what the event is, since of some nothing is due whatever happened to them. Then what the application said about this very event:
-/// no witness is better, and a later state of row or endpoint cannot contradict it. Then what the row itself tells. Then what was in the way
+/// First what the event is, since of some nothing is due whatever happened to them. Then whether an older one was applied after all that is
+/// known of it. Then what the application said about this very event: no witness is better, and a later state of row or endpoint cannot
+/// contradict it. Then what the row itself tells. Then what was in the way
 /// of all events at the time, and at last what the endpoint is like now, which may not be what it was like then.
 pub(super) const BOOK: &[Rule] = &[
     // -- what the event is
@@ -79,6 +81,8 @@ pub(super) const BOOK: &[Rule] = &[
         cause: Cause::ModeMismatch,
         advice: Always("Events of the other mode belong to the other environment; open that one."),
     },
+    // -- what came after it
+    Rule { name: "overtaken since", when: |l| l.was_overtaken_since().then(overtaken), cause: Cause::OlderApplied, advice: OVERTAKEN },
     // -- what the application said about this very event
     Rule {
         name: "the log: other mode",
@@ -151,12 +155,7 @@ pub(super) const BOOK: &[Rule] = &[
         advice: DATABASE,
     },
     // -- what the row tells
-    Rule {
-        name: "older object in the row",
-        when: |l| l.was_overtaken().then(|| "The row is as an older event had it: that one was applied after this one.".to_string()),
-        cause: Cause::OlderApplied,
-        advice: Always("Copying from Stripe helps; the application should compare times before it writes."),
-    },
+    Rule { name: "older object in the row", when: |l| l.was_overtaken().then(overtaken), cause: Cause::OlderApplied, advice: OVERTAKEN },
     // An event that never came as far as the handler was kept out before anybody looked for a row, whatever the row holds.
     Rule { name: "kept out: too old", when: |l| kept_out(l, Saying::Tolerance).map(skewed), cause: Cause::ClockSkew, advice: CLOCK },
     Rule { name: "kept out: signature", when: |l| kept_out(l, Saying::Signature).map(told), cause: Cause::BadSignature, advice: SECRET },
@@ -374,6 +373,10 @@ pub(super) const BOOK: &[Rule] = &[
 fn kept_out<'a>(look: &Look<'a>, what: Saying) -> Option<&'a LogLine> {
     let line = look.around(what)?;
     (look.is_unseen() || !look.is_seen() && nobody(&look.e.held).is_none()).then_some(line)
+}
+
+fn overtaken() -> String {
+    "The row is as an older event had it: that one was applied after this one.".into()
 }
 
 /// Why a handler that looks the customer up finds no row.

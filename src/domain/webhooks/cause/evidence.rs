@@ -64,9 +64,13 @@ pub struct Evidence {
     pub unmapped: Option<String>,
     /// The older event of the same subscription whose demand the row holds.
     pub older_in_row: Option<StripeId>,
+    /// When the application processed that older event last, by its own record.
+    pub older_processed: Option<At>,
     /// The row was written after the event had happened. `None`: no column says when.
     pub written_since: Option<bool>,
     pub receipt: Receipt,
+    /// The row that the event is judged by was read before the application said that it had processed it: by now the effect may be there.
+    pub processed_unread: bool,
     /// What the endpoint answered when we delivered this event ourselves.
     pub answer: Option<Answer>,
     /// The tier that the application enforces.
@@ -180,8 +184,10 @@ impl Evidence {
             named: Named::default(),
             unmapped: None,
             older_in_row: None,
+            older_processed: None,
             written_since: None,
             receipt: Receipt::default(),
+            processed_unread: false,
             answer: None,
             enforced: None,
             recovered: false,

@@ -7,13 +7,13 @@ use crate::domain::mask;
 use crate::domain::webhooks::log::LogLine;
 use crate::domain::webhooks::probe::{Came, Shot};
 use crate::domain::webhooks::saying::{Saying, saying};
-use chrono::Duration;
+use std::ops::RangeInclusive;
 
-/// The first delivery comes within seconds; a queue at Stripe's or a slow log may make it minutes.
-const NEAR_BEFORE_SECONDS: i64 = 10;
-const NEAR_AFTER_SECONDS: i64 = 600;
-/// Where the application's clock is off, its lines are too: by more than the tolerance, seldom by more than this.
-const SKEWED_SECONDS: i64 = 1_800;
+/// The first delivery comes within seconds; a queue at Stripe's or a slow log may make it minutes. In seconds after the event.
+const NEAR: RangeInclusive<i64> = -10..=600;
+/// A line of a clock that is off stands where that clock stood when the event came: further away than a right one's would, by about the
+/// tolerance or more, seldom by more than half an hour.
+const SKEWED: [RangeInclusive<i64>; 2] = [-1_800..=-(TOLERANCE_SECONDS - 9), TOLERANCE_SECONDS - 9..=1_800];
 /// What the application says around a probe is about the probe.
 const PROBE_SECONDS: i64 = 15;
 /// How far a clock may be off before signatures are refused.
@@ -25,6 +25,8 @@ pub(super) struct Look<'a> {
     pub now: At,
     /// What the application said last about this very event.
     said: Option<(Saying, &'a LogLine)>,
+    /// When it said last that this event had failed.
+    failed: Option<At>,
     /// Whether it ever said that it had processed it.
     processed: bool,
     /// What it said around that time about no event by name; the first of each kind.
@@ -33,7 +35,7 @@ pub(super) struct Look<'a> {
 
 impl<'a> Look<'a> {
     pub fn new(e: &'a Evidence, scene: &'a Scene, now: At) -> Self {
-        let mut look = Self { e, scene, now, said: None, processed: false, around: Vec::new() };
+        let mut look = Self { e, scene, now, said: None, failed: None, processed: false, around: Vec::new() };
         let Some(trail) = &scene.log else { return look };
         let by_name = trail.naming(e.event.as_str());
         // A line that names the customer and no event is about this event only where it was written then.
@@ -41,29 +43,22 @@ impl<'a> Look<'a> {
         let by_object = e.names.iter().flat_map(|id| trail.naming(id.as_str())).filter(then);
         let mut about: Vec<(Saying, &LogLine)> = by_name.chain(by_object).collect();
         about.sort_by_key(|(_, l)| l.at);
+        look.failed = about.iter().filter(|(s, _)| s.is_failure()).filter_map(|(_, l)| l.at).max();
         look.processed = about.iter().any(|(s, _)| *s == Saying::Processed);
         look.said = about.into_iter().rfind(|(s, _)| *s != Saying::Duplicate || !look.processed);
-        let (from, to) = (e.at - Duration::seconds(SKEWED_SECONDS), e.at + Duration::seconds(SKEWED_SECONDS));
-        for (said, line) in trail.unnamed(from, to) {
-            let Some(at) = line.at else { continue };
-            let of_probe = scene.probed_at.is_some_and(|p| (at - p).num_seconds().abs() <= PROBE_SECONDS);
-            let heard = if said == Saying::Tolerance { look.is_skewed(at) } else { look.is_near(at) };
-            if said.is_failure() && heard && !of_probe && !look.around.iter().any(|(s, _)| *s == said) {
-                look.around.push((said, line));
-            }
-        }
+        let first = |said: Saying| {
+            let windows: &[RangeInclusive<i64>] = if said == Saying::Tolerance { &SKEWED } else { &[NEAR] };
+            windows.iter().find_map(|seconds| trail.first_unnamed(said, e.at, seconds, (scene.probed_at, PROBE_SECONDS)))
+        };
+        let mut around: Vec<(usize, Saying, &LogLine)> =
+            trail.unnamed().filter_map(|said| first(said).map(|(place, line)| (place, said, line))).collect();
+        around.sort_unstable_by_key(|(place, ..)| *place);
+        look.around = around.into_iter().map(|(_, said, line)| (said, line)).collect();
         look
     }
 
     fn is_near(&self, at: At) -> bool {
-        let late = (at - self.e.at).num_seconds();
-        (-NEAR_BEFORE_SECONDS..=NEAR_AFTER_SECONDS).contains(&late)
-    }
-
-    /// A line of a clock that is off stands where that clock stood when the event came: further away than a right one's would.
-    fn is_skewed(&self, at: At) -> bool {
-        let off = (at - self.e.at).num_seconds();
-        !(-TOLERANCE_SECONDS + NEAR_BEFORE_SECONDS..=TOLERANCE_SECONDS - NEAR_BEFORE_SECONDS).contains(&off)
+        NEAR.contains(&(at - self.e.at).num_seconds())
     }
 
     /// The line, where that was the last said about this event.
@@ -108,17 +103,20 @@ impl<'a> Look<'a> {
         !self.is_seen() && self.around.is_empty() && self.scene.log.as_ref().is_some_and(|t| t.would_name(self.e.at))
     }
 
+    /// The older event whose demand the row holds was applied after the last that is known of this one, be it that it failed: what stood in its
+    /// way then is not what stands in its way now.
+    pub fn was_overtaken_since(&self) -> bool {
+        let last = self.processed_at().max(self.failed);
+        last.zip(self.older_processed_at()).is_some_and(|(last, older)| older > last)
+    }
+
     /// The older event whose demand the row holds was applied after this one. Where neither log nor record tells when, the row was at least
     /// written after this event had happened.
     pub fn was_overtaken(&self) -> bool {
-        let Some(older) = &self.e.older_in_row else { return false };
-        let log = self.scene.log.as_ref();
-        let of_record = match self.e.receipt {
-            Receipt::Processed(at) => at,
-            _ => None,
-        };
-        let own = log.and_then(|t| t.processed(self.e.event.as_str())).or(of_record);
-        match (own, log.and_then(|t| t.processed(older.as_str()))) {
+        if self.e.older_in_row.is_none() {
+            return false;
+        }
+        match (self.processed_at(), self.older_processed_at()) {
             (Some(own), Some(older)) => older > own,
             // It was applied and is gone, and nothing says that the other came later.
             (Some(_), None) => false,
@@ -126,9 +124,24 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Its effect was there once.
+    /// When the event was processed last, by the log or else by the application's record.
+    fn processed_at(&self) -> Option<At> {
+        let of_record = match self.e.receipt {
+            Receipt::Processed(at) => at,
+            _ => None,
+        };
+        self.scene.log.as_ref().and_then(|t| t.processed(self.e.event.as_str())).or(of_record)
+    }
+
+    /// The same of the older event whose demand the row holds.
+    fn older_processed_at(&self) -> Option<At> {
+        let older = self.e.older_in_row.as_ref()?;
+        self.scene.log.as_ref().and_then(|t| t.processed(older.as_str())).or(self.e.older_processed)
+    }
+
+    /// Its effect was there once, and is not in a row that was read later.
     pub fn was_applied(&self) -> bool {
-        self.processed || matches!(self.e.receipt, Receipt::Processed(_))
+        !self.e.processed_unread && (self.processed || matches!(self.e.receipt, Receipt::Processed(_)))
     }
 
     /// What came back from a request of the probe.

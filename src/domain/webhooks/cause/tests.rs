@@ -222,6 +222,9 @@ fn an_effect_that_was_there_is_told_from_one_that_never_was() {
     lost.receipt = Receipt::Processed(Some(at()));
     let found = attribute(&lost, &Scene::default(), now());
     assert_eq!((found.cause, found.remedy), (Cause::WrittenOver, Remedy::Apply));
+    lost.processed_unread = true;
+    assert_eq!(cause(&lost, &Scene::default()), Cause::Unknown, "the row as it was read proves nothing");
+    lost.processed_unread = false;
     lost.older_in_row = Some(StripeId::parse("evt_1Older").unwrap());
     assert_eq!(cause(&lost, &Scene::default()), Cause::WrittenOver, "as before, and nothing says that the older one came later");
     let order = |older: i64| logged(vec![line(60, "Webhook processed", &[EVENT]), line(older, "Webhook processed", &["evt_1Older"])]);
@@ -235,6 +238,24 @@ fn an_effect_that_was_there_is_told_from_one_that_never_was() {
     assert_eq!(cause(&missing(), &twice), Cause::Duplicate);
     let both = logged(vec![line(2, "Webhook processed", &[EVENT]), line(60, "event already processed, skipping", &[EVENT])]);
     assert_eq!(cause(&missing(), &both), Cause::WrittenOver);
+}
+
+#[test]
+fn what_failed_once_and_was_overtaken_since_is_not_laid_at_its_own_failure() {
+    let mut lost = missing();
+    (lost.older_in_row, lost.written_since) = (Some(StripeId::parse("evt_1Older").unwrap()), Some(true));
+    let failed = || line(2, "Failed to sync webhook to DB: permission denied for table subscriptions", &[EVENT]);
+    let order = |older: i64| logged(vec![failed(), line(older, "Webhook processed", &["evt_1Older"])]);
+    assert_eq!(cause(&lost, &order(7_200)), Cause::OlderApplied, "put right by hand, and then the older one was delivered again");
+    assert_eq!(cause(&lost, &order(-60)), Cause::Database);
+    // The record of the older one tells as much as a line of the log.
+    assert_eq!(cause(&lost, &logged(vec![failed()])), Cause::Database);
+    lost.older_processed = Some(at() + Duration::hours(2));
+    assert_eq!(cause(&lost, &logged(vec![failed()])), Cause::OlderApplied);
+    lost.receipt = Receipt::Processed(Some(at() + Duration::minutes(1)));
+    assert_eq!(cause(&lost, &Scene::default()), Cause::OlderApplied);
+    lost.older_processed = Some(at() - Duration::minutes(1));
+    assert_eq!(cause(&lost, &Scene::default()), Cause::WrittenOver);
 }
 
 #[test]

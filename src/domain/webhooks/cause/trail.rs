@@ -5,6 +5,7 @@ use crate::domain::webhooks::log::{Level, LogLine};
 use crate::domain::webhooks::saying::{Saying, is_general, saying};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 /// The requests of one probe reach the application within so many seconds of each other.
 const PROBE_SECONDS: i64 = 3;
@@ -18,6 +19,9 @@ pub struct Trail {
     lines: Vec<Heard>,
     /// Positions of the lines that name an id.
     by_id: BTreeMap<String, Vec<usize>>,
+    /// What speaks of a failure and names no event, by what it says: when, and where it stands; oldest first.
+    #[serde(default)]
+    unnamed: BTreeMap<Saying, Vec<(At, usize)>>,
     /// From when on every such line is there. `None`: some may be lacking anywhere.
     since: Option<At>,
     /// It names events, so that its silence about one means something.
@@ -76,6 +80,7 @@ impl Trail {
         let surplus = self.lines.len().saturating_sub(AT_MOST);
         self.lines.drain(..surplus);
         self.by_id.clear();
+        self.unnamed.clear();
         self.index();
         self
     }
@@ -91,6 +96,9 @@ impl Trail {
         for (position, heard) in trail.lines.iter().enumerate() {
             for id in &heard.line.ids {
                 trail.by_id.entry(id.clone()).or_default().push(position);
+            }
+            if let Some(at) = heard.line.at.filter(|_| heard.general && heard.said.is_failure()) {
+                trail.unnamed.entry(heard.said).or_default().push((at, position));
             }
             trail.names_events |= names_event(&heard.line);
             trail.tells_processed |= heard.said == Saying::Processed && names_event(&heard.line);
@@ -121,11 +129,30 @@ impl Trail {
         self.by_id.get(id).into_iter().flatten().filter_map(|position| self.lines.get(*position)).map(|h| (h.said, &h.line))
     }
 
-    /// The lines about webhooks between two moments, both included, that name no event: what they say is about whatever came then.
-    pub fn unnamed(&self, from: At, to: At) -> impl Iterator<Item = (Saying, &LogLine)> {
-        let first = self.lines.partition_point(|h| h.line.at.is_none_or(|at| at < from));
-        let within = self.lines.iter().skip(first).take_while(move |h| h.line.at.is_some_and(|at| at <= to));
-        within.filter(|h| h.general).map(|h| (h.said, &h.line))
+    /// What failures are spoken of without the name of an event: each is about whatever came then.
+    pub fn unnamed(&self) -> impl Iterator<Item = Saying> {
+        self.unnamed.keys().copied()
+    }
+
+    /// The first line that says so, names no event, and stands so many seconds after the moment; with its place in the log. What was said
+    /// within `of_probe` seconds of a probe is passed over. Found by halves: thousands of events may ask a log of thousands of lines.
+    pub fn first_unnamed(
+        &self,
+        said: Saying,
+        at: At,
+        seconds: &RangeInclusive<i64>,
+        (probed, of_probe): (Option<At>, i64),
+    ) -> Option<(usize, &LogLine)> {
+        let these = self.unnamed.get(&said)?;
+        let from = |next: usize| these.get(next).filter(|(of, _)| (*of - at).num_seconds() <= *seconds.end());
+        let mut next = these.partition_point(|(of, _)| (*of - at).num_seconds() < *seconds.start());
+        if let (Some(probed), Some((of, _))) = (probed, from(next))
+            && (*of - probed).num_seconds().abs() <= of_probe
+        {
+            next = these.partition_point(|(of, _)| (*of - probed).num_seconds() <= of_probe);
+        }
+        let (_, place) = from(next)?;
+        Some((*place, &self.lines.get(*place)?.line))
     }
 
     /// Whether silence about an event of that time means something: every line is here, and the application names events in its log.
