@@ -18,7 +18,7 @@ use crate::domain::At;
 use crate::domain::tiers::TierRules;
 use crate::protocol::answers::Answers;
 use crate::protocol::environment::Environment;
-use crate::protocol::query::Query;
+use crate::protocol::query::{Query, Reply};
 use crate::protocol::run::{Inputs, Plan, Refusal};
 
 /// A procedure of the runbook. It knows which facts it needs and what follows from them; it performs nothing.
@@ -45,6 +45,10 @@ pub trait Procedure: Sync {
     /// The inputs with everything filled in that the facts have decided, so that a run finds the same people again after its own
     /// effect has changed what the handle leads to.
     fn pin(&self, inputs: &Inputs, answers: &Answers) -> Inputs;
+    /// What it keeps of an answer: of a long list it may need little, and a run holds all of it until it ends.
+    fn keeps(&self, reply: Reply) -> Reply {
+        reply
+    }
     /// What has to be chosen before it can begin.
     fn begins(&self) -> Begins {
         Begins::WithCustomer
@@ -101,4 +105,13 @@ pub static ALL: &[&dyn Procedure] = &[
 pub fn by_id(id: &str) -> Option<&'static dyn Procedure> {
     let escalate: &dyn Procedure = &escalate::Escalate;
     ALL.iter().copied().chain([escalate]).find(|p| p.id() == id)
+}
+
+/// What the procedure of that name keeps of an answer.
+#[must_use]
+pub fn kept(id: &str, reply: Reply) -> Reply {
+    match by_id(id) {
+        Some(procedure) => procedure.keeps(reply),
+        None => reply,
+    }
 }

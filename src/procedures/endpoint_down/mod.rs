@@ -11,7 +11,7 @@ use crate::domain::At;
 use crate::domain::tiers::TierRules;
 use crate::protocol::answers::Answers;
 use crate::protocol::environment::Environment;
-use crate::protocol::query::Query;
+use crate::protocol::query::{Query, Reply};
 use crate::protocol::run::{Inputs, Plan, Refusal, Selection};
 
 /// Finds out what stands at the endpoint, brings it back, and then every effect that is missing since.
@@ -82,6 +82,10 @@ impl Procedure for EndpointDown {
 
     fn plan(&self, inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> Result<Plan, Refusal> {
         plan::plan(inputs, answers, env, now)
+    }
+
+    fn keeps(&self, reply: Reply) -> Reply {
+        FailedWebhook.keeps(reply)
     }
 
     fn pin(&self, inputs: &Inputs, answers: &Answers) -> Inputs {

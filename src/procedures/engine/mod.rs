@@ -14,7 +14,7 @@ mod touched;
 
 use crate::domain::At;
 use crate::domain::fault::{Fault, Source};
-use crate::procedures::by_id;
+use crate::procedures::{by_id, kept};
 use crate::protocol::answers::Answers;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
@@ -301,7 +301,7 @@ impl Run {
         if !expected || !self.is_open() {
             return Vec::new();
         }
-        self.answers.put(query.clone(), result.clone(), now);
+        self.answers.put(query.clone(), result.clone().map(|reply| kept(&self.procedure, reply)), now);
         self.go_on(env, now)
     }
 

@@ -16,7 +16,7 @@ use crate::domain::At;
 use crate::domain::tiers::TierRules;
 use crate::protocol::answers::Answers;
 use crate::protocol::environment::Environment;
-use crate::protocol::query::Query;
+use crate::protocol::query::{Query, Reply};
 use crate::protocol::run::{Inputs, Plan, Refusal};
 
 pub use facts::{Found, found};
@@ -83,6 +83,10 @@ impl Procedure for FailedWebhook {
 
     fn plan(&self, inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> Result<Plan, Refusal> {
         plan::plan(inputs, answers, env, now)
+    }
+
+    fn keeps(&self, reply: Reply) -> Reply {
+        events::lightened(reply)
     }
 
     fn pin(&self, inputs: &Inputs, answers: &Answers) -> Inputs {

@@ -212,7 +212,7 @@ impl Told {
             if wanted.is_empty() {
                 return answers;
             }
-            wanted.into_iter().for_each(|q| answers.put(q.clone(), self.answer(&q), now()));
+            wanted.into_iter().for_each(|q| answers.put(q.clone(), self.answer(&q).map(|r| FailedWebhook.keeps(r)), now()));
         }
     }
 
@@ -252,6 +252,18 @@ fn the_newest_event_is_sent_again_also_where_only_the_product_tells_the_tier() {
         let plan = told.plan(&window(60, None)).expect("a plan");
         assert_eq!(resent(&plan), ["evt_Some0000000001"], "{price_tells}");
     }
+}
+
+#[test]
+fn of_a_page_only_what_is_looked_at_is_kept() {
+    let mut full = event(1, 30, subscription(1, true, true));
+    full.previous = Some(Box::new(subscription(1, false, true)));
+    full.profile = Some(SubjectKey("a".into()));
+    full.subscription.as_mut().expect("a snapshot").metadata.insert("profileId".into(), "a".into());
+    let page = |event| Reply::EventPage { events: vec![event], raw: Vec::new(), next: None, clock_ahead: None };
+    let kept = page(event(1, 30, subscription(1, true, true)));
+    assert_eq!(FailedWebhook.keeps(page(full.clone())), kept);
+    assert_eq!(crate::procedures::endpoint_down::EndpointDown.keeps(page(full)), kept);
 }
 
 #[test]
