@@ -284,9 +284,13 @@ pub struct Replay {
     /// These events, by id (evt_…).
     #[arg(value_name = "EVENT")]
     pub events: Vec<String>,
-    /// Every event since then whose effect is missing: 45m, 2h, 3d, or a time such as 2026-11-22T02:41:00Z.
+    /// Every event since then whose effect is missing: 45m, 2h, 3d, or a time such as 2026-11-22T02:41:00Z. With --cause, 24h where it is
+    /// left out.
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
+    /// None that happened after then; in the same words, beside --since or --cause.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
     /// Every event without its effect since the last ones that have it.
     #[arg(long)]
     pub since_last_applied: bool,

@@ -17,10 +17,13 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+/// How far back is looked where nothing else is said; also by a replay of what is listed.
+pub const SINCE: &str = "24h";
+
 #[derive(Debug, Args)]
 pub struct WebhooksArgs {
     /// How far back: hours or days (24h, 7d), or a date (2026-11-20, or with its time in RFC 3339). At most 30 days.
-    #[arg(long, value_name = "WHEN", default_value = "24h")]
+    #[arg(long, value_name = "WHEN", default_value = SINCE)]
     pub since: String,
     /// List the events too, not only their causes.
     #[arg(long)]

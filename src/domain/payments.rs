@@ -30,11 +30,12 @@ impl Payments {
         (self.all() > 0).then(|| f64::from(self.succeeded) / f64::from(self.all()))
     }
 
-    /// Payments fail now that would have succeeded a week ago: by a fifth of all, and by more than chance explains.
+    /// Payments fail now that would have succeeded a week ago: by a fifth of all, and by more than chance explains. Of an hour that was not
+    /// read to its end nobody knows the share.
     #[must_use]
     pub fn fell_from(&self, then: &Payments) -> bool {
         let (Some(now_share), Some(then_share)) = (self.share(), then.share()) else { return false };
-        if self.failed < FEW || then.all() < FEW || then_share - now_share < FALL {
+        if !self.complete || !then.complete || self.failed < FEW || then.all() < FEW || then_share - now_share < FALL {
             return false;
         }
         let (n, m) = (f64::from(self.all()), f64::from(then.all()));
@@ -66,5 +67,7 @@ mod tests {
         ] {
             assert!(!now.fell_from(&then), "{now:?} after {then:?}");
         }
+        let cut = |paid: Payments| Payments { complete: false, ..paid };
+        assert!(!cut(paid(40, 40)).fell_from(&paid(80, 5)) && !paid(40, 40).fell_from(&cut(paid(80, 5))), "a part of an hour is no hour");
     }
 }

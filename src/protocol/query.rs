@@ -111,8 +111,6 @@ pub enum Query {
     SessionsOf(StripeId),
     /// The newest invoices of a customer with their payments, at most 24.
     InvoicesOf(StripeId),
-    /// Events since then that can change a row, newest first, and whether the list is complete.
-    EventsSince(At),
     /// One page of a range of events, newest first.
     EventPage(EventRange),
     /// One event with its whole object, as Stripe renders it; empty where it is older than Stripe keeps events.
@@ -255,10 +253,6 @@ pub enum Reply {
     },
     Sessions(Vec<CheckoutSession>),
     Invoices(Vec<Invoice>),
-    Events {
-        events: Vec<StripeEvent>,
-        complete: bool,
-    },
     EventPage {
         events: Vec<StripeEvent>,
         /// Elements that could not be read as events.
@@ -320,7 +314,6 @@ impl Query {
             | Query::SubscriptionsOf(_)
             | Query::SessionsOf(_)
             | Query::InvoicesOf(_)
-            | Query::EventsSince(_)
             | Query::EventPage(_)
             | Query::Event(_)
             | Query::Subscription(_)

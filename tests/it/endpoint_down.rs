@@ -110,7 +110,7 @@ impl Hands {
         self.enter(&count);
         let screen = self.terminal.wait_for("DONE");
         let said = in_one_line(&screen);
-        assert!(said.contains("✓ drift 0") && said.contains("No row of these customers differs"), "{screen}");
+        assert!(said.contains(&format!("✓ drift 0 of {count}")) && said.contains("No row of these customers differs"), "{screen}");
     }
 }
 

@@ -355,9 +355,6 @@ impl World {
             Query::SubscriptionsOf(of) => Reply::Subscriptions(self.subscriptions.iter().filter(|s| s.customer == *of).cloned().collect()),
             Query::SessionsOf(of) => Reply::Sessions(self.sessions.iter().filter(|s| s.customer.as_ref() == Some(of)).cloned().collect()),
             Query::InvoicesOf(of) => Reply::Invoices(self.invoices.iter().filter(|i| i.customer.as_ref() == Some(of)).cloned().collect()),
-            Query::EventsSince(since) => {
-                Reply::Events { events: self.events.iter().filter(|e| e.created >= *since).cloned().collect(), complete: true }
-            }
             Query::EventPage(range) => {
                 let owed = |e: &StripeEvent| !range.undelivered_only || e.pending_webhooks > 0;
                 let within = |e: &&StripeEvent| e.created >= range.since && range.until.is_none_or(|u| e.created <= u) && owed(e);

@@ -93,7 +93,7 @@ impl Desk {
                 continue;
             }
             let result = self.world.answer(&match source {
-                Source::Stripe => Query::EventsSince(self.at),
+                Source::Stripe => Query::Endpoints,
                 Source::Database => Query::Shape,
                 _ => Query::Entitlement(super::fixtures::key("nobody")),
             });

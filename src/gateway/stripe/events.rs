@@ -1,36 +1,14 @@
-//! Stripe's events: those that can change a row since a point in time, a range of any of them page by page, and one with its whole object.
+//! Stripe's events: a range of them page by page, and one with its whole object.
 
 use super::client::Lane;
 use super::decode;
-use crate::domain::At;
 use crate::domain::fault::Fault;
 use crate::domain::ids::StripeId;
-use crate::domain::stripe::StripeEvent;
 use crate::domain::text::is_hostile;
 use crate::domain::webhooks::endpoint::HANDLED;
 use crate::protocol::query::{EventRange, Reply};
 use stripe_core::event::{ListEvent, RetrieveEvent};
 use stripe_types::{RangeBoundsTs, RangeQueryTs};
-
-const PAGES: usize = 5;
-
-/// The events, newest first, and whether that is all of them.
-pub async fn since(lane: Lane<'_>, at: At) -> Result<Reply, Fault> {
-    let mut events: Vec<StripeEvent> = Vec::new();
-    let mut unread = 0;
-    let mut range = EventRange { since: at, until: None, handled_only: true, undelivered_only: false, after: None };
-    for _ in 0..PAGES {
-        let answer = lane.json(&request(&range)).await?;
-        let (page, odd) = decode::readable(&answer, decode::event)?;
-        events.extend(page);
-        unread += odd;
-        range.after = decode::next(&answer);
-        if range.after.is_none() {
-            return Ok(Reply::Events { events, complete: unread == 0 });
-        }
-    }
-    Ok(Reply::Events { events, complete: false })
-}
 
 /// One page of the range. What cannot be read as an event stands beside the others as it is.
 pub async fn page(lane: Lane<'_>, range: &EventRange) -> Result<Reply, Fault> {

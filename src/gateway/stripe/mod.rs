@@ -75,7 +75,6 @@ impl Stripe {
             Query::SubscriptionsOf(id) => subscriptions::of_customer(self, lane, id).await.map(Reply::Subscriptions),
             Query::SessionsOf(id) => payments::sessions(lane, id).await.map(Reply::Sessions),
             Query::InvoicesOf(id) => payments::invoices(lane, id).await.map(Reply::Invoices),
-            Query::EventsSince(at) => events::since(lane, *at).await,
             Query::EventPage(range) => events::page(lane, range).await,
             Query::Event(id) => events::whole(lane, id).await.map(Reply::Event),
             Query::Subscription(id) => subscriptions::by_id(self, lane, id).await.map(|s| Reply::Subscriptions(s.into_iter().collect())),

@@ -1,6 +1,6 @@
 //! Customers looked at by themselves, because a page could not decide: all their subscriptions, or the whole evidence for whose they are.
 
-use super::{Asked, Heard, LOOKS_AT_ONCE, Scan, Work, fingerprint};
+use super::{Asked, Heard, LOOKS_AT_ONCE, Scan, Times, Work, fingerprint};
 use crate::domain::At;
 use crate::domain::facts::Handle;
 use crate::domain::fault::Fault;
@@ -75,10 +75,11 @@ impl Scan {
         }
     }
 
-    pub(super) fn take_look(&mut self, work: Work, query: &Query, reply: &Reply, rules: &TierRules, now: At) {
+    pub(super) fn take_look(&mut self, work: Work, query: &Query, reply: &Reply, rules: &TierRules, times: Times) {
+        let now = times.now;
         match (work, reply) {
             (Work::All(customer), Reply::Subscriptions(all)) => {
-                let heard = Heard { subscriptions: Arc::new(all.clone()), at: now, snapshots: false };
+                let heard = Heard { subscriptions: Arc::new(all.clone()), at: times.asked, snapshots: false };
                 self.ask(Query::RowsOf(vec![customer.clone()]), Work::RowOf(customer, heard));
             }
             (Work::RowOf(customer, heard), Reply::Rows(rows)) => {
@@ -95,10 +96,10 @@ impl Scan {
                 self.progress.looked += 1;
                 let customer = found.first().map(|s| s.customer.clone());
                 // The row was read first: what was written to it since is not in it, and cannot look too new.
-                let side = Side { customer: customer.as_ref(), subscriptions: &[], row: Some(&row), subject: None, read_at: now };
+                let side = Side { customer: customer.as_ref(), subscriptions: &[], row: Some(&row), subject: None, read_at: times.asked };
                 self.judge_side(found, &side, rules, now);
             }
-            (Work::Case(key), reply) => self.case_answered(&key, query, Ok(reply.clone()), rules, now),
+            (Work::Case(key), reply) => self.case_answered(&key, query, Ok(reply.clone()), rules, times),
             _ => {}
         }
     }
@@ -106,7 +107,7 @@ impl Scan {
     /// This one cannot be read: it is counted, and the others go on.
     pub(super) fn gave_up(&mut self, asked: Asked, fault: &Fault, rules: &TierRules, now: At) {
         match asked.work {
-            Work::Case(key) => self.case_answered(&key, &asked.query, Err(fault.clone()), rules, now),
+            Work::Case(key) => self.case_answered(&key, &asked.query, Err(fault.clone()), rules, Times { asked: now, now }),
             _ => self.unread(fault),
         }
     }
@@ -116,14 +117,14 @@ impl Scan {
         self.progress.unread_because = Some(fault.say.clone());
     }
 
-    fn case_answered(&mut self, key: &str, query: &Query, result: Result<Reply, Fault>, rules: &TierRules, now: At) {
+    fn case_answered(&mut self, key: &str, query: &Query, result: Result<Reply, Fault>, rules: &TierRules, times: Times) {
         let Some(answers) = self.cases.get_mut(key) else { return };
-        answers.put(query.clone(), result, now);
+        answers.put(query.clone(), result, times.asked);
         let Ok(handle) = serde_json::from_str::<Handle>(key) else { return };
         self.read_on(&handle);
         let complete = self.cases.get(key).is_some_and(|a| a.outstanding().next().is_none());
         if complete && let Some(answers) = self.cases.remove(key) {
-            self.conclude(&handle, &answers, rules, now);
+            self.conclude(&handle, &answers, rules, times.now);
         }
     }
 

@@ -148,7 +148,15 @@ enum Work {
     Case(String),
 }
 
-/// What Stripe said, and when.
+/// When a question went out, and when its answer came. What Stripe says counts as of the asking: an answer may have waited for its turn, and
+/// for the products of its prices, while a row was written.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    asked: At,
+    now: At,
+}
+
+/// What Stripe said, and when it was asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Heard {
     #[serde(with = "shared")]
@@ -345,7 +353,8 @@ impl Scan {
         match result {
             Ok(reply) => {
                 self.progress.trouble = None;
-                self.take(asked.work, query, reply, rules, now);
+                let times = Times { asked: asked.out.unwrap_or(now), now };
+                self.take(asked.work, query, reply, rules, times);
             }
             Err(fault) => self.failed(slot, asked, fault, rules, now),
         }

@@ -2,7 +2,7 @@
 
 use super::feed::Feed;
 use super::looks::Suspect;
-use super::{Heard, PAGES_AT_ONCE, QUEUE, ROWS_AT_ONCE, RowsPass, Scan, Work, fingerprint};
+use super::{Heard, PAGES_AT_ONCE, QUEUE, ROWS_AT_ONCE, RowsPass, Scan, Times, Work, fingerprint};
 use crate::domain::At;
 use crate::domain::expected::tier_due;
 use crate::domain::facts::Handle;
@@ -44,7 +44,8 @@ impl Scan {
     }
 
     /// Takes an answer in; one that does not fit its question is dropped.
-    pub(super) fn take(&mut self, work: Work, query: &Query, reply: &Reply, rules: &TierRules, now: At) {
+    pub(super) fn take(&mut self, work: Work, query: &Query, reply: &Reply, rules: &TierRules, times: Times) {
+        let now = times.now;
         match (work, reply) {
             (Work::Shape, Reply::Shape(shape)) => self.shape = Some((**shape).clone()),
             (Work::Pressure, Reply::Pressure(reasons)) => self.hold(reasons.first().cloned()),
@@ -56,11 +57,11 @@ impl Scan {
                 for s in &theirs {
                     named.extend([fingerprint(s.id.as_str()), fingerprint(s.customer.as_str())]);
                 }
-                self.hear(Heard { subscriptions: Arc::new(theirs), at: now, snapshots: false });
+                self.hear(Heard { subscriptions: Arc::new(theirs), at: times.asked, snapshots: false });
             }
             (Work::Events, Reply::EventPage { events, raw, next, .. }) => {
                 self.unreadable(raw);
-                self.take_events(events, now);
+                self.take_events(events, times.asked);
                 if let Feed::Events(Some(range)) = &mut self.feed {
                     range.after.clone_from(next);
                     if next.is_none() {
@@ -83,7 +84,7 @@ impl Scan {
                 }
                 self.rows = next.clone().map_or(RowsPass::Done, |key| RowsPass::From(Some(key)));
             }
-            (work, reply) => self.take_look(work, query, reply, rules, now),
+            (work, reply) => self.take_look(work, query, reply, rules, times),
         }
     }
 
@@ -93,7 +94,7 @@ impl Scan {
         self.progress.unreadable_ids.extend(raw.iter().filter_map(|r| r.id.clone()).take(room));
     }
 
-    fn take_events(&mut self, events: &[StripeEvent], now: At) {
+    fn take_events(&mut self, events: &[StripeEvent], asked: At) {
         let mut subscriptions = Vec::new();
         for event in events {
             match (&event.subscription, &event.customer) {
@@ -104,7 +105,7 @@ impl Scan {
             }
         }
         self.progress.subscriptions += subscriptions.len() as u64;
-        self.hear(Heard { subscriptions: Arc::new(subscriptions), at: now, snapshots: true });
+        self.hear(Heard { subscriptions: Arc::new(subscriptions), at: asked, snapshots: true });
     }
 
     fn hear(&mut self, heard: Heard) {

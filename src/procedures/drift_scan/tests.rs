@@ -251,6 +251,25 @@ fn what_changed_within_the_minute_settles() {
 }
 
 #[test]
+fn a_row_that_was_written_while_stripes_answer_waited_is_not_older_than_it() {
+    let mut world = World::of(30);
+    world.set(2, Field::Status, Value::text("past_due"));
+    // The shape takes the first minute, the page the second.
+    world.set(2, Field::UpdatedAt, Value::Time(now() + Duration::seconds(90)));
+    let mut scan = Scan::new(Scope::Account, now());
+    let mut at = now();
+    while scan.is_under_way() {
+        let asked = scan.advance(at);
+        at += Duration::minutes(1);
+        for (slot, query) in asked {
+            scan.replied(slot, &query, &Ok(world.answer(&query)), &TierRules::default(), at);
+        }
+        assert!(at < now() + Duration::hours(1), "it never ends: {:?}", scan.progress());
+    }
+    assert_eq!((scan.found().len(), scan.progress().settling), (0, 1), "{:?}", classes(&scan));
+}
+
+#[test]
 fn it_goes_on_from_where_it_was_kept_and_finds_the_same() {
     let mut world = World::of(300);
     for n in [5, 150, 299] {

@@ -50,6 +50,8 @@ pub struct Lost {
     pub unlinked: bool,
     /// Older events of it that Stripe goes on trying by itself.
     pub owed: usize,
+    /// Stripe owes nobody its event, as it would if that had been refused: it seems that it was never sent.
+    pub unsent: bool,
 }
 
 /// What the selection came to.
@@ -251,8 +253,22 @@ pub fn found(inputs: &Inputs, answers: &Answers, env: &Environment, now: At) -> 
         }
     }
     found.lost = one_per_row(lost, &mut found.skipped);
+    tell_unsent(&mut found.lost);
     found.lost.sort_by(|a, b| a.event.as_ref().map(|t| t.at).cmp(&b.event.as_ref().map(|t| t.at)).then(a.customer.cmp(&b.customer)));
     Ok(found)
+}
+
+/// What Stripe does not owe may have been answered 200: that it was not sent at all is told only where refusals left most of a cause owed.
+fn tell_unsent(lost: &mut [Lost]) {
+    let mut of_cause: BTreeMap<Cause, (usize, usize)> = BTreeMap::new();
+    for l in lost.iter() {
+        let (owed, unsent) = of_cause.entry(l.cause).or_default();
+        *owed += usize::from(l.event.as_ref().is_some_and(|t| t.pending));
+        *unsent += usize::from(l.unsent);
+    }
+    for l in lost {
+        l.unsent &= of_cause.get(&l.cause).is_some_and(|(owed, unsent)| owed >= unsent);
+    }
 }
 
 /// What the plan cannot do without. Of the probe its own procedure judges.

@@ -136,6 +136,9 @@ impl Look<'_> {
         let events = self.behind.get(&truth.id).map_or(0, Vec::len);
         let on_trial = matches!(remedy, Remedy::Resend | Remedy::Deliver) && told.is_some_and(|t| !self.is_over(t));
         let owed = self.owed(&truth.id, told);
+        // Who refuses a signature says so to Stripe, or nothing of it is owed to anybody.
+        let refused = matches!(cause, Cause::BadSignature | Cause::ClockSkew);
+        let unsent = refused && told.is_some_and(|t| !t.pending && !self.is_seen(t));
         lost.push(Lost {
             customer,
             subscription: truth,
@@ -151,6 +154,7 @@ impl Look<'_> {
             on_trial,
             unlinked,
             owed,
+            unsent,
         });
     }
 
@@ -221,6 +225,12 @@ impl Look<'_> {
             _ => self.listed.head.get(subscription).copied(),
         };
         all.into_iter().filter(|(id, at)| Some(*id) != newest && self.now - *at < TRIED_FOR).count()
+    }
+
+    /// The application has said something of this very event.
+    fn is_seen(&self, told: &Told) -> bool {
+        matches!(self.receipts.get(&told.id), Some(Receipt::Taken | Receipt::Processed(_)))
+            || self.scene.log.as_ref().is_some_and(|trail| trail.naming(told.id.as_str()).next().is_some())
     }
 
     /// Something of the same kind was applied since.

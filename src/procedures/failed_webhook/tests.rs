@@ -2,6 +2,7 @@
 
 mod owed;
 mod prices;
+mod unsent;
 
 use super::events::listed;
 use super::facts::reads;
@@ -14,6 +15,7 @@ use crate::domain::shape::{IntervalWords, KeyType, Shape, Trust};
 use crate::domain::stripe::{Interval, Item, Metadata, Period, Price, Status, StripeEvent, Subscription};
 use crate::domain::tiers::TierRules;
 use crate::domain::webhooks::endpoint::Endpoint;
+use crate::domain::webhooks::log::LogLine;
 use crate::protocol::command::Command;
 use crate::protocol::environment::{Offers, Writer};
 use crate::protocol::query::Reply;
@@ -104,6 +106,7 @@ struct Told {
     runs: Vec<RunSummary>,
     team: Vec<RunSummary>,
     tiers: TierRules,
+    log: Vec<LogLine>,
 }
 
 fn shape() -> Shape {
@@ -190,6 +193,9 @@ impl Told {
                 Reply::EventPage { events, raw: Vec::new(), next, clock_ahead: None }
             }
             Query::Event(id) => Reply::Event(self.pages.iter().flatten().find(|e| e.id == *id).map(whole)),
+            Query::Logs(_) if !self.log.is_empty() => {
+                Reply::Logs { lines: self.log.clone(), complete: true, covers: Some(now() - Duration::days(30)), note: None }
+            }
             Query::Runs => Reply::Runs(self.runs.clone()),
             Query::TeamRuns => Reply::Runs(self.team.clone()),
             Query::RowsOf(ids) => Reply::Rows(ids.iter().map(|c| self.row(c)).collect()),

@@ -169,19 +169,33 @@ const ON_TRIAL: &str = "sent on trial, copied from Stripe where that has no effe
 
 /// Why, how many, and what is done about it, where there are several.
 fn causes(found: &Found) -> Vec<String> {
-    let mut by_cause: BTreeMap<(Cause, &str), (usize, &str)> = BTreeMap::new();
+    let mut by_cause: BTreeMap<(Cause, bool, &str), (usize, &str)> = BTreeMap::new();
     for l in found.lost.iter().filter(|l| l.event.is_some()) {
-        by_cause.entry((l.cause, if l.on_trial { ON_TRIAL } else { l.remedy.say() })).or_insert((0, l.because.as_str())).0 += 1;
+        let act = if l.on_trial { ON_TRIAL } else { l.remedy.say() };
+        by_cause.entry((l.cause, l.unsent, act)).or_insert((0, because(l))).0 += 1;
     }
     if found.lost.len() == 1 {
         return Vec::new();
     }
     let mut all: Vec<_> = by_cause.into_iter().collect();
     all.sort_by_key(|(_, (n, _))| std::cmp::Reverse(*n));
-    let line = |((cause, act), (n, because)): ((Cause, &str), (usize, &str))| {
-        format!("{}, {}: {act}. {}", capital(cause.word()), count(n, "customer"), sentence(because))
+    let line = |((cause, unsent, act), (n, because)): ((Cause, bool, &str), (usize, &str))| {
+        format!("{}, {}: {act}. {}", capital(heading(cause, unsent)), count(n, "customer"), sentence(because))
     };
     all.into_iter().take(CAUSES_NAMED).map(line).collect()
+}
+
+/// What stands before those of one cause: of what was never sent, nothing was refused.
+fn heading(cause: Cause, unsent: bool) -> &'static str {
+    if unsent { "never sent, as it seems" } else { cause.word() }
+}
+
+fn because(l: &Lost) -> &str {
+    if l.unsent {
+        "Stripe owes nobody a delivery of them, as it does of those that were refused; what it does not send is copied"
+    } else {
+        &l.because
+    }
 }
 
 /// How far the list was followed, where it goes on.
@@ -238,12 +252,12 @@ pub fn skipped(found: &Found) -> Vec<String> {
 }
 
 pub fn evidence(found: &Found) -> Vec<String> {
-    let mut by_cause: BTreeMap<(Cause, &str), usize> = BTreeMap::new();
+    let mut by_cause: BTreeMap<(Cause, bool, &str), usize> = BTreeMap::new();
     for l in &found.lost {
-        *by_cause.entry((l.cause, l.because.as_str())).or_default() += 1;
+        *by_cause.entry((l.cause, l.unsent, because(l))).or_default() += 1;
     }
-    let mut lines: Vec<String> =
-        by_cause.iter().take(LISTED).map(|((cause, because), n)| format!("{}, {n}: {because}", cause.word())).collect();
+    let line = |((cause, unsent, because), n): (&(Cause, bool, &str), &usize)| format!("{}, {n}: {because}", heading(*cause, *unsent));
+    let mut lines: Vec<String> = by_cause.iter().take(LISTED).map(line).collect();
     lines.extend(found.lost.iter().take(LISTED).map(one));
     if found.lost.len() > LISTED {
         lines.push(format!("and {} more", found.lost.len() - LISTED));

@@ -159,7 +159,7 @@ fn whoever_is_owed_a_delivery_is_looked_at_in_every_round() {
         let s = subscription(&format!("sub_Owed{n:06}"), cus(n).as_str());
         let happened = ago(60) - Duration::seconds(n.into());
         let update = event(&format!("evt_Owed{n:06}"), "customer.subscription.updated", &s, happened);
-        world.events.push(StripeEvent { pending_webhooks: i64::from(n == 1_199), ..update });
+        world.events.push(StripeEvent { pending_webhooks: u64::from(n == 1_199), ..update });
         world.records.push(record(&format!("00000000-0000-4000-8000-{n:012}"), None, Some(right_row("a profile", &s))));
     }
     let mut watch = Watch::of(&world);
