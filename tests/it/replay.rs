@@ -4,6 +4,6 @@ mod catalog;
 mod deliver;
 mod engine;
 mod many;
-mod owed;
 mod overtaken;
+mod owed;
 mod refusals;
