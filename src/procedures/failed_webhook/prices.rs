@@ -36,9 +36,12 @@ impl Asked {
         if rules.is_some_and(|r| !r.keeps_tier.contains(&of.status)) {
             return false;
         }
-        let open = of.items.iter().map(|i| &i.price).filter(|p| rules.is_none_or(|r| r.tier_of(p).is_none()));
-        // Each of them: once it is asked for, it tells them all.
-        open.fold(false, |lacks, price| self.prices.insert(price.id.to_string()) || lacks)
+        let mut lacks = false;
+        for price in of.items.iter().map(|i| &i.price).filter(|p| rules.is_none_or(|r| r.tier_of(p).is_none())) {
+            // Each of them: once it is asked for, it tells them all.
+            lacks |= self.prices.insert(price.id.to_string());
+        }
+        lacks
     }
 }
 

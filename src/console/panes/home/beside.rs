@@ -102,7 +102,10 @@ impl Beside {
     #[must_use]
     pub fn finding(&self) -> Option<Finding> {
         let (now, then) = (self.now?, self.then?);
-        let told = |p: &Payments| format!("{} of {}", group(p.succeeded.into()), group(p.all().into()));
+        let told = |p: &Payments| {
+            let of = if p.complete { "of" } else { "of the newest" };
+            format!("{} {of} {}", group(p.succeeded.into()), group(p.all().into()))
+        };
         now.fell_from(&then).then(|| Finding {
             word: Word::Warn,
             sentence: format!("Payments fail: {} succeeded in the last hour", told(&now)),
