@@ -38,7 +38,7 @@ impl Asked {
         }
         let open = of.items.iter().map(|i| &i.price).filter(|p| rules.is_none_or(|r| r.tier_of(p).is_none()));
         // Each of them: once it is asked for, it tells them all.
-        open.fold(false, |lacks, price| self.prices.insert(price.id.to_string()) || lacks)
+        open.filter(|p| self.prices.insert(p.id.to_string())).count() > 0
     }
 }
 
