@@ -36,12 +36,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             Vec::new()
         }
         Ask::Open(handle) => open_customer(state, handle, id),
-        Ask::OpenSubscription(subscription) => {
-            let Some(case) = state.customer.case() else { return Vec::new() };
-            state.subscription.show(case, subscription);
-            state.screens.open(Screen::Subscription);
-            entered(state, id)
-        }
+        Ask::OpenSubscription(subscription) => open_subscription(state, subscription, id),
         Ask::OpenEvent(event) => open_event(state, &event, id),
         Ask::Probe => {
             state.webhooks.probe(state.world.tick);
@@ -78,31 +73,7 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
             state.screens.go(Screen::Customers);
             fulfil(state, asks, id)
         }
-        Ask::Start { procedure, mut inputs } => {
-            let mut effects = Vec::new();
-            if let Some(open) = going_on(state, &procedure) {
-                // What is chosen one by one is another matter; everything else the run that goes on offers by itself.
-                let chosen = matches!(inputs.selection, Some(Selection::Sessions { .. }));
-                let left = if chosen { run(state, open, id, |r, _, now| r.leave_watch(now)) } else { Vec::new() };
-                if left.is_empty() {
-                    state.dialog = None;
-                    state.screens.open(Screen::Run(open));
-                    return Vec::new();
-                }
-                effects = left;
-            }
-            if by_id(&procedure).is_some_and(|p| p.begins() != Begins::WithCustomer) && inputs.allowance_seconds.is_none() {
-                // What was learned about how long effects take counts wherever it is begun.
-                inputs.allowance_seconds = u32::try_from(state.world.survey.allowance().num_seconds()).ok();
-            }
-            if let (Some(procedure), Some(env), Mode::Test) = (by_id(&procedure), &state.world.env, state.world.mode()) {
-                inputs = procedure.on_test(inputs, env);
-            }
-            let (run, reads) = Run::draft(id, &procedure, inputs);
-            show_run(state, run);
-            effects.extend(reads);
-            effects
-        }
+        Ask::Start { procedure, inputs } => begin(state, &procedure, inputs, id),
         Ask::Drift(order) => {
             let asks = state.world.drift.order(order, state.world.stripe_now());
             fulfil(state, asks, id)
@@ -145,6 +116,41 @@ fn one(state: &mut State, ask: Ask, id: Uuid) -> Vec<Effect> {
         }
         Ask::Back => back(state, id),
     }
+}
+
+/// The review of this procedure; or the run of it that is under way, where only one can be.
+fn begin(state: &mut State, procedure: &str, mut inputs: Inputs, id: Uuid) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    if let Some(open) = going_on(state, procedure) {
+        // What is chosen one by one is another matter; everything else the run that goes on offers by itself.
+        let chosen = matches!(inputs.selection, Some(Selection::Sessions { .. }));
+        let left = if chosen { run(state, open, id, |r, _, now| r.leave_watch(now)) } else { Vec::new() };
+        if left.is_empty() {
+            state.dialog = None;
+            state.screens.open(Screen::Run(open));
+            return Vec::new();
+        }
+        effects = left;
+    }
+    if by_id(procedure).is_some_and(|p| p.begins() != Begins::WithCustomer) && inputs.allowance_seconds.is_none() {
+        // What was learned about how long effects take counts wherever it is begun.
+        inputs.allowance_seconds = u32::try_from(state.world.survey.allowance().num_seconds()).ok();
+    }
+    if let (Some(procedure), Some(env), Mode::Test) = (by_id(procedure), &state.world.env, state.world.mode()) {
+        inputs = procedure.on_test(inputs, env);
+    }
+    let (run, reads) = Run::draft(id, procedure, inputs);
+    let of_its_kind = state.tasks.runs.iter().find(|r| r.run.procedure == procedure && r.run.is_open() && !r.is_draft()).map(|r| r.run.id);
+    show_run(state, run);
+    if let Some(open) = of_its_kind {
+        state.say(format!(
+            "Run {} of this kind is not finished: what it sent is not sent again; : {} goes on with it",
+            short(open),
+            short(open)
+        ));
+    }
+    effects.extend(reads);
+    effects
 }
 
 /// The run of this procedure that is under way here, where only one at a time can be.
@@ -235,6 +241,13 @@ fn open_customer(state: &mut State, handle: Handle, id: Uuid) -> Vec<Effect> {
     state.customer = customer::Model::of(handle);
     state.screens.open(Screen::Customer);
     state.remember_customer();
+    entered(state, id)
+}
+
+fn open_subscription(state: &mut State, subscription: StripeId, id: Uuid) -> Vec<Effect> {
+    let Some(case) = state.customer.case() else { return Vec::new() };
+    state.subscription.show(case, subscription);
+    state.screens.open(Screen::Subscription);
     entered(state, id)
 }
 

@@ -190,6 +190,10 @@ pub fn act(state: &mut State, action: Action, id: Uuid) -> Vec<Effect> {
         };
         let mut effects = fulfil::fulfil(state, asks, id);
         if action == Action::Refresh {
+            // Also what happened behind the newest that is known; a list that is still being read is not begun again.
+            if matches!(state.screens.top(), Screen::Home | Screen::Webhooks) && state.world.survey.progress().complete {
+                state.world.survey.read_anew();
+            }
             effects.push(Effect::Refresh);
         }
         return effects;

@@ -155,6 +155,7 @@ impl Tasks {
 #[must_use]
 pub fn word(run: &Run) -> &'static str {
     match run.phase {
+        _ if run.is_paused() => "paused",
         Phase::Gathering => "reading",
         Phase::Deciding(_) => "asks",
         Phase::Review => "in review",

@@ -283,7 +283,8 @@ impl<P: Performer> WriteLane<P> {
             return Err(refused("A try before it is under way, or may have happened: it is read back first, and not repeated".into()));
         }
         let now = chrono::Utc::now();
-        // A plan of many acts is confirmed once: what was fresh for its first act holds for the others.
+        // A plan of many acts is confirmed once: what was fresh for its first act holds for the others, each of which compares the row that
+        // it changes, or had it read a moment ago.
         let fresh = if run.confirmed_at == Some(confirmed_at) { now } else { confirmed_at };
         let permit = self.inner.gate.admit(command, Some(fresh), journal.is_ok(), now);
         let permit = permit.map_err(|denied| match &journal {

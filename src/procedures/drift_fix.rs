@@ -191,6 +191,7 @@ impl Work<'_> {
         let say = format!("{}: {}", mask::id(customer.as_str()), changed(changes));
         let mut step = Step::new(&step_id("apply", customer.as_str()), StepKind::Act, &mask::id(customer.as_str()), say);
         step.undo = self.shape.updatable.then(|| inverse_of(&subject, &row.image, changes));
+        step.shown = (!command.is_compare_and_set()).then(|| row.image.clone());
         step.command = Some(command);
         step.expect = Some(Expect::Row { subject: subject.clone(), image });
         step.subject = Some(subject);

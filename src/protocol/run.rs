@@ -163,6 +163,10 @@ pub struct Step {
     /// The id of the act before this one: this one is performed only where that one did not bring its effect.
     #[serde(default)]
     pub instead_of: Option<String>,
+    /// Its subject's row as the plan rests on it. Only in acts of a plan with a pace that compare nothing themselves: each begins only right
+    /// after the row was seen to be still so.
+    #[serde(default)]
+    pub shown: Option<Image>,
 }
 
 /// An effect that can be read.
@@ -414,6 +418,7 @@ impl Step {
             subject: None,
             expect: None,
             instead_of: None,
+            shown: None,
         }
     }
 

@@ -4,5 +4,6 @@ mod catalog;
 mod deliver;
 mod engine;
 mod many;
+mod overtaken;
 mod owed;
 mod refusals;

@@ -65,8 +65,11 @@ pub fn entries(state: &State, typed: &str) -> Vec<Entry> {
     if let Some(needle) = Needle::parse(typed) {
         let look_up =
             Entry { kind: "look up", label: needle.text().to_string(), key: String::new(), goes: Ok(Goes::Search(typed.to_string())) };
-        let first = !matches!(needle, Needle::Words(_));
-        entries.insert(if first { 0 } else { entries.len() }, look_up);
+        // Four letters of a run that is here are its name, whatever else they could be.
+        let called = |e: &Entry| e.kind == "run" && typed.len() >= 4 && e.label.starts_with(typed);
+        entries.sort_by_key(|e| !called(e));
+        let place = if matches!(needle, Needle::Words(_)) { entries.len() } else { entries.iter().filter(|e| called(e)).count() };
+        entries.insert(place, look_up);
     }
     entries
 }

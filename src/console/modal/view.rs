@@ -157,7 +157,7 @@ fn lines(state: &State, dialog: &Dialog, theme: &Theme, room: u16) -> Vec<Line> 
         Modal::Palette { query, at } => entries(state, query.text(), *at, theme),
         Modal::Tasks { at } => drawer(state, *at, theme, room),
         Modal::Escalate { at } => contacts(state, *at, theme),
-        Modal::Quit => quit(state, theme),
+        Modal::Quit => quit(state, theme, room),
     }
 }
 
@@ -246,16 +246,21 @@ fn contacts(state: &State, at: usize, theme: &Theme) -> Vec<Line> {
         right: Some((c.responds.clone(), theme.dim())),
         selected: i == at,
     };
-    contacts.iter().enumerate().map(one).collect()
+    let mut out: Vec<Line> = contacts.iter().enumerate().map(one).collect();
+    if state.world.env.as_ref().is_some_and(|e| !e.offers.escalate) {
+        out.push(Line::blank());
+        out.push(Line::of("No command is set up that sends it: enter writes the message, to copy.", theme.dim()));
+    }
+    out
 }
 
-fn quit(state: &State, theme: &Theme) -> Vec<Line> {
+fn quit(state: &State, theme: &Theme, room: u16) -> Vec<Line> {
     let mut out = vec![Line::of("Leave the console?", theme.bold())];
     if let Some(busy) = state.tasks.runs_line() {
-        out.push(Line::of(&format!("Going on: {busy}. It stands in the journal; the next console takes it up."), theme.warn()));
+        out.extend(wrapped(&format!("Going on: {busy}. It stands in the journal; the next console takes it up."), room, theme.warn()));
     }
     if let Some(export) = state.tasks.exports.line() {
-        out.push(Line::of(&format!("Going on: {export}. What there is by then stays, as a partial file."), theme.warn()));
+        out.extend(wrapped(&format!("Going on: {export}. What there is by then stays, as a partial file."), room, theme.warn()));
     }
     out
 }
@@ -316,6 +321,7 @@ impl Line {
     }
 
     fn row(label: &str, value: String, selected: bool, theme: &Theme) -> Self {
-        Self { spans: vec![(format!("{label:<24}"), theme.plain()), (value, theme.dim())], right: None, selected }
+        let gap = if width(label) < 24 { "" } else { "  " };
+        Self { spans: vec![(format!("{label:<24}{gap}"), theme.plain()), (value, theme.dim())], right: None, selected }
     }
 }

@@ -7,6 +7,7 @@ use crate::domain::fault::{Fault, FaultKind};
 use crate::procedures::ENTITLEMENT;
 use crate::protocol::command::{Command, Outcome};
 use crate::protocol::effect::Effect;
+use crate::protocol::gate::CONFIRMATION_MINUTES;
 use crate::protocol::record::{Closed, Detail, Entry};
 use crate::protocol::run::{Expect, Perform, Performed, Plan, Step, StepState};
 use chrono::Duration;
@@ -80,7 +81,14 @@ impl Run {
             .iter()
             .enumerate()
             .filter(|(_, s)| s.command.is_some() && s.instead_of.is_none() && !matches!(s.state, StepState::Passed | StepState::Skipped(_)))
-            .map(|(act, s)| Item { act, instead: place(&s.id), subject: s.subject.clone(), stage: Stage::Waiting(act), overtaken: None })
+            .map(|(act, s)| Item {
+                act,
+                instead: place(&s.id),
+                subject: s.subject.clone(),
+                stage: Stage::Waiting(act),
+                overtaken: None,
+                seen: None,
+            })
             .collect();
         // The commands stand beside their own intents, under their own subject's key, so that one person's can be removed.
         let acts: Vec<&str> = plan.steps.iter().filter(|s| s.command.is_some()).map(|s| s.id.as_str()).collect();
@@ -95,6 +103,9 @@ impl Run {
             backoffs: 0,
             held: None,
             reading: Vec::new(),
+            looking: Vec::new(),
+            unguarded: plan.steps.iter().enumerate().filter(|(_, s)| s.shown.is_some()).map(|(at, _)| at).collect(),
+            admitted: false,
             read_at: None,
         });
         self.many = plan.subject.is_none();
@@ -114,6 +125,11 @@ impl Run {
         }
         if let Some(bulk) = &mut self.bulk {
             bulk.grow_old(now);
+            // Nobody lets its first act through any more: the facts that were confirmed are old.
+            let stale = now - bulk.confirmed_at > Duration::minutes(CONFIRMATION_MINUTES);
+            if stale && !bulk.admitted && bulk.held.is_none() && !bulk.is_under_way() && !bulk.is_over() {
+                bulk.held = Some(Held::Old);
+            }
         }
         while let Some((item, step)) = self.bulk.as_mut().and_then(|b| b.next(now)) {
             effects.extend(self.dispatch(item, step, now));
@@ -144,6 +160,7 @@ impl Run {
         bulk.items[item].stage = Stage::Sent(step);
         // What was said of the act before it is not said of this one.
         bulk.items[item].overtaken = None;
+        bulk.items[item].seen = None;
         bulk.begun.push_back(now);
         let (id, undo, confirmed_at) = (act.id.clone(), act.undo.clone(), bulk.confirmed_at);
         let attempt = self.next_attempt(&id);
@@ -170,6 +187,7 @@ impl Run {
         let Stage::Sent(step) = item.stage else { return Vec::new() };
         let mut why_paused = performed.unrecorded.as_ref().map(|why| format!("an outcome could not be journaled: {why}"));
         let mut missed = None;
+        bulk.admitted |= !matches!(&performed.outcome, Outcome::NotDone(fault) if fault.kind == FaultKind::Denied);
         match &performed.outcome {
             Outcome::Done { .. } => {
                 item.stage = Stage::Effect { step, since: now, open: false };
@@ -250,6 +268,10 @@ impl Run {
         }
         self.generation += 1;
         self.answers = crate::protocol::answers::Answers::default();
+        if progress.changed > 0 && self.bulk.as_ref().is_some_and(|b| b.held.is_none()) {
+            effects.extend(self.look_again(say));
+            return effects;
+        }
         if all && crate::procedures::by_id(&self.procedure).is_some_and(crate::procedures::Procedure::is_staged) {
             self.note = Some(say);
             self.note_afterwards();
@@ -290,13 +312,18 @@ impl Run {
         if let Some(why) = failed {
             say.push_str(&format!(" · {} failed: {}", p.failed, why.trim_end_matches('.')));
         }
-        if p.skipped > 0 {
+        match p.changed {
+            0 => {}
+            1 => say.push_str(" · 1 left alone: its row changed since the review"),
+            n => say.push_str(&format!(" · {n} left alone: their rows changed since the review")),
+        }
+        if p.skipped > p.changed {
             let why = match &bulk.held {
                 Some(Held::Stopped(why)) => format!(", {why}"),
                 Some(Held::Cancelled) => ", cancelled".into(),
                 _ => String::new(),
             };
-            say.push_str(&format!(" · {} not begun{why}", p.skipped));
+            say.push_str(&format!(" · {} not begun{why}", p.skipped - p.changed));
         }
         say + "." + &self.all_in_vain()
     }
@@ -326,7 +353,7 @@ impl Run {
     /// What was copied in place of a first act: only of what was sent is it said that sending had no effect.
     fn copied_instead(&self, p: &Progress) -> String {
         let (Some(plan), Some(bulk)) = (&self.plan, &self.bulk) else { return String::new() };
-        let by_the_other = bulk.items.iter().filter(|i| matches!(i.stage, Stage::Applied(step) if step != i.act));
+        let by_the_other = bulk.items.iter().filter(|i| i.overtaken.is_none() && matches!(i.stage, Stage::Applied(step) if step != i.act));
         let sent = self.sent();
         let in_vain =
             by_the_other.map(|i| &plan.steps[i.act]).filter(|s| matches!(s.state, StepState::Failed(_)) && sent.contains(s.id.as_str()));

@@ -1,5 +1,6 @@
 //! The acts of a plan with a pace as a timetable: which may begin now, and how far they came. What a run does with it is [`super::acts`]'s.
 
+use super::effects::ROWS_AT_ONCE;
 use crate::domain::At;
 use crate::domain::ids::SubjectKey;
 use crate::protocol::run::Pace;
@@ -22,6 +23,15 @@ pub struct Bulk {
     pub(super) held: Option<Held>,
     /// The items whose effects are being read.
     pub(super) reading: Vec<usize>,
+    /// The items whose rows are being read before their acts begin.
+    #[serde(default)]
+    pub(super) looking: Vec<usize>,
+    /// Steps whose act compares nothing itself: it begins only right after its row was seen as it was shown.
+    #[serde(default)]
+    pub(super) unguarded: HashSet<usize>,
+    /// An act of it was let through: its confirmation holds for the others.
+    #[serde(default)]
+    pub(super) admitted: bool,
     pub(super) read_at: Option<At>,
 }
 
@@ -35,6 +45,9 @@ pub(super) struct Item {
     pub stage: Stage,
     /// The row was no longer as it was shown, so nothing was written: what was said. Whether somebody else has put it right, the row tells.
     pub overtaken: Option<String>,
+    /// When its row was last seen as it was shown, before its act.
+    #[serde(default)]
+    pub seen: Option<At>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +64,8 @@ pub(super) enum Stage {
     Applied(usize),
     Failed(String),
     Skipped(String),
+    /// Its row became somebody else's doing since the review: nothing was written over it.
+    Changed,
 }
 
 /// Why nothing more begins.
@@ -80,7 +95,10 @@ pub struct Progress {
     /// Of those, by somebody else, before the act came.
     pub right: usize,
     pub failed: usize,
+    /// Not begun, or left alone.
     pub skipped: usize,
+    /// Of those, left alone since their rows had changed.
+    pub changed: usize,
     /// Begun, and the effect not seen yet.
     pub under_way: usize,
     /// Whether the first ones had their effect; `None` while that is open.
@@ -92,6 +110,8 @@ pub struct Progress {
     pub seconds_left: u64,
 }
 
+/// So long after its row was seen an act may begin, in seconds: rows are read in the rhythm of effects.
+const SEEN_SECONDS: i64 = 5;
 /// So many acts are on their way at once: more would only wait for the journal.
 const AT_ONCE: usize = 4;
 /// First acts that came to nothing before the rest does without them: one may be chance.
@@ -104,14 +124,16 @@ impl Bulk {
     pub fn progress(&self) -> Progress {
         let count = |is: fn(&Stage) -> bool| self.items.iter().filter(|i| is(&i.stage)).count();
         let waiting = count(|s| matches!(s, Stage::Waiting(_)));
-        let instead = self.items.iter().filter(|i| matches!(i.stage, Stage::Applied(step) if step != i.act)).count();
+        let instead =
+            self.items.iter().filter(|i| i.overtaken.is_none() && matches!(i.stage, Stage::Applied(step) if step != i.act)).count();
         Progress {
             total: self.items.len(),
             applied: count(|s| matches!(s, Stage::Applied(_))),
             instead,
             right: self.items.iter().filter(|i| i.overtaken.is_some() && matches!(i.stage, Stage::Applied(_))).count(),
             failed: count(|s| matches!(s, Stage::Failed(_))),
-            skipped: count(|s| matches!(s, Stage::Skipped(_))),
+            skipped: count(|s| matches!(s, Stage::Skipped(_) | Stage::Changed)),
+            changed: count(|s| matches!(s, Stage::Changed)),
             under_way: count(|s| matches!(s, Stage::Sent(_) | Stage::Effect { .. })),
             canary: self.canary(),
             paused: match &self.held {
@@ -124,16 +146,16 @@ impl Bulk {
     }
 
     /// Those that go alone: the first, and the first that have another act in their place, whether the one that leads helps being open; of
-    /// these one more for each that came to nothing, up to a few.
+    /// these one more for each that came to nothing, up to a few. What somebody else has seen to says nothing about our acts.
     fn canaries(&self) -> Vec<&Item> {
         let alone = self.pace.canary.max(1);
         let doubtful = self.doubtful().take(alone + self.vain().min(VAIN_AT_MOST - 1)).map(|i| i.act);
-        let acts: HashSet<usize> = self.items.iter().take(alone).map(|i| i.act).chain(doubtful).collect();
+        let acts: HashSet<usize> = self.items.iter().filter(|i| !i.is_moot()).take(alone).map(|i| i.act).chain(doubtful).collect();
         self.items.iter().filter(|i| acts.contains(&i.act)).collect()
     }
 
     fn doubtful(&self) -> impl Iterator<Item = &Item> {
-        self.items.iter().filter(|i| i.instead.is_some())
+        self.items.iter().filter(|i| i.instead.is_some() && !i.is_moot())
     }
 
     /// First acts that had no effect, before any had one.
@@ -153,7 +175,7 @@ impl Bulk {
         if first.iter().any(|i| !i.stage.is_final()) {
             return None;
         }
-        Some(first.iter().any(|i| matches!(i.stage, Stage::Applied(_))))
+        Some(first.is_empty() || first.iter().any(|i| matches!(i.stage, Stage::Applied(_))))
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -162,8 +184,7 @@ impl Bulk {
 
     /// The next act that may begin now, with its item.
     pub(super) fn next(&mut self, now: At) -> Option<(usize, usize)> {
-        let canary = self.canary();
-        if self.held.is_some() || canary == Some(false) || self.not_before.is_some_and(|then| now < then) {
+        if self.held.is_some() || self.is_kept_back(now) {
             return None;
         }
         while self.begun.front().is_some_and(|then| now - *then >= Duration::seconds(1)) {
@@ -173,6 +194,31 @@ impl Bulk {
         if self.begun.len() >= self.pace.per_second.max(1) as usize || on_their_way >= AT_ONCE {
             return None;
         }
+        self.ready().find(|(item, step)| self.may_begin(*item, *step, now))
+    }
+
+    /// The items whose rows are to be read now: their acts compare nothing themselves, and are about to begin.
+    pub(super) fn to_look_at(&self, now: At) -> Vec<usize> {
+        let stands = matches!(&self.held, Some(held) if !matches!(held, Held::Paused { blind: true, .. }));
+        if stands || self.is_kept_back(now) {
+            return Vec::new();
+        }
+        let soon = (self.pace.per_second as usize).saturating_mul(SEEN_SECONDS as usize).clamp(1, ROWS_AT_ONCE);
+        self.ready().filter(|(_, step)| self.unguarded.contains(step)).take(soon).map(|(item, _)| item).collect()
+    }
+
+    fn is_kept_back(&self, now: At) -> bool {
+        self.canary() == Some(false) || self.not_before.is_some_and(|then| now < then)
+    }
+
+    /// Its act compares what it changes, or its row was seen a moment ago.
+    fn may_begin(&self, item: usize, step: usize, now: At) -> bool {
+        let seen = self.items[item].seen;
+        !self.unguarded.contains(&step) || seen.is_some_and(|then| now - then <= Duration::seconds(SEEN_SECONDS))
+    }
+
+    /// The items whose turn it is, each with the step of its next act.
+    fn ready(&self) -> impl Iterator<Item = (usize, usize)> {
         // Of one subject the next act waits for the verdict on the last.
         let mut busy: HashSet<&SubjectKey> = HashSet::new();
         for item in &self.items {
@@ -180,12 +226,12 @@ impl Bulk {
                 busy.extend(item.subject.as_ref());
             }
         }
-        let free = |i: &Item| i.subject.as_ref().is_none_or(|s| !busy.contains(s));
-        let alone: Option<HashSet<usize>> = canary.is_none().then(|| self.canaries().iter().map(|i| i.act).collect());
-        let may = |i: &Item| matches!(i.stage, Stage::Waiting(_)) && alone.as_ref().is_none_or(|a| a.contains(&i.act));
-        let found = self.items.iter().position(|i| may(i) && free(i))?;
-        let Stage::Waiting(step) = self.items[found].stage else { return None };
-        Some((found, step))
+        let alone: Option<HashSet<usize>> = self.canary().is_none().then(|| self.canaries().iter().map(|i| i.act).collect());
+        self.items.iter().enumerate().filter_map(move |(at, item)| {
+            let Stage::Waiting(step) = item.stage else { return None };
+            let free = item.subject.as_ref().is_none_or(|s| !busy.contains(s));
+            (free && alone.as_ref().is_none_or(|a| a.contains(&item.act))).then_some((at, step))
+        })
     }
 
     /// Nothing more begins. What the operator has to settle outlasts what may pass by itself.
@@ -228,8 +274,15 @@ impl Bulk {
     }
 }
 
+impl Item {
+    /// Somebody else has seen to it.
+    fn is_moot(&self) -> bool {
+        self.stage == Stage::Changed || (self.overtaken.is_some() && matches!(self.stage, Stage::Applied(_)))
+    }
+}
+
 impl Stage {
     pub(super) fn is_final(&self) -> bool {
-        matches!(self, Stage::Applied(_) | Stage::Failed(_) | Stage::Skipped(_))
+        matches!(self, Stage::Applied(_) | Stage::Failed(_) | Stage::Skipped(_) | Stage::Changed)
     }
 }

@@ -8,7 +8,7 @@ use super::{Goal, Phase, Run, Try};
 use crate::domain::At;
 use crate::domain::facts::Known;
 use crate::domain::fault::{Fault, FaultKind, Source};
-use crate::domain::ids::{StripeId, StripeKind};
+use crate::domain::ids::{StripeId, StripeKind, SubjectKey};
 use crate::domain::row::{Field, Image, diff};
 use crate::domain::sessions::{Activity, SessionId};
 use crate::domain::text::sentence;
@@ -22,7 +22,7 @@ use crate::protocol::run::{Expect, StepKind, StepState};
 use chrono::Duration;
 
 /// So many rows are asked for in one statement.
-const ROWS_AT_ONCE: usize = 100;
+pub(super) const ROWS_AT_ONCE: usize = 100;
 /// Between two readings of effects, in milliseconds.
 const EVERY_MILLISECONDS: i64 = 1_500;
 /// What was sent last before a process died is given so long to show its effect, in seconds: Stripe waits no longer for an answer.
@@ -53,15 +53,19 @@ enum Heard {
 }
 
 impl Run {
-    /// Reads the effects that are waited for, unless they are being read or were read just now.
+    /// Reads the effects that are waited for and the rows that the next acts rest on, unless they are being read or were read just now.
     pub(super) fn read_effects(&mut self, now: At) -> Vec<Effect> {
         let Some(bulk) = self.bulk.as_mut() else { return Vec::new() };
         let awaited: Vec<usize> = (0..bulk.items.len()).filter(|i| matches!(bulk.items[*i].stage, Stage::Effect { .. })).collect();
         let rested = bulk.read_at.is_none_or(|then| now - then >= Duration::milliseconds(EVERY_MILLISECONDS));
-        if awaited.is_empty() || !bulk.reading.is_empty() || !rested {
+        if !bulk.reading.is_empty() || !bulk.looking.is_empty() || !rested {
             return Vec::new();
         }
-        bulk.reading = awaited;
+        let looking = bulk.to_look_at(now);
+        if awaited.is_empty() && looking.is_empty() {
+            return Vec::new();
+        }
+        (bulk.reading, bulk.looking) = (awaited, looking);
         bulk.read_at = Some(now);
         self.goal = Goal::Effects;
         self.gather()
@@ -70,7 +74,7 @@ impl Run {
     /// The questions whose answers show the effects.
     pub(super) fn effect_reads(&self) -> Vec<Query> {
         let (Some(plan), Some(bulk)) = (&self.plan, &self.bulk) else { return Vec::new() };
-        let (mut customers, mut wanted) = (Vec::new(), Vec::new());
+        let (mut customers, mut wanted) = (Vec::new(), self.look_reads());
         for item in bulk.reading.iter().map(|i| &bulk.items[*i]) {
             let Stage::Effect { step, open, .. } = item.stage else { continue };
             let (subject, image) = match &plan.steps[step].expect {
@@ -103,7 +107,14 @@ impl Run {
     pub(super) fn effects_read(&mut self, env: &Environment, now: At) -> Vec<Effect> {
         let mut effects = Vec::new();
         let reading = self.bulk.as_mut().map(|b| std::mem::take(&mut b.reading)).unwrap_or_default();
+        let looking = self.bulk.as_mut().map(|b| std::mem::take(&mut b.looking)).unwrap_or_default();
         let (mut silent, mut seen) = (None, false);
+        for at in looking {
+            match self.looked_at(at) {
+                Ok(()) => seen = true,
+                Err(why) => silent = Some(why),
+            }
+        }
         for at in reading {
             let Some(item) = self.bulk.as_ref().map(|b| b.items[at].clone()) else { break };
             let Stage::Effect { step, since, open } = item.stage else { continue };
@@ -130,6 +141,8 @@ impl Run {
                     self.heard(Heard::Nothing(why));
                     effects.extend(self.applied(at, step, open));
                 }
+                // Nothing is written over what was changed meanwhile, and no act of ours has failed.
+                Read::Lacks(_) if item.overtaken.is_some() && self.compares(step) => self.leave_alone(at, step),
                 Read::Lacks(what) => effects.extend(self.lacking(&item, step, since, open, &what, now)),
             }
         }
@@ -155,7 +168,7 @@ impl Run {
             Ok(row) => row,
             Err(why) => return Read::Silent(why),
         };
-        let Some(row) = row else { return Read::Lacks("no row holds the customer".into()) };
+        let Some((row, _)) = row else { return Read::Lacks("no row holds the customer".into()) };
         // Columns that are not mapped are nobody's to prove.
         if let Some(odd) = diff(row, image).first() {
             return Read::Lacks(format!("{} is {}, {} is due", odd.field.label(), odd.from, odd.to));
@@ -246,6 +259,12 @@ impl Run {
         }
         effects.push(self.verified(&id, true));
         effects
+    }
+
+    /// It changes its row by compare-and-set.
+    fn compares(&self, step: usize) -> bool {
+        let command = self.plan.as_ref().and_then(|p| p.steps[step].command.as_ref());
+        command.is_some_and(|c| c.settled_by() == SettledBy::Row)
     }
 
     /// No effect: more time, or the end of this act.
@@ -371,7 +390,7 @@ impl Run {
 }
 
 /// The customer that the row will hold, by which many rows are read at once.
-fn customer(image: &Image) -> Option<StripeId> {
+pub(super) fn customer(image: &Image) -> Option<StripeId> {
     image.get(&Field::Customer).and_then(|c| c.as_text()).and_then(|c| StripeId::of(StripeKind::Customer, c))
 }
 
@@ -380,22 +399,22 @@ fn stays_unheard(fault: &Fault) -> bool {
     matches!(fault.kind, FaultKind::Auth | FaultKind::Schema | FaultKind::Permission { .. } | FaultKind::Refused | FaultKind::NotFound)
 }
 
-/// The row of this subject among all that was read.
+/// The row of this subject among all that was read, and when.
 ///
 /// # Errors
 /// Why not everything could be read: one sentence.
-fn row_among(answers: &Answers, is: impl Fn(&crate::domain::ids::SubjectKey) -> bool) -> Result<Option<&Image>, String> {
+pub(super) fn row_among(answers: &Answers, is: impl Fn(&SubjectKey) -> bool) -> Result<Option<(&Image, At)>, String> {
     let mut silent = None;
     for known in answers.all() {
         match known {
-            (Query::RowsOf(_), Known::Is { value: Reply::Rows(rows), .. }) => {
+            (Query::RowsOf(_), Known::Is { value: Reply::Rows(rows), at }) => {
                 if let Some((row, _)) = rows.iter().find(|(row, _)| is(&row.subject)) {
-                    return Ok(Some(&row.image));
+                    return Ok(Some((&row.image, *at)));
                 }
             }
-            (Query::Records(_), Known::Is { value: Reply::Records(records), .. }) => {
+            (Query::Records(_), Known::Is { value: Reply::Records(records), at }) => {
                 if let Some(row) = records.iter().find(|r| is(&r.subject.key)).and_then(|r| r.row.as_ref()) {
-                    return Ok(Some(&row.image));
+                    return Ok(Some((&row.image, *at)));
                 }
             }
             (Query::RowsOf(_) | Query::Records(_), Known::Failed(fault)) => silent = Some(fault.say.clone()),

@@ -7,6 +7,7 @@ pub mod bulk;
 mod decide;
 mod effects;
 mod gather;
+mod looks;
 mod notes;
 pub(super) mod reconcile;
 mod touched;
@@ -481,7 +482,7 @@ impl Run {
         let done = self.tries.last().is_some_and(|t| t.undo.is_some() && matches!(t.outcome, Some(Outcome::Done { .. })));
         let recent = self.ended.is_some_and(|e| now - e <= chrono::Duration::minutes(UNDO_MINUTES));
         // One review of an undo puts one row back.
-        let one = self.bulk.is_none() || self.tries.iter().filter(|t| matches!(t.outcome, Some(Outcome::Done { .. }))).count() == 1;
+        let one = self.tries.iter().filter(|t| matches!(t.outcome, Some(Outcome::Done { .. }))).count() == 1;
         done && recent && one && self.undoing.is_none() && !self.is_open()
     }
 

@@ -92,7 +92,8 @@ pub fn steps_of(found: &Found, env: &Environment) -> Vec<Step> {
 fn act(id: &str, title: &str, command: Command, l: &Lost) -> Step {
     let does = if command.writes_a_row() { changed(&l.changes) } else { how(&command).to_string() };
     let say = format!("{}: {does}", mask::id(l.customer.as_str()));
-    Step { command: Some(command), subject: Some(l.row.subject.clone()), ..Step::new(id, StepKind::Act, title, say) }
+    let shown = (!command.is_compare_and_set()).then(|| l.row.image.clone());
+    Step { command: Some(command), subject: Some(l.row.subject.clone()), shown, ..Step::new(id, StepKind::Act, title, say) }
 }
 
 /// The event sent once more, where that can help.

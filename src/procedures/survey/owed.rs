@@ -41,7 +41,7 @@ impl Survey {
         }
         let mut pending = self.feed.lines.iter().filter(|l| l.pending).map(|l| l.at);
         let Some(newest) = pending.next() else { return };
-        let oldest = pending.last().unwrap_or(newest);
+        let oldest = pending.next_back().unwrap_or(newest);
         let range = EventRange { since: oldest, until: Some(newest), handled_only: true, undelivered_only: true, after: None };
         self.reading.owed = Owed { page: Some(Page::of(range)), asked: m.tick, ..Owed::default() };
     }

@@ -210,3 +210,27 @@ fn home_says_what_was_changed_lately_in_one_line() {
     // Long ago is no news.
     deployed(quiet(), &[(60 * 9, "v413")]).expect_not("changed:");
 }
+
+#[test]
+fn r_reads_the_whole_list_anew_also_behind_the_newest_that_is_known() {
+    for pane in ["1", "2"] {
+        let mut desk = on_events(several());
+        desk.expect("10 events");
+        let s = desk.world.subscriptions[9].clone();
+        desk.world.events.push(event("evt_Backdated0001", "customer.subscription.updated", &s, ago(60 * 5)));
+        desk.keys(pane);
+        desk.keys("r");
+        desk.pass(2);
+        desk.settle();
+        desk.keys("2");
+        desk.expect("11 events");
+    }
+}
+
+#[test]
+fn a_field_that_events_do_not_have_is_answered_with_those_that_they_have_and_nothing_else() {
+    let mut desk = on_events(several());
+    desk.keys("/zzz:1");
+    desk.expect("no field zzz: type id customer object subscription verdict cause fix age");
+    desk.expect_not("No event in");
+}

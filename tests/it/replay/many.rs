@@ -52,7 +52,7 @@ async fn changed_once_each(bench: &Bench) {
 }
 
 /// The events that were resent, with the moment of each request.
-fn resent(bench: &Bench) -> Vec<(String, chrono::DateTime<chrono::Utc>)> {
+pub fn resent(bench: &Bench) -> Vec<(String, chrono::DateTime<chrono::Utc>)> {
     let requests = bench.simulator.requests();
     let retries = requests.iter().filter(|r| r.method == "POST" && r.path.ends_with("/retry"));
     retries.map(|r| (r.path.split('/').rev().nth(1).unwrap_or_default().to_string(), r.at)).collect()

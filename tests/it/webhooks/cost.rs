@@ -113,3 +113,40 @@ fn what_a_round_of_a_bad_night_costs() {
         watch.pass(16);
     }
 }
+
+#[test]
+fn every_failure_is_counted_where_they_are_more_than_are_looked_at_at_once() {
+    let mut world = crate::fixtures::World::empty();
+    for n in 0..7_500u32 {
+        let cus = format!("cus_Many{n:06}");
+        let old = subscription(&format!("sub_Many{n:06}"), &cus);
+        let s = Subscription { cancel_at_period_end: true, ..old.clone() };
+        let mut e = event(&format!("evt_Many{n:06}"), "customer.subscription.updated", &s, ago(60) - Duration::seconds(n.into()));
+        e.previous = Some(Box::new(old.clone()));
+        world.events.push(e);
+        world.records.push(crate::fixtures::record("a profile", None, Some(right_row(&format!("00000000-0000-4000-8000-{n:012}"), &old))));
+        world.subscriptions.push(s);
+    }
+    let places: HashMap<StripeId, usize> =
+        world.events.iter().enumerate().map(|(i, e)| (e.subscription.as_ref().expect("one").id.clone(), i)).collect();
+    let held: HashMap<StripeId, usize> = world.events.iter().enumerate().map(|(i, e)| (e.customer.clone().expect("one"), i)).collect();
+    let answer = |q: &Query| match q {
+        Query::Subscription(id) => Ok(Reply::Subscriptions(vec![world.subscriptions[places[id]].clone()])),
+        Query::RowsOf(of) => Ok(Reply::Rows(
+            of.iter().map(|c| &world.records[held[c]]).map(|r| (r.row.clone().expect("a row"), r.subject.clone())).collect(),
+        )),
+        _ => world.answer(q),
+    };
+    let mut watch = Watch::new(now());
+    let mut beyond = Vec::new();
+    for _ in 0..8 {
+        watch.look(|q| Some(answer(q)));
+        beyond.push(watch.survey.progress().beyond);
+        watch.pass(1);
+    }
+    let groups = watch.survey.groups();
+    let counted = |of: fn(&nightdesk::domain::webhooks::feed::Group) -> usize| groups.iter().map(of).sum::<usize>();
+    assert_eq!((counted(|g| g.events.len()), counted(|g| g.customers), *beyond.last().expect("some")), (7_500, 7_500, 0), "{beyond:?}");
+    assert_eq!(groups.iter().map(|g| g.first).min(), Some(ago(60) - Duration::seconds(7_499)));
+    assert!(watch.survey.lines().iter().all(|l| l.cause.is_some()));
+}

@@ -12,6 +12,7 @@ use crate::domain::fault::Source;
 use crate::domain::findings::{About, Finding};
 use crate::domain::mask;
 use crate::domain::money::group;
+use crate::domain::webhooks::cause::Cause;
 use crate::procedures::survey::COLUMNS;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -274,7 +275,10 @@ fn fine(m: &Model, cx: &Context) -> Vec<String> {
     for (source, words) in [(Source::Stripe, "Stripe itself"), (Source::Database, "database"), (Source::Application, "application")] {
         // It answers, and what it does comes late: that is not fine.
         let late = source == Source::Application && about(|a| *a == About::Lag);
-        if cx.answers(source) && !late {
+        // Neither is what swallows every event, whatever its health check says; nor the database that refuses it.
+        let blamed = about(|a| matches!(a, About::Webhooks { .. }))
+            && (source == Source::Application || source == Source::Database && cx.survey.silence_cause() == Some(Cause::Database));
+        if cx.answers(source) && !late && !blamed {
             fine.push(words.to_string());
         }
     }

@@ -107,6 +107,7 @@ mod tests {
             right: 0,
             failed: 0,
             skipped: 0,
+            changed: 0,
             under_way,
             canary: Some(true),
             paused: None,

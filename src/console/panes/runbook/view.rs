@@ -9,6 +9,8 @@ use crate::console::widgets::paint::{put, put_right, rule, select, tabs, wrap};
 use crate::console::widgets::panel::{self, Panel};
 use crate::console::widgets::table::{self, Column, Cursor};
 use crate::console::widgets::theme::Theme;
+use crate::domain::fault::Source;
+use crate::protocol::freshness::Health;
 use crate::protocol::run::short;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -91,7 +93,10 @@ fn runs(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme) {
             return;
         }
         (Some(_), _) if rows.is_empty() => {
-            panel::draw(buf, theme, text, &Panel::Empty("No run in this journal yet; enter on a section of the book begins one."));
+            let alone = cx.health(Source::Store) == Health::NotSetUp;
+            let others = if alone { " Other operators' runs cannot be seen here: no shared store is set up." } else { "" };
+            let say = format!("No run in this journal yet; enter on a section of the book begins one.{others}");
+            panel::draw(buf, theme, text, &Panel::Empty(&say));
             return;
         }
         (Some(_), _) => {}

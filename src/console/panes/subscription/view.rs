@@ -52,6 +52,6 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     }
     let below = all.len().saturating_sub(first + fit);
     if below > 0 {
-        put_right(buf, theme, area.right() - 1, area.y + 2, &format!("{below} more below"), theme.dim(), 16);
+        put_right(buf, theme, area.right() - 1, area.y + 1, &format!("{below} more below"), theme.dim(), 16);
     }
 }

@@ -24,39 +24,57 @@ use crate::protocol::desk::DeskWrite;
 use crate::protocol::run::{Inputs, Selection};
 
 const NOTHING: &str = "nothing is selected";
+const ALL_THERE: &str = "nothing that is shown lacks its effect";
 /// How far back one can look, in hours.
 const RANGES: [(char, i64, &str); 3] = [('d', 24, "the last 24 hours"), ('h', 168, "the last 7 days"), ('z', 720, "the last 30 days")];
 const MUTE: &str = "mute it: why, and until when";
 
 /// The review of the recommended procedure, or why there is none.
 pub fn fix(m: &Model, cx: &Context) -> Result<Ask, String> {
-    let survey = cx.survey;
     match m.tab {
-        Tab::Causes => {
-            let g = m.group(survey).ok_or(NOTHING)?;
-            match &g.remedy {
-                Remedy::Skip(why) => Err(why.clone()),
-                // The very events that the row counts: another reading of the same time could come to more.
-                _ => replay(Selection::Events(g.events.clone())),
-            }
-        }
-        Tab::Events => fix_events(m, cx),
+        Tab::Causes | Tab::Events => replay(Selection::Events(events_to_fix(m, cx)?.to_vec())),
         Tab::Drift => fix_drift(m, cx),
         Tab::Endpoints => fix_endpoint(m, cx),
     }
 }
 
-/// Those that are marked; where none is, the one under the cursor.
-fn fix_events(m: &Model, cx: &Context) -> Result<Ask, String> {
-    match m.events.marked.len() {
-        0 => match m.events.selected(cx.survey.lines(), cx.survey.raw()) {
-            Some(Row::Event(line)) => fix_of(line),
-            Some(Row::Bucket(..)) => Err("enter narrows to these events; the menu, a, has all that are shown".into()),
-            Some(Row::Raw(_)) | None => Err(NOTHING.into()),
-        },
-        1 if m.events.lacking().is_empty() => Err("nothing to fix: the marked event lacks no effect".into()),
-        n => replay_these(m.events.lacking(), || format!("nothing to fix: none of the {n} marked lacks its effect")),
+/// Whether there is one. Asked at every key, so that thousands of events are not copied for it.
+pub fn can_fix(m: &Model, cx: &Context) -> Result<(), String> {
+    match m.tab {
+        Tab::Causes | Tab::Events => events_to_fix(m, cx).map(|_| ()),
+        Tab::Drift | Tab::Endpoints => fix(m, cx).map(|_| ()),
     }
+}
+
+/// Those that the row of a cause counts, whatever another reading of the same time would come to; those that are marked; where none is, the one
+/// under the cursor.
+fn events_to_fix<'a>(m: &'a Model, cx: &Context<'a>) -> Result<&'a [StripeId], String> {
+    if m.tab == Tab::Causes {
+        let g = m.group(cx.survey).ok_or(NOTHING)?;
+        return match &g.remedy {
+            Remedy::Skip(why) => Err(why.clone()),
+            _ => at_once(&g.events),
+        };
+    }
+    let (marked, lacking) = (m.events.marked.len(), m.events.lacking());
+    match (marked, m.events.selected(cx.survey.lines(), cx.survey.raw())) {
+        (0, Some(Row::Event(l))) if l.verdict.is_failure() => Ok(std::slice::from_ref(&l.id)),
+        (0, Some(Row::Event(l))) => Err(format!("nothing to fix: this event is {}", l.verdict.word())),
+        (0, Some(Row::Bucket(..))) => Err("enter narrows to these events; the menu, a, has all that are shown".into()),
+        (0, Some(Row::Raw(_)) | None) => Err(NOTHING.into()),
+        (1, _) if lacking.is_empty() => Err("nothing to fix: the marked event lacks no effect".into()),
+        (n, _) if lacking.is_empty() => Err(format!("nothing to fix: none of the {n} marked lacks its effect")),
+        _ => at_once(lacking),
+    }
+}
+
+/// As many as one review holds.
+fn at_once(events: &[StripeId]) -> Result<&[StripeId], String> {
+    let most = group(REVIEWED_AT_ONCE as u64);
+    if events.len() > REVIEWED_AT_ONCE {
+        return Err(format!("a review holds {most} events by name: narrow it, or take everything of a time from the menu, a"));
+    }
+    Ok(events)
 }
 
 /// What the operator has to hear beside the review that this opens.
@@ -69,31 +87,15 @@ pub fn left_out(m: &Model) -> Option<String> {
 /// Everything that the filter lets through and whose effect is missing.
 fn fix_shown(m: &Model, cx: &Context) -> Result<Ask, String> {
     let shown: Vec<StripeId> = m.events.lacking_shown(cx.survey.lines()).take(REVIEWED_AT_ONCE + 1).cloned().collect();
-    replay_these(&shown, || "nothing that is shown lacks its effect".into())
-}
-
-fn replay_these(events: &[StripeId], none: impl FnOnce() -> String) -> Result<Ask, String> {
-    match events.len() {
-        0 => Err(none()),
-        n if n > REVIEWED_AT_ONCE => {
-            Err(format!("a review holds {} events: narrow the filter, or take the whole time", group(REVIEWED_AT_ONCE as u64)))
-        }
-        _ => replay(Selection::Events(events.to_vec())),
+    if shown.is_empty() {
+        return Err(ALL_THERE.into());
     }
+    at_once(&shown).and_then(|shown| replay(Selection::Events(shown.to_vec())))
 }
 
 /// Everything of the time that is shown: found anew by the review itself, however much it is.
 fn fix_range(cx: &Context) -> Result<Ask, String> {
     replay(Selection::Window { from: cx.survey.range(cx.stripe_now()), until: None })
-}
-
-/// The review for one event.
-fn fix_of(line: &Line) -> Result<Ask, String> {
-    if line.verdict.is_failure() {
-        replay(Selection::Events(vec![line.id.clone()]))
-    } else {
-        Err(format!("nothing to fix: this event is {}", line.verdict.word()))
-    }
 }
 
 fn replay(selection: Selection) -> Result<Ask, String> {
@@ -213,7 +215,7 @@ pub fn actions(m: &Model, cx: &Context) -> Vec<ActionItem> {
 fn several(m: &Model, cx: &Context) -> Vec<ActionItem> {
     let n = m.events.lacking_shown(cx.survey.lines()).count();
     let mark = match n {
-        0 => Err("nothing that is shown lacks its effect".to_string()),
+        0 => Err(ALL_THERE.to_string()),
         n if n > REVIEWED_AT_ONCE => Err(format!("more than {}: narrow the filter first", group(REVIEWED_AT_ONCE as u64))),
         _ => Ok(Ask::MarkShown),
     };

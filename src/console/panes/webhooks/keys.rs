@@ -1,6 +1,6 @@
 //! The keys of the webhooks pane: moving, opening, filtering, sorting. What an action does stands in `actions`.
 
-use super::actions::{actions, copies, fix, handle, left_out, why};
+use super::actions::{actions, can_fix, copies, fix, handle, left_out, why};
 use super::drift;
 use super::events::Row;
 use super::index::{By, Sort};
@@ -29,14 +29,14 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
     match m.tab {
         Tab::Causes => {
             all.push(Binding::new(Action::Open, "its events").when(some.clone()));
-            all.push(Binding::new(Action::Fix, "fix").when(fix(m, cx).map(|_| ())));
+            all.push(Binding::new(Action::Fix, "fix").when(can_fix(m, cx)));
             all.push(Binding::new(Action::Why, "why").when(some.clone()));
             all.push(Binding::new(Action::Actions, "actions"));
         }
         Tab::Events => {
             all.push(Binding::new(Action::Open, if m.events.by.is_some() { "narrow" } else { "open" }).when(some.clone()));
             let label = if m.events.marked.is_empty() { "fix" } else { "fix marked" };
-            all.push(Binding::new(Action::Fix, label).when(fix(m, cx).map(|_| ())));
+            all.push(Binding::new(Action::Fix, label).when(can_fix(m, cx)));
             all.push(Binding::new(Action::Filter, "filter"));
             all.push(Binding::quiet(Action::Why).when(some.clone()));
             all.push(Binding::new(Action::Sort, "sort"));
@@ -51,17 +51,22 @@ pub fn bindings(m: &Model, cx: &Context) -> Vec<Binding> {
                 (_, Some(_)) => Binding::new(Action::Open, "customer").when(some.clone()),
             };
             all.push(open);
-            all.push(Binding::new(Action::Fix, "fix").when(fix(m, cx).map(|_| ())));
+            all.push(Binding::new(Action::Fix, "fix").when(can_fix(m, cx)));
             all.push(Binding::new(Action::Why, "why").when(some.clone()));
             all.push(Binding::new(Action::Actions, "actions"));
             let markable = if m.drift.class.is_some() { some.clone() } else { Err("open a class first".into()) };
             all.push(Binding::new(Action::Mark, "mark").when(markable));
         }
         Tab::Endpoints => {
-            all.push(Binding::new(Action::Fix, "fix").when(fix(m, cx).map(|_| ())));
+            all.push(Binding::new(Action::Fix, "fix").when(can_fix(m, cx)));
             all.push(Binding::new(Action::Why, "why").when(some.clone()));
             all.push(Binding::new(Action::Actions, "actions"));
         }
+    }
+    if some.is_err() {
+        // Where nothing is listed the footer has only what leads on; the keys still say why.
+        let dead = |b: &Binding| b.enabled.is_err() || (m.events.len() == 0 && matches!(b.action, Action::Sort | Action::Group));
+        all.iter_mut().filter(|b| dead(b)).for_each(|b| b.label.clear());
     }
     all.push(Binding::quiet(Action::Copy).when(some));
     all.extend([Binding::new(Action::NextTab, "next tab"), Binding::quiet(Action::PreviousTab)]);

@@ -53,8 +53,8 @@ pub enum Tab {
 
 /// How often the endpoints are read while their tab is on screen, in milliseconds.
 const ENDPOINTS_EVERY: u64 = 60_000;
-/// So many events by name one review holds: as many as the survey itself gathers by cause. More are told by their time.
-pub const REVIEWED_AT_ONCE: usize = 5_000;
+/// So many events by name one review holds: the journal has them all, 600 kB by then. More are told by their time.
+pub const REVIEWED_AT_ONCE: usize = 20_000;
 
 impl Tab {
     pub const ALL: [Tab; 4] = [Tab::Causes, Tab::Events, Tab::Drift, Tab::Endpoints];

@@ -126,8 +126,21 @@ fn causes(m: &Model, survey: &Survey, cx: &Context, area: Rect, buf: &mut Buffer
         return;
     }
     let room = below_room(area);
+    let area = not_grouped(survey, area, buf, theme);
     let below: Vec<Vec<Below>> = groups.iter().map(|g| below(g, cx, area.width, room, theme)).collect();
     stacked(buf, theme, area, &below, m.causes.at, |i, line, buf| cause(&groups[i], cx, line, buf, theme));
+}
+
+/// That some of what fails stands in no row yet; the room below that.
+fn not_grouped(survey: &Survey, area: Rect, buf: &mut Buffer, theme: &Theme) -> Rect {
+    let Some(some) = survey.not_grouped() else { return area };
+    let lines = wrap(&format!("Of those without effect {some}."), below_room(area));
+    let mut y = area.y;
+    for line in &lines {
+        put(buf, theme, area.x + TEXT, y, line, theme.dim(), below_room(area));
+        y += 1;
+    }
+    Rect { y: y + 1, height: area.height.saturating_sub(y + 1 - area.y), ..area }
 }
 
 /// A line below the first of a row.

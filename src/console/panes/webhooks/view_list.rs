@@ -22,6 +22,9 @@ pub fn draw(m: &Model, cx: &Context, area: Rect, buf: &mut Buffer, theme: &Theme
     let survey = cx.survey;
     let body = if filter_line(m, area, buf, theme) { Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area } } else { area };
     let (lines, raw, events) = (survey.lines(), survey.raw(), &m.events);
+    if events.len() == 0 && events.stranger().is_some() {
+        return;
+    }
     if events.len() == 0 {
         let filtered = if events.field.is_empty() { "" } else { " that the filter lets through" };
         let widen = if events.field.is_empty() { "The menu, a, has a wider range." } else { "Esc drops the filter." };
@@ -74,8 +77,9 @@ fn filter_line(m: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) -> bool {
         events.field.draw(buf, theme, room, events.focused);
     }
     if let Some(stranger) = events.stranger() {
-        let say = format!("no field {stranger}: {}", FIELDS.join(", "));
-        put(buf, theme, area.x + LABEL, area.y + 1, &say, theme.warn(), area.width.saturating_sub(LABEL + 1));
+        // All of them have room at eighty columns.
+        let say = format!("no field {stranger}: {}", FIELDS.join(" "));
+        put(buf, theme, area.x + 1, area.y + 1, &say, theme.warn(), area.width.saturating_sub(2));
     } else if events.focused && events.field.is_empty() {
         let say = "text, field:value, !not, >2h older, <30m younger; fields as in type: verdict:";
         put(buf, theme, area.x + LABEL, area.y + 1, say, theme.dim(), area.width.saturating_sub(LABEL + 1));
