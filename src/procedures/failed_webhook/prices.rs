@@ -36,12 +36,9 @@ impl Asked {
         if rules.is_some_and(|r| !r.keeps_tier.contains(&of.status)) {
             return false;
         }
-        let mut lacks = false;
-        for price in of.items.iter().map(|i| &i.price).filter(|p| rules.is_none_or(|r| r.tier_of(p).is_none())) {
-            // Each of them: once it is asked for, it tells them all.
-            lacks |= self.prices.insert(price.id.to_string());
-        }
-        lacks
+        let open = of.items.iter().map(|i| &i.price).filter(|p| rules.is_none_or(|r| r.tier_of(p).is_none()));
+        // Each of them: once it is asked for, it tells them all.
+        open.filter(|p| self.prices.insert(p.id.to_string())).count() > 0
     }
 }
 

@@ -201,12 +201,12 @@ impl Model {
         found.sort_by_key(|f| std::cmp::Reverse((f.word, hurts_all(f))));
         self.name_deploys(&mut found, survey.silence_cause(), &undeployed);
         self.findings = self.order.settle(&self.findings, found, cx.tick);
-        // What is still a guess begins no emergency.
-        self.endpoint = !survey.is_still_looking_why()
-            && match survey.silence_cause() {
-                Some(cause) => cause.is_endpoints(),
-                None => survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints()),
-            };
+        // What is still a guess begins no emergency; what has been named is not taken back while more of it is looked at.
+        let points_there = match survey.silence_cause() {
+            Some(cause) => cause.is_endpoints(),
+            None => survey.groups().iter().max_by_key(|g| g.events.len()).is_some_and(|g| g.cause.is_endpoints()),
+        };
+        self.endpoint = points_there && (self.endpoint || !survey.is_still_looking_why());
         self.looking = Some(survey.cases()).filter(|(read, of)| read < of);
         self.quiet = self.findings.is_empty() && !self.hushed && survey.is_complete();
         // The selection follows what it stands on, wherever that has moved.
