@@ -304,7 +304,7 @@ pub struct Replay {
 /// How a procedure is run without a screen.
 #[derive(Debug, Clone, Args)]
 pub struct How {
-    /// Show the plan and stop: nothing is sent, nothing is journaled.
+    /// Show the plan and stop: nothing is changed; only a probe, where the plan rests on one, is sent and journaled.
     #[arg(long)]
     pub dry_run: bool,
     /// Show the evidence one by one, and the exact statements and requests of the first acts.

@@ -5,7 +5,7 @@ use super::args::EndpointDown;
 use super::drive::drive;
 use super::hands::Hands;
 use super::probe::is_live;
-use super::procedures::{carry_out, print_plan, report, unanswered};
+use super::procedures::{carry_out, left_alone, print_plan, report, unanswered};
 use super::runs::{Told, by_hand, stands};
 use crate::procedures::by_id;
 use crate::procedures::engine::{Phase, Run};
@@ -32,11 +32,17 @@ pub async fn run(hands: &Hands, args: &EndpointDown) -> Result<End, String> {
         return Err(why);
     }
     let by_hands = run.plan.as_ref().filter(|_| run.phase == Phase::Review).and_then(Plan::next_manual).map(|s| s.say.clone());
-    if let (Some(say), None, false) = (by_hands, &args.attest, args.how.dry_run) {
+    if let (Some(say), None) = (by_hands, &args.attest) {
         if let Some(plan) = run.plan.as_ref().filter(|_| !args.how.json) {
             print_plan(plan, &args.how);
+            if args.how.dry_run {
+                println!("\n{}", left_alone(&run));
+            }
         }
-        return Ok(End::Refused(format!("what comes next is done by hand: {say}; then: nightdesk run endpoint-down --attest TEXT")));
+        return Ok(End::Refused(format!(
+            "what comes next is done by hand: {}; then: nightdesk run endpoint-down --attest TEXT",
+            say.trim_end_matches('.')
+        )));
     }
     let run = match by_hand(hands, run, Told { setting: None, attest: args.attest.as_deref() }).await? {
         ControlFlow::Break(end) => return Ok(end),

@@ -12,6 +12,7 @@ use crate::domain::policy::Tier;
 use crate::domain::shape::Trust;
 use crate::procedures::engine::{Phase, Run};
 use crate::protocol::answers::assemble;
+use crate::protocol::query::Query;
 use crate::protocol::run::{Inputs, Plan, StepState, short};
 use serde::Serialize;
 use std::io::IsTerminal;
@@ -127,7 +128,7 @@ pub async fn carry_out(hands: &Hands, mut run: Run, how: &How) -> Result<Control
                 progress: None,
             });
         } else {
-            println!("\ndry run: nothing was sent, nothing was journaled");
+            println!("\n{}", left_alone(&run));
         }
         return Ok(ControlFlow::Break(End::Well));
     }
@@ -151,6 +152,15 @@ pub async fn carry_out(hands: &Hands, mut run: Run, how: &How) -> Result<Control
         drive(&mut run, effects, hands, &hands.env).await;
     }
     Ok(ControlFlow::Continue(Box::new(run)))
+}
+
+/// What a dry run left as it was: a probe, where the plan rests on one, was sent for the review.
+pub fn left_alone(run: &Run) -> &'static str {
+    if run.answers.get(&Query::Probe).is_some() {
+        "dry run: nothing was changed; the probe that the plan rests on was sent, and stands in the journal"
+    } else {
+        "dry run: nothing was sent, nothing was journaled"
+    }
 }
 
 /// How the run stands, as text or JSON.

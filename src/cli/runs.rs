@@ -234,6 +234,7 @@ pub async fn by_hand(hands: &Hands, mut run: Run, told: Told<'_>) -> Result<Cont
         }
         (Some(say), None) => {
             let run = short(run.id);
+            let say = say.trim_end_matches('.');
             let say = format!("run {run} waits for what is done by hand: {say}; then: nightdesk runs resume {run} --attest TEXT");
             return Ok(ControlFlow::Break(End::Refused(say)));
         }

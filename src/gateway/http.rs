@@ -120,7 +120,9 @@ fn causes(error: &reqwest::Error) -> Vec<String> {
     let mut causes = Vec::new();
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
-        causes.push(cause.to_string());
+        // The system's number behind its words says nothing that they do not.
+        let text = cause.to_string();
+        causes.push(text.split_once(" (os error ").map_or(text.as_str(), |(words, _)| words).to_string());
         next = cause.source();
     }
     causes
