@@ -95,9 +95,11 @@ pub async fn confirm_and_finish(hands: &Hands, run: Run, how: &How) -> Result<En
     match carry_out(hands, run, how).await? {
         ControlFlow::Break(end) => Ok(end),
         ControlFlow::Continue(mut run) => {
-            // What remains was changed by somebody meanwhile, and nobody is left here to confirm again: the run ends with the command.
-            let effects = run.stop_here(now());
-            drive(&mut run, effects, hands, &hands.env).await;
+            if run.phase == Phase::Review {
+                // What remains was changed by somebody meanwhile, and nobody is left here to confirm again: the run ends with the command.
+                let effects = run.stop_here(now());
+                drive(&mut run, effects, hands, &hands.env).await;
+            }
             Ok(report(&run, how))
         }
     }
