@@ -47,10 +47,10 @@ impl Run {
         effects
     }
 
-    /// What remains after a long pause is planned from new facts, and confirmed anew.
-    fn review_the_rest(&mut self) -> Vec<Effect> {
+    /// What remains is planned from new facts, and confirmed anew.
+    fn review_the_rest(&mut self, note: String) -> Vec<Effect> {
         self.bulk = None;
-        self.note = Some("It stood still for a while: this is what remains now.".into());
+        self.note = Some(note);
         self.goal = Goal::Review;
         self.phase = Phase::Gathering;
         self.gather()
@@ -145,7 +145,7 @@ impl Run {
         if over {
             effects.extend(self.finish(now));
         } else if self.bulk.as_ref().is_some_and(|b| b.held == Some(Held::Old) && !b.is_under_way()) {
-            effects.extend(self.review_the_rest());
+            effects.extend(self.review_the_rest("It stood still for a while: this is what remains now.".into()));
         } else {
             effects.extend(self.read_effects(now));
         }
@@ -269,7 +269,8 @@ impl Run {
         self.generation += 1;
         self.answers = crate::protocol::answers::Answers::default();
         if progress.changed > 0 && self.bulk.as_ref().is_some_and(|b| b.held.is_none()) {
-            effects.extend(self.look_again(say));
+            // What was left alone is judged by what its row has become.
+            effects.extend(self.review_the_rest(say));
             return effects;
         }
         if all && crate::procedures::by_id(&self.procedure).is_some_and(crate::procedures::Procedure::is_staged) {

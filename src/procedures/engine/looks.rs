@@ -1,10 +1,9 @@
 //! The last look at a row before an act that compares nothing itself: what was overtaken since the review is left alone. It sends nothing.
 
+use super::Run;
 use super::bulk::Stage;
 use super::effects::{ROWS_AT_ONCE, customer, row_among};
-use super::{Goal, Phase, Run};
 use crate::domain::row::diff;
-use crate::protocol::effect::Effect;
 use crate::protocol::query::{Locator, Query};
 use crate::protocol::run::{Expect, StepState};
 
@@ -69,14 +68,5 @@ impl Run {
         for step in std::iter::once(step).chain(bulk.items[at].instead) {
             plan.steps[step].state = StepState::Skipped(why.to_string());
         }
-    }
-
-    /// Rows changed meanwhile, so what was left alone is judged by new facts, and confirmed anew where anything remains.
-    pub(super) fn look_again(&mut self, tally: String) -> Vec<Effect> {
-        self.bulk = None;
-        self.note = Some(tally);
-        self.goal = Goal::Review;
-        self.phase = Phase::Gathering;
-        self.gather()
     }
 }
